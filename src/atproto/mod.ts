@@ -3,5 +3,9 @@
  * https://atproto.com/specs/atp
  */
 export * from "./block.ts";
+export * from "./cbor.ts";
 export * from "./cid.ts";
+export * from "./keys/mod.ts";
 export * from "./signer.ts";
+export * from "./syntax.ts";
+export * from "./tid.ts";
