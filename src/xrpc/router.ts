@@ -98,13 +98,14 @@ export class Router {
  * A known method called with the other verb. The specification leaves the status open and the reference answers 400;
  * 405 with Allow says the same and also what would be right, and clients go by the name, which is the reference's.
  */
-class WrongVerb extends KithError {
+export class WrongVerb extends KithError {
+  /** The verbs that are right, for the Allow header. */
   readonly allow: string;
 
-  constructor(method: Method) {
-    const verb = method.kind === "procedure" ? "POST" : "GET";
-    super("method_not_allowed", `Could not call "${method.nsid}": it is a ${method.kind}, use ${verb}`);
-    this.allow = verb === "GET" ? "GET, HEAD" : "POST";
+  constructor({ nsid, kind }: { nsid: string; kind: "query" | "procedure" | "subscription" }) {
+    const verb = kind === "procedure" ? "POST" : "GET";
+    super("method_not_allowed", `Could not call "${nsid}": it is a ${kind}, use ${verb}`);
+    this.allow = kind === "query" ? "GET, HEAD" : verb;
   }
 }
 
@@ -115,6 +116,7 @@ export function errorResponse(
 ): Response {
   const { status, error, message } = toXrpcError(thrown);
   if (thrown instanceof WrongVerb) headers.set("Allow", thrown.allow);
+  if (status === 426) headers.set("Upgrade", "websocket");
   if (status === 401 && !headers.has("WWW-Authenticate")) headers.set("WWW-Authenticate", "Bearer");
   if (status === 503 && !headers.has("Retry-After")) headers.set("Retry-After", String(RETRY_AFTER_S));
   return Response.json({ error, message, requestId }, { status, headers });
