@@ -3,9 +3,12 @@
  * https://atproto.com/specs/atp
  */
 export * from "./block.ts";
+export * from "./car.ts";
 export * from "./cbor.ts";
 export * from "./cid.ts";
+export * from "./data_model.ts";
 export * from "./keys/mod.ts";
+export * from "./lexicon.ts";
 export * from "./signer.ts";
 export * from "./syntax.ts";
 export * from "./tid.ts";
