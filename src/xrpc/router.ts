@@ -2,8 +2,8 @@
 import { isNsid } from "../atproto/mod.ts";
 import type { Authenticator } from "../auth/mod.ts";
 import { KithError } from "../errors.ts";
-import { decodedBody, readJsonInput } from "./_body.ts";
 import { readParams } from "./_params.ts";
+import { decodedBody, readJsonInput } from "./body.ts";
 import { toXrpcError } from "./error_table.ts";
 import type { Call, Method } from "./method.ts";
 
