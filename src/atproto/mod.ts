@@ -14,6 +14,7 @@ export * from "./keys/mod.ts";
 export * from "./lexicon.ts";
 export * from "./memory_blocks.ts";
 export * from "./mst/mod.ts";
+export * from "./repo_car.ts";
 export * from "./signer.ts";
 export * from "./syntax.ts";
 export * from "./tid.ts";
