@@ -1,14 +1,8 @@
 import { expect, test } from "bun:test";
+import { FakeRefreshRows } from "./_fixture.ts";
 import type { Account, AccountState } from "./account.ts";
 import { Passwords } from "./passwords.ts";
-import {
-  IDENTIFIER_CHARS_MAX,
-  REFRESH_GRACE_MS,
-  REFRESH_LIFETIME_MS,
-  type RefreshRow,
-  type RefreshRows,
-  Sessions,
-} from "./sessions.ts";
+import { IDENTIFIER_CHARS_MAX, REFRESH_GRACE_MS, REFRESH_LIFETIME_MS, Sessions } from "./sessions.ts";
 
 const NOW = 1_790_000_000_000;
 const passwords = new Passwords({ cost: { memoryKib: 64, passes: 1 } });
@@ -38,46 +32,8 @@ const ACCOUNTS = [
   account("dead", "deleted"),
 ];
 
-/** The session store's contract, in memory. */
-class FakeRows implements RefreshRows {
-  readonly rows = new Map<string, RefreshRow & { nextId?: string; graceUntil?: number }>();
-
-  async insert(row: RefreshRow): Promise<void> {
-    this.rows.set(row.id, row);
-  }
-  find(id: string): RefreshRow | undefined {
-    return this.rows.get(id);
-  }
-  async rotate(
-    id: string,
-    next: { nextId: string; expiresAt: number; graceUntil: number; now: number },
-  ): Promise<RefreshRow | undefined> {
-    const row = this.rows.get(id);
-    if (!row || row.expiresAt <= next.now) return undefined;
-    if (row.nextId === undefined) {
-      row.nextId = next.nextId;
-      row.graceUntil = next.graceUntil;
-      const { did, familyId, appPasswordName } = row;
-      this.rows.set(next.nextId, {
-        id: next.nextId,
-        did,
-        familyId,
-        expiresAt: next.expiresAt,
-        appPasswordName,
-      });
-    } else if (next.now > (row.graceUntil ?? 0)) {
-      await this.removeFamily(row.familyId);
-      return undefined;
-    }
-    return this.rows.get(row.nextId);
-  }
-  async removeFamily(familyId: string): Promise<void> {
-    for (const [id, row] of this.rows) if (row.familyId === familyId) this.rows.delete(id);
-  }
-}
-
 function makeSessions(options: { didDoc?: (did: string) => unknown } = {}) {
-  const rows = new FakeRows();
+  const rows = new FakeRefreshRows();
   let now = NOW;
   let issued = 0;
   const sessions = new Sessions({

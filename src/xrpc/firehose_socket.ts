@@ -11,17 +11,15 @@ import { type RequestContext, WrongVerb } from "./router.ts";
 
 export const SUBSCRIBE_REPOS = "com.atproto.sync.subscribeRepos";
 
-/** Subscribers at one time. */
-export const SUBSCRIBERS_MAX = 1_000;
 /** Bytes that one socket may hold back. An outbox stops at the first frame that queues, so one frame (5 MB) must fit. */
 const BACKPRESSURE_BYTES_MAX = 8 * 1024 * 1024;
 /** Subscribers have nothing to say; a longer message closes the socket. */
 const INBOUND_BYTES_MAX = 4_096;
 /**
  * A socket that has not answered our pings for so long is dead, in seconds. A subscriber that merely stopped reading
- * answers late, so this is far longer than an honest pause.
+ * answers late: this is longer than an outbox waits before it says ConsumerTooSlow.
  */
-const IDLE_TIMEOUT_S = 300;
+const IDLE_TIMEOUT_S = 480;
 /** WebSocket close code for a failure of the server. https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1 */
 const CLOSE_INTERNAL = 1011;
 
@@ -42,7 +40,13 @@ export interface FirehoseOutbox {
 }
 
 export interface Firehose {
-  subscribe(options: { readonly cursor?: number; readonly sink: FirehoseSink }): FirehoseOutbox;
+  /** Throws a KithError where no further subscriber can be served: asked before the upgrade. */
+  assertRoom(): void;
+  /** Undefined where the stream has ended before it began (a cursor from the future). */
+  subscribe(options: {
+    readonly cursor: number | undefined;
+    readonly sink: FirehoseSink;
+  }): FirehoseOutbox | undefined;
 }
 
 /** What a socket carries from the upgrade to its end. */
@@ -52,7 +56,7 @@ export interface FirehoseSocket {
   readonly ip: string;
   readonly openedMs: number;
   frames: number;
-  outbox: FirehoseOutbox | null;
+  outbox: FirehoseOutbox | undefined;
 }
 
 /** The part of `Bun.Server` that takes a request over to WebSocket. */
@@ -64,13 +68,10 @@ export class FirehoseEndpoint {
   readonly websocket: Bun.WebSocketHandler<FirehoseSocket>;
   readonly #firehose: Firehose;
   readonly #log: Log;
-  readonly #subscribersMax: number;
-  #subscribers = 0;
 
-  constructor({ firehose, log, subscribersMax = SUBSCRIBERS_MAX }: FirehoseEndpointOptions) {
+  constructor({ firehose, log }: { firehose: Firehose; log: Log }) {
     this.#firehose = firehose;
     this.#log = log;
-    this.#subscribersMax = subscribersMax;
     this.websocket = {
       backpressureLimit: BACKPRESSURE_BYTES_MAX,
       closeOnBackpressureLimit: false,
@@ -93,21 +94,15 @@ export class FirehoseEndpoint {
       throw new KithError("upgrade_required", `Could not call "${SUBSCRIBE_REPOS}": it needs a WebSocket`);
     }
     const cursor = readCursor(request);
-    if (this.#subscribers >= this.#subscribersMax) {
-      throw new KithError(
-        "busy",
-        `Could not subscribe: there are ${this.#subscribersMax} subscribers already`,
-      );
-    }
+    this.#firehose.assertRoom();
     const { requestId, ip } = context;
-    const data = { cursor, requestId, ip, openedMs: performance.now(), frames: 0, outbox: null };
+    const data = { cursor, requestId, ip, openedMs: performance.now(), frames: 0, outbox: undefined };
     if (!server.upgrade(request, { data, headers: { "X-Request-Id": requestId } })) {
       throw new KithError("invalid_request", "Could not subscribe: the WebSocket handshake is malformed");
     }
   }
 
   #open(socket: Bun.ServerWebSocket<FirehoseSocket>): void {
-    this.#subscribers += 1;
     const sink: FirehoseSink = {
       send: (frame) => {
         socket.data.frames += 1;
@@ -126,18 +121,11 @@ export class FirehoseEndpoint {
   }
 
   #close(socket: Bun.ServerWebSocket<FirehoseSocket>, closeCode: number): void {
-    this.#subscribers -= 1;
     const { outbox, requestId, ip, openedMs, frames } = socket.data;
     outbox?.closed();
     const seconds = Math.round((performance.now() - openedMs) / 1000);
     this.#log.info("subscriber left", { nsid: SUBSCRIBE_REPOS, closeCode, frames, seconds, ip, requestId });
   }
-}
-
-export interface FirehoseEndpointOptions {
-  readonly firehose: Firehose;
-  readonly log: Log;
-  readonly subscribersMax?: number;
 }
 
 function readCursor(request: Request): number | undefined {

@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
 import { connect } from "node:net";
+import { KithError } from "../errors.ts";
 import { type Firehose, FirehoseEndpoint, type FirehoseSink } from "./firehose_socket.ts";
 import { errorResponse } from "./router.ts";
 
@@ -11,15 +12,10 @@ afterEach(() => {
 });
 
 /** A firehose that keeps what it was asked, and a server around it. */
-function serve({
-  subscribersMax,
-  subscribe,
-}: {
-  subscribersMax?: number;
-  subscribe?: Firehose["subscribe"];
-} = {}) {
+function serve({ subscribe, assertRoom }: Partial<Firehose> = {}) {
   const subscribers: { cursor?: number; sink: FirehoseSink; drained: number; closed: number }[] = [];
   const firehose: Firehose = {
+    assertRoom: assertRoom ?? (() => {}),
     subscribe:
       subscribe ??
       (({ cursor, sink }) => {
@@ -28,7 +24,7 @@ function serve({
         return { drained: () => void subscriber.drained++, closed: () => void subscriber.closed++ };
       }),
   };
-  const endpoint = new FirehoseEndpoint({ firehose, log, subscribersMax });
+  const endpoint = new FirehoseEndpoint({ firehose, log });
   const server = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
@@ -36,7 +32,8 @@ function serve({
     fetch: (request, server) => {
       const context = { requestId: "r1", ip: "::1" };
       try {
-        return endpoint.upgrade(request, { server, context }) ?? undefined;
+        endpoint.upgrade(request, { server, context });
+        return undefined;
       } catch (thrown) {
         return errorResponse(thrown, context);
       }
@@ -125,14 +122,14 @@ test.each([
   expect(await handshake(server.port, query)).toMatch(expected);
 });
 
-test("FirehoseEndpoint refuses one subscriber too many, and takes another when one has left", async () => {
-  const { server, subscribers, open } = serve({ subscribersMax: 1 });
-  const socket = await open();
+test("FirehoseEndpoint refuses, before the upgrade, a subscriber for whom there is no room", async () => {
+  const { server, subscribers } = serve({
+    assertRoom: () => {
+      throw new KithError("busy", "Could not subscribe: full");
+    },
+  });
   expect(await handshake(server.port, "")).toMatch(/^503 .*NotEnoughResources/);
-  socket.close();
-  await until(() => subscribers[0]?.closed === 1);
-  await open();
-  await until(() => subscribers.length === 2);
+  expect(subscribers).toHaveLength(0);
 });
 
 test("FirehoseEndpoint closes with 1011 where no outbox can be opened", async () => {

@@ -1,6 +1,7 @@
 /** The HTTP server's two hands: `fetch` for requests and `websocket` for the firehose. */
 import { randomBytes } from "node:crypto";
 import { Elysia } from "elysia";
+import type { Authenticator } from "../auth/mod.ts";
 import { KithError } from "../errors.ts";
 import { clientIp } from "./_client_ip.ts";
 import { compressJson } from "./_compress.ts";
@@ -12,7 +13,7 @@ import {
   SUBSCRIBE_REPOS,
   type Upgrader,
 } from "./firehose_socket.ts";
-import type { Authenticator, Method } from "./method.ts";
+import type { Method } from "./method.ts";
 import { type Log, logRequest } from "./request_log.ts";
 import { errorResponse, type RequestContext, Router } from "./router.ts";
 import { atprotoDid, banner, health, ready, robots, type SiteOptions, serviceDid } from "./well_known.ts";
@@ -23,8 +24,6 @@ export interface HttpOptions {
   readonly firehose: Firehose;
   readonly site: SiteOptions;
   readonly log: Log;
-  /** Firehose subscribers at one time; `SUBSCRIBERS_MAX` where absent. */
-  readonly subscribersMax?: number;
 }
 
 /** The part of `Bun.Server` that a request needs. */

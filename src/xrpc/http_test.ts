@@ -45,7 +45,7 @@ const http = createHttp({
       throw new KithError("auth_missing", "Authentication required");
     },
   },
-  firehose: { subscribe: () => ({ drained: () => {}, closed: () => {} }) },
+  firehose: { assertRoom: () => {}, subscribe: () => ({ drained: () => {}, closed: () => {} }) },
   site,
   log,
 });

@@ -6,35 +6,10 @@ import type {
   XRPCProcedureMetadata,
   XRPCQueryMetadata,
 } from "@atcute/lexicons/validations";
+import type { AuthKind, Principal } from "../auth/mod.ts";
 
 /** Largest JSON body of a method that does not name its own bound, in bytes after decoding. */
 export const JSON_BODY_BYTES_MAX = 150 * 1024;
-
-/** Who is calling, as far as the methods need to know. */
-export type Principal =
-  | {
-      readonly kind: "user";
-      readonly did: string;
-      readonly scope:
-        | "com.atproto.access"
-        | "com.atproto.appPass"
-        | "com.atproto.appPassPrivileged"
-        | "com.atproto.takendown";
-      readonly sessionId?: string;
-    }
-  | { readonly kind: "refresh"; readonly did: string; readonly tokenId: string }
-  | { readonly kind: "admin" };
-
-/**
- * What a method asks of its caller. "optional": anonymous, the owner or the admin; "access": any session;
- * "full": a session of the main password; "refresh": a refresh token.
- */
-export type AuthKind = "none" | "optional" | "access" | "full" | "refresh" | "admin";
-
-/** Decides who is calling; throws a KithError where `kind` is not met. */
-export interface Authenticator {
-  authenticate(request: Request, kind: AuthKind): Promise<Principal | null>;
-}
 
 export type MethodSchema = XRPCQueryMetadata | XRPCProcedureMetadata;
 

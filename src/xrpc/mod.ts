@@ -1,4 +1,10 @@
 /** The HTTP edge: XRPC methods, the firehose, and the few plain routes. */
+export * from "./com_atproto/repo/upload_blob.ts";
+export * from "./com_atproto/repo/write_methods.ts";
+export * from "./com_atproto/repo_access.ts";
+export * from "./com_atproto/sync/blob_methods.ts";
+export * from "./com_atproto/sync/repo_methods.ts";
+export * from "./com_atproto/sync/repo_status_methods.ts";
 export * from "./error_table.ts";
 export * from "./firehose_socket.ts";
 export * from "./http.ts";

@@ -1,10 +1,11 @@
 /** From a request below /xrpc to the handler of its method, and from what the handler gives to an answer. */
-import { isNsid } from "@atcute/lexicons/syntax";
+import { isNsid } from "../atproto/mod.ts";
+import type { Authenticator } from "../auth/mod.ts";
 import { KithError } from "../errors.ts";
-import { decodedBody, readJsonInput } from "./_body.ts";
 import { readParams } from "./_params.ts";
+import { decodedBody, readJsonInput } from "./body.ts";
 import { toXrpcError } from "./error_table.ts";
-import type { Authenticator, Call, Method } from "./method.ts";
+import type { Call, Method } from "./method.ts";
 
 /** How long a caller is asked to wait after a 503, in seconds. */
 const RETRY_AFTER_S = 5;

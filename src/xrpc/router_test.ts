@@ -7,8 +7,9 @@ import {
   ComAtprotoServerRefreshSession,
   ComAtprotoSyncGetBlocks,
 } from "@atcute/atproto";
+import type { Authenticator, AuthKind, Principal } from "../auth/mod.ts";
 import { KithError } from "../errors.ts";
-import { type Authenticator, type AuthKind, callerDid, method, type Principal } from "./method.ts";
+import { callerDid, method } from "./method.ts";
 import { Router } from "./router.ts";
 
 const CALLER: Principal = { kind: "user", did: "did:plc:caller", scope: "com.atproto.access" };

@@ -1,0 +1,124 @@
+/**
+ * What a caller wants written, as JSON, turned into writes for the repo's actor: the data model, the lexicon, the record
+ * key and the subject are settled here; swaps, blobs and what exists already are the actor's to decide.
+ */
+import {
+  type BlobRef,
+  type Block,
+  type Cid,
+  isKnownRecordType,
+  nextTid,
+  parseCid,
+  recordFromJson,
+  recordKeyProblem,
+  validateRecord,
+} from "../../../atproto/mod.ts";
+import { KithError } from "../../../errors.ts";
+import type { RecordWrite } from "../repo_access.ts";
+
+/** Record types of which an account has at most one per subject; and where their subject is. */
+const SUBJECT_KINDS: Readonly<Record<string, "uri" | "did">> = {
+  "app.bsky.feed.like": "uri",
+  "app.bsky.feed.repost": "uri",
+  "app.bsky.graph.block": "did",
+  "app.bsky.graph.follow": "did",
+};
+
+export type ValidationStatus = "valid" | "unknown";
+
+/** A record that may be written. */
+export interface PreparedRecord {
+  readonly record: Block;
+  readonly blobs: readonly BlobRef[];
+  readonly subject?: string;
+  /** Absent where the caller asked for no validation. */
+  readonly validationStatus?: ValidationStatus;
+}
+
+export interface RecordInput {
+  readonly collection: string;
+  readonly rkey: string;
+  readonly json: unknown;
+  /** True: the lexicon must be known and fit. Absent: it must fit where it is known. False: it is not looked at. */
+  readonly validate: boolean | undefined;
+}
+
+/**
+ * Checks a record in the order data model, record key, lexicon. KithErrors invalid_record, invalid_request. A lexicon's
+ * limits on its blobs are checked against what the record claims; that the claims are true, the actor checks.
+ */
+export function prepareRecord({ collection, rkey, json, validate }: RecordInput): PreparedRecord {
+  const { bytes, cid, value, blobs } = recordFromJson(json, { collection });
+  const validationStatus = validate === false ? undefined : judge({ collection, rkey, value, validate });
+  return { record: { cid, bytes }, blobs, subject: subjectOf(collection, value), validationStatus };
+}
+
+interface Judged {
+  readonly collection: string;
+  readonly rkey: string;
+  readonly value: unknown;
+  readonly validate: boolean | undefined;
+}
+
+function judge({ collection, rkey, value, validate }: Judged): ValidationStatus {
+  if (!isKnownRecordType(collection)) {
+    if (validate !== true) return "unknown";
+    throw new KithError(
+      "invalid_request",
+      `Could not validate the record: the lexicon "${collection}" is not known here`,
+    );
+  }
+  const problem = recordKeyProblem(collection, rkey);
+  if (problem) throw new KithError("invalid_request", `Could not write "${collection}/${rkey}": ${problem}`);
+  const verdict = validateRecord(collection, value);
+  if (verdict.ok) return "valid";
+  throw new KithError("invalid_record", `Invalid ${collection} record: ${verdict.message}`);
+}
+
+/** What a like, repost, follow or block points at; undefined for other records and for malformed ones. */
+function subjectOf(collection: string, value: unknown): string | undefined {
+  const kind = Object.hasOwn(SUBJECT_KINDS, collection) ? SUBJECT_KINDS[collection] : undefined;
+  if (kind === undefined) return undefined;
+  const { subject } = value as { subject?: { uri?: unknown } | string };
+  const target = kind === "did" ? subject : typeof subject === "object" ? subject?.uri : undefined;
+  return typeof target === "string" ? target : undefined;
+}
+
+/** The write that creates a record; `replaces` an earlier like, repost, follow or block of the same subject. */
+export function createWrite(
+  { collection, rkey }: { collection: string; rkey: string },
+  { prepared, replaces }: { prepared: PreparedRecord; replaces: boolean },
+): RecordWrite {
+  const { record, blobs, subject } = prepared;
+  const replacesSubject = replaces && subject !== undefined ? true : undefined;
+  return { action: "create", collection, rkey, record, blobs, subject, replacesSubject };
+}
+
+/** A CID to compare with. Text that is no CID of ours can match nothing, so it is an error of its own. */
+export function swapCid(text: string | undefined): Cid | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return parseCid(text);
+  } catch (cause) {
+    throw new KithError("invalid_request", `Could not read the CID to swap: "${text.slice(0, 128)}"`, {
+      cause,
+    });
+  }
+}
+
+/** Makes record keys that rise over all repos of this process. */
+export class RkeySource {
+  readonly #now: () => number;
+  readonly #clockId: number;
+  #last: string | null = null;
+
+  constructor({ now, clockId }: { now: () => number; clockId: number }) {
+    this.#now = now;
+    this.#clockId = clockId;
+  }
+
+  next(): string {
+    this.#last = nextTid(this.#last, this.#now() * 1000, this.#clockId);
+    return this.#last;
+  }
+}

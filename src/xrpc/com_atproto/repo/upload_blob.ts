@@ -1,0 +1,119 @@
+/** com.atproto.repo.uploadBlob: straight from the socket to the blob store, never whole in memory. */
+import { ComAtprotoRepoUploadBlob } from "@atcute/atproto";
+import { type Cid, cidToString } from "../../../atproto/mod.ts";
+import { KithError } from "../../../errors.ts";
+import {
+  asBodyError,
+  declaredLength,
+  isIdentityEncoded,
+  refuseDeclaredLength,
+  tooLarge,
+} from "../../body.ts";
+import { type Call, callerDid, type Method, method } from "../../method.ts";
+import { type Accounts, findAccount } from "../repo_access.ts";
+import { sniffMimeType } from "./_sniff_mime_type.ts";
+
+/** Uploads at one time, over all accounts: each holds a file open. */
+const UPLOADS_MAX = 128;
+
+/** A blob on its way into the store. */
+export interface BlobUpload {
+  write(chunk: Uint8Array): Promise<void>;
+  /** Ends the upload, temporary and durable; `head` is its first bytes. */
+  finish(): Promise<{ readonly cid: Cid; readonly size: number; readonly head: Uint8Array }>;
+  /** Removes what there is; nothing where the blob has been kept. */
+  discard(): Promise<void>;
+}
+
+export interface UploadBlobOptions<Upload extends BlobUpload> {
+  readonly accounts: Accounts;
+  readonly blobs: { begin(did: string): Promise<Upload> };
+  readonly repos: {
+    keepBlob(
+      did: string,
+      blob: {
+        upload: Upload;
+        row: { cid: Cid; mimeType: string; size: number; createdAt: number };
+      },
+    ): Promise<void>;
+  };
+  /** PDS_BLOB_UPLOAD_LIMIT, in bytes. */
+  readonly blobBytesMax: number;
+  /** Unix milliseconds. */
+  readonly now: () => number;
+}
+
+/** uploadBlob. A deactivated account may upload, since it does so while it moves in. */
+export function uploadBlobMethod<Upload extends BlobUpload>(options: UploadBlobOptions<Upload>): Method {
+  let uploads = 0;
+  return method(ComAtprotoRepoUploadBlob.mainSchema, {
+    auth: "access",
+    handler: async (call) => {
+      await assertMayUpload(options.accounts, callerDid(call));
+      if (uploads >= UPLOADS_MAX)
+        throw new KithError("busy", `Could not upload: ${UPLOADS_MAX} uploads run already`);
+      uploads += 1;
+      try {
+        return await uploadBlob(call, options);
+      } finally {
+        uploads -= 1;
+      }
+    },
+  });
+}
+
+async function assertMayUpload(accounts: Accounts, did: string): Promise<void> {
+  const account = await findAccount(accounts, did);
+  if (account?.state === "active" || account?.state === "deactivated") return;
+  if (account?.state === "suspended") throw new KithError("account_suspended", "Account has been suspended");
+  if (account?.state === "takendown") throw new KithError("account_takendown", "Account has been taken down");
+  throw new KithError("account_not_found", `Could not upload: there is no account "${did}"`);
+}
+
+async function uploadBlob<Upload extends BlobUpload>(
+  call: Call,
+  { blobs, repos, blobBytesMax, now }: UploadBlobOptions<Upload>,
+): Promise<unknown> {
+  refuseDeclaredLength(call.request, blobBytesMax);
+  const did = callerDid(call);
+  const upload = await blobs.begin(did);
+  try {
+    await receive(call, { upload, bytesMax: blobBytesMax });
+    const { cid, size, head } = await upload.finish();
+    const declared = isIdentityEncoded(call.request) ? declaredLength(call.request) : undefined;
+    if (declared !== undefined && declared !== size) {
+      throw new KithError(
+        "invalid_request",
+        `Could not upload: ${declared} bytes declared, ${size} received`,
+      );
+    }
+    const mimeType = sniffMimeType(head, call.request.headers.get("content-type"));
+    await repos.keepBlob(did, { upload, row: { cid, mimeType, size, createdAt: now() } });
+    return { blob: { $type: "blob", ref: { $link: cidToString(cid) }, mimeType, size } };
+  } catch (error) {
+    await upload.discard();
+    throw error;
+  }
+}
+
+/** Reads the body into `upload` as the store takes it. Bun reads on after a refusal, so the sender sees the answer. */
+async function receive(
+  call: Call,
+  { upload, bytesMax }: { upload: BlobUpload; bytesMax: number },
+): Promise<void> {
+  const reader = call.body?.getReader();
+  if (!reader) return;
+  let bytes = 0;
+  for (;;) {
+    const { done, value } = await reader.read().catch((error: unknown) => {
+      throw asBodyError(error);
+    });
+    if (done) return;
+    bytes += value.byteLength;
+    if (bytes > bytesMax) {
+      await reader.cancel().catch(() => {});
+      throw tooLarge(bytesMax);
+    }
+    await upload.write(value);
+  }
+}

@@ -1,0 +1,129 @@
+import { expect, test } from "bun:test";
+import { cidOfRaw, cidToString } from "../../../atproto/mod.ts";
+import { KithError } from "../../../errors.ts";
+import { callerOf } from "../../test_calls.ts";
+import type { AccountView } from "../repo_access.ts";
+import { uploadBlobMethod } from "./upload_blob.ts";
+
+const NSID = "com.atproto.repo.uploadBlob";
+const ALICE = "did:plc:alice";
+const PNG = Buffer.from("\x89PNG\r\n\x1a\n and more", "latin1");
+const NOW_MS = 1_795_000_000_000;
+
+const accounts: AccountView[] = [
+  { did: ALICE, handle: "alice.test", state: "active" },
+  { did: "did:plc:sleep", handle: "sleep.test", state: "deactivated" },
+  { did: "did:plc:down", handle: "down.test", state: "takendown" },
+];
+
+/** The method over a blob store in memory; `storeBytesMax` makes its disk full. */
+function setUp({ storeBytesMax = Number.POSITIVE_INFINITY } = {}) {
+  const kept: { did: string; mimeType: string; size: number; createdAt: number }[] = [];
+  const uploads: { discarded: number; chunks: number }[] = [];
+  const begin = async () => {
+    const parts: Uint8Array[] = [];
+    const upload = { discarded: 0, chunks: 0 };
+    uploads.push(upload);
+    return {
+      write: async (chunk: Uint8Array) => {
+        upload.chunks += 1;
+        parts.push(chunk.slice());
+        if (Buffer.concat(parts).length > storeBytesMax)
+          throw new KithError("storage_full", "The disk is full");
+      },
+      finish: async () => {
+        const bytes = Buffer.concat(parts);
+        return { cid: cidOfRaw(bytes), size: bytes.length, head: bytes.subarray(0, 64) };
+      },
+      discard: async () => {
+        upload.discarded += 1;
+      },
+    };
+  };
+  const method = uploadBlobMethod({
+    accounts: { byIdentifier: (did) => accounts.find((account) => account.did === did) },
+    blobs: { begin },
+    repos: {
+      keepBlob: async (did, { row: { mimeType, size, createdAt } }) =>
+        void kept.push({ did, mimeType, size, createdAt }),
+    },
+    blobBytesMax: 100_000,
+    now: () => NOW_MS,
+  });
+  return { call: callerOf([method]), kept, uploads };
+}
+
+test("uploadBlob keeps the bytes and answers with a blob of the sniffed type", async () => {
+  const { call, kept, uploads } = setUp();
+  const answer = await call({ nsid: NSID, as: ALICE, bytes: PNG, headers: { "content-type": "*/*" } });
+  expect(answer.status).toBe(200);
+  expect(answer.body).toEqual({
+    blob: {
+      $type: "blob",
+      ref: { $link: cidToString(cidOfRaw(PNG)) },
+      mimeType: "image/png",
+      size: PNG.length,
+    },
+  });
+  expect(kept).toEqual([{ did: ALICE, mimeType: "image/png", size: PNG.length, createdAt: NOW_MS }]);
+  expect(uploads[0]?.discarded).toBe(0);
+});
+
+test("uploadBlob undoes a content encoding", async () => {
+  const { call, kept } = setUp();
+  const headers = { "content-type": "image/png", "content-encoding": "gzip" };
+  expect((await call({ nsid: NSID, as: ALICE, bytes: Bun.gzipSync(PNG), headers })).status).toBe(200);
+  expect(kept[0]?.size).toBe(PNG.length);
+});
+
+test("uploadBlob takes blobs of an account that moves in", async () => {
+  const { call } = setUp();
+  expect((await call({ nsid: NSID, as: "did:plc:sleep", bytes: PNG })).status).toBe(200);
+});
+
+const gzipBomb = Bun.gzipSync(new Uint8Array(1_000_000));
+
+test.each([
+  [
+    "a declared length over the limit",
+    { headers: { "content-length": "100001" } },
+    413,
+    "PayloadTooLarge",
+    0,
+  ],
+  ["more bytes than the limit", { bytes: new Uint8Array(100_001) }, 413, "PayloadTooLarge", 1],
+  ["a bomb", { bytes: gzipBomb, headers: { "content-encoding": "gzip" } }, 413, "PayloadTooLarge", 1],
+  ["fewer bytes than declared", { headers: { "content-length": "99" } }, 400, "InvalidRequest", 1],
+  ["a length that is no number", { headers: { "content-length": "many" } }, 400, "InvalidRequest", 0],
+  ["broken compression", { headers: { "content-encoding": "gzip" } }, 400, "InvalidRequest", 1],
+  ["an unknown compression", { headers: { "content-encoding": "lzw" } }, 415, "UnsupportedMediaType", 0],
+  ["an account that is taken down", { as: "did:plc:down" }, 401, "AccountTakedown", 0],
+  ["an account that is not here", { as: "did:plc:none" }, 400, "AccountNotFound", 0],
+])("uploadBlob refuses %s and leaves nothing", async (_name, call, status, error, discarded) => {
+  const { call: send, kept, uploads } = setUp();
+  const answer = await send({ nsid: NSID, as: ALICE, bytes: PNG, ...call });
+  expect(answer.body).toMatchObject({ error });
+  expect(answer.status).toBe(status);
+  expect(kept).toEqual([]);
+  expect(uploads.map((upload) => upload.discarded)).toEqual(discarded ? [1] : []);
+});
+
+test("uploadBlob says 503 where the disk is full, and leaves nothing", async () => {
+  const { call, uploads } = setUp({ storeBytesMax: 4 });
+  const answer = await call({ nsid: NSID, as: ALICE, bytes: PNG });
+  expect(answer).toMatchObject({ status: 503, body: { error: "NotEnoughResources" } });
+  expect(uploads[0]?.discarded).toBe(1);
+});
+
+test("uploadBlob hands the body on in chunks", async () => {
+  const { call, uploads } = setUp();
+  let sent = 0;
+  const bytes = new ReadableStream<Uint8Array>({
+    pull: (controller) => {
+      if (sent++ < 10) controller.enqueue(new Uint8Array(5_000));
+      else controller.close();
+    },
+  });
+  expect((await call({ nsid: NSID, as: ALICE, bytes })).status).toBe(200);
+  expect(uploads[0]?.chunks).toBe(10);
+});

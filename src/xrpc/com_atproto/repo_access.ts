@@ -1,0 +1,110 @@
+/** Which repo a call is about, and whether it may be seen: what com.atproto.repo and com.atproto.sync share. */
+import type { BlobRef, Block, Cid, Head } from "../../atproto/mod.ts";
+import type { Principal } from "../../auth/mod.ts";
+import { KithError } from "../../errors.ts";
+
+/** An account as these methods see it. */
+export interface AccountView {
+  readonly did: string;
+  readonly handle: string;
+  readonly state: "creating" | "active" | "deactivated" | "takendown" | "suspended" | "deleting" | "deleted";
+}
+
+type Awaitable<T> = T | Promise<T>;
+
+export interface Accounts {
+  /** By DID, or by handle in lower case. */
+  byIdentifier(identifier: string): Awaitable<AccountView | undefined>;
+}
+
+/** One open repo, as read inside `Repos.read`. */
+export interface RepoView {
+  state(): { readonly head: Head | null };
+  get(cid: Cid): Uint8Array | undefined;
+  record(
+    collection: string,
+    rkey: string,
+  ): { readonly cid: Cid; readonly bytes: Uint8Array; readonly rev: string } | undefined;
+  /** Newest rkey first, unless reversed; only those past the cursor. */
+  listRecords(page: {
+    collection: string;
+    limit: number;
+    cursor?: string;
+    reverse?: boolean;
+  }): { readonly rkey: string; readonly cid: Cid; readonly bytes: Uint8Array }[];
+  collections(): string[];
+  blob(cid: Cid): { readonly mimeType: string; readonly size: number } | undefined;
+  blobIsReferenced(cid: Cid): boolean;
+  listBlobs(page: { since?: string; limit: number; cursor?: string }): Cid[];
+}
+
+/** Reads of open repos; the callbacks are synchronous. */
+export interface RepoReads {
+  read<T>(did: string, read: (repo: RepoView) => T): Promise<T>;
+  /** Resolves once what was read is durable: for everything that relays see. */
+  readDurable<T>(did: string, read: (repo: RepoView) => T): Promise<T>;
+}
+
+interface RecordPath {
+  readonly collection: string;
+  readonly rkey: string;
+}
+
+interface RecordContent extends RecordPath {
+  readonly record: Block;
+  readonly blobs: readonly BlobRef[];
+  readonly subject?: string;
+}
+
+/** One change of one record, decided against the repo in its actor's turn. */
+export type RecordWrite =
+  | (RecordContent & { readonly action: "create"; readonly replacesSubject?: boolean })
+  | (RecordContent & { readonly action: "update" })
+  | (RecordContent & { readonly action: "put"; readonly swapRecord?: Cid | null })
+  | (RecordPath & { readonly action: "delete"; readonly swapRecord?: Cid; readonly ifExists?: boolean });
+
+export interface WriteOutcome {
+  /** Absent where nothing changed. */
+  readonly commit?: { readonly cid: Cid; readonly rev: string };
+  /** One a write, in the order of the request. */
+  readonly results: readonly {
+    readonly action: "create" | "update" | "delete" | "none";
+    readonly uri: string;
+    readonly cid?: Cid;
+  }[];
+}
+
+/** The account that a `repo` or `did` parameter names; undefined where none that exists here does. */
+export async function findAccount(accounts: Accounts, identifier: string): Promise<AccountView | undefined> {
+  const key = identifier.startsWith("did:") ? identifier : identifier.toLowerCase();
+  const account = await accounts.byIdentifier(key);
+  return account && account.state !== "creating" ? account : undefined;
+}
+
+/**
+ * The account whose repo may be served: an active one, or any for its owner and for the admin.
+ * KithErrors repo_not_found, repo_takendown, repo_suspended, repo_deactivated.
+ */
+export async function servedAccount(
+  accounts: Accounts,
+  { identifier, principal = null }: { identifier: string; principal?: Principal | null },
+): Promise<AccountView> {
+  const account = await findAccount(accounts, identifier);
+  if (!account || account.state === "deleted" || account.state === "deleting") {
+    throw new KithError("repo_not_found", `Could not find the repo of "${identifier}"`);
+  }
+  const isPrivileged = principal?.kind === "admin" || principal?.did === account.did;
+  if (account.state === "active" || isPrivileged) return account;
+  throw refusal(account);
+}
+
+function refusal({ did, state }: AccountView): KithError {
+  switch (state) {
+    case "takendown":
+      return new KithError("repo_takendown", `Could not serve the repo of "${did}": it has been taken down`);
+    case "suspended":
+      return new KithError("repo_suspended", `Could not serve the repo of "${did}": it is suspended`);
+    default:
+      return new KithError("repo_deactivated", `Could not serve the repo of "${did}": it is deactivated`);
+  }
+}

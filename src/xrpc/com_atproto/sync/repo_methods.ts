@@ -1,0 +1,137 @@
+/** com.atproto.sync: whole repos, commits, blocks and proofs, as relays and migrations read them. */
+import {
+  ComAtprotoSyncGetBlocks,
+  ComAtprotoSyncGetLatestCommit,
+  ComAtprotoSyncGetRecord,
+  ComAtprotoSyncGetRepo,
+} from "@atcute/atproto";
+import {
+  type Block,
+  type Cid,
+  cidKey,
+  cidToString,
+  encodeCar,
+  type Head,
+  parseCid,
+  recordProof,
+} from "../../../atproto/mod.ts";
+import { KithError } from "../../../errors.ts";
+import { type Method, method } from "../../method.ts";
+import { type Accounts, type RepoReads, type RepoView, servedAccount } from "../repo_access.ts";
+
+const CAR_TYPE = "application/vnd.ipld.car";
+/** Blocks of one getBlocks. */
+const BLOCKS_MAX = 500;
+/** Bytes of blocks of one getBlocks. */
+const BLOCKS_BYTES_MAX = 32 * 1024 * 1024;
+
+export interface SyncRepoOptions {
+  readonly accounts: Accounts;
+  readonly repos: RepoReads & {
+    exportRepo(did: string, options: { since?: string }): Promise<ReadableStream<Uint8Array>>;
+  };
+}
+
+export function syncRepoMethods(options: SyncRepoOptions): Method[] {
+  return [getRepo(options), getLatestCommit(options), getRecord(options), getBlocks(options)];
+}
+
+function getRepo({ accounts, repos }: SyncRepoOptions): Method {
+  return method(ComAtprotoSyncGetRepo.mainSchema, {
+    auth: "optional",
+    handler: async ({ params, principal, request }) => {
+      const { did } = await servedAccount(accounts, { identifier: params.did, principal });
+      // An export pins the repo's file: a HEAD opens none.
+      if (request.method === "HEAD") return carResponse(null);
+      return carResponse(await repos.exportRepo(did, { since: params.since }));
+    },
+  });
+}
+
+function getLatestCommit({ accounts, repos }: SyncRepoOptions): Method {
+  return method(ComAtprotoSyncGetLatestCommit.mainSchema, {
+    auth: "optional",
+    handler: async ({ params, principal }) => {
+      const { did } = await servedAccount(accounts, { identifier: params.did, principal });
+      const { commit, rev } = await repos.readDurable(did, (repo) => headOf(repo, did));
+      return { cid: cidToString(commit), rev };
+    },
+  });
+}
+
+/** The record with the nodes that prove it, or the nodes that prove that there is none. */
+function getRecord({ accounts, repos }: SyncRepoOptions): Method {
+  return method(ComAtprotoSyncGetRecord.mainSchema, {
+    auth: "optional",
+    handler: async ({ params, principal }) => {
+      const { did } = await servedAccount(accounts, { identifier: params.did, principal });
+      const path = `${params.collection}/${params.rkey}`;
+      return repos.readDurable(did, (repo) => {
+        const head = headOf(repo, did);
+        return carResponse(encodeCar([head.commit], recordProof(head, { path, blocks: repo }).blocks));
+      });
+    },
+  });
+}
+
+function getBlocks({ accounts, repos }: SyncRepoOptions): Method {
+  return method(ComAtprotoSyncGetBlocks.mainSchema, {
+    auth: "optional",
+    handler: async ({ params, principal }) => {
+      const { did } = await servedAccount(accounts, { identifier: params.did, principal });
+      const cids = distinctCids(params.cids);
+      return repos.readDurable(did, (repo) => carResponse(encodeCar([], readBlocks(repo, cids))));
+    },
+  });
+}
+
+function readBlocks(repo: RepoView, cids: readonly Cid[]): Block[] {
+  const blocks: Block[] = [];
+  const missing: string[] = [];
+  let bytes = 0;
+  for (const cid of cids) {
+    const found = repo.get(cid);
+    if (!found) {
+      missing.push(cidToString(cid));
+      continue;
+    }
+    bytes += found.byteLength;
+    if (bytes > BLOCKS_BYTES_MAX) {
+      throw new KithError(
+        "invalid_request",
+        `Could not get the blocks: over ${BLOCKS_BYTES_MAX} bytes, ask for fewer`,
+      );
+    }
+    blocks.push({ cid, bytes: found });
+  }
+  if (missing.length === 0) return blocks;
+  throw new KithError("block_not_found", `Could not find the blocks: ${missing.join(", ")}`);
+}
+
+function distinctCids(texts: readonly string[]): Cid[] {
+  if (texts.length > BLOCKS_MAX) {
+    throw new KithError("invalid_request", `Could not get ${texts.length} blocks: ${BLOCKS_MAX} at most`);
+  }
+  const cids = texts.map((text) => readCid(text));
+  return [...new Map(cids.map((cid) => [cidKey(cid), cid])).values()];
+}
+
+/** A CID of the kinds that repos hold; the lexicon's `cid` format is wider. KithError invalid_request. */
+export function readCid(text: string): Cid {
+  try {
+    return parseCid(text);
+  } catch (cause) {
+    throw new KithError("invalid_request", `Could not read the CID "${text.slice(0, 128)}"`, { cause });
+  }
+}
+
+/** A repo whose first commit is still being made does not exist to others. */
+function headOf(repo: RepoView, did: string): Head {
+  const { head } = repo.state();
+  if (head) return head;
+  throw new KithError("repo_not_found", `Could not find the repo of "${did}"`);
+}
+
+function carResponse(body: Uint8Array | ReadableStream<Uint8Array> | null): Response {
+  return new Response(body as BodyInit | null, { headers: { "Content-Type": CAR_TYPE } });
+}

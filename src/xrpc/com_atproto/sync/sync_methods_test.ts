@@ -1,0 +1,268 @@
+import { expect, test } from "bun:test";
+import { verifyProofs, verifyRecords, verifyRepoCar } from "@atproto/repo";
+import { cidKey, cidOfCbor, cidOfRaw, cidToString, encodeCbor, readCar } from "../../../atproto/mod.ts";
+import { KithError } from "../../../errors.ts";
+import { callerOf } from "../../test_calls.ts";
+import { accountsInEveryState, TEST_SIGNER, TestRepos } from "../test_repos.ts";
+import { syncBlobMethods } from "./blob_methods.ts";
+import { syncRepoMethods } from "./repo_methods.ts";
+import { repoStatusMethods } from "./repo_status_methods.ts";
+
+const ALICE = "did:plc:active";
+const NOTE = "com.example.note";
+const PNG = Buffer.from("\x89PNG not really", "latin1");
+const HTML = Buffer.from("<script>alert(1)</script>");
+
+function setUp() {
+  const repos = new TestRepos(accountsInEveryState());
+  const repo = repos.repo(ALICE);
+  repo.create({
+    [`${NOTE}/a`]: { $type: NOTE, n: 1 },
+    [`${NOTE}/b`]: { $type: NOTE, n: 2 },
+    [`${NOTE}/c`]: { $type: NOTE, n: 3 },
+  });
+  const files = new Map<string, Buffer<ArrayBuffer>>();
+  for (const [bytes, mimeType, referenced] of [
+    [PNG, "image/png", true],
+    [HTML, "text/html", true],
+    [Buffer.from("temporary"), "text/plain", false],
+  ] as const) {
+    const cid = cidOfRaw(bytes);
+    repo.blobs.set(cidKey(cid), { cid, mimeType, size: bytes.length, referenced });
+    files.set(cidKey(cid), bytes);
+  }
+  const errors: string[] = [];
+  const log = { info: () => {}, warn: () => {}, error: (message: string) => void errors.push(message) };
+  let streams = 0;
+  const blobs = {
+    open: async (_did: string, cid: Parameters<typeof cidKey>[0]) => {
+      const bytes = files.get(cidKey(cid));
+      return (
+        bytes && {
+          size: bytes.length,
+          stream: () => {
+            streams += 1;
+            return new Blob([bytes]).stream();
+          },
+        }
+      );
+    },
+  };
+  const methods = [
+    ...syncRepoMethods({ accounts: repos, repos }),
+    ...repoStatusMethods({ accounts: repos, repos, log }),
+    ...syncBlobMethods({ accounts: repos, repos, blobs }),
+  ];
+  return { call: callerOf(methods), repos, repo, files, errors, streams: () => streams };
+}
+
+const sync = (name: string) => `com.atproto.sync.${name}`;
+const anyCid = cidToString(cidOfRaw(PNG));
+
+test("getRepo streams a CAR that the reference verifies", async () => {
+  const { call, repo } = setUp();
+  const answer = await call({ nsid: sync("getRepo"), params: { did: ALICE } });
+  expect(answer.status).toBe(200);
+  expect(answer.headers.get("content-type")).toBe("application/vnd.ipld.car");
+  const verified = await verifyRepoCar(answer.bytes, ALICE, TEST_SIGNER.didKey);
+  expect(verified.commit.rev).toBe(repo.state().head?.rev ?? "");
+  expect(verified.creates).toHaveLength(3);
+});
+
+test("getRepo opens no export for a HEAD", async () => {
+  const { call, repos } = setUp();
+  repos.exportRepo = () => Promise.reject(new Error("opened"));
+  const answer = await call({ nsid: sync("getRepo"), params: { did: ALICE }, verb: "HEAD" });
+  expect(answer.status).toBe(200);
+  expect(answer.headers.get("content-type")).toBe("application/vnd.ipld.car");
+});
+
+test("getLatestCommit reads what is durable", async () => {
+  const { call, repo, repos } = setUp();
+  const answer = await call({ nsid: sync("getLatestCommit"), params: { did: ALICE } });
+  const head = repo.state().head!;
+  expect(answer.body).toEqual({ cid: cidToString(head.commit), rev: head.rev });
+  expect(repos.durableReads).toBe(1);
+});
+
+test("getRecord proves a record, to the reference's satisfaction", async () => {
+  const { call } = setUp();
+  const { bytes } = await call({
+    nsid: sync("getRecord"),
+    params: { did: ALICE, collection: NOTE, rkey: "b" },
+  });
+  const records = await verifyRecords(bytes, ALICE, TEST_SIGNER.didKey);
+  expect(records).toEqual([{ collection: NOTE, rkey: "b", record: { $type: NOTE, n: 2 } }]);
+});
+
+test("getRecord proves that there is no record", async () => {
+  const { call } = setUp();
+  const answer = await call({
+    nsid: sync("getRecord"),
+    params: { did: ALICE, collection: NOTE, rkey: "none" },
+  });
+  expect(answer.status).toBe(200);
+  const claim = { collection: NOTE, rkey: "none", cid: null };
+  const { verified } = await verifyProofs(answer.bytes, [claim], ALICE, TEST_SIGNER.didKey);
+  expect(verified).toHaveLength(1);
+});
+
+test("getBlocks gives each block once, in a CAR without a root", async () => {
+  const { call, repo } = setUp();
+  const cid = cidToString(repo.record(NOTE, "a")!.cid);
+  const { bytes, status } = await call({ nsid: sync("getBlocks"), params: { did: ALICE, cids: [cid, cid] } });
+  expect(status).toBe(200);
+  const car = readCar(bytes);
+  expect(car.roots).toHaveLength(0);
+  expect([...car.blocks].map((block) => cidToString(block.cid))).toEqual([cid]);
+});
+
+const absent = cidToString(cidOfCbor(encodeCbor({ not: "here" })));
+
+test.each([
+  ["a block that is not there", { cids: [absent] }, "BlockNotFound", new RegExp(absent)],
+  [
+    "a CID of another kind",
+    { cids: ["bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"] },
+    "InvalidRequest",
+    /cid/,
+  ],
+  ["what is no CID", { cids: ["../../etc/passwd"] }, "InvalidRequest", /cids/],
+  ["no CID", {}, "InvalidRequest", /cids/],
+  ["too many", { cids: Array.from({ length: 501 }, () => absent) }, "InvalidRequest", /500/],
+])("getBlocks refuses %s", async (_name, params, error, message) => {
+  const { call } = setUp();
+  const answer = await call({ nsid: sync("getBlocks"), params: { did: ALICE, ...params } });
+  expect(answer.status).toBe(400);
+  expect(answer.body).toMatchObject({ error, message: expect.stringMatching(message) });
+});
+
+const GATED = ["getRepo", "getLatestCommit", "getRecord", "getBlocks", "getBlob", "listBlobs"];
+const extra: Record<string, object> = {
+  getRecord: { collection: NOTE, rkey: "a" },
+  getBlocks: { cids: [absent] },
+  getBlob: { cid: anyCid },
+};
+
+test.each(
+  GATED.flatMap((name) => [
+    [name, "deactivated", "RepoDeactivated"],
+    [name, "takendown", "RepoTakendown"],
+    [name, "suspended", "RepoSuspended"],
+    [name, "creating", "RepoNotFound"],
+    [name, "deleting", "RepoNotFound"],
+    [name, "deleted", "RepoNotFound"],
+    [name, "unheardof", "RepoNotFound"],
+  ]),
+)("%s of an account that is %s says %s", async (name = "", state, error) => {
+  const { call } = setUp();
+  const params = { did: `did:plc:${state}`, ...extra[name] };
+  const answer = await call({ nsid: sync(name), params });
+  expect(answer.body).toMatchObject({ error });
+  expect(answer.status).toBe(400);
+});
+
+test.each([
+  ["did:plc:deactivated", "did:plc:deactivated", 200],
+  ["did:plc:takendown", "did:plc:takendown", 200],
+  ["admin", "did:plc:deactivated", 200],
+  ["did:plc:active", "did:plc:deactivated", 400],
+])("getRepo as %s of %s answers %p", async (as, did, status) => {
+  const { call } = setUp();
+  const answer = await call({ nsid: sync("getRepo"), params: { did }, as });
+  expect(answer.status).toBe(status);
+  expect(answer.headers.get("cache-control")).toBe("private");
+});
+
+test.each([
+  ["active", { active: true, rev: expect.any(String) }],
+  ["deactivated", { active: false, status: "deactivated" }],
+  ["takendown", { active: false, status: "takendown" }],
+  ["suspended", { active: false, status: "suspended" }],
+  ["deleting", { active: false, status: "deleted" }],
+  ["deleted", { active: false, status: "deleted" }],
+])("getRepoStatus of an account that is %s", async (state, expected) => {
+  const { call } = setUp();
+  const did = `did:plc:${state}`;
+  expect((await call({ nsid: sync("getRepoStatus"), params: { did } })).body).toEqual({ did, ...expected });
+});
+
+test.each(["creating", "unheardof"])("getRepoStatus knows no account that is %s", async (state) => {
+  const { call } = setUp();
+  const answer = await call({ nsid: sync("getRepoStatus"), params: { did: `did:plc:${state}` } });
+  expect(answer).toMatchObject({ status: 400, body: { error: "RepoNotFound" } });
+});
+
+test("listRepos lists by pages what exists, inactive accounts with their status", async () => {
+  const { call } = setUp();
+  const listed: { did: string; active: boolean; status?: string }[] = [];
+  let cursor: string | undefined;
+  let pages = 0;
+  do {
+    const params = { limit: 2, ...(cursor === undefined ? {} : { cursor }) };
+    const { body } = await call({ nsid: sync("listRepos"), params });
+    const page = body as { repos: typeof listed; cursor?: string };
+    listed.push(...page.repos);
+    cursor = page.cursor;
+    pages += 1;
+  } while (cursor !== undefined);
+  expect(pages).toBe(4);
+  expect(listed.map(({ did, active, status }) => [did, active, status])).toEqual([
+    ["did:plc:active", true, undefined],
+    ["did:plc:deactivated", false, "deactivated"],
+    ["did:plc:takendown", false, "takendown"],
+    ["did:plc:suspended", false, "suspended"],
+  ]);
+});
+
+test("listRepos goes on past a repo that cannot be read, and says so in the log", async () => {
+  const { call, repos, errors } = setUp();
+  const read = repos.readDurable.bind(repos);
+  repos.readDurable = (did, callback) =>
+    did === ALICE ? Promise.reject(new KithError("storage_damaged", "broken")) : read(did, callback);
+  const { body } = await call({ nsid: sync("listRepos") });
+  expect((body as { repos: unknown[] }).repos).toHaveLength(3);
+  expect(errors).toHaveLength(1);
+});
+
+test("getBlob gives a referenced blob, with headers that keep it from running", async () => {
+  const { call } = setUp();
+  const cid = cidToString(cidOfRaw(HTML));
+  const { status, headers, bytes } = await call({ nsid: sync("getBlob"), params: { did: ALICE, cid } });
+  expect(status).toBe(200);
+  expect(Buffer.from(bytes)).toEqual(HTML);
+  expect(headers.get("content-type")).toBe("text/html");
+  expect(headers.get("content-length")).toBe(String(HTML.length));
+  expect(headers.get("x-content-type-options")).toBe("nosniff");
+  expect(headers.get("content-security-policy")).toBe("default-src 'none'; sandbox");
+  expect(headers.get("content-disposition")).toBe(`attachment; filename="${cid}"`);
+});
+
+test("getBlob answers HEAD without opening a stream", async () => {
+  const { call, streams } = setUp();
+  const answer = await call({ nsid: sync("getBlob"), params: { did: ALICE, cid: anyCid }, verb: "HEAD" });
+  expect(answer.status).toBe(200);
+  expect(answer.headers.get("content-length")).toBe(String(PNG.length));
+  expect(streams()).toBe(0);
+});
+
+test.each([
+  ["a blob that no record references", cidToString(cidOfRaw(Buffer.from("temporary")))],
+  ["a blob that is not there", cidToString(cidOfRaw(Buffer.from("never")))],
+])("getBlob does not give %s", async (_name, cid) => {
+  const { call } = setUp();
+  const answer = await call({ nsid: sync("getBlob"), params: { did: ALICE, cid } });
+  expect(answer).toMatchObject({ status: 400, body: { error: "BlobNotFound" } });
+});
+
+test("listBlobs lists referenced blobs by pages", async () => {
+  const { call } = setUp();
+  const first = (await call({ nsid: sync("listBlobs"), params: { did: ALICE, limit: 1 } })).body;
+  const { cids, cursor } = first as { cids: string[]; cursor: string };
+  const second = (await call({ nsid: sync("listBlobs"), params: { did: ALICE, limit: 1, cursor } })).body;
+  const rest = second as { cids: string[]; cursor?: string };
+  expect([...cids, ...rest.cids].sort()).toEqual(
+    [PNG, HTML].map((bytes) => cidToString(cidOfRaw(bytes))).sort(),
+  );
+  expect(rest.cursor).toBeUndefined();
+});

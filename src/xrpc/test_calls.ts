@@ -1,0 +1,71 @@
+/** For tests of method files: calls through the real router, with every answer held against its lexicon. */
+import { safeParse } from "@atcute/lexicons/validations";
+import type { Authenticator, AuthKind, Principal } from "../auth/mod.ts";
+import { KithError } from "../errors.ts";
+import type { Method } from "./method.ts";
+import { Router } from "./router.ts";
+
+export interface TestCall {
+  readonly nsid: string;
+  /** Query parameters; an array is repeated. */
+  readonly params?: Readonly<Record<string, string | number | boolean | readonly string[]>>;
+  /** Sent as JSON. */
+  readonly json?: unknown;
+  /** Sent as it is. */
+  readonly bytes?: BodyInit;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** A DID for a user's session, "admin", or absent for nobody. */
+  readonly as?: string;
+  readonly verb?: string;
+}
+
+export interface TestAnswer {
+  readonly status: number;
+  /** The JSON of the answer; undefined where it is none. */
+  readonly body: unknown;
+  readonly bytes: Uint8Array;
+  readonly headers: Headers;
+}
+
+/** A function that calls `methods` as a client would. It throws where a 200 is not what the lexicon says. */
+export function callerOf(methods: readonly Method[]): (call: TestCall) => Promise<TestAnswer> {
+  const router = new Router({ methods, authenticator: HEADER_IS_CALLER });
+  return async (call) => {
+    const schema = methods.find(({ nsid }) => nsid === call.nsid)?.schema;
+    const isProcedure = schema?.type === "xrpc_procedure";
+    const request = requestOf(call, call.verb ?? (isProcedure ? "POST" : "GET"));
+    const context = { requestId: "test", ip: "203.0.113.1" };
+    const response = await router.handle(request, { nsid: call.nsid, context });
+    const { status, headers } = response;
+    const bytes = await response.bytes();
+    const isJson = headers.get("content-type")?.startsWith("application/json") ?? false;
+    const body = isJson && bytes.length > 0 ? JSON.parse(new TextDecoder().decode(bytes)) : undefined;
+    if (status === 200 && isJson && schema?.output?.type === "lex") {
+      const verdict = safeParse(schema.output.schema, body);
+      if (!verdict.ok) throw new Error(`The answer of ${call.nsid} is not its lexicon's: ${verdict.message}`);
+    }
+    return { status, body, bytes, headers };
+  };
+}
+
+function requestOf(call: TestCall, verb: string): Request {
+  const url = new URL(`http://kith.test/xrpc/${call.nsid}`);
+  for (const [name, value] of Object.entries(call.params ?? {})) {
+    for (const one of Array.isArray(value) ? value : [value]) url.searchParams.append(name, String(one));
+  }
+  const headers = new Headers(call.headers);
+  if (call.as !== undefined) headers.set("authorization", `Bearer ${call.as}`);
+  if (call.json !== undefined) headers.set("content-type", "application/json");
+  const body = call.json === undefined ? call.bytes : JSON.stringify(call.json);
+  return new Request(url, { method: verb, headers, body });
+}
+
+const HEADER_IS_CALLER: Authenticator = {
+  authenticate: async (request: Request, kind: AuthKind): Promise<Principal | null> => {
+    const caller = request.headers.get("authorization")?.slice("Bearer ".length);
+    if (caller === "admin") return { kind: "admin" };
+    if (caller !== undefined) return { kind: "user", did: caller, scope: "com.atproto.access" };
+    if (kind === "optional") return null;
+    throw new KithError("auth_missing", "Authentication Required");
+  },
+};
