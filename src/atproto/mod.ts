@@ -3,5 +3,15 @@
  * https://atproto.com/specs/atp
  */
 export * from "./block.ts";
+export * from "./car.ts";
+export * from "./cbor.ts";
 export * from "./cid.ts";
+export * from "./data_model.ts";
+export * from "./did_doc.ts";
+export * from "./keys/mod.ts";
+export * from "./lexicon.ts";
+export * from "./plc.ts";
+export * from "./service_jwt.ts";
 export * from "./signer.ts";
+export * from "./syntax.ts";
+export * from "./tid.ts";
