@@ -82,11 +82,7 @@ describe.each([...KEY_TYPES])("sync reads (%s)", (keyType) => {
 
   test("getRepo: a CAR of the whole repo, with its type, verified after every kind of write", async () => {
     const { stage } = holder;
-    for (let i = 0; i < 40; i += 1)
-      await createRecord(stage.url, stage.alice, {
-        rkey: `3jzfcijpj2${String(i).padStart(2, "2").replaceAll(/[01]/g, "a").replaceAll("8", "b").replaceAll("9", "c")}${"abcdefghij"[i % 10]}`,
-        record: post(`post ${i}`),
-      }).catch(() => undefined);
+    for (let i = 0; i < 40; i += 1) await createRecord(stage.url, stage.alice, { record: post(`post ${i}`) });
     const answer = await xrpc(stage.url, "com.atproto.sync.getRepo", { params: { did: stage.alice.did } });
     expect(answer.headers.get("content-type")).toBe(CAR);
     const repo = await judgeRepo(answer.bytes, stage.alice.did, stage.alice.didKey);
