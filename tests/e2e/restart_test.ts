@@ -74,9 +74,9 @@ test.each([...KEY_TYPES])(
     state.ended = true;
     const answered = (await within("the writers", Promise.all(writers))).flat();
     expect(await gap).toBeLessThan(REFUSED_MS_MAX);
-    const uris = new Map(answered.map(({ uri, cid }) => [uri, cid]));
+    const uris = new Map<string, string>(answered.map(({ uri, cid }) => [uri, cid]));
     const followed = () =>
-      new Map(
+      new Map<string, string>(
         [...stage.auditor.accounts].flatMap(([did, { records }]) =>
           [...records].map(([path, cid]) => [`at://${did}/${path}`, cid] as const),
         ),
