@@ -82,7 +82,7 @@ test(
             record: { $type, number: i },
           });
           const last = revs.get(account.did) ?? "";
-          revs.set(account.did, last > commit.rev ? last : commit.rev);
+          if (commit.rev > last) revs.set(account.did, commit.rev);
         });
         await inParallel(CONNECTIONS, writes);
       },

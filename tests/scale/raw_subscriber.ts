@@ -14,7 +14,7 @@ export class RawSubscriber implements Disposable {
 
   private constructor(socket: Socket) {
     this.#socket = socket;
-    socket.on("data", (chunk) => this.#receive(chunk));
+    socket.on("data", (chunk) => this.#receive(chunk as Buffer));
     socket.on("close", () => {
       this.ended = true;
     });
