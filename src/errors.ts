@@ -16,6 +16,7 @@ export type ErrorCode =
   | "invalid_handle"
   | "handle_not_available"
   | "unsupported_domain"
+  | "unsupported_encoding"
   | "invalid_invite_code"
   | "invalid_password"
   | "invalid_mime_type"

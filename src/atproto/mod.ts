@@ -3,5 +3,18 @@
  * https://atproto.com/specs/atp
  */
 export * from "./block.ts";
+export * from "./car.ts";
+export * from "./cbor.ts";
 export * from "./cid.ts";
+export * from "./commit.ts";
+export * from "./data_model.ts";
+export * from "./events.ts";
+export * from "./inversion.ts";
+export * from "./keys/mod.ts";
+export * from "./lexicon.ts";
+export * from "./memory_blocks.ts";
+export * from "./mst/mod.ts";
+export * from "./repo_car.ts";
 export * from "./signer.ts";
+export * from "./syntax.ts";
+export * from "./tid.ts";

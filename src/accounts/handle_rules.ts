@@ -1,0 +1,71 @@
+import { normalizeHandle } from "../atproto/mod.ts";
+import { KithError } from "../errors.ts";
+import { RESERVED_NAMES } from "./_reserved_names.ts";
+
+/** Length of a handle's own label under a service domain, as in the reference PDS. */
+export const HANDLE_LABEL_CHARS_MIN = 3;
+export const HANDLE_LABEL_CHARS_MAX = 18;
+
+/** Who asks for a handle: anyone, a member's guest with an invite code, or the admin. */
+export type HandleClaim = "open" | "invited" | "admin";
+
+/** Which handles this server gives to its accounts. */
+export class HandleRules {
+  /** Each with its leading dot, in lower case. */
+  readonly #serviceDomains: readonly string[];
+
+  /** `serviceDomains` as in PDS_SERVICE_HANDLE_DOMAINS: each begins with a dot. */
+  constructor(serviceDomains: readonly string[]) {
+    // The longest first: under ".eu.example.com" and ".example.com" the label is what stands before the longer one.
+    this.#serviceDomains = serviceDomains
+      .map((domain) => domain.toLowerCase())
+      .sort((a, b) => b.length - a.length);
+  }
+
+  /** True for a (normalised) handle that only this server can speak for. */
+  isLocal(handle: string): boolean {
+    return this.#serviceDomains.some((domain) => handle.endsWith(domain) || `.${handle}` === domain);
+  }
+
+  /**
+   * The normalised (lower-case) form of a handle that a new account may have.
+   * Throws KithError invalid_handle, unsupported_domain, or handle_not_available for a reserved name in open sign-up.
+   */
+  check(text: string, claim: HandleClaim): string {
+    const handle = normalizeHandle(text);
+    // The operator's own bare domain: nobody but its owner can ask for it.
+    if (claim === "admin" && this.#serviceDomains.includes(`.${handle}`)) return handle;
+    const domain = this.#serviceDomains.find((candidate) => handle.endsWith(candidate));
+    if (domain === undefined) {
+      const domains = this.#serviceDomains.join(", ");
+      throw refusal("unsupported_domain", handle, `handles of this server end with ${domains}`);
+    }
+    const label = handle.slice(0, -domain.length);
+    checkLabel(handle, label);
+    if (claim === "open" && RESERVED_NAMES.has(label)) {
+      throw refusal("handle_not_available", handle, "the name is reserved");
+    }
+    return handle;
+  }
+}
+
+function checkLabel(handle: string, label: string): void {
+  if (label.includes(".")) throw refusal("invalid_handle", handle, "it has more than one label of its own");
+  if (label.length < HANDLE_LABEL_CHARS_MIN) {
+    throw refusal("invalid_handle", handle, `"${label}" has less than ${HANDLE_LABEL_CHARS_MIN} characters`);
+  }
+  if (label.length > HANDLE_LABEL_CHARS_MAX) {
+    throw refusal("invalid_handle", handle, `"${label}" has more than ${HANDLE_LABEL_CHARS_MAX} characters`);
+  }
+}
+
+/** Longest piece of a caller's text in a message. */
+const QUOTED_CHARS_MAX = 260;
+
+function refusal(
+  code: "invalid_handle" | "unsupported_domain" | "handle_not_available",
+  handle: string,
+  reason: string,
+): KithError {
+  return new KithError(code, `Could not use the handle "${handle.slice(0, QUOTED_CHARS_MAX)}": ${reason}`);
+}

@@ -1,0 +1,64 @@
+import { expect, test } from "bun:test";
+import { type HandleClaim, HandleRules } from "./handle_rules.ts";
+
+const RULES = new HandleRules([".example.com", ".eu.example.com", ".test"]);
+
+const GOOD: [text: string, claim: HandleClaim, handle: string][] = [
+  ["alice.test", "open", "alice.test"],
+  ["ALICE.Test", "open", "alice.test"],
+  ["a-b.test", "open", "a-b.test"],
+  ["abc.test", "open", "abc.test"],
+  ["123.test", "open", "123.test"],
+  [`${"a".repeat(18)}.example.com`, "open", `${"a".repeat(18)}.example.com`],
+  ["bob.eu.example.com", "open", "bob.eu.example.com"],
+  ["admin.test", "invited", "admin.test"],
+  ["admin.test", "admin", "admin.test"],
+  ["example.com", "admin", "example.com"],
+];
+
+const BAD: [text: string, claim: HandleClaim, code: string][] = [
+  ["", "open", "invalid_handle"],
+  ["alice", "open", "invalid_handle"],
+  ["al_ice.test", "open", "invalid_handle"],
+  ["al ice.test", "open", "invalid_handle"],
+  ["-alice.test", "open", "invalid_handle"],
+  ["alice-.test", "open", "invalid_handle"],
+  [".test", "open", "invalid_handle"],
+  ["alice..test", "open", "invalid_handle"],
+  ["alice.test.", "open", "invalid_handle"],
+  ["../../etc.test", "open", "invalid_handle"],
+  ["alic\u00e9.test", "open", "invalid_handle"],
+  ["alice\n.test", "open", "invalid_handle"],
+  ["ab.test", "open", "invalid_handle"],
+  [`${"a".repeat(19)}.test`, "open", "invalid_handle"],
+  ["a.alice.test", "open", "invalid_handle"],
+  ["a.alice.test", "admin", "invalid_handle"],
+  [`${"a".repeat(70)}.test`, "open", "invalid_handle"],
+  [`${"a.".repeat(5000)}test`, "open", "invalid_handle"],
+  ["alice.bsky.social", "open", "unsupported_domain"],
+  ["alice.bsky.social", "admin", "unsupported_domain"],
+  ["alicetest.com", "open", "unsupported_domain"],
+  ["example.com", "open", "unsupported_domain"],
+  ["example.com", "invited", "unsupported_domain"],
+  ["notexample.com", "admin", "unsupported_domain"],
+  ["admin.test", "open", "handle_not_available"],
+  ["WWW.test", "open", "handle_not_available"],
+  ["bsky.example.com", "open", "handle_not_available"],
+  ["xrpc.eu.example.com", "open", "handle_not_available"],
+];
+
+test.each(GOOD)("HandleRules.check gives %j to a claim that is %s", (text, claim, handle) => {
+  expect(RULES.check(text, claim)).toBe(handle);
+});
+
+test.each(BAD)("HandleRules.check refuses %j to a claim that is %s: %s", (text, claim, code) => {
+  expect(() => RULES.check(text, claim)).toThrow(expect.objectContaining({ code }));
+});
+
+test("HandleRules.isLocal knows what only this server can speak for", () => {
+  expect(RULES.isLocal("alice.test")).toBe(true);
+  expect(RULES.isLocal("deep.alice.test")).toBe(true);
+  expect(RULES.isLocal("example.com")).toBe(true);
+  expect(RULES.isLocal("alice.bsky.social")).toBe(false);
+  expect(RULES.isLocal("notexample.com")).toBe(false);
+});

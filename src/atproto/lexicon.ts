@@ -1,0 +1,72 @@
+/**
+ * Which record types are known here, and whether a record is what its lexicon says. The schemas are those of
+ * @atcute/bluesky and @atcute/atproto, found by looking through these packages.
+ * https://atproto.com/specs/lexicon, https://atproto.com/specs/record-key
+ */
+import * as atproto from "@atcute/atproto";
+import * as bluesky from "@atcute/bluesky";
+import { type BaseSchema, safeParse } from "@atcute/lexicons/validations";
+import { isRecordKey } from "./syntax.ts";
+
+export type RecordValidity = { readonly ok: true } | { readonly ok: false; readonly message: string };
+
+interface RecordSchema extends BaseSchema {
+  readonly type: "record";
+  readonly key: BaseSchema;
+  readonly object: { readonly shape: { readonly $type: { readonly expected: string } } };
+}
+
+/** Problems quote what the caller sent: a message stays readable. */
+const MESSAGE_CHARS_MAX = 300;
+
+const SCHEMAS: ReadonlyMap<string, RecordSchema> = new Map(
+  [...Object.values(atproto), ...Object.values(bluesky)].flatMap((module) => {
+    const { mainSchema } = module as { mainSchema?: RecordSchema };
+    return mainSchema?.type === "record"
+      ? [[mainSchema.object.shape.$type.expected, mainSchema] as const]
+      : [];
+  }),
+);
+
+/** True where the schema of the record type is at hand. */
+export function isKnownRecordType(nsid: string): boolean {
+  return SCHEMAS.has(nsid);
+}
+
+/** The record types whose schemas are at hand, sorted. */
+export function knownRecordTypes(): string[] {
+  return [...SCHEMAS.keys()].sort();
+}
+
+/**
+ * Judges a record, decoded or as JSON, by its lexicon: the message names the place and what was expected there. Blobs
+ * must be of an accepted type and size. A type that is not known is not ok.
+ */
+export function validateRecord(nsid: string, value: unknown): RecordValidity {
+  const schema = SCHEMAS.get(nsid);
+  if (schema === undefined) return { ok: false, message: `the lexicon "${nsid}" is not known here` };
+  return judge(schema, value);
+}
+
+/** What is wrong with a record key, by its syntax and by the key type of the lexicon where that is known. */
+export function recordKeyProblem(nsid: string, rkey: string): string | undefined {
+  if (!isRecordKey(rkey)) return "not a record key: 1 to 512 of A-Z a-z 0-9 . - _ : ~, and not . or ..";
+  const schema = SCHEMAS.get(nsid);
+  const verdict = schema && judge(schema.key, rkey);
+  return verdict === undefined || verdict.ok
+    ? undefined
+    : `not a record key for "${nsid}": ${verdict.message}`;
+}
+
+function judge(schema: BaseSchema, value: unknown): RecordValidity {
+  const result = safeParse(schema, value, { strict: true });
+  return result.ok ? { ok: true } : { ok: false, message: readable(result.message) };
+}
+
+/** `invalid_type at .embed.images (expected array)` as `embed.images: expected array`. */
+function readable(message: string): string {
+  const [, path, rest] = /^\w+ at \.(\S*) \((.+)$/s.exec(message) ?? [];
+  if (rest === undefined) return message.slice(0, MESSAGE_CHARS_MAX);
+  const what = rest.replace(/\)$/, "").replace(/\) \(\+(\d+) other issue\(s\)$/, " (and $1 more)");
+  return `${path ? `${path}: ` : ""}${what}`.slice(0, MESSAGE_CHARS_MAX);
+}

@@ -1,0 +1,132 @@
+import { KithError } from "../errors.ts";
+import { AdminPassword } from "./admin_password.ts";
+import type { AuthKind, Principal } from "./principal.ts";
+import type { RefreshClaims, SessionTokens } from "./session_tokens.ts";
+
+/** The longest Authorization header that is looked into. */
+export const AUTHORIZATION_CHARS_MAX = 8_192;
+
+/** Decides who is calling; throws a KithError where `kind` is not met. */
+export interface Authenticator {
+  authenticate(request: Request, kind: AuthKind): Promise<Principal | null>;
+}
+
+/** What the authenticator asks about an account, on every request with a session: it must be cheap. */
+export interface AccountStates {
+  account(did: string): Awaitable<{ readonly state: string } | undefined>;
+}
+
+type Awaitable<T> = T | Promise<T>;
+
+export interface HeaderAuthenticatorOptions {
+  readonly tokens: SessionTokens;
+  readonly accounts: AccountStates;
+  /** PDS_ADMIN_PASSWORD. */
+  readonly adminPassword: string;
+}
+
+interface Credentials {
+  readonly scheme: "bearer" | "basic";
+  readonly value: string;
+}
+
+/** Reads the Authorization header: session tokens as Bearer, the admin password as Basic. */
+export class HeaderAuthenticator implements Authenticator {
+  readonly #tokens: SessionTokens;
+  readonly #accounts: AccountStates;
+  readonly #admin: AdminPassword;
+
+  constructor(options: HeaderAuthenticatorOptions) {
+    this.#tokens = options.tokens;
+    this.#accounts = options.accounts;
+    this.#admin = new AdminPassword(options.adminPassword);
+  }
+
+  /**
+   * Who is calling; null for nobody, where `kind` allows it.
+   * Throws KithError auth_missing, auth_required (a wrong admin password), invalid_token (also a token of another kind),
+   * expired_token, account_not_found, account_takendown, account_suspended.
+   */
+  async authenticate(request: Request, kind: AuthKind): Promise<Principal | null> {
+    if (kind === "none") return null;
+    if (kind === "admin") return this.#adminOf(request);
+    const credentials = credentialsOf(request);
+    if (credentials === null) {
+      if (kind === "optional") return null;
+      throw new KithError("auth_missing", "Authentication Required");
+    }
+    if (kind === "refresh") return this.#refresher(bearerOf(credentials));
+    if (kind === "optional" && credentials.scheme === "basic") return this.#adminOf(request);
+    return this.#user(bearerOf(credentials), kind);
+  }
+
+  /** The claims of the refresh token in the header, also of an expired one: to end a session needs no more. */
+  async expiredOrNotRefresh(request: Request): Promise<RefreshClaims> {
+    const credentials = credentialsOf(request);
+    if (credentials === null) throw new KithError("auth_missing", "Authentication Required");
+    return this.#tokens.verifyRefresh(bearerOf(credentials), { allowExpired: true });
+  }
+
+  /** True where the header holds the admin's password, false where it is no Basic header. Throws auth_required. */
+  isAdmin(request: Request): boolean {
+    const header = request.headers.get("authorization");
+    return header !== null && /^basic /i.test(header) && this.#adminOf(request).kind === "admin";
+  }
+
+  #adminOf(request: Request): Principal {
+    const credentials = credentialsOf(request);
+    if (credentials === null) throw new KithError("auth_missing", "Authentication Required");
+    if (credentials.scheme !== "basic" || !this.#admin.matchesBasic(credentials.value)) {
+      throw new KithError("auth_required", "Admin credentials are wrong");
+    }
+    return { kind: "admin" };
+  }
+
+  async #refresher(token: string): Promise<Principal> {
+    const { did, tokenId } = await this.#tokens.verifyRefresh(token);
+    return { kind: "refresh", did, tokenId };
+  }
+
+  async #user(token: string, kind: "optional" | "access" | "full"): Promise<Principal> {
+    const { did, scope } = await this.#tokens.verifyAccess(token);
+    const narrow = scope === "com.atproto.takendown" && kind !== "optional";
+    if (narrow || (kind === "full" && scope !== "com.atproto.access")) {
+      throw new KithError("invalid_token", "Bad token scope");
+    }
+    refuseByState((await this.#accounts.account(did))?.state, kind);
+    return { kind: "user", did, scope };
+  }
+}
+
+/** An access token outlives its account: what has become of the account is asked on every request. */
+function refuseByState(state: string | undefined, kind: AuthKind): void {
+  if (state === "active" || state === "deactivated") return;
+  if (state === "takendown" || state === "suspended") {
+    // An owner may still read and carry away what is taken down.
+    if (kind === "optional") return;
+    if (state === "suspended") throw new KithError("account_suspended", "Account has been suspended");
+    throw new KithError("account_takendown", "Account has been taken down");
+  }
+  throw new KithError("account_not_found", "Account not found");
+}
+
+/** The scheme and the value of the Authorization header; null where there is none. */
+function credentialsOf(request: Request): Credentials | null {
+  const header = request.headers.get("authorization");
+  if (header === null || header === "") return null;
+  const space = header.indexOf(" ");
+  const scheme = header.slice(0, Math.max(space, 0)).toLowerCase();
+  const value = header.slice(space + 1).trim();
+  if (header.length > AUTHORIZATION_CHARS_MAX || value === "" || value.includes(" ")) {
+    throw new KithError("invalid_token", "Malformed authorization header");
+  }
+  if (scheme !== "bearer" && scheme !== "basic") {
+    throw new KithError("invalid_token", "Unexpected authorization type");
+  }
+  return { scheme, value };
+}
+
+function bearerOf(credentials: Credentials): string {
+  if (credentials.scheme !== "bearer") throw new KithError("invalid_token", "Unexpected authorization type");
+  return credentials.value;
+}

@@ -1,0 +1,4 @@
+/** Who is calling: session tokens and the admin password, to a Principal. */
+export * from "./authenticator.ts";
+export * from "./principal.ts";
+export * from "./session_tokens.ts";

@@ -1,0 +1,128 @@
+/** Request bodies: decoded, bounded while they stream, parsed and validated. */
+import { type BaseSchema, safeParse } from "@atcute/lexicons/validations";
+import { KithError } from "../errors.ts";
+
+/** Stream formats by Content-Encoding. */
+const DECODERS: Readonly<Record<string, string>> = {
+  gzip: "gzip",
+  "x-gzip": "gzip",
+  deflate: "deflate",
+  br: "brotli",
+};
+
+/**
+ * The body with its Content-Encoding undone; null where there is none. The decoded size is the reader's to bound.
+ * Throws KithError unsupported_encoding.
+ */
+export function decodedBody(request: Request): ReadableStream<Uint8Array> | null {
+  const body: ReadableStream<Uint8Array> | null = request.body;
+  const encoding = request.headers.get("content-encoding")?.trim().toLowerCase() ?? "identity";
+  if (encoding === "identity" || encoding === "" || body === null) return body;
+  const format = DECODERS[encoding];
+  if (format === undefined) {
+    throw new KithError(
+      "unsupported_encoding",
+      `Could not read the body: its Content-Encoding "${encoding.slice(0, 32)}" is none of gzip, deflate, br`,
+    );
+  }
+  return body.pipeThrough(new DecompressionStream(format as CompressionFormat) as unknown as Transform);
+}
+
+type Transform = ReadableWritablePair<Uint8Array, Uint8Array>;
+
+/** True where the body arrives as it was sent, so that Content-Length counts what we read. */
+export function isIdentityEncoded(request: Request): boolean {
+  const encoding = request.headers.get("content-encoding")?.trim().toLowerCase() ?? "";
+  return encoding === "" || encoding === "identity";
+}
+
+/** The declared length in bytes, or undefined. Throws KithError invalid_request on anything but digits. */
+export function declaredLength(request: Request): number | undefined {
+  const text = request.headers.get("content-length");
+  if (text === null) return undefined;
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new KithError(
+    "invalid_request",
+    `Could not read the body: bad Content-Length "${text.slice(0, 32)}"`,
+  );
+}
+
+/** Throws KithError payload_too_large where the declared length alone is over the bound. */
+export function refuseDeclaredLength(request: Request, bytesMax: number): void {
+  const declared = declaredLength(request);
+  if (declared !== undefined && declared > bytesMax) throw tooLarge(bytesMax);
+}
+
+export function tooLarge(bytesMax: number): KithError {
+  return new KithError("payload_too_large", `Could not read the body: it is over ${bytesMax} bytes`);
+}
+
+/** The whole body, at most `bytesMax` decoded bytes. KithErrors payload_too_large, unsupported_encoding, invalid_request. */
+async function readBytes(request: Request, bytesMax: number): Promise<Uint8Array> {
+  refuseDeclaredLength(request, bytesMax);
+  const body = decodedBody(request);
+  if (body === null) return new Uint8Array();
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of body) {
+      bytes += chunk.byteLength;
+      if (bytes > bytesMax) throw tooLarge(bytesMax);
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    throw asBodyError(error);
+  }
+  return Buffer.concat(chunks, bytes);
+}
+
+/** A failure while reading a body is the sender's: a broken connection or broken compression. */
+export function asBodyError(error: unknown): KithError {
+  if (error instanceof KithError) return error;
+  return new KithError("invalid_request", "Could not read the body: it broke off or does not decode", {
+    cause: error,
+  });
+}
+
+/**
+ * The JSON input of a call, validated. An absent body counts as `{}`: where the lexicon requires a field, the error
+ * names it. Throws KithErrors invalid_request, payload_too_large, unsupported_encoding.
+ */
+export async function readJsonInput(
+  request: Request,
+  { schema, bytesMax }: { schema: BaseSchema; bytesMax: number },
+): Promise<unknown> {
+  const bytes = await readBytes(request, bytesMax);
+  if (bytes.byteLength > 0) requireJsonType(request);
+  const result = safeParse(schema, bytes.byteLength > 0 ? parseJson(bytes) : {});
+  if (!result.ok) throw invalid(result.message);
+  return result.value;
+}
+
+function requireJsonType(request: Request): void {
+  const type = request.headers.get("content-type")?.split(";", 1)[0]?.trim().toLowerCase() ?? "";
+  if (type === "application/json") return;
+  throw invalid(
+    type === ""
+      ? "Content-Type is missing: application/json is expected"
+      : `Content-Type is "${type.slice(0, 64)}": application/json is expected`,
+  );
+}
+
+function parseJson(bytes: Uint8Array): unknown {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new KithError("invalid_request", "Could not read the body: it is not UTF-8", { cause });
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new KithError("invalid_request", "Could not read the body: it is not JSON", { cause });
+  }
+}
+
+function invalid(detail: string): KithError {
+  return new KithError("invalid_request", `Could not read the body: ${detail}`);
+}

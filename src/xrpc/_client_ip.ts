@@ -1,0 +1,34 @@
+/** Who is at the other end, behind the reverse proxy that nearly every server stands behind. */
+import { isIP } from "node:net";
+
+/** Most entries of X-Forwarded-For that are looked at, from the right. */
+const FORWARDED_ENTRIES_MAX = 16;
+
+const PRIVATE_V4 = /^(?:127\.|10\.|192\.168\.|169\.254\.|172\.(?:1[6-9]|2\d|3[01])\.)/;
+const PRIVATE_V6 = /^(?:::1$|f[cd]|fe[89ab])/i;
+
+/** True for loopback, link-local and private addresses: a proxy of the operator's, whose word is taken. */
+export function isLocalAddress(address: string): boolean {
+  const plain = withoutMapping(address);
+  return isIP(plain) === 4 ? PRIVATE_V4.test(plain) : PRIVATE_V6.test(plain);
+}
+
+/**
+ * The client's address: the socket's, unless that is a local one; then the rightmost entry of X-Forwarded-For that is
+ * not, since everything left of it is the client's own claim. `socket` is absent on a unix socket.
+ */
+export function clientIp({ socket, forwardedFor }: { socket?: string; forwardedFor: string | null }): string {
+  let ip = withoutMapping(socket ?? "::1");
+  const entries = (forwardedFor ?? "").split(",").slice(-FORWARDED_ENTRIES_MAX).reverse();
+  for (const entry of entries) {
+    const next = withoutMapping(entry.trim());
+    if (!isLocalAddress(ip) || isIP(next) === 0) break;
+    ip = next;
+  }
+  return ip;
+}
+
+/** An IPv4 client of a dual-stack socket shows as ::ffff:a.b.c.d. */
+function withoutMapping(address: string): string {
+  return address.toLowerCase().startsWith("::ffff:") && address.includes(".") ? address.slice(7) : address;
+}

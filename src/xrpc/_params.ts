@@ -1,0 +1,67 @@
+/** Query parameters: text in the URL, values of the lexicon's types for the handler. https://atproto.com/specs/xrpc#lexicon-http-endpoints */
+import { type BaseSchema, type ObjectSchema, safeParse } from "@atcute/lexicons/validations";
+import { KithError } from "../errors.ts";
+
+/** Most values of one repeated parameter. */
+const PARAM_VALUES_MAX = 1_000;
+/** How much of a refused value an error quotes, in characters. */
+const QUOTE_CHARS_MAX = 64;
+
+const INTEGER = /^-?(?:0|[1-9][0-9]*)$/;
+
+/**
+ * The parameters of one call. Repeated ones become arrays, absent ones get the lexicon's default, ones that the
+ * lexicon does not name are ignored. Throws KithError invalid_request, naming the parameter.
+ */
+export function readParams(schema: ObjectSchema | null, query: URLSearchParams): Record<string, unknown> {
+  if (query.has("__proto__")) throw invalid('"__proto__" is not a parameter');
+  if (schema === null) return {};
+  const values: Record<string, unknown> = {};
+  for (const [name, type] of Object.entries<BaseSchema>(schema.shape)) {
+    const texts = query.getAll(name);
+    if (texts.length > 0) values[name] = parseTexts(name, { type: unwrap(type), texts });
+  }
+  const result = safeParse(schema, values);
+  if (!result.ok) throw invalid(result.message);
+  return result.value;
+}
+
+function unwrap(schema: BaseSchema): BaseSchema {
+  return schema.type === "optional" || schema.type === "nullable"
+    ? unwrap((schema as BaseSchema & { wrapped: BaseSchema }).wrapped)
+    : schema;
+}
+
+function parseTexts(name: string, { type, texts }: { type: BaseSchema; texts: readonly string[] }): unknown {
+  if (type.type === "array") {
+    if (texts.length > PARAM_VALUES_MAX) throw invalid(`"${name}" has more than ${PARAM_VALUES_MAX} values`);
+    const item = unwrap((type as BaseSchema & { item: BaseSchema }).item);
+    return texts.map((text) => parseText(name, { type: item, text }));
+  }
+  const [text, ...more] = texts;
+  if (text === undefined || more.length > 0) throw invalid(`"${name}" is given more than once`);
+  return parseText(name, { type, text });
+}
+
+function parseText(name: string, { type, text }: { type: BaseSchema; text: string }): unknown {
+  switch (type.type) {
+    case "integer": {
+      const value = Number(text);
+      if (INTEGER.test(text) && Number.isSafeInteger(value)) return value;
+      throw invalid(`"${name}" must be an integer, not "${quote(text)}"`);
+    }
+    case "boolean":
+      if (text === "true" || text === "false") return text === "true";
+      throw invalid(`"${name}" must be true or false, not "${quote(text)}"`);
+    default:
+      return text;
+  }
+}
+
+function quote(text: string): string {
+  return text.length > QUOTE_CHARS_MAX ? `${text.slice(0, QUOTE_CHARS_MAX)}...` : text;
+}
+
+function invalid(detail: string): KithError {
+  return new KithError("invalid_request", `Could not read the parameters: ${detail}`);
+}

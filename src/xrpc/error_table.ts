@@ -1,0 +1,68 @@
+/** The only place that maps our error codes to XRPC error names and HTTP statuses. https://atproto.com/specs/xrpc#error-responses */
+import { type ErrorCode, isKithError } from "../errors.ts";
+
+export interface XrpcError {
+  readonly status: number;
+  readonly error: string;
+  readonly message: string;
+}
+
+/**
+ * Names are those of the lexicons and of the reference. Two statuses look odd and are relied upon: clients refresh
+ * only after a 400 with `ExpiredToken`, and lexicon errors (RepoNotFound, RecordNotFound, ...) are 400, never 404.
+ */
+export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, error: string]>> = {
+  invalid_request: [400, "InvalidRequest"],
+  invalid_record: [400, "InvalidRequest"],
+  invalid_swap: [400, "InvalidSwap"],
+  invalid_handle: [400, "InvalidHandle"],
+  handle_not_available: [400, "HandleNotAvailable"],
+  unsupported_domain: [400, "UnsupportedDomain"],
+  unsupported_encoding: [415, "UnsupportedMediaType"],
+  invalid_invite_code: [400, "InvalidInviteCode"],
+  invalid_password: [400, "InvalidPassword"],
+  invalid_mime_type: [400, "InvalidMimeType"],
+  invalid_size: [400, "InvalidSize"],
+  incompatible_did_doc: [400, "IncompatibleDidDoc"],
+  payload_too_large: [413, "PayloadTooLarge"],
+  method_not_allowed: [405, "InvalidRequest"],
+  method_not_implemented: [501, "MethodNotImplemented"],
+  upgrade_required: [426, "UpgradeRequired"],
+  future_cursor: [400, "FutureCursor"],
+  auth_missing: [401, "AuthMissing"],
+  auth_required: [401, "AuthenticationRequired"],
+  invalid_token: [400, "InvalidToken"],
+  expired_token: [400, "ExpiredToken"],
+  forbidden: [403, "Forbidden"],
+  rate_limited: [429, "RateLimitExceeded"],
+  account_not_found: [400, "AccountNotFound"],
+  account_takendown: [401, "AccountTakedown"],
+  account_deactivated: [401, "AccountDeactivated"],
+  account_suspended: [401, "AccountSuspended"],
+  repo_not_found: [400, "RepoNotFound"],
+  repo_takendown: [400, "RepoTakendown"],
+  repo_deactivated: [400, "RepoDeactivated"],
+  repo_suspended: [400, "RepoSuspended"],
+  record_not_found: [400, "RecordNotFound"],
+  blob_not_found: [400, "BlobNotFound"],
+  block_not_found: [400, "BlockNotFound"],
+  handle_not_found: [400, "HandleNotFound"],
+  did_not_found: [400, "DidNotFound"],
+  busy: [503, "NotEnoughResources"],
+  shutting_down: [503, "NotEnoughResources"],
+  storage_full: [503, "NotEnoughResources"],
+  storage_damaged: [500, "InternalServerError"],
+  consumer_too_slow: [400, "ConsumerTooSlow"],
+  upstream_failure: [502, "UpstreamFailure"],
+  timeout: [504, "UpstreamTimeout"],
+  config_invalid: [500, "InternalServerError"],
+  data_folder_refused: [500, "InternalServerError"],
+  internal: [500, "InternalServerError"],
+};
+
+/** What a caller is told of anything thrown. Of a failure of ours nothing but that it happened. */
+export function toXrpcError(thrown: unknown): XrpcError {
+  const [status, error] = ERROR_TABLE[isKithError(thrown) ? thrown.code : "internal"];
+  const message = isKithError(thrown) && status !== 500 ? thrown.message : "Internal Server Error";
+  return { status, error, message };
+}

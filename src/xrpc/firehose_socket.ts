@@ -1,0 +1,148 @@
+/**
+ * com.atproto.sync.subscribeRepos over WebSocket: one outbox per socket. What is sent, and when, is the outbox's; here
+ * are the upgrade, the refusals before it, and the translation between the socket and the outbox.
+ * https://atproto.com/specs/event-stream
+ */
+import { ComAtprotoSyncSubscribeRepos } from "@atcute/atproto";
+import { KithError } from "../errors.ts";
+import { readParams } from "./_params.ts";
+import type { Log } from "./request_log.ts";
+import { type RequestContext, WrongVerb } from "./router.ts";
+
+export const SUBSCRIBE_REPOS = "com.atproto.sync.subscribeRepos";
+
+/** Subscribers at one time. */
+export const SUBSCRIBERS_MAX = 1_000;
+/** Bytes that one socket may hold back. An outbox stops at the first frame that queues, so one frame (5 MB) must fit. */
+const BACKPRESSURE_BYTES_MAX = 8 * 1024 * 1024;
+/** Subscribers have nothing to say; a longer message closes the socket. */
+const INBOUND_BYTES_MAX = 4_096;
+/**
+ * A socket that has not answered our pings for so long is dead, in seconds. A subscriber that merely stopped reading
+ * answers late, so this is far longer than an honest pause.
+ */
+const IDLE_TIMEOUT_S = 300;
+/** WebSocket close code for a failure of the server. https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1 */
+const CLOSE_INTERNAL = 1011;
+
+/**
+ * Where an outbox sends its frames. "sent": gone to the system; "queued": held back, send no more until `drained()`;
+ * "dropped": lost, the subscriber is too slow or gone.
+ */
+export interface FirehoseSink {
+  send(frame: Uint8Array): "sent" | "queued" | "dropped";
+  close(code: number, reason: string): void;
+}
+
+export interface FirehoseOutbox {
+  /** The socket has sent what it held back. */
+  drained(): void;
+  /** The socket is gone. */
+  closed(): void;
+}
+
+export interface Firehose {
+  subscribe(options: { readonly cursor?: number; readonly sink: FirehoseSink }): FirehoseOutbox;
+}
+
+/** What a socket carries from the upgrade to its end. */
+export interface FirehoseSocket {
+  readonly cursor: number | undefined;
+  readonly requestId: string;
+  readonly ip: string;
+  readonly openedMs: number;
+  frames: number;
+  outbox: FirehoseOutbox | null;
+}
+
+/** The part of `Bun.Server` that takes a request over to WebSocket. */
+export interface Upgrader {
+  upgrade(request: Request, options: { data: FirehoseSocket; headers?: Record<string, string> }): boolean;
+}
+
+export class FirehoseEndpoint {
+  readonly websocket: Bun.WebSocketHandler<FirehoseSocket>;
+  readonly #firehose: Firehose;
+  readonly #log: Log;
+  readonly #subscribersMax: number;
+  #subscribers = 0;
+
+  constructor({ firehose, log, subscribersMax = SUBSCRIBERS_MAX }: FirehoseEndpointOptions) {
+    this.#firehose = firehose;
+    this.#log = log;
+    this.#subscribersMax = subscribersMax;
+    this.websocket = {
+      backpressureLimit: BACKPRESSURE_BYTES_MAX,
+      closeOnBackpressureLimit: false,
+      idleTimeout: IDLE_TIMEOUT_S,
+      maxPayloadLength: INBOUND_BYTES_MAX,
+      perMessageDeflate: false,
+      sendPings: true,
+      open: (socket) => this.#open(socket),
+      drain: (socket) => socket.data.outbox?.drained(),
+      message: () => {},
+      close: (socket, code) => this.#close(socket, code),
+    };
+  }
+
+  /** Takes the request over. Throws the KithError to answer with where it cannot be. */
+  upgrade(request: Request, { server, context }: { server: Upgrader; context: RequestContext }): void {
+    context.nsid = SUBSCRIBE_REPOS;
+    if (request.method !== "GET") throw new WrongVerb({ nsid: SUBSCRIBE_REPOS, kind: "subscription" });
+    if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
+      throw new KithError("upgrade_required", `Could not call "${SUBSCRIBE_REPOS}": it needs a WebSocket`);
+    }
+    const cursor = readCursor(request);
+    if (this.#subscribers >= this.#subscribersMax) {
+      throw new KithError(
+        "busy",
+        `Could not subscribe: there are ${this.#subscribersMax} subscribers already`,
+      );
+    }
+    const { requestId, ip } = context;
+    const data = { cursor, requestId, ip, openedMs: performance.now(), frames: 0, outbox: null };
+    if (!server.upgrade(request, { data, headers: { "X-Request-Id": requestId } })) {
+      throw new KithError("invalid_request", "Could not subscribe: the WebSocket handshake is malformed");
+    }
+  }
+
+  #open(socket: Bun.ServerWebSocket<FirehoseSocket>): void {
+    this.#subscribers += 1;
+    const sink: FirehoseSink = {
+      send: (frame) => {
+        socket.data.frames += 1;
+        const sent = socket.sendBinary(frame);
+        if (sent > 0) return "sent";
+        return sent === -1 ? "queued" : "dropped";
+      },
+      close: (code, reason) => socket.close(code, reason),
+    };
+    try {
+      socket.data.outbox = this.#firehose.subscribe({ cursor: socket.data.cursor, sink });
+    } catch (error) {
+      this.#log.error("Could not open an outbox", { error, requestId: socket.data.requestId });
+      socket.close(CLOSE_INTERNAL, "internal error");
+    }
+  }
+
+  #close(socket: Bun.ServerWebSocket<FirehoseSocket>, closeCode: number): void {
+    this.#subscribers -= 1;
+    const { outbox, requestId, ip, openedMs, frames } = socket.data;
+    outbox?.closed();
+    const seconds = Math.round((performance.now() - openedMs) / 1000);
+    this.#log.info("subscriber left", { nsid: SUBSCRIBE_REPOS, closeCode, frames, seconds, ip, requestId });
+  }
+}
+
+export interface FirehoseEndpointOptions {
+  readonly firehose: Firehose;
+  readonly log: Log;
+  readonly subscribersMax?: number;
+}
+
+function readCursor(request: Request): number | undefined {
+  const { params } = ComAtprotoSyncSubscribeRepos.mainSchema;
+  const { cursor } = readParams(params, new URL(request.url).searchParams) as { cursor?: number };
+  if (cursor === undefined || cursor >= 0) return cursor;
+  throw new KithError("invalid_request", `Could not subscribe: the cursor ${cursor} is negative`);
+}

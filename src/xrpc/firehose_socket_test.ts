@@ -1,0 +1,177 @@
+import { afterEach, expect, test } from "bun:test";
+import { connect } from "node:net";
+import { type Firehose, FirehoseEndpoint, type FirehoseSink } from "./firehose_socket.ts";
+import { errorResponse } from "./router.ts";
+
+const PATH = "/xrpc/com.atproto.sync.subscribeRepos";
+const log = { info: () => {}, warn: () => {}, error: () => {} };
+const cleanups: (() => void)[] = [];
+afterEach(() => {
+  for (const cleanup of cleanups.splice(0)) cleanup();
+});
+
+/** A firehose that keeps what it was asked, and a server around it. */
+function serve({
+  subscribersMax,
+  subscribe,
+}: {
+  subscribersMax?: number;
+  subscribe?: Firehose["subscribe"];
+} = {}) {
+  const subscribers: { cursor?: number; sink: FirehoseSink; drained: number; closed: number }[] = [];
+  const firehose: Firehose = {
+    subscribe:
+      subscribe ??
+      (({ cursor, sink }) => {
+        const subscriber = { cursor, sink, drained: 0, closed: 0 };
+        subscribers.push(subscriber);
+        return { drained: () => void subscriber.drained++, closed: () => void subscriber.closed++ };
+      }),
+  };
+  const endpoint = new FirehoseEndpoint({ firehose, log, subscribersMax });
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    websocket: endpoint.websocket,
+    fetch: (request, server) => {
+      const context = { requestId: "r1", ip: "::1" };
+      try {
+        return endpoint.upgrade(request, { server, context }) ?? undefined;
+      } catch (thrown) {
+        return errorResponse(thrown, context);
+      }
+    },
+  });
+  cleanups.push(() => void server.stop(true));
+  const open = async (query = ""): Promise<WebSocket> => {
+    const socket = new WebSocket(`ws://127.0.0.1:${server.port}${PATH}${query}`);
+    socket.binaryType = "arraybuffer";
+    cleanups.push(() => socket.close());
+    await new Promise((resolve, reject) => {
+      socket.onopen = resolve;
+      socket.onerror = reject;
+    });
+    return socket;
+  };
+  return { server, subscribers, open };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 5_000;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error("the condition did not come true");
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** The status and headers that a handshake is answered with. */
+async function handshake(port: number | undefined, query: string): Promise<string> {
+  const response = await fetch(`http://127.0.0.1:${port}${PATH}${query}`, {
+    headers: {
+      connection: "Upgrade",
+      upgrade: "websocket",
+      "sec-websocket-version": "13",
+      "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+    },
+  });
+  return `${response.status} ${await response.text()}`;
+}
+
+test("FirehoseEndpoint sends frames as binary messages, and passes the cursor on", async () => {
+  const { subscribers, open } = serve();
+  const socket = await open("?cursor=17");
+  const received: unknown[] = [];
+  socket.onmessage = (event) => received.push(new Uint8Array(event.data as ArrayBuffer));
+  await until(() => subscribers.length === 1);
+  expect(subscribers[0]?.cursor).toBe(17);
+  expect(subscribers[0]?.sink.send(new Uint8Array([1, 2, 3]))).toBe("sent");
+  await until(() => received.length === 1);
+  expect(received).toEqual([new Uint8Array([1, 2, 3])]);
+});
+
+test("FirehoseEndpoint closes with the outbox's code, and tells the outbox once that the socket is gone", async () => {
+  const { subscribers, open } = serve();
+  const socket = await open();
+  const closed = new Promise<CloseEvent>((resolve) => {
+    socket.onclose = resolve;
+  });
+  await until(() => subscribers.length === 1);
+  subscribers[0]?.sink.close(1008, "ConsumerTooSlow");
+  const { code, reason } = await closed;
+  expect({ code, reason }).toEqual({ code: 1008, reason: "ConsumerTooSlow" });
+  await until(() => subscribers[0]?.closed === 1);
+  expect(subscribers[0]?.sink.send(new Uint8Array([1]))).toBe("dropped");
+});
+
+test("FirehoseEndpoint ignores messages, answers pings, and closes on an oversize message", async () => {
+  const { subscribers, open } = serve();
+  const socket = await open();
+  socket.send("hello");
+  const ponged = new Promise<void>((resolve) => socket.addEventListener("pong", () => resolve()));
+  (socket as WebSocket & { ping(): void }).ping();
+  await ponged;
+  expect(subscribers[0]?.closed).toBe(0);
+  socket.send(new Uint8Array(5_000));
+  await until(() => subscribers[0]?.closed === 1);
+});
+
+test.each([
+  ["?cursor=abc", /^400 .*InvalidRequest.*cursor/],
+  ["?cursor=-1", /^400 .*InvalidRequest.*negative/],
+  ["?cursor=1&cursor=2", /^400 .*InvalidRequest.*cursor/],
+  ["?cursor=9007199254740992", /^400 .*InvalidRequest.*cursor/],
+])("FirehoseEndpoint refuses the cursor of %s", async (query, expected) => {
+  const { server } = serve();
+  expect(await handshake(server.port, query)).toMatch(expected);
+});
+
+test("FirehoseEndpoint refuses one subscriber too many, and takes another when one has left", async () => {
+  const { server, subscribers, open } = serve({ subscribersMax: 1 });
+  const socket = await open();
+  expect(await handshake(server.port, "")).toMatch(/^503 .*NotEnoughResources/);
+  socket.close();
+  await until(() => subscribers[0]?.closed === 1);
+  await open();
+  await until(() => subscribers.length === 2);
+});
+
+test("FirehoseEndpoint closes with 1011 where no outbox can be opened", async () => {
+  const { open } = serve({
+    subscribe: () => {
+      throw new Error("no");
+    },
+  });
+  const closed = Promise.withResolvers<CloseEvent>();
+  const socket = await open();
+  socket.onclose = closed.resolve;
+  expect((await closed.promise).code).toBe(1011);
+});
+
+test("FirehoseEndpoint says queued while a reader stalls, drops nothing, and says drained when it reads on", async () => {
+  const { server, subscribers } = serve();
+  const socket = connect({ port: server.port ?? 0, host: "127.0.0.1" });
+  cleanups.push(() => socket.destroy());
+  socket.write(
+    `GET ${PATH} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+  );
+  let bytes = 0;
+  socket.on("data", (chunk) => {
+    bytes += chunk.length;
+  });
+  await until(() => subscribers.length === 1);
+  socket.pause();
+  const frame = new Uint8Array(1024 * 1024);
+  let sent = 0;
+  let answer = "sent";
+  while (answer === "sent" && sent < 100) {
+    answer = subscribers[0]?.sink.send(frame) ?? "dropped";
+    sent += 1;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(answer).toBe("queued");
+  expect(subscribers[0]?.drained).toBe(0);
+  socket.resume();
+  await until(() => (subscribers[0]?.drained ?? 0) > 0);
+  await until(() => bytes > sent * frame.length);
+});

@@ -1,0 +1,138 @@
+/** The HTTP server's two hands: `fetch` for requests and `websocket` for the firehose. */
+import { randomBytes } from "node:crypto";
+import { Elysia } from "elysia";
+import { KithError } from "../errors.ts";
+import { clientIp } from "./_client_ip.ts";
+import { compressJson } from "./_compress.ts";
+import { preflightResponse, setCorsHeaders } from "./cors.ts";
+import {
+  type Firehose,
+  FirehoseEndpoint,
+  type FirehoseSocket,
+  SUBSCRIBE_REPOS,
+  type Upgrader,
+} from "./firehose_socket.ts";
+import type { Authenticator, Method } from "./method.ts";
+import { type Log, logRequest } from "./request_log.ts";
+import { errorResponse, type RequestContext, Router } from "./router.ts";
+import { atprotoDid, banner, health, ready, robots, type SiteOptions, serviceDid } from "./well_known.ts";
+
+export interface HttpOptions {
+  readonly methods: readonly Method[];
+  readonly authenticator: Authenticator;
+  readonly firehose: Firehose;
+  readonly site: SiteOptions;
+  readonly log: Log;
+  /** Firehose subscribers at one time; `SUBSCRIBERS_MAX` where absent. */
+  readonly subscribersMax?: number;
+}
+
+/** The part of `Bun.Server` that a request needs. */
+export interface HttpServer extends Upgrader {
+  requestIP(request: Request): { readonly address: string } | null;
+}
+
+export interface Http {
+  /** Answers a request; undefined where it has become a WebSocket. Never rejects. */
+  fetch(request: Request, server: HttpServer): Promise<Response | undefined>;
+  readonly websocket: Bun.WebSocketHandler<FirehoseSocket>;
+}
+
+/**
+ * The edge over `methods`. Give both parts to `Bun.serve`, with a `maxRequestBodySize` above every bound of ours, so
+ * that it is we who refuse a large body and say why.
+ */
+export function createHttp(options: HttpOptions): Http {
+  const firehose = new FirehoseEndpoint(options);
+  const contexts = new WeakMap<Request, RequestContext>();
+  const app = createApp(options, contexts);
+  const answer = async (request: Request, at: Arrival): Promise<Response | undefined> => {
+    if (request.method === "OPTIONS") return preflightResponse(request);
+    if (at.path === `/xrpc/${SUBSCRIBE_REPOS}`) {
+      firehose.upgrade(request, { server: at.server, context: at.context });
+      return undefined;
+    }
+    contexts.set(request, at.context);
+    return compressJson(request, await app.fetch(request));
+  };
+  return {
+    websocket: firehose.websocket,
+    fetch: async (request, server) => {
+      const startedMs = performance.now();
+      const context = newContext(request, server);
+      const path = pathOf(request.url);
+      let response: Response | undefined;
+      try {
+        if (path === undefined)
+          throw new KithError("invalid_request", "Could not read the URL or the Host header");
+        response = await answer(request, { path, context, server });
+      } catch (thrown) {
+        context.failure = thrown;
+        response = errorResponse(thrown, context);
+      }
+      if (response) {
+        setCorsHeaders(response.headers);
+        response.headers.set("X-Request-Id", context.requestId);
+      }
+      const length = response?.headers.get("content-length");
+      const outcome = {
+        method: request.method,
+        path: path ?? "",
+        status: response?.status ?? 101,
+        bytes: length ? Number(length) : undefined,
+        ms: performance.now() - startedMs,
+      };
+      logRequest(options.log, { context, outcome });
+      return response;
+    },
+  };
+}
+
+interface Arrival {
+  readonly path: string;
+  readonly context: RequestContext;
+  readonly server: HttpServer;
+}
+
+function createApp(
+  { methods, authenticator, site }: HttpOptions,
+  contexts: WeakMap<Request, RequestContext>,
+) {
+  const router = new Router({ methods, authenticator });
+  return new Elysia({ handler: { standardHostname: false } })
+    .get("/", () => banner(site))
+    .get("/robots.txt", () => robots())
+    .get("/health", () => health(site))
+    .get("/ready", () => ready(site))
+    .get("/xrpc/_health", () => health(site))
+    .get("/.well-known/atproto-did", ({ request }) => atprotoDid(site, request))
+    .get("/.well-known/did.json", ({ request }) => serviceDid(site, request) ?? notFound(contexts, request))
+    .all(
+      "/xrpc/:nsid",
+      ({ request, params }) =>
+        router.handle(request, { nsid: String(params.nsid), context: contextOf(contexts, request) }),
+      { parse: "none" },
+    )
+    .all("*", ({ request }) => notFound(contexts, request), { parse: "none" });
+}
+
+function notFound(contexts: WeakMap<Request, RequestContext>, request: Request): Response {
+  const { requestId } = contextOf(contexts, request);
+  return Response.json({ error: "NotFound", message: "There is nothing here", requestId }, { status: 404 });
+}
+
+function contextOf(contexts: WeakMap<Request, RequestContext>, request: Request): RequestContext {
+  const context = contexts.get(request);
+  if (!context) throw new TypeError("A request without a context: Elysia handed on another object");
+  return context;
+}
+
+function newContext(request: Request, server: HttpServer): RequestContext {
+  const socket = server.requestIP(request)?.address;
+  const forwardedFor = request.headers.get("x-forwarded-for");
+  return { requestId: randomBytes(8).toString("hex"), ip: clientIp({ socket, forwardedFor }) };
+}
+
+function pathOf(url: string): string | undefined {
+  return URL.canParse(url) ? new URL(url).pathname : undefined;
+}

@@ -1,0 +1,109 @@
+/** What an XRPC method is to the router: a lexicon schema, who may call it, and a handler. */
+import type {
+  InferOutput,
+  ObjectSchema,
+  XRPCLexBodyParam,
+  XRPCProcedureMetadata,
+  XRPCQueryMetadata,
+} from "@atcute/lexicons/validations";
+
+/** Largest JSON body of a method that does not name its own bound, in bytes after decoding. */
+export const JSON_BODY_BYTES_MAX = 150 * 1024;
+
+/** Who is calling, as far as the methods need to know. */
+export type Principal =
+  | {
+      readonly kind: "user";
+      readonly did: string;
+      readonly scope:
+        | "com.atproto.access"
+        | "com.atproto.appPass"
+        | "com.atproto.appPassPrivileged"
+        | "com.atproto.takendown";
+      readonly sessionId?: string;
+    }
+  | { readonly kind: "refresh"; readonly did: string; readonly tokenId: string }
+  | { readonly kind: "admin" };
+
+/**
+ * What a method asks of its caller. "optional": anonymous, the owner or the admin; "access": any session;
+ * "full": a session of the main password; "refresh": a refresh token.
+ */
+export type AuthKind = "none" | "optional" | "access" | "full" | "refresh" | "admin";
+
+/** Decides who is calling; throws a KithError where `kind` is not met. */
+export interface Authenticator {
+  authenticate(request: Request, kind: AuthKind): Promise<Principal | null>;
+}
+
+export type MethodSchema = XRPCQueryMetadata | XRPCProcedureMetadata;
+
+export type ParamsOf<S extends MethodSchema> = S["params"] extends ObjectSchema
+  ? InferOutput<S["params"]>
+  : Record<string, never>;
+
+export type InputOf<S extends MethodSchema> = S extends { readonly input: XRPCLexBodyParam<infer Body> }
+  ? InferOutput<Body>
+  : undefined;
+
+/** One call, as a handler sees it. */
+export interface Call<P = unknown, I = unknown> {
+  /** Query parameters, validated and with the lexicon's defaults. */
+  readonly params: P;
+  /** The JSON body, validated; undefined where the method takes none, or takes raw bytes. */
+  readonly input: I;
+  /** The raw body, decoded as Content-Encoding says; null where the method does not take raw bytes, or none came. */
+  readonly body: ReadableStream<Uint8Array> | null;
+  /** Null only where `auth` is "none" or "optional". */
+  readonly principal: Principal | null;
+  readonly request: Request;
+  readonly requestId: string;
+  /** The client's address, after trusted proxies. */
+  readonly ip: string;
+  /** Headers to set on the answer. */
+  readonly headers: Headers;
+}
+
+export interface MethodOptions<S extends MethodSchema> {
+  readonly auth: AuthKind;
+  /** Bound of the JSON body in bytes, after decoding; `JSON_BODY_BYTES_MAX` where absent. */
+  readonly bodyBytesMax?: number;
+  /**
+   * The answer: a JSON value, undefined for none (200, empty), or a Response to send as it is. A KithError becomes the
+   * XRPC error of `error_table.ts`; anything else thrown is answered 500 without details.
+   */
+  handler(call: Call<ParamsOf<S>, InputOf<S>>): unknown;
+}
+
+/** A method with its types erased, as the router holds it. */
+export interface Method {
+  readonly nsid: string;
+  readonly kind: "query" | "procedure";
+  readonly schema: MethodSchema;
+  readonly auth: AuthKind;
+  readonly bodyBytesMax: number;
+  handler(call: Call): unknown;
+}
+
+/**
+ * A method from its lexicon (`mainSchema` of @atcute/atproto or @atcute/bluesky). The router validates parameters and
+ * JSON input against it before the handler runs; a lexicon whose input is a blob gets `call.body` instead.
+ */
+export function method<S extends MethodSchema>(schema: S, options: MethodOptions<S>): Method {
+  return {
+    nsid: schema.nsid,
+    kind: schema.type === "xrpc_query" ? "query" : "procedure",
+    schema,
+    auth: options.auth,
+    bodyBytesMax: options.bodyBytesMax ?? JSON_BODY_BYTES_MAX,
+    handler: options.handler,
+  };
+}
+
+/** The DID of a signed-in caller, of a method whose `auth` admits only users. */
+export function callerDid(call: Call): string {
+  if (call.principal === null || call.principal.kind === "admin") {
+    throw new TypeError("callerDid() on a call without a user: the method's auth is wrong");
+  }
+  return call.principal.did;
+}

@@ -1,0 +1,145 @@
+/** From a request below /xrpc to the handler of its method, and from what the handler gives to an answer. */
+import { isNsid } from "@atcute/lexicons/syntax";
+import { KithError } from "../errors.ts";
+import { decodedBody, readJsonInput } from "./_body.ts";
+import { readParams } from "./_params.ts";
+import { toXrpcError } from "./error_table.ts";
+import type { Authenticator, Call, Method } from "./method.ts";
+
+/** How long a caller is asked to wait after a 503, in seconds. */
+const RETRY_AFTER_S = 5;
+
+/** What the edge knows of a request before any method sees it. */
+export interface RequestContext {
+  readonly requestId: string;
+  /** The client's address, after trusted proxies. */
+  readonly ip: string;
+  /** Filled in while the request runs, for the log. */
+  nsid?: string;
+  did?: string;
+  /** What was thrown, for the log. */
+  failure?: unknown;
+}
+
+export class Router {
+  readonly #methods: ReadonlyMap<string, Method>;
+  readonly #authenticator: Authenticator;
+
+  /** Throws TypeError where two methods have the same NSID. */
+  constructor({ methods, authenticator }: { methods: readonly Method[]; authenticator: Authenticator }) {
+    this.#methods = new Map(methods.map((method) => [method.nsid, method]));
+    if (this.#methods.size !== methods.length) throw new TypeError("Two methods have the same NSID");
+    this.#authenticator = authenticator;
+  }
+
+  /** Answers one request for the method `nsid`. Never rejects: whatever is thrown becomes an error answer. */
+  async handle(
+    request: Request,
+    { nsid, context }: { nsid: string; context: RequestContext },
+  ): Promise<Response> {
+    const headers = new Headers();
+    try {
+      const method = this.#find(nsid, request.method);
+      context.nsid = method.nsid;
+      if (method.auth !== "none") setPrivate(headers);
+      const call = await this.#readCall(request, { method, context, headers });
+      const output = await method.handler(call);
+      const response =
+        output instanceof Response ? withHeaders(output, headers) : jsonResponse(output, headers);
+      return request.method === "HEAD" ? withoutBody(response) : response;
+    } catch (thrown) {
+      context.failure = thrown;
+      const response = errorResponse(thrown, { requestId: context.requestId, headers });
+      return request.method === "HEAD" ? withoutBody(response) : response;
+    }
+  }
+
+  #find(nsid: string, verb: string): Method {
+    if (!isNsid(nsid)) {
+      throw new KithError("invalid_request", `Could not call "${nsid.slice(0, 64)}": it is not an NSID`);
+    }
+    const method = this.#methods.get(nsid);
+    if (!method)
+      throw new KithError("method_not_implemented", `Could not call "${nsid}": it is not served here`);
+    const isRight = method.kind === "procedure" ? verb === "POST" : verb === "GET" || verb === "HEAD";
+    if (!isRight) throw new WrongVerb(method);
+    return method;
+  }
+
+  /** Cheap checks first: parameters, then who is calling, then the body. */
+  async #readCall(
+    request: Request,
+    { method, context, headers }: { method: Method; context: RequestContext; headers: Headers },
+  ): Promise<Call> {
+    const params = readParams(method.schema.params, new URL(request.url).searchParams);
+    const principal =
+      method.auth === "none" ? null : await this.#authenticator.authenticate(request, method.auth);
+    if (principal && principal.kind !== "admin") context.did = principal.did;
+    const expected = method.schema.type === "xrpc_procedure" ? method.schema.input : null;
+    const input =
+      expected?.type === "lex"
+        ? await readJsonInput(request, { schema: expected.schema, bytesMax: method.bodyBytesMax })
+        : undefined;
+    const body = expected?.type === "blob" ? decodedBody(request) : null;
+    return {
+      params,
+      input,
+      body,
+      principal,
+      request,
+      requestId: context.requestId,
+      ip: context.ip,
+      headers,
+    };
+  }
+}
+
+/**
+ * A known method called with the other verb. The specification leaves the status open and the reference answers 400;
+ * 405 with Allow says the same and also what would be right, and clients go by the name, which is the reference's.
+ */
+export class WrongVerb extends KithError {
+  /** The verbs that are right, for the Allow header. */
+  readonly allow: string;
+
+  constructor({ nsid, kind }: { nsid: string; kind: "query" | "procedure" | "subscription" }) {
+    const verb = kind === "procedure" ? "POST" : "GET";
+    super("method_not_allowed", `Could not call "${nsid}": it is a ${kind}, use ${verb}`);
+    this.allow = kind === "query" ? "GET, HEAD" : verb;
+  }
+}
+
+/** The error answer for anything thrown: `{error, message, requestId}`. */
+export function errorResponse(
+  thrown: unknown,
+  { requestId, headers = new Headers() }: { requestId: string; headers?: Headers },
+): Response {
+  const { status, error, message } = toXrpcError(thrown);
+  if (thrown instanceof WrongVerb) headers.set("Allow", thrown.allow);
+  if (status === 426) headers.set("Upgrade", "websocket");
+  if (status === 401 && !headers.has("WWW-Authenticate")) headers.set("WWW-Authenticate", "Bearer");
+  if (status === 503 && !headers.has("Retry-After")) headers.set("Retry-After", String(RETRY_AFTER_S));
+  return Response.json({ error, message, requestId }, { status, headers });
+}
+
+/** 200 with a JSON value, or with nothing for undefined. */
+function jsonResponse(output: unknown, headers: Headers): Response {
+  return output === undefined ? new Response(null, { headers }) : Response.json(output, { headers });
+}
+
+/** Answers that depend on who asks must not reach anybody else through a cache. */
+function setPrivate(headers: Headers): void {
+  headers.set("Cache-Control", "private");
+  headers.set("Vary", "Authorization");
+}
+
+function withHeaders(response: Response, headers: Headers): Response {
+  for (const [name, value] of headers) if (!response.headers.has(name)) response.headers.set(name, value);
+  return response;
+}
+
+/** The answer to HEAD: the headers of GET. */
+export function withoutBody(response: Response): Response {
+  response.body?.cancel().catch(() => {});
+  return new Response(null, { status: response.status, headers: response.headers });
+}

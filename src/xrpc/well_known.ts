@@ -1,0 +1,78 @@
+/** The plain routes beside XRPC: what this is, whether it is well, and the documents that identities are found by. */
+
+export interface Readiness {
+  readonly ready: boolean;
+  /** In a few words, for the operator: "starting", "draining". */
+  readonly state: string;
+}
+
+/** What the plain routes tell of this server; `server` hands it in. */
+export interface SiteOptions {
+  readonly version: string;
+  /** `https://pds.example.com` */
+  readonly publicUrl: string;
+  /** Domains under which this server gives handles, each with its leading dot. */
+  readonly handleDomains: readonly string[];
+  readiness(): Readiness;
+  /** The DID document of the service; undefined where the service DID is not a did:web of this host. */
+  serviceDidDocument(): unknown;
+  /** The DID of a visible account by its handle, in lower case. */
+  didOfHandle(handle: string): Promise<string | undefined> | string | undefined;
+}
+
+const TEXT = { "Content-Type": "text/plain; charset=utf-8" };
+
+export function banner({ version, publicUrl }: SiteOptions): Response {
+  const text = `This is an AT Protocol Personal Data Server (PDS): kith ${version}, at ${publicUrl}
+
+It holds accounts, their repositories and their blobs. There is nothing to browse here: applications talk to it
+under /xrpc/.
+
+  Protocol  https://atproto.com
+  Server    ${publicUrl}/xrpc/com.atproto.server.describeServer
+`;
+  return new Response(text, { headers: TEXT });
+}
+
+/** Crawling is what the public data is for. */
+export function robots(): Response {
+  return new Response("# Public data may be crawled.\nUser-agent: *\nAllow: /\n", { headers: TEXT });
+}
+
+export function health({ version }: SiteOptions): Response {
+  return Response.json({ version });
+}
+
+/** 200 while requests are taken, else 503: for load balancers and supervisors. */
+export function ready(site: SiteOptions): Response {
+  const { ready: isReady, state } = site.readiness();
+  return Response.json({ ready: isReady, state, version: site.version }, { status: isReady ? 200 : 503 });
+}
+
+/**
+ * The DID that the handle in the Host header stands for, as text; 404 for any other host.
+ * https://atproto.com/specs/handle#handle-resolution
+ */
+export async function atprotoDid(site: SiteOptions, request: Request): Promise<Response> {
+  const handle = hostOf(request);
+  const did = isHandleHost(site, handle) ? await site.didOfHandle(handle) : undefined;
+  return did === undefined
+    ? new Response("User not found\n", { status: 404, headers: TEXT })
+    : new Response(did, { headers: TEXT });
+}
+
+/** The service's own DID document, on every host but those of handles. */
+export function serviceDid(site: SiteOptions, request: Request): Response | undefined {
+  const document = isHandleHost(site, hostOf(request)) ? undefined : site.serviceDidDocument();
+  return document === undefined ? undefined : Response.json(document);
+}
+
+function isHandleHost(site: SiteOptions, host: string): boolean {
+  return site.handleDomains.some((domain) => host.endsWith(domain));
+}
+
+/** The host without its port, in lower case. */
+function hostOf(request: Request): string {
+  const host = request.headers.get("host") ?? new URL(request.url).host;
+  return host.replace(/:\d+$/, "").toLowerCase();
+}
