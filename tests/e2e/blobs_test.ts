@@ -187,6 +187,7 @@ describe.each([...KEY_TYPES])("blobs (%s)", (keyType) => {
     });
     const chunked = await fetch(`${stage.url}/xrpc/com.atproto.repo.uploadBlob`, {
       method: "POST",
+      signal: AbortSignal.timeout(10_000),
       body: stream,
       headers: { authorization: `Bearer ${stage.alice.accessJwt}`, "content-type": "image/png" },
     }).catch(() => undefined);
