@@ -112,6 +112,17 @@ test("FirehoseEndpoint ignores messages, answers pings, and closes on an oversiz
   await until(() => subscribers[0]?.closed === 1);
 });
 
+test("FirehoseEndpoint chooses the subprotocol of its frames where it is offered", async () => {
+  const { server } = serve();
+  const socket = new WebSocket(`ws://127.0.0.1:${server.port}${PATH}`, ["xrpc.v1.json", "xrpc.v0.cbor"]);
+  cleanups.push(() => socket.close());
+  await new Promise((resolve, reject) => {
+    socket.onopen = resolve;
+    socket.onerror = reject;
+  });
+  expect(socket.protocol).toBe("xrpc.v0.cbor");
+});
+
 test.each([
   ["?cursor=abc", /^400 .*InvalidRequest.*cursor/],
   ["?cursor=-1", /^400 .*InvalidRequest.*negative/],

@@ -231,6 +231,31 @@ test("createHttp() logs a defect in full and tells the caller nothing", async ()
   expect(JSON.parse(lines[0] ?? "")).toMatchObject({ level: "error", failure: "a defect" });
 });
 
+test.each([
+  ["declared", () => new Uint8Array(20_000_000)],
+  [
+    "not declared",
+    () => {
+      let left = 20;
+      return new ReadableStream<Uint8Array>({
+        pull: (controller) =>
+          left-- > 0 ? controller.enqueue(new Uint8Array(1_000_000)) : controller.close(),
+      });
+    },
+  ],
+])(
+  "createHttp() lets the sender of a large body of a length %s see why it is refused",
+  async (_name, body) => {
+    const response = await get("/xrpc/com.atproto.server.createSession", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: body(),
+    });
+    expect(response.status).toBe(413);
+    expect(await response.json()).toMatchObject({ error: "PayloadTooLarge" });
+  },
+);
+
 test("createHttp() answers a HEAD without a body", async () => {
   const response = await get(LIST, { method: "HEAD" });
   expect(response.status).toBe(200);
