@@ -50,9 +50,9 @@ export function importsOf(text: string): string[] {
   );
 }
 
-/** The folder (or top-level file) of src/ that a path belongs to. */
+/** The folder (or top-level file) of src/ that a path belongs to; a top-level test belongs to what it tests. */
 function roomOf(path: string): string {
-  return path.split("/")[0] ?? path;
+  return (path.split("/")[0] ?? path).replace(/_test\.ts$/, ".ts");
 }
 
 /** What is wrong with one import, or undefined. `from` and `to` are paths from src/. */

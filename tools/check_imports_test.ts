@@ -20,6 +20,7 @@ test.each([
   ["storage/a.ts", "storage/_b.ts", undefined],
   ["atproto/a.ts", "errors.ts", undefined],
   ["server.ts", "xrpc/mod.ts", undefined],
+  ["logger_test.ts", "logger.ts", undefined],
   ["storage/a.ts", "actors/mod.ts", /layer 1 may not import layer 2/],
   ["storage/a.ts", "identity/mod.ts", /neighbour on layer 1/],
   ["xrpc/a.ts", "oauth/mod.ts", /neighbour on layer 5/],

@@ -1,5 +1,5 @@
 /** House rules that no linter knows: file names, file length, markers that must not land. Prints one line a finding. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** A source file longer than this is a place to split; tables of tests are excepted. */
@@ -24,11 +24,13 @@ export function judgeFile(path: string, text: string): string[] {
 
 if (import.meta.main) {
   const root = join(import.meta.dir, "..");
-  const paths = ["src", "tests", "tools", "bench"].flatMap((folder) =>
-    [...new Bun.Glob("**/*.ts").scanSync({ cwd: join(root, folder) })]
-      .filter((path) => !path.includes("node_modules"))
-      .map((path) => `${folder}/${path}`),
-  );
+  const paths = ["src", "tests", "tools", "bench"]
+    .filter((folder) => existsSync(join(root, folder)))
+    .flatMap((folder) =>
+      [...new Bun.Glob("**/*.ts").scanSync({ cwd: join(root, folder) })]
+        .filter((path) => !path.includes("node_modules"))
+        .map((path) => `${folder}/${path}`),
+    );
   const findings = paths.flatMap((path) => judgeFile(path, readFileSync(join(root, path), "utf8")));
   for (const finding of findings) console.error(finding);
   console.log(`tidy: ${paths.length} files, ${findings.length} findings`);

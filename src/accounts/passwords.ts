@@ -60,8 +60,9 @@ export class Passwords {
     if (password.length === 0 || password.length > PASSWORD_CHARS_MAX) return false;
     this.#decoy ??= this.#argon2(crypto.randomUUID());
     const decoy = await this.#decoy;
-    const matches = await this.#inTurn(() => Bun.password.verify(password, hash ?? decoy));
-    return matches && hash !== undefined;
+    // An account without a password has an empty hash.
+    const matches = await this.#inTurn(() => Bun.password.verify(password, hash || decoy));
+    return matches && Boolean(hash);
   }
 
   #argon2(password: string): Promise<string> {

@@ -22,6 +22,7 @@ test("Passwords.verify is false without a hash, and for lengths that are never h
   const passwords = new Passwords({ cost: CHEAP });
   const hash = await passwords.hash("p");
   expect(await passwords.verify("p", undefined)).toBe(false);
+  expect(await passwords.verify("p", "")).toBe(false);
   expect(await passwords.verify("", hash)).toBe(false);
   expect(await passwords.verify("p".repeat(PASSWORD_CHARS_MAX + 1), hash)).toBe(false);
 });

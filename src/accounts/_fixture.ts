@@ -1,0 +1,144 @@
+/** In-memory stand-ins for tests: the accounts store, the session store, the PLC directory and the repos. */
+import { KithError } from "../errors.ts";
+import type { Account, AccountState } from "./account.ts";
+import type { BirthRows, InviteLookup, PlcClient, RepoBirths } from "./create_account.ts";
+import type { CreatingRows } from "./finish_creation.ts";
+import type { InviteCodeRows } from "./invites.ts";
+import type { RefreshRow, RefreshRows } from "./sessions.ts";
+
+type BeginAccount = Parameters<BirthRows["beginAccount"]>[0];
+
+/** The contract of the accounts and invite stores. `journal` has the calls of all fakes that share it, in order. */
+export class FakeAccounts implements BirthRows, CreatingRows, InviteLookup, InviteCodeRows {
+  readonly rows = new Map<string, Account & { begun: BeginAccount }>();
+  readonly invites = new Map<string, number>();
+  readonly journal: string[];
+
+  constructor(journal: string[] = []) {
+    this.journal = journal;
+  }
+
+  account(did: string): Account | undefined {
+    return this.rows.get(did);
+  }
+  accountByHandle(handle: string): Account | undefined {
+    return [...this.rows.values()].find((row) => row.handle === handle);
+  }
+  accountByEmail(email: string): Account | undefined {
+    return [...this.rows.values()].find((row) => row.email === email);
+  }
+  creating(): Account[] {
+    return [...this.rows.values()].filter((row) => row.state === "creating");
+  }
+  inviteIsUsable(code: string): boolean {
+    return (this.invites.get(code) ?? 0) > 0;
+  }
+  async createCode({ code, uses }: { code: string; uses: number }): Promise<void> {
+    this.invites.set(code, uses);
+  }
+  async beginAccount(begun: BeginAccount): Promise<void> {
+    this.journal.push("begin");
+    if (this.accountByHandle(begun.handle)) throw new KithError("handle_not_available", "Handle taken");
+    if (this.accountByEmail(begun.email)) throw new KithError("invalid_request", "Email taken");
+    if (begun.inviteCode !== undefined) this.#useInvite(begun.inviteCode, 1);
+    const { did, handle, email, passwordHash } = begun;
+    const row = { did, handle, email, passwordHash, emailConfirmedAt: null, begun };
+    this.rows.set(did, { ...row, state: "creating" });
+  }
+  async abandonAccount(did: string): Promise<void> {
+    this.journal.push("abandon");
+    const inviteCode = this.rows.get(did)?.begun.inviteCode;
+    if (inviteCode !== undefined) this.#useInvite(inviteCode, -1);
+    this.rows.delete(did);
+  }
+  async finishCreation(did: string, state: AccountState): Promise<void> {
+    this.journal.push(`finish ${state}`);
+    const row = this.rows.get(did);
+    if (row) this.rows.set(did, { ...row, state });
+  }
+  #useInvite(code: string, uses: number): void {
+    const left = (this.invites.get(code) ?? 0) - uses;
+    if (left < 0) throw new KithError("invalid_invite_code", "Provided invite code not available");
+    this.invites.set(code, left);
+  }
+}
+
+/** The contract of the session store. */
+export class FakeRefreshRows implements RefreshRows {
+  readonly rows = new Map<string, RefreshRow & { nextId?: string; graceUntil?: number }>();
+
+  async insert(row: RefreshRow): Promise<void> {
+    this.rows.set(row.id, row);
+  }
+  find(id: string): RefreshRow | undefined {
+    return this.rows.get(id);
+  }
+  async rotate(
+    id: string,
+    next: { nextId: string; expiresAt: number; graceUntil: number; now: number },
+  ): Promise<RefreshRow | undefined> {
+    const row = this.rows.get(id);
+    if (!row || row.expiresAt <= next.now) return undefined;
+    if (row.nextId === undefined) {
+      const { nextId, expiresAt } = next;
+      this.rows.set(id, { ...row, nextId, graceUntil: next.graceUntil });
+      this.rows.set(nextId, { ...row, id: nextId, expiresAt });
+      return this.rows.get(nextId);
+    }
+    if (next.now > (row.graceUntil ?? 0)) {
+      await this.removeFamily(row.familyId);
+      return undefined;
+    }
+    return this.rows.get(row.nextId);
+  }
+  async removeFamily(familyId: string): Promise<void> {
+    for (const [id, row] of this.rows) if (row.familyId === familyId) this.rows.delete(id);
+  }
+}
+
+/** A PLC directory that answers as told: it accepts, refuses, is silent, or loses only the answer. */
+export class FakePlc implements PlcClient {
+  readonly operations = new Map<string, unknown>();
+  mood: "accepts" | "refuses" | "silent" | "loses the answer" | "silent after refusing" = "accepts";
+  readonly journal: string[];
+  asked = 0;
+
+  constructor(journal: string[] = []) {
+    this.journal = journal;
+  }
+
+  async submit(did: string, operation: unknown): Promise<void> {
+    this.journal.push("plc");
+    if (this.mood.endsWith("refusing") || this.mood === "refuses") {
+      throw new KithError("invalid_request", "Invalid Signature on op");
+    }
+    if (this.mood !== "silent") this.operations.set(did, operation);
+    if (this.mood !== "accepts") throw new KithError("upstream_failure", "connection reset");
+  }
+  async data(did: string): Promise<unknown> {
+    this.asked += 1;
+    if (this.mood.startsWith("silent")) throw new KithError("timeout", "no answer");
+    if (!this.operations.has(did)) throw new KithError("did_not_found", "not registered");
+    return { did };
+  }
+}
+
+/** Repos that are there or not; `failure` is thrown by createRepo while set. */
+export class FakeRepos implements RepoBirths {
+  readonly dids = new Set<string>();
+  failure: Error | undefined;
+  readonly journal: string[];
+
+  constructor(journal: string[] = []) {
+    this.journal = journal;
+  }
+
+  async createRepo(did: string): Promise<void> {
+    this.journal.push("repo");
+    if (this.failure) throw this.failure;
+    this.dids.add(did);
+  }
+  hasRepo(did: string): boolean {
+    return this.dids.has(did);
+  }
+}

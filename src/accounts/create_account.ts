@@ -1,0 +1,271 @@
+import { randomBytes } from "node:crypto";
+import {
+  createGenesis,
+  encodeCbor,
+  generatePrivateKey,
+  type KeyType,
+  type PlcOperation,
+  parseDidKey,
+  type Signer,
+  signerFromPrivateKey,
+} from "../atproto/mod.ts";
+import { KithError } from "../errors.ts";
+import { type Account, type AccountLookup, type Awaitable, isPresent } from "./account.ts";
+import { checkEmail } from "./email_address.ts";
+import type { HandleRules } from "./handle_rules.ts";
+import { INVITE_CODE_CHARS_MAX } from "./invites.ts";
+import { checkNewPassword, type Passwords } from "./passwords.ts";
+
+/** What the birth of an account needs of the accounts store. Every change is durable when its promise resolves. */
+export interface BirthRows extends AccountLookup {
+  /**
+   * A row in state "creating": reserved names, the sealed key, the genesis operation, the use of the invite code and the
+   * open-repo row, in one transaction. Throws KithError handle_not_available, invalid_request (e-mail address taken),
+   * invalid_invite_code.
+   */
+  beginAccount(account: {
+    did: string;
+    handle: string;
+    email: string;
+    passwordHash: string;
+    signingKey: { type: KeyType; privateKey: Uint8Array };
+    genesisOperation: Uint8Array;
+    inviteCode?: string;
+    now: number;
+  }): Promise<unknown>;
+  /** Removes a "creating" row and gives its names and its invite use back. */
+  abandonAccount(did: string): Promise<unknown>;
+  finishCreation(did: string, state: "active"): Promise<unknown>;
+}
+
+/** Asks about an invite code, before anything is spent on the sign-up. */
+export interface InviteLookup {
+  inviteIsUsable(code: string): Awaitable<boolean>;
+}
+
+/** What the birth of an account needs of the PLC directory. */
+export interface PlcClient {
+  /** Throws KithError invalid_request where the directory refuses, upstream_failure or timeout where it does not answer. */
+  submit(did: string, operation: PlcOperation): Promise<unknown>;
+  /** The DID's current data; undefined or KithError did_not_found where the directory does not know it. */
+  data(did: string): Promise<unknown>;
+}
+
+/** What the birth of an account needs of the repo registry. */
+export interface RepoBirths {
+  /** Writes the file with the genesis commit and its events, durable, and hands the events to the sequencer. */
+  createRepo(did: string): Promise<unknown>;
+  /** True where the account's file is there and has a commit. */
+  hasRepo(did: string): Awaitable<boolean>;
+}
+
+export interface AccountCreatorOptions {
+  readonly accounts: BirthRows;
+  readonly invites: InviteLookup;
+  readonly plc: PlcClient;
+  readonly repos: RepoBirths;
+  readonly passwords: Passwords;
+  readonly handles: HandleRules;
+  /** The server's PLC rotation key. */
+  readonly rotationSigner: Signer;
+  /** PDS_RECOVERY_DID_KEY, a did:key. */
+  readonly recoveryKey?: string | undefined;
+  /** The server's public URL, an origin without a slash at its end. */
+  readonly publicUrl: string;
+  readonly keyType: KeyType;
+  readonly inviteRequired: boolean;
+  /** Called with the DID of an account that could not be completed and must be looked at again. */
+  readonly onUnfinished?: (did: string) => void;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
+}
+
+/** What a caller of createAccount sends. */
+export interface NewAccount {
+  readonly handle: string;
+  readonly email?: string | undefined;
+  readonly password?: string | undefined;
+  readonly inviteCode?: string | undefined;
+  /** A did:key of the caller's own, which goes before the server's rotation keys. */
+  readonly recoveryKey?: string | undefined;
+  readonly did?: string | undefined;
+  readonly plcOp?: unknown;
+}
+
+/** A request that passed every check. */
+interface Checked {
+  readonly handle: string;
+  readonly email: string;
+  readonly password: string;
+  readonly inviteCode?: string;
+  readonly rotationKeys: string[];
+}
+
+/**
+ * The birth of an account, in an order that a crash cannot hurt: a "creating" row; the DID in the PLC directory; the
+ * repo file, which decides; the row "active". What is found half-way is finished or removed by `finishCreations`.
+ */
+export class AccountCreator {
+  readonly #options: AccountCreatorOptions;
+  readonly #inFlight = new Set<string>();
+
+  constructor(options: AccountCreatorOptions) {
+    this.#options = options;
+  }
+
+  /** True while `create` is at work on the DID. */
+  isInFlight(did: string): boolean {
+    return this.#inFlight.has(did);
+  }
+
+  /**
+   * Creates an account with a new did:plc and an empty repo, durable and announced.
+   *
+   * Throws KithError invalid_request, invalid_password, invalid_handle, unsupported_domain, handle_not_available,
+   * invalid_invite_code, upstream_failure (the directory did not answer; nothing is left behind), busy, storage_full.
+   */
+  async create(request: NewAccount, caller: { admin: boolean }): Promise<Account> {
+    const checked = await this.#check(request, caller);
+    const passwordHash = await this.#options.passwords.hash(checked.password);
+    const { accounts, keyType, rotationSigner, publicUrl } = this.#options;
+    const privateKey = generatePrivateKey(keyType, randomBytes(32));
+    const { did, operation } = createGenesis({
+      signingKey: signerFromPrivateKey(keyType, privateKey).didKey,
+      rotationKeys: checked.rotationKeys,
+      handle: checked.handle,
+      pdsEndpoint: publicUrl,
+      signer: rotationSigner,
+    });
+    this.#inFlight.add(did);
+    try {
+      await accounts.beginAccount({
+        did,
+        handle: checked.handle,
+        email: checked.email,
+        passwordHash,
+        signingKey: { type: keyType, privateKey },
+        genesisOperation: encodeCbor(operation),
+        ...(checked.inviteCode === undefined ? {} : { inviteCode: checked.inviteCode }),
+        now: (this.#options.now ?? Date.now)(),
+      });
+      await this.#register(checked.handle, did, operation);
+      return await this.#complete(checked.handle, did);
+    } finally {
+      this.#inFlight.delete(did);
+    }
+  }
+
+  /** Everything that can be refused before anything is spent or stored. */
+  async #check(request: NewAccount, caller: { admin: boolean }): Promise<Checked> {
+    const { accounts, handles, inviteRequired, invites } = this.#options;
+    if (request.plcOp !== undefined) throw new KithError("invalid_request", 'Unsupported input: "plcOp"');
+    if (request.did !== undefined) {
+      throw new KithError("invalid_request", 'Unsupported input: "did": an account cannot be moved in yet');
+    }
+    const password = request.password ?? "";
+    checkNewPassword(password);
+    // Forms send an empty field for what was not filled in.
+    const inviteCode = request.inviteCode || undefined;
+    if (inviteRequired && inviteCode === undefined && !caller.admin) {
+      throw new KithError("invalid_invite_code", "No invite code provided");
+    }
+    const email = checkEmail(request.email);
+    const claim = caller.admin ? "admin" : inviteCode === undefined ? "open" : "invited";
+    const handle = handles.check(request.handle, claim);
+    const rotationKeys = this.#rotationKeys(request.recoveryKey || undefined);
+    if (inviteCode !== undefined && !(await isUsable(invites, inviteCode))) {
+      throw new KithError("invalid_invite_code", "Provided invite code not available");
+    }
+    if ((await accounts.accountByHandle(handle)) !== undefined) {
+      throw new KithError("handle_not_available", `Handle already taken: ${handle}`);
+    }
+    if ((await accounts.accountByEmail(email)) !== undefined) {
+      throw new KithError("invalid_request", `Email already taken: ${email}`);
+    }
+    return { handle, email, password, rotationKeys, ...(inviteCode === undefined ? {} : { inviteCode }) };
+  }
+
+  /** Highest authority first: the caller's own key, the operator's recovery key, the server's. */
+  #rotationKeys(callersKey: string | undefined): string[] {
+    if (callersKey !== undefined) checkRecoveryKey(callersKey);
+    const keys = [callersKey, this.#options.recoveryKey, this.#options.rotationSigner.didKey];
+    return [...new Set(keys.filter((key) => key !== undefined))];
+  }
+
+  /** Submits the genesis operation. Where it did not land, nothing of the account is left. */
+  async #register(handle: string, did: string, operation: PlcOperation): Promise<void> {
+    const { accounts, plc } = this.#options;
+    try {
+      await plc.submit(did, operation);
+    } catch (error) {
+      // Only the answer may have been lost; the operation itself is there then.
+      if (await isRegistered(plc, did).catch(() => false)) return;
+      await accounts.abandonAccount(did).catch(() => this.#options.onUnfinished?.(did));
+      throw registrationError(handle, error);
+    }
+  }
+
+  async #complete(handle: string, did: string): Promise<Account> {
+    const { accounts, repos } = this.#options;
+    try {
+      await repos.createRepo(did);
+      await accounts.finishCreation(did, "active");
+    } catch (error) {
+      // The DID is public and its file may be decided: it is completed later, never taken back.
+      this.#options.onUnfinished?.(did);
+      if (!(error instanceof KithError)) throw error;
+      const why = `${error.message}. It is completed as soon as the server can: sign in then`;
+      throw new KithError(error.code, `Could not complete the account "${handle}" yet: ${why}`, {
+        cause: error,
+      });
+    }
+    const account = await accounts.account(did);
+    if (!isPresent(account)) throw new Error(`The account ${did} is absent right after its creation`);
+    return account;
+  }
+}
+
+/** True where the PLC directory knows the DID. Throws where the directory does not answer. */
+export async function isRegistered(plc: Pick<PlcClient, "data">, did: string): Promise<boolean> {
+  try {
+    const data = await plc.data(did);
+    return data !== undefined && data !== null;
+  } catch (error) {
+    if (error instanceof KithError && error.code === "did_not_found") return false;
+    throw error;
+  }
+}
+
+async function isUsable(invites: InviteLookup, code: string): Promise<boolean> {
+  return code.length <= INVITE_CODE_CHARS_MAX && (await invites.inviteIsUsable(code));
+}
+
+/** Longest did:key that is looked into; those of both curves are 57 characters. */
+const DID_KEY_CHARS_MAX = 128;
+
+function checkRecoveryKey(didKey: string): void {
+  try {
+    if (didKey.length <= DID_KEY_CHARS_MAX) {
+      parseDidKey(didKey);
+      return;
+    }
+  } catch (error) {
+    if (!(error instanceof KithError)) throw error;
+  }
+  const quoted = didKey.slice(0, DID_KEY_CHARS_MAX);
+  throw new KithError(
+    "invalid_request",
+    `Could not use the recovery key "${quoted}": not a did:key of P-256 or K-256`,
+  );
+}
+
+function registrationError(handle: string, error: unknown): unknown {
+  if (!(error instanceof KithError)) return error;
+  const action = `Could not create the account "${handle}"`;
+  if (error.code === "invalid_request") {
+    const message = `${action}: the PLC directory refused its operation: ${error.message}`;
+    return new KithError("invalid_request", message, { cause: error });
+  }
+  const message = `${action}: the PLC directory could not be reached. Nothing was created; try again later`;
+  return new KithError("upstream_failure", message, { cause: error });
+}

@@ -1,0 +1,202 @@
+import { randomBytes } from "node:crypto";
+import { KithError } from "../errors.ts";
+import { type Account, type AccountLookup, type Awaitable, isPresent, statusOf } from "./account.ts";
+import type { Passwords } from "./passwords.ts";
+
+/** As the reference: a refresh token lives 90 days, and may be used again for two hours after it was replaced. */
+export const REFRESH_LIFETIME_MS = 90 * 24 * 3_600_000;
+export const REFRESH_GRACE_MS = 2 * 3_600_000;
+/** The longest name that is looked up at sign-in, in characters: that of a DID. */
+export const IDENTIFIER_CHARS_MAX = 2_048;
+
+/** A row of the session store: one refresh token. Times in milliseconds since 1970. */
+export interface RefreshRow {
+  readonly id: string;
+  readonly did: string;
+  /** Shared by all tokens that came from one sign-in. */
+  readonly familyId: string;
+  readonly expiresAt: number;
+  /** Set where the session was opened with an app password. */
+  readonly appPasswordName?: string | null;
+}
+
+/** What sessions need of the session store. Every change is durable when its promise resolves. */
+export interface RefreshRows {
+  insert(row: RefreshRow & { readonly now: number }): Promise<unknown>;
+  find(id: string): Awaitable<RefreshRow | undefined>;
+  /**
+   * Replaces a refresh token, in one transaction: the first call stores `nextId` with `expiresAt`, a repeat until
+   * `graceUntil` answers the row that the first call stored. A repeat after the grace removes the whole family.
+   * Undefined where the token is unknown, expired, or was removed so.
+   */
+  rotate(
+    id: string,
+    next: { nextId: string; expiresAt: number; graceUntil: number; now: number },
+  ): Promise<RefreshRow | undefined>;
+  removeFamily(familyId: string): Promise<unknown>;
+}
+
+type Scope =
+  | "com.atproto.access"
+  | "com.atproto.appPass"
+  | "com.atproto.appPassPrivileged"
+  | "com.atproto.takendown";
+
+/** Makes the two tokens of a session. `refreshExpiresAt` in milliseconds since 1970. */
+export interface TokenIssuer {
+  issue(request: {
+    did: string;
+    scope: Scope;
+    refreshId: string;
+    refreshExpiresAt: number;
+  }): Promise<{ accessJwt: string; refreshJwt: string }>;
+}
+
+/** What createSession, getSession and refreshSession say of the account. */
+export interface SessionInfo {
+  handle: string;
+  did: string;
+  didDoc?: unknown;
+  email?: string;
+  emailConfirmed: boolean;
+  emailAuthFactor: boolean;
+  active: boolean;
+  status?: "deactivated" | "takendown" | "suspended";
+}
+
+export type OpenSession = SessionInfo & { accessJwt: string; refreshJwt: string };
+
+export interface SessionsOptions {
+  readonly accounts: AccountLookup;
+  readonly rows: RefreshRows;
+  readonly tokens: TokenIssuer;
+  readonly passwords: Passwords;
+  /** The DID document to show, where PDS_ENABLE_DID_DOC_WITH_SESSION asks for it. It answers undefined rather than throw. */
+  readonly didDoc?: (did: string) => Awaitable<unknown>;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
+}
+
+/** Opens, renews and ends the sessions of passwords. */
+export class Sessions {
+  readonly #options: SessionsOptions;
+  readonly #now: () => number;
+
+  constructor(options: SessionsOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+  }
+
+  /**
+   * Signs in with a handle, DID or e-mail address and the account's password.
+   * Throws KithError auth_required (the same for an unknown name and a wrong password), account_takendown (also of a
+   * suspended account, unless `allowTakendown`), busy.
+   */
+  async signIn(request: {
+    identifier: string;
+    password: string;
+    allowTakendown?: boolean;
+  }): Promise<OpenSession> {
+    const found = await this.#find(request.identifier);
+    const account = isPresent(found) ? found : undefined;
+    const matches = await this.#options.passwords.verify(request.password, account?.passwordHash);
+    if (account === undefined || !matches) {
+      throw new KithError("auth_required", "Invalid identifier or password");
+    }
+    if (!isTakenDown(account)) return this.open(account);
+    if (request.allowTakendown !== true) throw takenDown();
+    return this.#answer(account, await this.#narrowTokens(account.did));
+  }
+
+  /** A new session of the main password; its refresh token is durable when this resolves. */
+  async open(account: Account): Promise<OpenSession> {
+    const now = this.#now();
+    const row = { id: newTokenId(), familyId: newTokenId(), did: account.did };
+    const expiresAt = now + REFRESH_LIFETIME_MS;
+    await this.#options.rows.insert({ ...row, expiresAt, now });
+    return this.#answer(account, await this.#tokens(account.did, "com.atproto.access", row.id, expiresAt));
+  }
+
+  /**
+   * Replaces a (verified) refresh token. Within the grace a repeat gets the same next token; after it the whole family
+   * is revoked. Throws KithError expired_token, account_takendown, account_not_found.
+   */
+  async refresh(token: { did: string; tokenId: string }): Promise<OpenSession> {
+    const account = await this.#options.accounts.account(token.did);
+    if (!isPresent(account)) throw new KithError("account_not_found", "Account not found");
+    if (isTakenDown(account)) throw takenDown();
+    const now = this.#now();
+    const row = await this.#options.rows.rotate(token.tokenId, {
+      nextId: newTokenId(),
+      expiresAt: now + REFRESH_LIFETIME_MS,
+      graceUntil: now + REFRESH_GRACE_MS,
+      now,
+    });
+    if (row === undefined || row.did !== token.did) {
+      throw new KithError("expired_token", "Token has been revoked");
+    }
+    const scope = row.appPasswordName ? "com.atproto.appPass" : "com.atproto.access";
+    return this.#answer(account, await this.#tokens(account.did, scope, row.id, row.expiresAt));
+  }
+
+  /** Ends the session of a (verified, perhaps expired) refresh token: none of its family renews again. */
+  async end(token: { did: string; tokenId: string }): Promise<void> {
+    const row = await this.#options.rows.find(token.tokenId);
+    if (row !== undefined && row.did === token.did) await this.#options.rows.removeFamily(row.familyId);
+  }
+
+  /** What a session says of its account. Throws KithError account_not_found. */
+  async describe(did: string): Promise<SessionInfo> {
+    const account = await this.#options.accounts.account(did);
+    if (!isPresent(account)) throw new KithError("account_not_found", "Account not found");
+    return this.#info(account);
+  }
+
+  async #find(identifier: string): Promise<Account | undefined> {
+    const { accounts } = this.#options;
+    if (identifier.length > IDENTIFIER_CHARS_MAX) return undefined;
+    if (identifier.startsWith("did:")) return accounts.account(identifier);
+    const name = identifier.toLowerCase();
+    return name.includes("@") ? accounts.accountByEmail(name) : accounts.accountByHandle(name);
+  }
+
+  /** Tokens of an owner who is taken down: enough to read and leave, with nothing that renews them. */
+  #narrowTokens(did: string): Promise<{ accessJwt: string; refreshJwt: string }> {
+    return this.#tokens(did, "com.atproto.takendown", newTokenId(), this.#now() + REFRESH_LIFETIME_MS);
+  }
+
+  #tokens(did: string, scope: Scope, refreshId: string, refreshExpiresAt: number) {
+    return this.#options.tokens.issue({ did, scope, refreshId, refreshExpiresAt });
+  }
+
+  async #answer(account: Account, tokens: { accessJwt: string; refreshJwt: string }): Promise<OpenSession> {
+    return { ...tokens, ...(await this.#info(account)) };
+  }
+
+  async #info(account: Account): Promise<SessionInfo> {
+    const didDoc = await this.#options.didDoc?.(account.did);
+    return {
+      handle: account.handle,
+      did: account.did,
+      ...(didDoc ? { didDoc } : {}),
+      ...(account.email === null ? {} : { email: account.email }),
+      // Always there: a client that finds it absent asks again with getSession.
+      emailConfirmed: account.emailConfirmedAt !== null,
+      emailAuthFactor: false,
+      ...statusOf(account),
+    };
+  }
+}
+
+function isTakenDown(account: Account): boolean {
+  return account.state === "takendown" || account.state === "suspended";
+}
+
+function takenDown(): KithError {
+  return new KithError("account_takendown", "Account has been taken down");
+}
+
+/** 256 bits, as the reference's ids. */
+function newTokenId(): string {
+  return randomBytes(32).toString("base64");
+}

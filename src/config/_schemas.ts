@@ -1,0 +1,106 @@
+/** Zod schemas from the text of an environment variable to a value. Their messages complete "NAME is VALUE: it must ...". */
+import { isIP } from "node:net";
+import { isDid } from "@atcute/lexicons/syntax";
+import { z } from "zod";
+
+const DOMAIN = /^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/;
+/** Order of the K-256 group: a private key lies below it. */
+const K256_ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
+
+export const text = z.string();
+
+export const flag = z.string().transform((value, context) => {
+  const word = value.toLowerCase();
+  if (["true", "1", "yes", "on"].includes(word)) return true;
+  if (["false", "0", "no", "off"].includes(word)) return false;
+  return refuse(context, "it must be true or false");
+});
+
+/** A whole number from `min` to `max`. */
+export function whole(min: number, max: number) {
+  return z.string().transform((value, context) => {
+    const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
+    return number >= min && number <= max
+      ? number
+      : refuse(context, `it must be a whole number from ${min} to ${max}`);
+  });
+}
+
+export function oneOf<const T extends string>(words: readonly T[]) {
+  return z.string().transform((value, context) => {
+    const found = words.find((word) => word === value.toLowerCase());
+    return found ?? refuse(context, `it must be one of ${words.join(", ")}`);
+  });
+}
+
+/** A comma-separated list; empty items are dropped. */
+export function listOf<T>(item: z.ZodType<T, string>) {
+  return z
+    .string()
+    .transform((value) =>
+      value
+        .split(",")
+        .map((part) => part.trim())
+        .filter((part) => part !== ""),
+    )
+    .pipe(z.array(item));
+}
+
+export const hostname = z.string().transform((value, context) => {
+  const name = value.toLowerCase().replace(/\.$/, "");
+  if (name === "localhost" || DOMAIN.test(name)) return name;
+  const hint = value.includes("/") || value.includes(":") ? ", without https://, port or path" : "";
+  return refuse(context, `it must be a host name such as pds.example.com${hint}`);
+});
+
+export const handleDomain = z.string().transform((value, context) => {
+  const name = value.toLowerCase();
+  if (!name.startsWith(".")) return refuse(context, `each entry must start with a dot: write ".${name}"`);
+  return DOMAIN.test(`x${name}`)
+    ? name
+    : refuse(context, "each entry must be a domain after its dot, such as .example.com");
+});
+
+export const did = z
+  .string()
+  .refine((value) => isDid(value), "it must be a DID such as did:web:pds.example.com");
+
+export const didKey = z
+  .string()
+  .regex(/^did:key:z[1-9A-HJ-NP-Za-km-z]{40,80}$/, "it must be a public key such as did:key:zQ3sh...");
+
+export const httpUrl = z.string().transform((value, context) => {
+  const url = URL.parse(value);
+  if (url === null || !/^https?:$/.test(url.protocol))
+    return refuse(context, "it must be a URL that starts with https://");
+  if (url.username !== "" || url.password !== "")
+    return refuse(context, "it must not contain a user name or password");
+  return value.replace(/\/+$/, "");
+});
+
+export const email = z.string().regex(/^[^\s@]+@[^\s@]+$/, "it must be an e-mail address");
+
+export const ipAddress = z
+  .string()
+  .transform((value) => value.replace(/^\[|\]$/g, ""))
+  .refine((value) => isIP(value) !== 0, "each entry must be an IP address such as 127.0.0.1 or ::1");
+
+/** An address of a name server: IP or host name, with an optional port. */
+export const nameserver = z
+  .string()
+  .refine(
+    (value) => isIP(value) !== 0 || /^([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?$/i.test(value),
+    "each entry must be an IP address or a host name, such as 1.1.1.1",
+  );
+
+export const k256PrivateKeyHex = z.string().transform((value, context) => {
+  const hex = value.toLowerCase();
+  const scalar = /^[0-9a-f]{64}$/.test(hex) ? BigInt(`0x${hex}`) : 0n;
+  if (scalar > 0n && scalar < K256_ORDER) return hex;
+  return refuse(context, "it must be a K-256 private key: 64 hexadecimal digits");
+});
+
+function refuse(context: z.core.$RefinementCtx<unknown>, message: string): never {
+  context.issues.push({ code: "custom", message, input: context.value });
+  return z.NEVER;
+}

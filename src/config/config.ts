@@ -1,0 +1,85 @@
+import type { LogLevel } from "../logger.ts";
+
+/** What only this server knows. */
+export interface Secrets {
+  /** HMAC key of session tokens, as text. */
+  readonly jwtSecret: string;
+  readonly adminPassword: string;
+  /** K-256 private key of the PLC rotation key: 64 lower-case hexadecimal digits. */
+  readonly plcRotationKeyHex: string;
+}
+
+/** Everything that can be set, checked and completed. */
+export interface Config {
+  /** "dev": this machine only, as http://localhost:PORT. "public": the real server, as https://HOSTNAME. */
+  readonly mode: "dev" | "public";
+  /** "localhost" in dev mode. */
+  readonly hostname: string;
+  /** 0 takes any free port: see `atPort`. */
+  readonly port: number;
+  /** IP addresses to listen on. "::" stands for IPv4 too. */
+  readonly listen: readonly string[];
+  /** Origin without a slash at its end. */
+  readonly publicUrl: string;
+  readonly serviceDid: string;
+  /** Absolute paths. */
+  readonly dataFolder: string;
+  readonly blobFolder: string;
+  readonly mailFolder: string;
+  /** The secrets that were given; `ensureSecrets` completes them. */
+  readonly secrets: Partial<Secrets>;
+  /** Each starts with a dot, lower case. */
+  readonly handleDomains: readonly string[];
+  readonly inviteRequired: boolean;
+  readonly accountKeyType: "k256" | "p256";
+  readonly recoveryDidKey: string | undefined;
+  readonly didDocWithSession: boolean;
+  readonly blobBytesMax: number;
+  readonly contactEmail: string | undefined;
+  readonly privacyPolicyUrl: string | undefined;
+  readonly termsOfServiceUrl: string | undefined;
+  /** Where the PLC directory answers, without a slash at its end: this server itself where it is built in. */
+  readonly plcUrl: string;
+  readonly plcEmbedded: boolean;
+  /** Relay URLs without a slash at their ends. */
+  readonly crawlers: readonly string[];
+  readonly resolverTimeoutMs: number;
+  readonly backupNameservers: readonly string[];
+  readonly didCacheStaleMs: number;
+  readonly didCacheMaxMs: number;
+  /** Whether outgoing requests may go to private addresses, over http, and to any port. */
+  readonly allowPrivateNetwork: boolean;
+  readonly fetchBytesMax: number;
+  readonly subscriptionBufferEvents: number;
+  readonly backfillMs: number;
+  readonly openReposMax: number;
+  readonly logEnabled: boolean;
+  readonly logLevel: LogLevel;
+  readonly logFormat: "auto" | "json" | "text";
+}
+
+/**
+ * The configuration once the real port is known: in dev mode the public URL, the service DID and the built-in PLC
+ * directory's URL contain it.
+ */
+export function atPort(config: Config, port: number): Config {
+  if (config.mode === "public") return { ...config, port };
+  const before = devIdentity(config.port);
+  const after = devIdentity(port);
+  return {
+    ...config,
+    port,
+    publicUrl: after.publicUrl,
+    serviceDid: config.serviceDid === before.serviceDid ? after.serviceDid : config.serviceDid,
+    plcUrl: config.plcEmbedded ? after.publicUrl : config.plcUrl,
+  };
+}
+
+/**
+ * The port is part of the DID, percent-encoded, as the AT Protocol allows for localhost alone: so it is a DID that
+ * clients resolve (to http://localhost:PORT/.well-known/did.json), and two dev servers on one machine differ.
+ * The reference says did:web:localhost, which resolves to port 80. https://atproto.com/specs/did
+ */
+export function devIdentity(port: number): { publicUrl: string; serviceDid: string } {
+  return { publicUrl: `http://localhost:${port}`, serviceDid: `did:web:localhost%3A${port}` };
+}

@@ -1,0 +1,202 @@
+import { join, resolve } from "node:path";
+import { KithError } from "../errors.ts";
+import { gather, type Raw, SECRET_NAMES, type SourceOptions } from "./_sources.ts";
+import { type Config, devIdentity } from "./config.ts";
+import { nearestName } from "./nearest.ts";
+import { PAIRS, REFUSED, WAITING } from "./reference_settings.ts";
+import { SETTING_NAMES, type SettingName, type SettingValues, settingOf } from "./settings.ts";
+
+const DEFAULT_PORT = 2583;
+const DEFAULT_PLC_URL = "https://plc.directory";
+const DEFAULT_CRAWLERS = ["https://bsky.network"];
+const JWT_SECRET_CHARS_MIN = 16;
+
+export interface LoadOptions extends SourceOptions {
+  /** The folder that relative paths start from. Default: the current one. */
+  readonly cwd?: string;
+}
+
+export interface LoadedConfig {
+  readonly config: Config;
+  /** One sentence each, for the operator, once at start. */
+  readonly warnings: readonly string[];
+  /** Where each setting that was given came from. */
+  readonly sources: ReadonlyMap<SettingName, string>;
+}
+
+/** Every problem of a configuration at once. */
+export class ConfigError extends KithError {
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super("config_invalid", `Could not start with this configuration: ${problems.join("; ")}`);
+    this.problems = problems;
+  }
+}
+
+/**
+ * Reads the settings from the environment, an environment file and the command line, checks them one by one and
+ * together, and completes them with the defaults. Throws `ConfigError` with every problem there is.
+ */
+export function loadConfig(options: LoadOptions): LoadedConfig {
+  const gathered = gather(options);
+  const problems = [...gathered.problems];
+  const raw = new Map([...gathered.raw].filter(([name, { text }]) => text !== "" || keepsEmpty(name)));
+  const values = parseAll(raw, problems);
+  problems.push(...refusals(raw), ...halves(raw), ...contradictions(values));
+  if (problems.length > 0) throw new ConfigError(problems);
+  const sources = new Map(
+    SETTING_NAMES.flatMap((name) => (raw.has(name) ? [[name, raw.get(name)?.from ?? ""] as const] : [])),
+  );
+  const config = complete(values, options.cwd ?? process.cwd());
+  return { config, sources, warnings: [...notes(values), ...waiting(raw), ...unknowns(raw)] };
+}
+
+function keepsEmpty(name: string): boolean {
+  return isSetting(name) && settingOf(name).emptyMeans === "none";
+}
+
+function isSetting(name: string): name is SettingName {
+  return (SETTING_NAMES as readonly string[]).includes(name);
+}
+
+function parseAll(raw: ReadonlyMap<string, Raw>, problems: string[]): SettingValues {
+  const values: Partial<Record<SettingName, unknown>> = {};
+  for (const name of SETTING_NAMES) {
+    const given = raw.get(name);
+    if (given === undefined) continue;
+    const { schema, secret } = settingOf(name);
+    const parsed = schema.safeParse(given.text);
+    if (parsed.success) values[name] = parsed.data;
+    else {
+      const says = parsed.error.issues[0]?.message ?? "it is not valid";
+      problems.push(secret ? `${name} is not valid: ${says}` : `${name} is "${given.text}": ${says}`);
+    }
+  }
+  return values as SettingValues;
+}
+
+function refusals(raw: ReadonlyMap<string, Raw>): string[] {
+  return [...REFUSED].flatMap(([name, { reason, hint, onlyWhenOn }]) => {
+    const text = raw.get(name)?.text;
+    if (text === undefined || (onlyWhenOn && !/^(true|1)$/i.test(text))) return [];
+    return [`${name} is set, but ${reason}. ${hint}`];
+  });
+}
+
+function halves(raw: ReadonlyMap<string, Raw>): string[] {
+  return PAIRS.flatMap(([one, other]) =>
+    raw.has(one) && !raw.has(other) ? [`${one} is set, but ${other} is not: set both or neither`] : [],
+  );
+}
+
+/** Whether kith runs in dev mode: asked for, or for want of a host name. */
+function isDev(values: SettingValues): boolean {
+  return values.PDS_DEV_MODE ?? values.PDS_HOSTNAME === undefined;
+}
+
+function contradictions(values: SettingValues): string[] {
+  const found: string[] = [];
+  const { PDS_HOSTNAME: hostname, PDS_DID_CACHE_STALE_TTL: stale, PDS_DID_CACHE_MAX_TTL: max } = values;
+  if (values.PDS_DEV_MODE === false && hostname === undefined)
+    found.push("PDS_DEV_MODE is false, but PDS_HOSTNAME is not set: the real server needs its host name");
+  if (hostname === "localhost" && !isDev(values))
+    found.push(
+      'PDS_HOSTNAME is "localhost", which nobody else can reach: remove it for dev mode, or set PDS_DEV_MODE=true',
+    );
+  if (stale !== undefined && max !== undefined && stale > max)
+    found.push(
+      `PDS_DID_CACHE_STALE_TTL is ${stale}: it must not be larger than PDS_DID_CACHE_MAX_TTL, which is ${max}`,
+    );
+  if (!isDev(values)) {
+    for (const name of ["PDS_DID_PLC_URL", "PDS_CRAWLERS"] as const) {
+      const insecure = [values[name] ?? []].flat().find((url) => url.startsWith("http:"));
+      if (insecure && values.PDS_DISABLE_SSRF_PROTECTION !== true)
+        found.push(`${name} is "${insecure}": it must be https outside of dev mode`);
+    }
+  }
+  return found;
+}
+
+function notes(values: SettingValues): string[] {
+  const found: string[] = [];
+  if (isDev(values) && values.PDS_HOSTNAME !== undefined && values.PDS_HOSTNAME !== "localhost")
+    found.push(`PDS_HOSTNAME is "${values.PDS_HOSTNAME}" and has no effect, because PDS_DEV_MODE is true.`);
+  if ((values.PDS_JWT_SECRET?.length ?? JWT_SECRET_CHARS_MIN) < JWT_SECRET_CHARS_MIN)
+    found.push(`PDS_JWT_SECRET is shorter than ${JWT_SECRET_CHARS_MIN} characters and could be guessed.`);
+  if (!isDev(values) && values.PDS_DISABLE_SSRF_PROTECTION === true)
+    found.push("PDS_DISABLE_SSRF_PROTECTION is true: strangers can make this server call into your network.");
+  if (!isDev(values) && values.PDS_INVITE_REQUIRED === false)
+    found.push("PDS_INVITE_REQUIRED is false: anybody can make an account here, and spammers will.");
+  return found;
+}
+
+function waiting(raw: ReadonlyMap<string, Raw>): string[] {
+  const names = [...WAITING.keys()].filter((name) => raw.has(name));
+  return names.length === 0
+    ? []
+    : [`These settings have no effect in this version of kith: ${names.join(", ")}.`];
+}
+
+function unknowns(raw: ReadonlyMap<string, Raw>): string[] {
+  const known = [...SETTING_NAMES, ...WAITING.keys(), ...REFUSED.keys()];
+  const names = new Set<string>([...known, ...[...SECRET_NAMES].map((name) => `${name}_FILE`)]);
+  return [...raw.keys()]
+    .filter((name) => !names.has(name) && !name.startsWith("LOG_"))
+    .sort()
+    .map((name) => {
+      const near = nearestName(name, names);
+      return `${name} is not a setting of kith${near === undefined ? "." : `: did you mean ${near}?`}`;
+    });
+}
+
+function complete(values: SettingValues, cwd: string): Config {
+  const dev = isDev(values);
+  const port = values.PDS_PORT ?? DEFAULT_PORT;
+  const hostname = dev ? "localhost" : (values.PDS_HOSTNAME ?? "");
+  const own = dev
+    ? devIdentity(port)
+    : { publicUrl: `https://${hostname}`, serviceDid: `did:web:${hostname}` };
+  const dataFolder = resolve(cwd, values.PDS_DATA_DIRECTORY ?? "data");
+  const didCacheMaxMs = values.PDS_DID_CACHE_MAX_TTL ?? 86_400_000;
+  return {
+    mode: dev ? "dev" : "public",
+    hostname,
+    port,
+    listen: values.KITH_LISTEN ?? (dev ? ["127.0.0.1", "::1"] : ["::"]),
+    publicUrl: own.publicUrl,
+    serviceDid: values.PDS_SERVICE_DID ?? own.serviceDid,
+    dataFolder,
+    blobFolder: resolve(cwd, values.PDS_BLOBSTORE_DISK_LOCATION ?? join(dataFolder, "blobs")),
+    mailFolder: join(dataFolder, "mail"),
+    secrets: {
+      jwtSecret: values.PDS_JWT_SECRET,
+      adminPassword: values.PDS_ADMIN_PASSWORD,
+      plcRotationKeyHex: values.PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX,
+    },
+    handleDomains: values.PDS_SERVICE_HANDLE_DOMAINS ?? (dev ? [".test"] : [`.${hostname}`]),
+    inviteRequired: values.PDS_INVITE_REQUIRED ?? !dev,
+    accountKeyType: values.PDS_ACCOUNT_KEY_TYPE ?? "k256",
+    recoveryDidKey: values.PDS_RECOVERY_DID_KEY,
+    didDocWithSession: values.PDS_ENABLE_DID_DOC_WITH_SESSION ?? false,
+    blobBytesMax: values.PDS_BLOB_UPLOAD_LIMIT ?? 104_857_600,
+    contactEmail: values.PDS_CONTACT_EMAIL_ADDRESS,
+    privacyPolicyUrl: values.PDS_PRIVACY_POLICY_URL,
+    termsOfServiceUrl: values.PDS_TERMS_OF_SERVICE_URL,
+    plcUrl: values.PDS_DID_PLC_URL ?? (dev ? own.publicUrl : DEFAULT_PLC_URL),
+    plcEmbedded: dev && values.PDS_DID_PLC_URL === undefined,
+    crawlers: values.PDS_CRAWLERS ?? (dev ? [] : DEFAULT_CRAWLERS),
+    resolverTimeoutMs: values.PDS_ID_RESOLVER_TIMEOUT ?? 3_000,
+    backupNameservers: values.PDS_HANDLE_BACKUP_NAMESERVERS ?? [],
+    didCacheStaleMs: values.PDS_DID_CACHE_STALE_TTL ?? Math.min(3_600_000, didCacheMaxMs),
+    didCacheMaxMs,
+    allowPrivateNetwork: values.PDS_DISABLE_SSRF_PROTECTION ?? dev,
+    fetchBytesMax: values.PDS_FETCH_MAX_RESPONSE_SIZE ?? 524_288,
+    subscriptionBufferEvents: values.PDS_MAX_SUBSCRIPTION_BUFFER ?? 500,
+    backfillMs: values.PDS_REPO_BACKFILL_LIMIT_MS ?? 86_400_000,
+    openReposMax: values.KITH_OPEN_REPOS_MAX ?? 256,
+    logEnabled: values.LOG_ENABLED ?? true,
+    logLevel: values.LOG_LEVEL ?? "info",
+    logFormat: values.KITH_LOG_FORMAT ?? "auto",
+  };
+}

@@ -1,0 +1,99 @@
+import type { Config } from "./config.ts";
+import type { LoadedConfig } from "./load.ts";
+import { WAITING } from "./reference_settings.ts";
+import { SETTING_NAMES, type SettingName, settingOf } from "./settings.ts";
+
+const EXAMPLE_COLUMNS = 100;
+
+/** The effective value of each setting that is no secret, as it would be written in the environment. */
+const EFFECTIVE: { readonly [N in SettingName]: (config: Config) => unknown } = {
+  PDS_HOSTNAME: (config) => (config.mode === "public" ? config.hostname : undefined),
+  PDS_DEV_MODE: (config) => config.mode === "dev",
+  PDS_PORT: (config) => config.port,
+  KITH_LISTEN: (config) => config.listen,
+  PDS_DATA_DIRECTORY: (config) => config.dataFolder,
+  PDS_BLOBSTORE_DISK_LOCATION: (config) => config.blobFolder,
+  PDS_SERVICE_DID: (config) => config.serviceDid,
+  PDS_SERVICE_HANDLE_DOMAINS: (config) => config.handleDomains,
+  PDS_INVITE_REQUIRED: (config) => config.inviteRequired,
+  PDS_ACCOUNT_KEY_TYPE: (config) => config.accountKeyType,
+  PDS_RECOVERY_DID_KEY: (config) => config.recoveryDidKey,
+  PDS_ENABLE_DID_DOC_WITH_SESSION: (config) => config.didDocWithSession,
+  PDS_BLOB_UPLOAD_LIMIT: (config) => config.blobBytesMax,
+  PDS_CONTACT_EMAIL_ADDRESS: (config) => config.contactEmail,
+  PDS_PRIVACY_POLICY_URL: (config) => config.privacyPolicyUrl,
+  PDS_TERMS_OF_SERVICE_URL: (config) => config.termsOfServiceUrl,
+  PDS_JWT_SECRET: () => undefined,
+  PDS_ADMIN_PASSWORD: () => undefined,
+  PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX: () => undefined,
+  PDS_DID_PLC_URL: (config) => (config.plcEmbedded ? `${config.plcUrl} (built in)` : config.plcUrl),
+  PDS_CRAWLERS: (config) => config.crawlers,
+  PDS_ID_RESOLVER_TIMEOUT: (config) => config.resolverTimeoutMs,
+  PDS_HANDLE_BACKUP_NAMESERVERS: (config) => config.backupNameservers,
+  PDS_DID_CACHE_STALE_TTL: (config) => config.didCacheStaleMs,
+  PDS_DID_CACHE_MAX_TTL: (config) => config.didCacheMaxMs,
+  PDS_DISABLE_SSRF_PROTECTION: (config) => config.allowPrivateNetwork,
+  PDS_FETCH_MAX_RESPONSE_SIZE: (config) => config.fetchBytesMax,
+  PDS_MAX_SUBSCRIPTION_BUFFER: (config) => config.subscriptionBufferEvents,
+  PDS_REPO_BACKFILL_LIMIT_MS: (config) => config.backfillMs,
+  KITH_OPEN_REPOS_MAX: (config) => config.openReposMax,
+  LOG_ENABLED: (config) => config.logEnabled,
+  LOG_LEVEL: (config) => config.logLevel,
+  KITH_LOG_FORMAT: (config) => config.logFormat,
+};
+
+/** One line a setting: name, effective value, where it came from. Secrets are hidden. */
+export function printConfig({ config, sources }: LoadedConfig): string {
+  const width = Math.max(...SETTING_NAMES.map((name) => name.length));
+  const lines = SETTING_NAMES.map((name) => {
+    const source = sources.get(name);
+    return `${name.padEnd(width)}  ${shownValue(name, { config, source })}  (${source ?? "default"})`;
+  });
+  return `${lines.join("\n")}\n`;
+}
+
+function shownValue(name: SettingName, at: { config: Config; source: string | undefined }): string {
+  const { secret, fallback } = settingOf(name);
+  if (secret) return at.source === undefined ? fallback : "[hidden]";
+  const value = EFFECTIVE[name](at.config);
+  if (value === undefined) return "not set";
+  const words = Array.isArray(value) ? value.join(",") : String(value);
+  return words === "" ? "none" : words;
+}
+
+/** The text of examples/kith.env: every setting explained, each line with a value commented out. */
+export function exampleEnv(): string {
+  const blocks: string[] = [
+    comment(
+      "Settings of kith, as environment variables. Use this file with: kith serve --env-file kith.env (or as an EnvironmentFile of systemd). Everything is optional; remove the # in front of what you set. What the process environment sets wins over this file.",
+    ),
+  ];
+  let group = "";
+  for (const name of SETTING_NAMES) {
+    const row = settingOf(name);
+    if (row.group !== group) blocks.push(`# ---- ${row.group} ----`);
+    group = row.group;
+    const file = row.secret ? `\n# Or the path of a file that holds it: ${name}_FILE.` : "";
+    blocks.push(`${comment(row.help)}${file}\n# Default: ${row.fallback}\n#${name}=${row.example}`);
+  }
+  const waiting = [...WAITING.keys()].filter((name) => !name.startsWith("LOG_"));
+  blocks.push(
+    comment(
+      `Settings of the reference PDS that are accepted without effect in this version: ${waiting.join(" ")}`,
+    ),
+  );
+  return `${blocks.join("\n\n")}\n`;
+}
+
+function comment(text: string): string {
+  const lines: string[] = [];
+  let line = "#";
+  for (const word of text.split(" ")) {
+    if (line.length + word.length >= EXAMPLE_COLUMNS) {
+      lines.push(line);
+      line = "#";
+    }
+    line += ` ${word}`;
+  }
+  return [...lines, line].join("\n");
+}

@@ -1,0 +1,151 @@
+/** The settings of the reference PDS (and of its installer) that kith does not honour: which wait, and which are refused. */
+
+/** Accepted without effect, because an existing pds.env has them; by the feature that will give them an effect. */
+export const WAITING: ReadonlyMap<string, string> = byName({
+  "service proxying": [
+    "PDS_BSKY_APP_VIEW_URL",
+    "PDS_BSKY_APP_VIEW_DID",
+    "PDS_BSKY_APP_VIEW_CDN_URL_PATTERN",
+    "PDS_MOD_SERVICE_URL",
+    "PDS_MOD_SERVICE_DID",
+    "PDS_REPORT_SERVICE_URL",
+    "PDS_REPORT_SERVICE_DID",
+    "PDS_PROXY_ALLOW_HTTP2",
+    "PDS_PROXY_HEADERS_TIMEOUT",
+    "PDS_PROXY_BODY_TIMEOUT",
+    "PDS_PROXY_MAX_RESPONSE_SIZE",
+    "PDS_PROXY_MAX_RETRIES",
+    "PDS_PROXY_PREFER_COMPRESSED",
+  ],
+  mail: [
+    "PDS_EMAIL_SMTP_URL",
+    "PDS_EMAIL_FROM_ADDRESS",
+    "PDS_EMAIL_DISABLE_CONFIRMATION_LINK",
+    "PDS_MODERATION_EMAIL_SMTP_URL",
+    "PDS_MODERATION_EMAIL_ADDRESS",
+  ],
+  "rate limits": ["PDS_RATE_LIMITS_ENABLED", "PDS_RATE_LIMIT_BYPASS_KEY", "PDS_RATE_LIMIT_BYPASS_IPS"],
+  branding: [
+    "PDS_SERVICE_NAME",
+    "PDS_HOME_URL",
+    "PDS_LOGO_URL",
+    "PDS_SUPPORT_URL",
+    "PDS_PRIMARY_COLOR",
+    "PDS_ERROR_COLOR",
+    "PDS_WARNING_COLOR",
+    "PDS_INFO_COLOR",
+    "PDS_SUCCESS_COLOR",
+    "PDS_BACKGROUND_LIGHT_URL",
+    "PDS_BACKGROUND_DARK_URL",
+  ],
+  OAuth: ["PDS_OAUTH_TRUSTED_CLIENTS", "PDS_DPOP_SECRET"],
+  "repo import": ["PDS_ACCEPTING_REPO_IMPORTS", "PDS_MAX_REPO_IMPORT_SIZE"],
+  "routine invite codes": ["PDS_INVITE_INTERVAL", "PDS_INVITE_EPOCH"],
+  "lexicon resolution": ["PDS_LEXICON_AUTHORITY_DID"],
+  "no feature, as kith does it its own way": [
+    "PDS_VERSION",
+    "PDS_ACTOR_STORE_CACHE_SIZE",
+    "PDS_BLOBSTORE_DISK_TMP_LOCATION",
+    "LOG_SYSTEMS",
+    "LOG_DESTINATION",
+  ],
+});
+
+/** Of the waiting ones, those whose values are secrets. */
+export const WAITING_SECRETS: ReadonlySet<string> = new Set([
+  "PDS_EMAIL_SMTP_URL",
+  "PDS_MODERATION_EMAIL_SMTP_URL",
+  "PDS_RATE_LIMIT_BYPASS_KEY",
+  "PDS_DPOP_SECRET",
+]);
+
+/** Why a setting stops the start, and what to do. */
+export interface Refusal {
+  readonly reason: string;
+  readonly hint: string;
+  /** A switch that is off asks for nothing: it is refused only when it is on. */
+  readonly onlyWhenOn?: true;
+}
+
+const ENTRYWAY: Refusal = {
+  reason: "kith has no entryway mode: it signs its own users in",
+  hint: "Remove every PDS_ENTRYWAY_ setting.",
+};
+const REDIS: Refusal = {
+  reason: "kith runs as one process and keeps its counters in memory",
+  hint: "Remove PDS_REDIS_SCRATCH_ADDRESS and PDS_REDIS_SCRATCH_PASSWORD.",
+};
+const MOVED: Refusal = {
+  reason: "kith keeps everything in one data folder, so that it can be locked and copied as a whole",
+  hint: "Remove it, and set PDS_DATA_DIRECTORY to a new folder.",
+};
+const S3: Refusal = {
+  reason: "kith keeps blobs on disk only, and would not find yours in the bucket",
+  hint: "Remove every PDS_BLOBSTORE_S3_ setting; PDS_BLOBSTORE_DISK_LOCATION may name a folder on a large disk.",
+};
+const CAPTCHA: Refusal = {
+  reason: "kith has no captcha, so sign-up would be open without it",
+  hint: "Remove every PDS_HCAPTCHA_ setting, and keep PDS_INVITE_REQUIRED=true.",
+};
+
+export const REFUSED: ReadonlyMap<string, Refusal> = new Map<string, Refusal>([
+  ["PDS_ENTRYWAY_URL", ENTRYWAY],
+  ["PDS_ENTRYWAY_DID", ENTRYWAY],
+  ["PDS_ENTRYWAY_JWT_VERIFY_KEY_K256_PUBLIC_KEY_HEX", ENTRYWAY],
+  ["PDS_ENTRYWAY_PLC_ROTATION_KEY", ENTRYWAY],
+  ["PDS_ENTRYWAY_ADMIN_TOKEN", ENTRYWAY],
+  [
+    "PDS_PLC_ROTATION_KEY_KMS_KEY_ID",
+    {
+      reason: "kith cannot use a key that is held by AWS KMS",
+      hint: "Set PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX, or leave both out and let kith make a key.",
+    },
+  ],
+  ["PDS_REDIS_SCRATCH_ADDRESS", REDIS],
+  ["PDS_REDIS_SCRATCH_PASSWORD", REDIS],
+  ["PDS_ACCOUNT_DB_LOCATION", MOVED],
+  ["PDS_SEQUENCER_DB_LOCATION", MOVED],
+  ["PDS_DID_CACHE_DB_LOCATION", MOVED],
+  ["PDS_ACTOR_STORE_DIRECTORY", MOVED],
+  [
+    "PDS_SQLITE_DISABLE_WAL_AUTO_CHECKPOINT",
+    {
+      reason: "kith checkpoints its files itself, and a program that replicates their WAL would miss writes",
+      hint: "Remove it, and stop replicating the files from outside.",
+      onlyWhenOn: true,
+    },
+  ],
+  ["PDS_BLOBSTORE_S3_BUCKET", S3],
+  ["PDS_BLOBSTORE_S3_REGION", S3],
+  ["PDS_BLOBSTORE_S3_ENDPOINT", S3],
+  ["PDS_BLOBSTORE_S3_FORCE_PATH_STYLE", S3],
+  ["PDS_BLOBSTORE_S3_ACCESS_KEY_ID", S3],
+  ["PDS_BLOBSTORE_S3_SECRET_ACCESS_KEY", S3],
+  ["PDS_BLOBSTORE_S3_UPLOAD_TIMEOUT_MS", S3],
+  ["PDS_BLOBSTORE_S3_REQUEST_TIMEOUT_MS", S3],
+  ["PDS_HCAPTCHA_SITE_KEY", CAPTCHA],
+  ["PDS_HCAPTCHA_SECRET_KEY", CAPTCHA],
+  ["PDS_HCAPTCHA_TOKEN_SALT", CAPTCHA],
+]);
+
+/** Settings that mean nothing alone: where the first is given, so must be the second. */
+export const PAIRS: readonly (readonly [string, string])[] = [
+  ...bothWays("PDS_EMAIL_SMTP_URL", "PDS_EMAIL_FROM_ADDRESS"),
+  ...bothWays("PDS_MODERATION_EMAIL_SMTP_URL", "PDS_MODERATION_EMAIL_ADDRESS"),
+  ...bothWays("PDS_BSKY_APP_VIEW_URL", "PDS_BSKY_APP_VIEW_DID"),
+  ...bothWays("PDS_MOD_SERVICE_URL", "PDS_MOD_SERVICE_DID"),
+  ...bothWays("PDS_REPORT_SERVICE_URL", "PDS_REPORT_SERVICE_DID"),
+];
+
+function bothWays(one: string, other: string): [string, string][] {
+  return [
+    [one, other],
+    [other, one],
+  ];
+}
+
+function byName(features: Readonly<Record<string, readonly string[]>>): Map<string, string> {
+  return new Map(
+    Object.entries(features).flatMap(([feature, names]) => names.map((name) => [name, feature] as const)),
+  );
+}

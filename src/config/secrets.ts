@@ -1,0 +1,118 @@
+import { randomBytes } from "node:crypto";
+import { chmod, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { KithError } from "../errors.ts";
+import * as as from "./_schemas.ts";
+import type { Config, Secrets } from "./config.ts";
+
+export const SECRETS_FILE = "secrets.json";
+
+/** Names in the file are those of the environment, so that a value can be moved from one to the other. */
+const NAMES = {
+  jwtSecret: "PDS_JWT_SECRET",
+  adminPassword: "PDS_ADMIN_PASSWORD",
+  plcRotationKeyHex: "PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX",
+} as const satisfies Record<keyof Secrets, string>;
+
+const fileSchema = z.object({
+  [NAMES.jwtSecret]: z.string().min(1).optional(),
+  [NAMES.adminPassword]: z.string().min(1).optional(),
+  [NAMES.plcRotationKeyHex]: as.k256PrivateKeyHex.optional(),
+});
+
+export interface MadeSecrets {
+  readonly secrets: Secrets;
+  /** The settings whose values were made by this call. */
+  readonly made: readonly string[];
+  /** Path of the file that keeps them. */
+  readonly path: string;
+}
+
+/**
+ * Completes the secrets that were given with those that are kept in the data folder, and makes what is still missing. What was
+ * given wins, and is not stored. Call it when the data folder is locked. Throws `config_invalid` on a file that cannot be used.
+ */
+export async function ensureSecrets(config: Pick<Config, "dataFolder" | "secrets">): Promise<MadeSecrets> {
+  const path = join(config.dataFolder, SECRETS_FILE);
+  const kept = await readSecrets(path);
+  const given = config.secrets;
+  const made: string[] = [];
+  const pick = (key: keyof Secrets, make: () => string): string => {
+    const value = given[key] ?? kept[NAMES[key]];
+    if (value !== undefined) return value;
+    made.push(NAMES[key]);
+    return make();
+  };
+  const secrets: Secrets = {
+    jwtSecret: pick("jwtSecret", () => randomBytes(32).toString("hex")),
+    adminPassword: pick("adminPassword", () => randomBytes(18).toString("base64url")),
+    plcRotationKeyHex: pick("plcRotationKeyHex", makeK256Key),
+  };
+  if (made.length > 0) {
+    const fresh = Object.entries(NAMES).filter(([, name]) => made.includes(name));
+    const added = Object.fromEntries(fresh.map(([key, name]) => [name, secrets[key as keyof Secrets]]));
+    await writeSecrets(path, { folder: config.dataFolder, content: { ...kept, ...added } });
+  }
+  return { secrets, made, path };
+}
+
+async function readSecrets(path: string): Promise<z.infer<typeof fileSchema>> {
+  let content: string;
+  try {
+    content = await readFile(path, "utf8");
+    await chmod(path, 0o600);
+  } catch (error) {
+    if ((error as { code?: string }).code === "ENOENT") return {};
+    throw unusable(path, { problem: "it cannot be read", cause: error });
+  }
+  const parsed = fileSchema.safeParse(parseJson(content));
+  if (parsed.success) return parsed.data;
+  throw unusable(path, { problem: "it is not JSON with the secrets that kith wrote", cause: undefined });
+}
+
+/** The content is not shown in any error, for it is secret. */
+function parseJson(content: string): unknown {
+  try {
+    return JSON.parse(content);
+  } catch {
+    return undefined;
+  }
+}
+
+async function writeSecrets(
+  path: string,
+  { folder, content }: { folder: string; content: object },
+): Promise<void> {
+  const temporary = `${path}.new`;
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await rm(temporary, { force: true });
+    const file = await open(temporary, "wx", 0o600);
+    try {
+      await file.writeFile(`${JSON.stringify(content, null, 2)}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+    const directory = await open(folder, "r");
+    await directory.sync().finally(() => directory.close());
+  } catch (cause) {
+    throw unusable(path, { problem: "it cannot be written", cause });
+  }
+}
+
+function unusable(path: string, { problem, cause }: { problem: string; cause: unknown }): KithError {
+  return new KithError("config_invalid", `Could not use the secrets file "${path}": ${problem}`, {
+    hint: "Check the folder's owner and rights, or put the file back from a copy. Do not delete it: the PLC rotation key in it controls the accounts.",
+    cause,
+  });
+}
+
+function makeK256Key(): string {
+  for (;;) {
+    const parsed = as.k256PrivateKeyHex.safeParse(randomBytes(32).toString("hex"));
+    if (parsed.success) return parsed.data;
+  }
+}

@@ -1,0 +1,6 @@
+/** The network side of identity: DIDs, handles, the PLC directory, and the one safe way to fetch what strangers name. */
+export * from "./did_resolver.ts";
+export * from "./embedded_plc.ts";
+export * from "./handle_resolver.ts";
+export * from "./plc_directory.ts";
+export * from "./safe_fetch.ts";

@@ -1,0 +1,12 @@
+/** One message to one recipient. */
+export interface Mail {
+  readonly to: string;
+  readonly subject: string;
+  readonly text: string;
+  readonly html?: string;
+}
+
+export interface Mailer {
+  /** Resolves when the message is handed over. Throws `upstream_failure`, and `invalid_request` on a header that no mail may have. */
+  send(mail: Mail): Promise<void>;
+}

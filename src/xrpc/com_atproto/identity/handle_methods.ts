@@ -1,0 +1,31 @@
+/** com.atproto.identity.resolveHandle. */
+import { ComAtprotoIdentityResolveHandle } from "@atcute/atproto";
+import type { AccountLookup, HandleRules } from "../../../accounts/mod.ts";
+import { normalizeHandle } from "../../../atproto/mod.ts";
+import { KithError } from "../../../errors.ts";
+import { type Method, method } from "../../method.ts";
+
+export interface HandleMethodsOptions {
+  readonly accounts: Pick<AccountLookup, "accountByHandle">;
+  readonly handles: Pick<HandleRules, "isLocal">;
+  /** Finds the DID of a handle elsewhere, by DNS and https. Undefined or KithError handle_not_found where it has none. */
+  readonly resolver: { resolve(handle: string): Promise<string | undefined> };
+}
+
+/** resolveHandle: the accounts here first; what is under our domains and not here is nowhere. */
+export function handleMethods({ accounts, handles, resolver }: HandleMethodsOptions): Method[] {
+  return [
+    method(ComAtprotoIdentityResolveHandle.mainSchema, {
+      auth: "none",
+      handler: async ({ params }) => {
+        const handle = normalizeHandle(params.handle);
+        const account = await accounts.accountByHandle(handle);
+        if (account?.state === "active") return { did: account.did };
+        // An account that has moved away leaves an inactive row, and its own domain then speaks for it.
+        const did = handles.isLocal(handle) ? undefined : await resolver.resolve(handle);
+        if (did === undefined) throw new KithError("handle_not_found", `Unable to resolve handle: ${handle}`);
+        return { did };
+      },
+    }),
+  ];
+}

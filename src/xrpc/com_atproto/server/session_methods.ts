@@ -1,0 +1,49 @@
+/** com.atproto.server.*Session: signing in, renewing, looking and leaving. */
+import {
+  ComAtprotoServerCreateSession,
+  ComAtprotoServerDeleteSession,
+  ComAtprotoServerGetSession,
+  ComAtprotoServerRefreshSession,
+} from "@atcute/atproto";
+import type { Sessions } from "../../../accounts/mod.ts";
+import { callerDid, type Method, method } from "../../method.ts";
+
+/** Bound of a sign-in's body in bytes: a name, a password and a code, with room for escapes. */
+const SIGN_IN_BYTES_MAX = 16 * 1024;
+
+export interface SessionMethodsOptions {
+  readonly sessions: Pick<Sessions, "signIn" | "refresh" | "end" | "describe">;
+  readonly authenticator: {
+    /** The claims of the refresh token in the header, also of an expired one. */
+    expiredOrNotRefresh(request: Request): Promise<{ did: string; tokenId: string }>;
+  };
+}
+
+/** createSession, getSession, refreshSession, deleteSession. */
+export function sessionMethods({ sessions, authenticator }: SessionMethodsOptions): Method[] {
+  return [
+    method(ComAtprotoServerCreateSession.mainSchema, {
+      // A header that comes along is ignored: goat sends an old token while it signs in.
+      auth: "none",
+      bodyBytesMax: SIGN_IN_BYTES_MAX,
+      handler: ({ input: { identifier, password, allowTakendown } }) =>
+        sessions.signIn({ identifier, password, allowTakendown: allowTakendown === true }),
+    }),
+    method(ComAtprotoServerGetSession.mainSchema, {
+      auth: "access",
+      handler: (call) => sessions.describe(callerDid(call)),
+    }),
+    method(ComAtprotoServerRefreshSession.mainSchema, {
+      auth: "refresh",
+      handler: ({ principal }) => {
+        if (principal?.kind !== "refresh") throw new TypeError("refreshSession without a refresh token");
+        return sessions.refresh(principal);
+      },
+    }),
+    method(ComAtprotoServerDeleteSession.mainSchema, {
+      // Its token may have expired, which "refresh" does not allow.
+      auth: "none",
+      handler: async ({ request }) => sessions.end(await authenticator.expiredOrNotRefresh(request)),
+    }),
+  ];
+}

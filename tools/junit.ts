@@ -1,0 +1,18 @@
+/** Reads the count of tests from a JUnit report as `bun test --reporter=junit` writes it. */
+export interface Tally {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+/**
+ * The tally of one `bun test` process. A report that is missing, or a bad exit code that no failed test explains
+ * (a file that did not load, a crash, a timeout), counts as one failure; a skipped test counts as failed too.
+ */
+export function tallyJunit(xml: string, exitCode: number | null): Tally {
+  const root = /<testsuites\b[^>]*>/.exec(xml)?.[0] ?? "";
+  const number = (name: string) => Number(new RegExp(`\\b${name}="(\\d+)"`).exec(root)?.[1] ?? 0);
+  const bad = number("failures") + number("errors") + number("skipped");
+  const passed = Math.max(0, number("tests") - bad);
+  const unexplained = bad === 0 && (exitCode !== 0 || root === "") ? 1 : 0;
+  return { passed, failed: bad + unexplained };
+}

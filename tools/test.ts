@@ -1,0 +1,114 @@
+/**
+ * `bun run test [filter]`: the static checks, the unit tests beside the source, then every file under tests/, each in
+ * a process of its own. Prints one line a step and, last, `N passed, N failed`. With a filter only the test files
+ * whose path contains it are run, and no static check.
+ */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { runCheck, STATIC_CHECKS } from "./checks.ts";
+import { type Tally, tallyJunit } from "./junit.ts";
+
+/** One test may take this long; those that need more say so themselves. */
+const TEST_TIMEOUT_MS = 120_000;
+/** A test process that hangs beyond this is killed and counts as failed. */
+const PROCESS_TIMEOUT_MS = 900_000;
+/** End-to-end files at once; the crash and scale tests measure, so they run alone. */
+const PARALLEL_MAX = 2;
+
+const ROOT = join(import.meta.dir, "..");
+
+interface Step {
+  readonly name: string;
+  readonly files: readonly string[];
+}
+
+/** Test files below a folder, as paths from the root that `bun test` takes for paths, not for filters. */
+function testFiles(folder: string): string[] {
+  return [...new Bun.Glob("**/*_test.ts").scanSync({ cwd: join(ROOT, folder) })]
+    .filter((path) => !path.includes("node_modules"))
+    .map((path) => `./${folder}/${path.replaceAll("\\", "/")}`)
+    .sort();
+}
+
+async function runTests(step: Step, reports: string): Promise<Tally> {
+  const report = join(reports, `${step.name.replaceAll(/[^a-z0-9]+/gi, "_")}.xml`);
+  const started = performance.now();
+  const run = Bun.spawn(
+    [
+      process.execPath,
+      "test",
+      `--timeout=${TEST_TIMEOUT_MS}`,
+      "--reporter=junit",
+      `--reporter-outfile=${report}`,
+      ...step.files,
+    ],
+    { cwd: ROOT, stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: PROCESS_TIMEOUT_MS },
+  );
+  const [stdout, stderr, exitCode] = await Promise.all([
+    new Response(run.stdout).text(),
+    new Response(run.stderr).text(),
+    run.exited,
+  ]);
+  const tally = tallyJunit(readReport(report), exitCode);
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  const state = tally.failed === 0 ? "ok  " : "FAIL";
+  if (tally.failed > 0) console.log(`${stdout}${stderr}`);
+  console.log(`${state} ${step.name} (${tally.passed} passed, ${tally.failed} failed, ${seconds} s)`);
+  return tally;
+}
+
+function readReport(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** Runs the steps with at most `parallel` at once; the tallies in any order. */
+async function runAll(steps: readonly Step[], reports: string, parallel: number): Promise<Tally[]> {
+  const waiting = [...steps];
+  const tallies: Tally[] = [];
+  const lane = async () => {
+    for (let step = waiting.shift(); step; step = waiting.shift())
+      tallies.push(await runTests(step, reports));
+  };
+  await Promise.all(Array.from({ length: parallel }, lane));
+  return tallies;
+}
+
+function runChecks(): Tally[] {
+  return STATIC_CHECKS.map((check) => {
+    const { ok, seconds, output } = runCheck(check);
+    if (!ok) console.log(output);
+    console.log(`${ok ? "ok  " : "FAIL"} ${check.name} (${seconds.toFixed(1)} s)`);
+    return ok ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+  });
+}
+
+async function main(filter: string | undefined): Promise<number> {
+  const wanted = (path: string) => filter === undefined || path.includes(filter);
+  const unit = [...testFiles("src"), ...testFiles("tools")].filter(wanted);
+  const one = (path: string): Step => ({ name: path.slice(2), files: [path] });
+  const system = testFiles("tests").filter(wanted);
+  const alone = system.filter((path) => /^\.\/tests\/(crash|scale)\//.test(path));
+  const together = system.filter((path) => !alone.includes(path));
+  const reports = mkdtempSync(join(tmpdir(), "kith-reports-"));
+  try {
+    const tallies = filter === undefined ? runChecks() : [];
+    if (unit.length > 0) tallies.push(await runTests({ name: "unit tests", files: unit }, reports));
+    tallies.push(...(await runAll(together.map(one), reports, PARALLEL_MAX)));
+    tallies.push(...(await runAll(alone.map(one), reports, 1)));
+    const passed = tallies.reduce((sum, tally) => sum + tally.passed, 0);
+    const failed = tallies.reduce((sum, tally) => sum + tally.failed, 0);
+    if (passed + failed === 0) console.log(`no test file has "${filter}" in its path`);
+    console.log(`${passed} passed, ${failed} failed`);
+    return failed === 0 && passed > 0 ? 0 : 1;
+  } finally {
+    rmSync(reports, { recursive: true, force: true });
+  }
+}
+
+process.chdir(ROOT);
+process.exit(await main(process.argv[2]));
