@@ -35,7 +35,7 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
   expired_token: [400, "ExpiredToken"],
   forbidden: [403, "Forbidden"],
   rate_limited: [429, "RateLimitExceeded"],
-  account_not_found: [400, "AccountNotFound"],
+  account_not_found: [403, "AccountNotFound"],
   account_takendown: [401, "AccountTakedown"],
   account_deactivated: [401, "AccountDeactivated"],
   account_suspended: [401, "AccountSuspended"],

@@ -15,7 +15,7 @@ const SUBPROTOCOL = "xrpc.v0.cbor";
 /** Bytes that one socket may hold back. An outbox stops at the first frame that queues, so one frame (5 MB) must fit. */
 const BACKPRESSURE_BYTES_MAX = 8 * 1024 * 1024;
 /** Subscribers have nothing to say; a longer message closes the socket. */
-const INBOUND_BYTES_MAX = 4_096;
+const INBOUND_BYTES_MAX = 64 * 1024;
 /**
  * A socket that has not answered our pings for so long is dead, in seconds. A subscriber that merely stopped reading
  * answers late: this is longer than an outbox waits before it says ConsumerTooSlow.

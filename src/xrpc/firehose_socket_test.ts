@@ -108,7 +108,7 @@ test("FirehoseEndpoint ignores messages, answers pings, and closes on an oversiz
   (socket as WebSocket & { ping(): void }).ping();
   await ponged;
   expect(subscribers[0]?.closed).toBe(0);
-  socket.send(new Uint8Array(5_000));
+  socket.send(new Uint8Array(70_000));
   await until(() => subscribers[0]?.closed === 1);
 });
 

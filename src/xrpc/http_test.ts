@@ -107,6 +107,9 @@ const rows: Row[] = [
   { name: "answers a method under a short host", path: LIST, init: { headers: { host: "x" } }, status: 200 },
   { name: "has nothing elsewhere", path: "/nothing", status: 404, body: /"error":"NotFound"/ },
   { name: "has no path traversal", path: "/..%2f..%2fetc/passwd", status: 404, body: /NotFound/ },
+  { name: "has nothing under a byte that is no UTF-8", path: "/%ff", status: 404 },
+  { name: "has nothing under a NUL", path: "/%00", status: 404 },
+  { name: "has nothing at /xrpc/", path: "/xrpc/", status: 404 },
   { name: "refuses a malformed escape", path: "/xrpc/%zz", status: 400, body: /NSID/ },
   { name: "refuses an encoded NUL", path: "/xrpc/com.atproto.sync%00x", status: 400, body: /InvalidRequest/ },
   {
