@@ -49,7 +49,7 @@ const http = createHttp({
   site,
   log,
 });
-const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: http.fetch, websocket: http.websocket });
+const server = Bun.serve({ port: 0, hostname: "127.0.0.1", ...http });
 afterAll(() => server.stop(true));
 
 const LIST = "/xrpc/com.atproto.repo.listRecords?repo=a.test&collection=app.bsky.feed.post";
@@ -258,6 +258,14 @@ test.each([
     expect(await response.json()).toMatchObject({ error: "PayloadTooLarge" });
   },
 );
+
+test("createHttp() tells nothing of an answer that could not be sent", async () => {
+  lines.length = 0;
+  const response = http.error(new Error("ENOENT: /data/blobs/x"));
+  expect(response.status).toBe(500);
+  expect(await response.text()).not.toContain("/data");
+  expect(lines.join()).toContain("ENOENT");
+});
 
 test("createHttp() answers a HEAD without a body", async () => {
   const response = await get(LIST, { method: "HEAD" });
