@@ -8,7 +8,7 @@ import { KithError } from "../errors.ts";
 import { CAR_HEADER_BYTES, carBlockBytes, writeCar } from "./_car_write.ts";
 import type { Block, BlockReader } from "./block.ts";
 import { decodeCbor, encodeCbor, fromBytes, fromCidLink, toBytes, toCidLink } from "./cbor.ts";
-import { type Cid, cidKey, cidOfCbor, cidToString } from "./cid.ts";
+import { type Cid, cidEquals, cidKey, cidOfCbor, cidToString } from "./cid.ts";
 import { verifySignature } from "./keys/mod.ts";
 import { isRepoPath, MstTree } from "./mst/mod.ts";
 import type { Signer } from "./signer.ts";
@@ -97,8 +97,7 @@ export function buildCommit({ did, head, writes, rev, blocks }: BuildCommitInput
   const tree = new MstTree(head?.data ?? null, blocks);
   const ops = writes.map((write) => applyWrite(tree, write));
   const change = tree.finish();
-  const moved = ops.filter((op) => op.action !== "update").map((op) => op.path);
-  const proof = head ? tree.coveringProof(moved) : [];
+  const proof = head ? tree.coveringProof(ops.filter(needsCover).map((op) => op.path)) : [];
   const records = new Map<string, Block>();
   for (const write of writes) {
     if (write.action !== "delete") records.set(cidKey(write.record.cid), write.record);
@@ -151,6 +150,11 @@ function applyWrite(tree: MstTree, write: Write): RepoOp {
     throw refusal(`Could not ${action} the record "${path}": it does not exist`);
   }
   return { action, path, cid, prev };
+}
+
+/** All nodes on the way to an updated record are new, unless it was set to what it was. */
+function needsCover({ action, cid, prev }: RepoOp): boolean {
+  return action !== "update" || (cid !== null && prev !== null && cidEquals(cid, prev));
 }
 
 function checkSliceBytes(draft: CommitDraft): void {

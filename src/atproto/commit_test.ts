@@ -19,6 +19,7 @@ import { invertCommit } from "./inversion.ts";
 import { signerFromPrivateKey } from "./keys/mod.ts";
 import { MemoryBlocks } from "./memory_blocks.ts";
 import type { Signer } from "./signer.ts";
+import { nextTid } from "./tid.ts";
 
 const DID = "did:plc:wqgdnqlv2mwiio6pfchwtrff";
 const SIGNER: Signer = { didKey: "did:key:z", jwtAlg: "ES256", sign: () => new Uint8Array(64).fill(7) };
@@ -36,10 +37,9 @@ function create(rkey: string, text = rkey): Write {
 class Repo {
   readonly blocks = new MemoryBlocks();
   head: Head | null = null;
-  #revs = 0;
 
   build(writes: readonly Write[]) {
-    const rev = `3m${String(this.#revs++).padStart(11, "2")}`;
+    const rev = nextTid(this.head?.rev ?? null, 0, 7);
     return buildCommit({ did: DID, head: this.head, writes, rev, blocks: this.blocks });
   }
 
@@ -69,13 +69,10 @@ test("buildCommit() without writes keeps the tree and replaces the commit", () =
   const repo = repoWith(create("a"), create("b"));
   const before = repo.head as Head;
   const draft = repo.build([]);
-  expect(draft).toMatchObject({
-    since: before.rev,
-    ops: [],
-    newBlocks: [],
-    removed: [before.commit],
-    proof: [],
-  });
+  expect(draft).toMatchObject({ since: before.rev, ops: [], newBlocks: [] });
+  expect(draft.removed).toEqual([before.commit]);
+  // the root goes along: consumers read it before they look at the ops
+  expect(draft.proof.map((block) => block.cid)).toEqual([before.data]);
   expect(draft.data).toEqual(before.data);
   expect(draft.prevData).toEqual(before.data);
 });

@@ -144,7 +144,7 @@ export class MstTree {
   /**
    * The nodes around `keys` that `finish` did not create: with those it did, enough to take back the creation or
    * deletion of these keys, all of them, in any order (Sync 1.1, operation inversion). That is the path to each key's
-   * place and to both its neighbours.
+   * place and to both its neighbours; and the root in any case, since consumers read it first.
    */
   coveringProof(keys: readonly string[]): Block[] {
     const proof = new Map<string, Block>();
@@ -153,6 +153,7 @@ export class MstTree {
       const key = cidKey(block.cid);
       if (!this.#created.has(key)) proof.set(key, block);
     };
+    include(this.#root);
     for (const key of keys) {
       for (let node: TreeNode | null = this.#root; node; ) {
         include(node);
