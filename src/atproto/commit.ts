@@ -5,10 +5,10 @@
  */
 import { isBytes, isCidLink } from "@atcute/cbor";
 import { KithError } from "../errors.ts";
-import { CAR_HEADER_BYTES, carBlockBytes, writeCar } from "./_car_write.ts";
 import type { Block, BlockReader } from "./block.ts";
+import { encodeCar } from "./car.ts";
 import { decodeCbor, encodeCbor, fromBytes, fromCidLink, toBytes, toCidLink } from "./cbor.ts";
-import { type Cid, cidEquals, cidKey, cidOfCbor, cidToString } from "./cid.ts";
+import { CID_BYTES, type Cid, cidEquals, cidKey, cidOfCbor, cidToString } from "./cid.ts";
 import { verifySignature } from "./keys/mod.ts";
 import { isRepoPath, MstTree } from "./mst/mod.ts";
 import type { Signer } from "./signer.ts";
@@ -21,8 +21,9 @@ export const COMMIT_BLOCKS_BYTES_MAX = 2_000_000;
 export const RECORD_BYTES_MAX = 1_000_000;
 
 const SIGNATURE_BYTES = 64;
-/** What the signature adds to the commit: the key "sig" and a byte string of 64. */
-const SIGNATURE_FIELD_BYTES = 4 + 2 + SIGNATURE_BYTES;
+/** What the CAR adds: its header, the signature field of the commit, and to each block a length of 3 bytes and a CID. */
+const SLICE_BYTES_EXTRA = 59 + 4 + 2 + SIGNATURE_BYTES;
+const BLOCK_BYTES_EXTRA = 3 + CID_BYTES;
 
 /** The newest commit of a repo. */
 export interface Head {
@@ -158,9 +159,9 @@ function needsCover({ action, cid, prev }: RepoOp): boolean {
 }
 
 function checkSliceBytes(draft: CommitDraft): void {
-  let size = CAR_HEADER_BYTES + carBlockBytes(draft.unsigned.length + SIGNATURE_FIELD_BYTES);
-  for (const block of draft.newBlocks) size += carBlockBytes(block.bytes.length);
-  for (const block of draft.proof) size += carBlockBytes(block.bytes.length);
+  let size = SLICE_BYTES_EXTRA + BLOCK_BYTES_EXTRA + draft.unsigned.length;
+  for (const block of draft.newBlocks) size += BLOCK_BYTES_EXTRA + block.bytes.length;
+  for (const block of draft.proof) size += BLOCK_BYTES_EXTRA + block.bytes.length;
   if (size > COMMIT_BLOCKS_BYTES_MAX) {
     throw refusal(
       `Could not write ${draft.ops.length} records: ${size} bytes, ${COMMIT_BLOCKS_BYTES_MAX} at most in one commit`,
@@ -184,7 +185,7 @@ export function signCommit(draft: CommitDraft, signer: Signer): SignedCommit {
 
 /** The CAR of a #commit event: the commit, which is its root, the new MST nodes and records, and the proof. */
 export function carSlice(signed: SignedCommit): Uint8Array {
-  return writeCar(signed.commit.cid, [signed.commit, ...signed.newBlocks, ...signed.proof]);
+  return encodeCar([signed.commit.cid], [signed.commit, ...signed.newBlocks, ...signed.proof]);
 }
 
 /** A commit object as read. */

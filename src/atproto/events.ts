@@ -2,8 +2,8 @@
  * Firehose frames. A body is encoded once, without its seq, and stored; sealing it splices the seq in.
  * https://atproto.com/specs/sync and https://atproto.com/specs/event-stream
  */
-import { writeCar } from "./_car_write.ts";
 import type { Block } from "./block.ts";
+import { encodeCar } from "./car.ts";
 import { decodeCbor, decodeFirstCbor, encodeCbor, toBytes, toCidLink } from "./cbor.ts";
 import { carSlice, type RepoOp, type SignedCommit } from "./commit.ts";
 
@@ -46,7 +46,7 @@ function opOnWire({ action, path, cid, prev }: RepoOp): Record<string, unknown> 
 /** The #sync event: this commit is the state of the repo, whatever was told before. */
 export function syncEvent(event: { did: string; rev: string; commit: Block; time: string }): EventBody {
   const { did, rev, commit, time } = event;
-  return eventBody("sync", { did, rev, time, blocks: toBytes(writeCar(commit.cid, [commit])) });
+  return eventBody("sync", { did, rev, time, blocks: toBytes(encodeCar([commit.cid], [commit])) });
 }
 
 /** The #identity event: the DID document or the handle may have changed. */

@@ -4,11 +4,12 @@
  */
 import { isBytes, isCidLink } from "@atcute/cbor";
 import { KithError } from "../errors.ts";
-import { CarBlocks } from "./_car_blocks.ts";
 import type { BlockReader } from "./block.ts";
+import { readCar } from "./car.ts";
 import { fromBytes, fromCidLink } from "./cbor.ts";
 import { type Cid, cidEquals } from "./cid.ts";
 import { COMMIT_BLOCKS_BYTES_MAX, COMMIT_OPS_MAX, parseCommit, type RepoOp, verifyCommit } from "./commit.ts";
+import { MemoryBlocks } from "./memory_blocks.ts";
 import { MstTree, readBlock } from "./mst/mod.ts";
 
 /**
@@ -53,9 +54,10 @@ export function checkCommitEvent(
   if (!isBytes(blocks) || fromBytes(blocks).length > COMMIT_BLOCKS_BYTES_MAX)
     throw refusal("its blocks are too large");
   if (!Array.isArray(ops) || ops.length > COMMIT_OPS_MAX) throw refusal("its ops are too many");
-  const car = new CarBlocks(fromBytes(blocks));
+  const { roots, blocks: sent } = readCar(fromBytes(blocks));
+  const car = new MemoryBlocks(sent);
   const root = linkOf(commitLink);
-  if (!sameLink(root, car.root) || !root) throw refusal("the root of its CAR is another commit");
+  if (!root || !roots[0] || !sameLink(root, roots[0])) throw refusal("the root of its CAR is another commit");
   const block = { cid: root, bytes: readBlock(car, root, "invalid_request") };
   const commit = didKey === undefined ? parseCommit(block.bytes) : verifyCommit(block, didKey);
   if (commit.did !== repo || commit.rev !== rev) throw refusal("its repo or rev is not that of its commit");

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { writeCar } from "./_car_write.ts";
+import { encodeCar } from "./car.ts";
 import { encodeCbor, toBytes, toCidLink } from "./cbor.ts";
 import { cidOfCbor } from "./cid.ts";
 import { buildCommit, COMMIT_BLOCKS_BYTES_MAX, type SignedCommit, signCommit, type Write } from "./commit.ts";
@@ -44,8 +44,8 @@ const OTHER = toCidLink(record("unknown").cid);
 function blocksWithout(...texts: string[]): unknown {
   const gone = new Set(texts.map((text) => record(text).cid.bytes.join()));
   return toBytes(
-    writeCar(
-      SIGNED.commit.cid,
+    encodeCar(
+      [SIGNED.commit.cid],
       SENT.filter(({ cid }) => !gone.has(cid.bytes.join())),
     ),
   );

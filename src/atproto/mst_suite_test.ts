@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { CarBlocks } from "./_car_blocks.ts";
+import { readCar } from "./car.ts";
 import { type Cid, cidToString, parseCid } from "./cid.ts";
 import { MemoryBlocks } from "./memory_blocks.ts";
 import { buildTree, decodeNode, diffTrees, encodeNode, MstTree, proveKey, walkTree } from "./mst/mod.ts";
@@ -25,19 +25,25 @@ function texts(cids: Iterable<Cid | { cid: Cid }>): string[] {
   return [...new Set([...cids].map((item) => cidToString("cid" in item ? item.cid : item)))].sort();
 }
 
-function readCars(): Map<string, CarBlocks> {
+class Tree extends MemoryBlocks {
+  root!: Cid;
+}
+
+function readTree(path: string): Tree {
+  const { roots, blocks } = readCar(readFileSync(path));
+  return Object.assign(new Tree(blocks), { root: roots[0] as Cid });
+}
+
+function readCars(): Map<string, Tree> {
   const folder = join(SUITE, "cars/exhaustive");
   return new Map(
-    readdirSync(folder).map((name) => [
-      `./cars/exhaustive/${name}`,
-      new CarBlocks(readFileSync(join(folder, name))),
-    ]),
+    readdirSync(folder).map((name) => [`./cars/exhaustive/${name}`, readTree(join(folder, name))]),
   );
 }
 
 if (existsSync(SUITE)) {
   const cars = readCars();
-  const car = (path: string) => cars.get(path) as CarBlocks;
+  const car = (path: string) => cars.get(path) as Tree;
   const cases = readFileSync(join(SUITE, "diff-dev.jsonl"), "utf8")
     .trim()
     .split("\n")

@@ -3,10 +3,11 @@
  * https://atproto.com/specs/repository#car-file-serialization
  */
 import { KithError } from "../errors.ts";
-import { CarBlocks } from "./_car_blocks.ts";
 import type { Block, BlockReader } from "./block.ts";
+import { readCar } from "./car.ts";
 import { type Cid, cidFromBytes, cidKey } from "./cid.ts";
 import { type Head, RECORD_BYTES_MAX, verifyCommit } from "./commit.ts";
+import { MemoryBlocks } from "./memory_blocks.ts";
 import { proveKey, readBlock, walkTree } from "./mst/mod.ts";
 import { isTid } from "./syntax.ts";
 
@@ -52,11 +53,10 @@ export interface RepoSource {
  * KithError `invalid_request` on anything that is wrong with it. The result holds views into `bytes`.
  */
 export function verifyRepoCar(bytes: Uint8Array, options: VerifyRepoOptions): VerifiedRepo {
-  const blocks = new CarBlocks(bytes);
-  return verifyRepo(
-    { root: blocks.root, blocks, recordBytesMax: bytes.length + REPEATED_BYTES_MAX },
-    options,
-  );
+  const { roots, blocks } = readCar(bytes);
+  if (!roots[0]) throw refusal("its CAR has no root");
+  const source = { root: roots[0], blocks: new MemoryBlocks(blocks) };
+  return verifyRepo({ ...source, recordBytesMax: bytes.length + REPEATED_BYTES_MAX }, options);
 }
 
 /**
