@@ -149,7 +149,7 @@ class EntrySource {
       if (this.#bytes > this.#bytesMax) throw refusal("too many bytes");
       parts.push(value);
     }
-    this.#held = added === 0 ? this.#held : Uint8Array.from(Buffer.concat(parts));
+    this.#held = added === 0 ? this.#held : new Uint8Array(Buffer.concat(parts));
     return added > 0;
   }
 }

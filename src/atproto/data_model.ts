@@ -179,7 +179,7 @@ function bytesFromJson(map: JsonMap, walk: Walk): unknown {
   const { $bytes } = map;
   if (Object.keys(map).length !== 1) throw refusal(walk, "$bytes beside other keys");
   if (typeof $bytes !== "string" || !BASE64.test($bytes)) throw refusal(walk, "$bytes is not base64");
-  return toBytes(Uint8Array.from(Buffer.from($bytes, "base64")));
+  return toBytes(new Uint8Array(Buffer.from($bytes, "base64")));
 }
 
 function blobFrom(map: JsonMap, walk: Walk): BlobRef {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { Random } from "../../tests/random.ts";
 import { hasVectors, vectorJson } from "../../tests/vectors.ts";
 import { isKithError } from "../errors.ts";
 import { decodeCbor, encodeCbor } from "./cbor.ts";
@@ -200,4 +201,68 @@ test("__proto__ and constructor are data, and pollute nothing", () => {
 test("$type within __proto__ does not count as the record's", () => {
   const { value } = parse(JSON.parse('{"__proto__":{"$type":"com.example.other"},"a":1}'));
   expect(Object.hasOwn(value as object, "$type")).toBe(true);
+});
+
+function randomJson(random: Random, depth: number): unknown {
+  const texts = [
+    "",
+    "a",
+    "\ud800",
+    "😀",
+    "did:plc:x",
+    LINK,
+    "blob",
+    "AQ",
+    "image/png",
+    "\u0000",
+    "x".repeat(300),
+  ];
+  const keys = [
+    "a",
+    "b",
+    "$type",
+    "$link",
+    "$bytes",
+    "ref",
+    "mimeType",
+    "size",
+    "cid",
+    "__proto__",
+    "toJSON",
+    "é",
+    "1",
+  ];
+  switch (random.below(depth > 4 ? 4 : 8)) {
+    case 0:
+      return random.pick([null, true, false]);
+    case 1:
+      return random.pick([0, -0, 1, -1, 1.5, 2 ** 53, Number.POSITIVE_INFINITY, 65_536]);
+    case 2:
+    case 3:
+      return random.pick(texts);
+    case 4:
+      return Array.from({ length: random.below(5) }, () => randomJson(random, depth + 1));
+    case 5:
+      return random.pick([{ $link: LINK }, { $bytes: "AQI" }, BLOB, { cid: LINK, mimeType: "image/png" }]);
+    default:
+      return Object.fromEntries(
+        Array.from({ length: random.below(5) }, () => [random.pick(keys), randomJson(random, depth + 1)]),
+      );
+  }
+}
+
+test("recordFromJson() of random JSON refuses cleanly or gives bytes that mean the same", () => {
+  const random = new Random(13);
+  let accepted = 0;
+  for (let i = 0; i < 20_000; i++) {
+    const json = { ...(randomJson(random, 0) as object), $type: COLLECTION };
+    if (refused(json) !== "accepted") continue;
+    accepted++;
+    const { bytes, value, blobs } = parse(json);
+    // JSON has no -0 once it was an integer
+    expect(recordToJson(bytes)).toEqual(JSON.parse(JSON.stringify(json)));
+    expect(decodeCbor(bytes)).toEqual(decodeCbor(encodeCbor(value)));
+    expect(blobsInRecord(value)).toEqual(blobs);
+  }
+  expect(accepted).toBeGreaterThan(1000);
 });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { fromBase58Btc } from "@atcute/multibase";
 import { Secp256k1Keypair } from "@atproto/crypto";
 import { p256 } from "@noble/curves/nist.js";
@@ -213,4 +214,20 @@ test("public keys off the curve, hybrid or of the wrong length are refused by ev
     }
     expect(() => parseDidKey(formatDidKey(type, off))).toThrow("not a point of its curve");
   }
+});
+
+test("k256 works without the native module, and says the same", async () => {
+  const script = `
+    Object.defineProperty(process, "arch", { value: "riscv64" });
+    const { signerFromPrivateKey, verifySignature } = await import(${JSON.stringify(join(import.meta.dir, "mod.ts"))});
+    const { loadK256Native } = await import(${JSON.stringify(join(import.meta.dir, "_k256_native.ts"))});
+    const signer = signerFromPrivateKey("k256", new Uint8Array(32).fill(6));
+    const signature = signer.sign(new Uint8Array(10));
+    const ok = verifySignature(signer.didKey, new Uint8Array(10), signature);
+    console.log(JSON.stringify([loadK256Native() === undefined, ok, Buffer.from(signature).toString("hex")]));
+  `;
+  const child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe", stderr: "pipe" });
+  const text = await new Response(child.stdout).text();
+  const ours = signerFromPrivateKey("k256", new Uint8Array(32).fill(6)).sign(new Uint8Array(10));
+  expect(JSON.parse(text)).toEqual([true, true, Buffer.from(ours).toString("hex")]);
 });
