@@ -173,8 +173,9 @@ function printable(text: string): string {
 
 /** Writes to a file descriptor; a reader that went away (EPIPE) or is full (EAGAIN) loses the line, not the server. */
 export function writeQuietly(descriptor: number, text: string): void {
+  const bytes = Buffer.from(text);
   try {
-    writeSync(descriptor, text);
+    for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at);
   } catch {
     // Nobody is left to be told.
   }

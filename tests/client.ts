@@ -53,6 +53,8 @@ export interface Call {
   readonly body?: unknown;
   readonly token?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** A connection of its own: no request is sent twice because a kept connection turned out to be dead. */
+  readonly alone?: boolean;
 }
 
 export interface Answer {
@@ -79,6 +81,7 @@ export async function http(address: string, call: Call = {}): Promise<Answer> {
   const response = await fetch(url, {
     method: call.method ?? (call.body === undefined ? "GET" : "POST"),
     redirect: "manual",
+    keepalive: !call.alone,
     headers: {
       ...(call.body === undefined || raw ? {} : { "content-type": "application/json" }),
       ...(call.token ? { authorization: `Bearer ${call.token}` } : {}),

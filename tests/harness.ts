@@ -25,7 +25,6 @@ const BASE_ENV: Readonly<Record<string, string>> = {
   PDS_DEV_MODE: "true",
   PDS_ADMIN_PASSWORD: ADMIN_PASSWORD,
   PDS_JWT_SECRET: JWT_SECRET,
-  PDS_RATE_LIMITS_ENABLED: "false",
 };
 
 export interface ServerOptions {

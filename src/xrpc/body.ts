@@ -2,6 +2,9 @@
 import { type BaseSchema, safeParse } from "@atcute/lexicons/validations";
 import { KithError } from "../errors.ts";
 
+/** A JSON body must have arrived by then, however slowly it trickles. */
+const BODY_TIMEOUT_MS = 60_000;
+
 /** Stream formats by Content-Encoding. */
 const DECODERS: Readonly<Record<string, string>> = {
   gzip: "gzip",
@@ -60,20 +63,29 @@ export function tooLarge(bytesMax: number): KithError {
 /** The whole body, at most `bytesMax` decoded bytes. KithErrors payload_too_large, unsupported_encoding, invalid_request. */
 async function readBytes(request: Request, bytesMax: number): Promise<Uint8Array> {
   refuseDeclaredLength(request, bytesMax);
-  const body = decodedBody(request);
-  if (body === null) return new Uint8Array();
+  const reader = decodedBody(request)?.getReader();
+  if (!reader) return new Uint8Array();
   const chunks: Uint8Array[] = [];
   let bytes = 0;
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    reader.cancel().catch(() => {});
+  }, BODY_TIMEOUT_MS);
   try {
-    for await (const chunk of body) {
-      bytes += chunk.byteLength;
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      bytes += next.value.byteLength;
       if (bytes > bytesMax) throw tooLarge(bytesMax);
-      chunks.push(chunk);
+      chunks.push(next.value);
     }
+    if (isLate) throw invalid(`it did not arrive within ${BODY_TIMEOUT_MS / 1000} s`);
+    return Buffer.concat(chunks, bytes);
   } catch (error) {
+    reader.cancel().catch(() => {});
     throw asBodyError(error);
+  } finally {
+    clearTimeout(timer);
   }
-  return Buffer.concat(chunks, bytes);
 }
 
 /** A failure while reading a body is the sender's: a broken connection or broken compression. */

@@ -25,6 +25,9 @@ export interface MstNode {
 const NULL = 0xf6;
 /** Tag 42, byte string of 37, multibase prefix 0. */
 const LINK_HEAD = [0xd8, 0x2a, 0x58, 0x25, 0x00] as const;
+/** Version 1, the DRISL codec, SHA-256, 32 bytes of it. */
+const CID_START = [0x01, CODEC_DCBOR, 0x12, 0x20] as const;
+const LINK_START = [...LINK_HEAD, ...CID_START];
 const LINK_BYTES = LINK_HEAD.length + CID_BYTES;
 
 /** Characters of a repo path, by code. */
@@ -109,7 +112,7 @@ function writeLink(out: Uint8Array, at: number, link: Cid | null | undefined): n
     out[at] = NULL;
     return at + 1;
   }
-  out.set(LINK_HEAD, at);
+  for (let i = 0; i < LINK_HEAD.length; i++) out[at + i] = LINK_HEAD[i] as number;
   out.set(link.bytes, at + LINK_HEAD.length);
   return at + LINK_BYTES;
 }
@@ -167,11 +170,11 @@ function decodeEntry(reader: NodeBytes, last: string, first: boolean): string {
 
 /** A cursor over the bytes of a node. */
 class NodeBytes {
-  readonly #bytes: Uint8Array;
+  readonly #bytes: Buffer;
   #at = 0;
 
   constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
   #next(): number {
@@ -212,7 +215,7 @@ class NodeBytes {
         throw new RangeError("a key with a foreign character");
     }
     this.#at = end;
-    return Buffer.from(this.#bytes.buffer, this.#bytes.byteOffset + start, length).toString("latin1");
+    return this.#bytes.toString("latin1", start, end);
   }
 
   optionalLink(): Cid | null {
@@ -222,19 +225,16 @@ class NodeBytes {
   }
 
   link(): Cid {
-    for (const byte of LINK_HEAD) this.expect(byte);
-    const start = this.#at;
-    this.expect(1);
-    this.expect(CODEC_DCBOR);
-    this.expect(0x12);
-    this.expect(0x20);
+    for (let i = 0; i < LINK_START.length; i++) this.expect(LINK_START[i] as number);
+    const start = this.#at - CID_START.length;
     this.#at = start + CID_BYTES;
     if (this.#at > this.#bytes.length) throw new RangeError("unexpected end");
+    const { buffer, byteOffset } = this.#bytes;
     return {
       version: 1,
       codec: CODEC_DCBOR,
-      digest: { codec: 0x12, contents: this.#bytes.subarray(start + 4, this.#at) },
-      bytes: this.#bytes.subarray(start, this.#at),
+      digest: { codec: 0x12, contents: new Uint8Array(buffer, byteOffset + start + 4, 32) },
+      bytes: new Uint8Array(buffer, byteOffset + start, CID_BYTES),
     };
   }
 

@@ -60,7 +60,8 @@ export class MstTree {
   #root: TreeNode;
   /** Stored nodes that were changed or dropped, by `cidKey`. */
   readonly #touched = new Map<string, Cid>();
-  #created = new Set<string>();
+  /** Nodes that were encoded and not stored before, by `cidKey`, children first. */
+  readonly #created = new Map<string, Block>();
 
   /** `root` null starts from nothing stored, not even the empty node. */
   constructor(root: Cid | null, blocks: BlockReader, options: TreeOptions = {}) {
@@ -135,10 +136,8 @@ export class MstTree {
       this.#touch(this.#root);
       this.#root = this.#sub(this.#root, 0) as TreeNode;
     }
-    const created: Block[] = [];
-    const root = this.#encode(this.#root, created);
-    this.#created = new Set(created.map((block) => cidKey(block.cid)));
-    return { root, created: created.reverse(), removed: [...this.#touched.values()] };
+    const root = this.#encode(this.#root);
+    return { root, created: [...this.#created.values()].reverse(), removed: [...this.#touched.values()] };
   }
 
   /**
@@ -254,7 +253,7 @@ export class MstTree {
   }
 
   /** Encodes the changed nodes below and including `node`, children first; returns its CID. */
-  #encode(node: TreeNode, created: Block[]): Cid {
+  #encode(node: TreeNode): Cid {
     if (node.block) return node.block.cid;
     if (node.keys.length > NODE_ENTRIES_MAX) {
       const first = node.keys[0];
@@ -263,9 +262,10 @@ export class MstTree {
         `Could not write beside "${first}": ${NODE_ENTRIES_MAX} keys share its MST node`,
       );
     }
-    const subs = node.subs.map((sub) => (sub instanceof TreeNode ? this.#encode(sub, created) : sub));
+    const subs = node.subs.map((sub) => (sub instanceof TreeNode ? this.#encode(sub) : sub));
     node.block = node.isEmpty ? EMPTY_NODE : nodeBlock({ keys: node.keys, values: node.values, subs });
-    if (!this.#touched.delete(cidKey(node.block.cid))) created.push(node.block);
+    const key = cidKey(node.block.cid);
+    if (!this.#touched.delete(key)) this.#created.set(key, node.block);
     return node.block.cid;
   }
 }

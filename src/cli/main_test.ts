@@ -1,0 +1,102 @@
+import { expect, test } from "bun:test";
+import { exampleEnv, VERSION } from "../config/mod.ts";
+import { main } from "./mod.ts";
+
+async function run(argv: readonly string[], env: Record<string, string> = {}) {
+  let [out, err] = ["", ""];
+  const io = {
+    env,
+    cwd: "/srv",
+    isTerminal: false,
+    out: (text: string) => {
+      out += text;
+    },
+    err: (text: string) => {
+      err += text;
+    },
+  };
+  const loadServer = () => Promise.reject(new Error("no server here"));
+  const code = await main(argv, { io, loadServer });
+  return { code, out, err };
+}
+
+test.each([
+  [["version"], 0, `kith ${VERSION}\n`, ""],
+  [["--version"], 0, `kith ${VERSION}\n`, ""],
+  [["frobnicate"], 2, "", 'kith: unknown command "frobnicate"\n"kith help" lists the commands.\n'],
+  [
+    ["sevre"],
+    2,
+    "",
+    'kith: unknown command "sevre": did you mean "serve"?\n"kith help" lists the commands.\n',
+  ],
+  [
+    ["help", "confg"],
+    2,
+    "",
+    'kith: unknown command "confg": did you mean "config"?\n"kith help" lists the commands.\n',
+  ],
+  [
+    ["serve", "--prot", "1"],
+    2,
+    "",
+    'kith serve: unknown option "--prot": did you mean "--port"?\n"kith help serve" shows how it is used.\n',
+  ],
+  [
+    ["serve", "--port"],
+    2,
+    "",
+    'kith serve: "--port" needs a value: --port N\n"kith help serve" shows how it is used.\n',
+  ],
+  [
+    ["serve", "now"],
+    2,
+    "",
+    'kith serve: unexpected argument "now"\n"kith help serve" shows how it is used.\n',
+  ],
+  [["serve", "-p"], 2, "", 'kith serve: unknown option "-p"\n"kith help serve" shows how it is used.\n'],
+  [
+    ["config", "--example=1"],
+    2,
+    "",
+    'kith config: "--example" takes no value\n"kith help config" shows how it is used.\n',
+  ],
+  [["config", "--example"], 0, exampleEnv(), ""],
+] as [string[], number, string, string][])("kith %j", async (argv, code, out, err) => {
+  expect(await run(argv)).toEqual({ code, out, err });
+});
+
+test.each([[[]], [["help"]], [["--help"]]])("kith %j lists the commands", async (argv) => {
+  const { code, out } = await run(argv);
+  expect(code).toBe(0);
+  for (const name of ["serve", "config", "version", "help"])
+    expect(out).toMatch(new RegExp(`^ {2}${name} `, "m"));
+});
+
+test.each([[["help", "serve"]], [["serve", "--help"]], [["serve", "-h"]]])(
+  "kith %j explains serve",
+  async (argv) => {
+    const { code, out } = await run(argv);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^kith serve: run the server\n\nUsage: kith serve \[options\]\n/);
+    for (const option of ["--env-file FILE", "--port N", "--data DIR"]) expect(out).toContain(option);
+  },
+);
+
+test("kith config prints values with their sources, and warnings apart", async () => {
+  const { code, out, err } = await run(["config"], { PDS_PORT: "99", PDS_HOST_NAME: "x" });
+  expect(code).toBe(0);
+  expect(out).toMatch(/^PDS_PORT +99 {2}\(environment\)$/m);
+  expect(err).toBe("warning: PDS_HOST_NAME is not a setting of kith: did you mean PDS_HOSTNAME?\n");
+});
+
+test("kith config reports every problem and exits 78", async () => {
+  const { code, err } = await run(["config", "--env-file", "/nowhere/kith.env"], { PDS_PORT: "x" });
+  expect(code).toBe(78);
+  expect(err).toContain('  The environment file "/nowhere/kith.env" cannot be read: it does not exist\n');
+  expect(err).toContain('  PDS_PORT is "x": it must be a whole number from 0 to 65535\n');
+});
+
+test("main() turns any error into a sentence", async () => {
+  expect(await run(["serve"])).toEqual({ code: 1, out: "", err: "kith serve: no server here\n" });
+});

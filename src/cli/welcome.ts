@@ -1,0 +1,79 @@
+import { type Config, VERSION } from "../config/mod.ts";
+
+export interface WelcomeFacts {
+  readonly config: Config;
+  /** Where the server answers on this machine. */
+  readonly url: string;
+  readonly made: readonly string[];
+  /** Whether dev mode was asked for, or follows from the missing host name. */
+  readonly devModeSet: boolean;
+}
+
+/** What `kith serve` says when it is up: where everything is, and the next three things to type. */
+export function welcome(facts: WelcomeFacts): string {
+  const { config, url, made, devModeSet } = facts;
+  const reason = devModeSet ? "PDS_DEV_MODE is true" : "PDS_HOSTNAME is not set";
+  const isDev = config.mode === "dev";
+  const rows: [string, string][] = [
+    ["data folder", config.dataFolder],
+    ["server", isDev ? config.publicUrl : `${config.publicUrl}, here at ${url}`],
+    ["mode", isDev ? `dev: not visible to the network, because ${reason}` : "public"],
+    ["PLC directory", config.plcEmbedded ? `built in, at ${config.plcUrl}` : config.plcUrl],
+    ["handles", config.handleDomains.map((domain) => `NAME${domain}`).join(", ")],
+    ["mail", config.mailFolder],
+    ...(made.length > 0 ? [["made", made.join(", ")] as [string, string]] : []),
+  ];
+  const width = Math.max(...rows.map(([name]) => name.length));
+  const table = rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}\n`).join("");
+  const steps = (isDev ? devSteps(config) : publicSteps(facts)).map(
+    ([title, command], index) => `  ${index + 1}. ${title}\n     ${command}\n`,
+  );
+  return `kith ${VERSION}\n\n${table}\nNext, in another terminal:\n\n${steps.join("\n")}\n`;
+}
+
+type Step = readonly [title: string, command: string];
+const JSON_TYPE = "-H 'content-type: application/json'";
+
+function devSteps({ publicUrl, handleDomains, inviteRequired }: Config): Step[] {
+  const xrpc = `${publicUrl}/xrpc`;
+  const handle = `alice${handleDomains[0]}`;
+  const login = JSON.stringify({ identifier: handle, password: "correct-horse" });
+  const account = JSON.stringify({ handle, email: "alice@example.com", password: "correct-horse" });
+  const post = JSON.stringify({
+    repo: handle,
+    collection: "app.bsky.feed.post",
+    record: { $type: "app.bsky.feed.post", text: "Hello from kith", createdAt: "NOW" },
+  })
+    .replaceAll('"', '\\"')
+    .replace("$type", "\\$type")
+    .replace("NOW", "$(date -u +%Y-%m-%dT%H:%M:%SZ)");
+  const token = `TOKEN=$(curl -s ${xrpc}/com.atproto.server.createSession ${JSON_TYPE} -d '${login}' | sed 's/.*"accessJwt":"\\([^"]*\\)".*/\\1/')`;
+  return [
+    inviteRequired
+      ? inviteStep(xrpc)
+      : ["Create an account", `curl ${xrpc}/com.atproto.server.createAccount ${JSON_TYPE} -d '${account}'`],
+    [
+      "Sign in and write a post",
+      `${token}; curl ${xrpc}/com.atproto.repo.createRecord ${JSON_TYPE} -H "authorization: Bearer $TOKEN" -d "${post}"`,
+    ],
+    [
+      "Read it back",
+      `curl '${xrpc}/com.atproto.repo.listRecords?repo=${handle}&collection=app.bsky.feed.post'`,
+    ],
+  ];
+}
+
+function publicSteps({ config, url }: WelcomeFacts): Step[] {
+  return [
+    ["See that the server answers on this machine", `curl ${url}/xrpc/_health`],
+    ["See that DNS, certificate and proxy lead to it", `curl ${config.publicUrl}/xrpc/_health`],
+    inviteStep(`${config.publicUrl}/xrpc`),
+  ];
+}
+
+function inviteStep(xrpc: string): Step {
+  return [
+    "Make an invite code (it asks for the admin password: PDS_ADMIN_PASSWORD, or see secrets.json in the data folder)",
+    `curl -u admin ${xrpc}/com.atproto.server.createInviteCode ${JSON_TYPE} -d '{"useCount":1}'`,
+  ];
+}

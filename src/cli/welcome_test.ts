@@ -1,0 +1,35 @@
+import { expect, test } from "bun:test";
+import { loadConfig } from "../config/mod.ts";
+import { welcome } from "./welcome.ts";
+
+const facts = (env: Record<string, string>) => {
+  const { config } = loadConfig({ env, cwd: "/srv" });
+  return { config, url: "http://127.0.0.1:2583", made: [], devModeSet: env.PDS_DEV_MODE !== undefined };
+};
+
+test("welcome() in dev mode gives commands that a shell takes as they are", () => {
+  const text = welcome(facts({}));
+  const commands = text.split("\n").filter((line) => line.startsWith("     "));
+  expect(commands.length).toBe(3);
+  const script = `curl() { for word in "$@"; do printf '%s\\n' "$word"; done; }\n${commands.join("\n")}`;
+  const run = Bun.spawnSync(["sh", "-eu", "-c", script.replace("TOKEN=$(", "TOKEN=abc; : $(")]);
+  const words = run.stdout.toString().split("\n");
+  expect(run.exitCode).toBe(0);
+  const bodies = words.filter((word) => word.startsWith("{")).map((word) => JSON.parse(word));
+  expect(bodies[0]).toEqual({ handle: "alice.test", email: "alice@example.com", password: "correct-horse" });
+  expect(bodies[1]).toMatchObject({ repo: "alice.test", record: { $type: "app.bsky.feed.post" } });
+  expect(bodies[1].record.createdAt).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
+  expect(words).toContain("authorization: Bearer abc");
+});
+
+test("welcome() names the reason for dev mode", () => {
+  expect(welcome(facts({ PDS_DEV_MODE: "true" }))).toContain("because PDS_DEV_MODE is true\n");
+});
+
+test("welcome() of the real server tells how to check it and to invite", () => {
+  const text = welcome(facts({ PDS_HOSTNAME: "pds.example.com" }));
+  expect(text).toContain("  mode           public\n");
+  expect(text).toContain("curl http://127.0.0.1:2583/xrpc/_health\n");
+  expect(text).toContain("curl https://pds.example.com/xrpc/_health\n");
+  expect(text).toContain("curl -u admin https://pds.example.com/xrpc/com.atproto.server.createInviteCode");
+});

@@ -1,0 +1,171 @@
+/** The data folder: where everything is, and who may use it. One process owns it. */
+import { Database } from "bun:sqlite";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { join, resolve } from "node:path";
+import { KithError } from "../errors.ts";
+import { errorCodeOf } from "./sqlite.ts";
+
+/** Files by which a data folder of the reference PDS is known. */
+const FOREIGN_NAMES = ["account.sqlite", "sequencer.sqlite", "actors", "did_cache.sqlite"];
+
+/** The paths in an opened data folder. The lock lasts until close() or the end of the process, however it ends. */
+export class DataFolder {
+  readonly path: string;
+  readonly accounts: string;
+  readonly events: string;
+  readonly repos: string;
+  readonly blobs: string;
+  readonly tmp: string;
+  readonly masterKey: string;
+  readonly #lock: Database;
+
+  private constructor(path: string, lock: Database) {
+    this.path = path;
+    this.accounts = join(path, "accounts.sqlite");
+    this.events = join(path, "events.sqlite");
+    this.repos = join(path, "repos");
+    this.blobs = join(path, "blobs");
+    this.tmp = join(path, "tmp");
+    this.masterKey = join(path, "master.key");
+    this.#lock = lock;
+  }
+
+  /**
+   * Makes the folder where there is none, takes its lock and empties tmp/.
+   * Throws KithError data_folder_refused: made by the reference PDS, not writable, or in use by another process.
+   */
+  static open(path: string): DataFolder {
+    const absolute = resolve(path);
+    refuseForeign(absolute);
+    makeWritable(absolute);
+    const folder = new DataFolder(absolute, takeLock(absolute));
+    rmSync(folder.tmp, { recursive: true, force: true });
+    for (const part of [folder.repos, folder.blobs, folder.tmp])
+      mkdirSync(part, { recursive: true, mode: 0o700 });
+    syncFolder(absolute);
+    return folder;
+  }
+
+  /** True where kith has run in this folder before. */
+  hasAccounts(): boolean {
+    return existsSync(this.accounts);
+  }
+
+  close(): void {
+    if (this.#lock.inTransaction) this.#lock.run("ROLLBACK");
+    this.#lock.close();
+  }
+}
+
+function refuseForeign(path: string): void {
+  if (!existsSync(path)) return;
+  const found = namesIn(path).filter((name) => FOREIGN_NAMES.includes(name));
+  if (found.length === 0) return;
+  throw new KithError(
+    "data_folder_refused",
+    `Could not open the data folder "${path}": it holds "${found.join('", "')}" of the reference PDS, which kith does not read`,
+    {
+      hint: "Give kith an empty folder (PDS_DATA_DIRECTORY) and move the accounts over one by one, as between two servers.",
+    },
+  );
+}
+
+function namesIn(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch (error) {
+    throw unusable(path, error);
+  }
+}
+
+function makeWritable(path: string): void {
+  const probe = join(path, `.write-test-${process.pid}`);
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    const fd = openSync(probe, "w", 0o600);
+    try {
+      writeSync(fd, "kith");
+    } finally {
+      closeSync(fd);
+      rmSync(probe, { force: true });
+    }
+  } catch (error) {
+    throw unusable(path, error);
+  }
+}
+
+function unusable(path: string, cause: unknown): KithError {
+  const reason = errorCodeOf(cause) || "unknown reason";
+  return new KithError("data_folder_refused", `Could not write in the data folder "${path}": ${reason}`, {
+    cause,
+    hint: "Check that the folder belongs to the user that runs kith, and that its disk is writable and not full.",
+  });
+}
+
+/**
+ * A write lock on a small SQLite file, held in an open transaction. The kernel drops it when the process dies, whatever
+ * kills it; a second process can still read from the file who has it.
+ */
+function takeLock(path: string): Database {
+  const file = join(path, "kith.lock");
+  makeLockFile(file);
+  const db = new Database(file, { readwrite: true, create: false, strict: true });
+  try {
+    db.run("PRAGMA busy_timeout = 0");
+    db.run("PRAGMA synchronous = OFF");
+    db.run("BEGIN IMMEDIATE");
+    db.run("CREATE TABLE IF NOT EXISTS owner (id INTEGER PRIMARY KEY CHECK (id = 1), pid INTEGER NOT NULL)");
+    db.run("INSERT OR REPLACE INTO owner (id, pid) VALUES (1, ?)", [process.pid]);
+    db.run("COMMIT");
+    db.run("BEGIN IMMEDIATE");
+    return db;
+  } catch (error) {
+    const pid = ownerOf(db);
+    db.close();
+    if (!errorCodeOf(error).startsWith("SQLITE_BUSY")) throw unusable(path, error);
+    const who = pid === undefined ? "another process" : `the process ${pid}`;
+    throw new KithError(
+      "data_folder_refused",
+      `Could not open the data folder "${path}": ${who} is using it`,
+      {
+        hint: "Stop the other server first, or set PDS_DATA_DIRECTORY to another folder.",
+      },
+    );
+  }
+}
+
+/** Only where there is none: opening and closing the file of a live lock would drop the lock. */
+function makeLockFile(file: string): void {
+  try {
+    closeSync(openSync(file, "wx", 0o600));
+  } catch (error) {
+    if (errorCodeOf(error) !== "EEXIST") throw error;
+  }
+}
+
+function ownerOf(db: Database): number | undefined {
+  try {
+    return db.query<{ pid: number }, []>("SELECT pid FROM owner").get()?.pid;
+  } catch {
+    return undefined;
+  }
+}
+
+/** fsyncs a folder, so that names made or removed in it survive a power cut. For start-up: blocks. */
+export function syncFolder(path: string): void {
+  const fd = openSync(path, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

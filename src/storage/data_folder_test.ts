@@ -1,0 +1,59 @@
+import { expect, test } from "bun:test";
+import { mkdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Fixture } from "./_fixture.ts";
+import { DataFolder } from "./data_folder.ts";
+
+test("DataFolder.open() makes folders of mode 0700 and is repeatable", async () => {
+  await using fixture = new Fixture();
+  const path = fixture.file("data");
+  DataFolder.open(path).close();
+  const folder = DataFolder.open(path);
+  for (const each of [path, folder.repos, folder.blobs, folder.tmp]) {
+    expect(statSync(each).mode & 0o777).toBe(0o700);
+  }
+  expect(statSync(join(path, "kith.lock")).mode & 0o777).toBe(0o600);
+  expect(folder.hasAccounts()).toBe(false);
+  folder.close();
+});
+
+test.each(["account.sqlite", "sequencer.sqlite", "actors"])(
+  "DataFolder.open() refuses a folder with the reference's %s, and says the way out",
+  async (name) => {
+    await using fixture = new Fixture();
+    if (name === "actors") mkdirSync(fixture.file(name));
+    else writeFileSync(fixture.file(name), "");
+    const attempt = () => DataFolder.open(fixture.path);
+    expect(attempt).toThrow(name);
+    expect(attempt).toThrow(
+      expect.objectContaining({ code: "data_folder_refused", hint: expect.stringContaining("empty folder") }),
+    );
+  },
+);
+
+test("DataFolder.open() refuses what it cannot write in", async () => {
+  await using fixture = new Fixture();
+  writeFileSync(fixture.file("file"), "");
+  expect(() => DataFolder.open(fixture.file("file/data"))).toThrow(
+    expect.objectContaining({ code: "data_folder_refused" }),
+  );
+});
+
+test("DataFolder.open() refuses a folder in use, naming folder and process, until that process is killed", async () => {
+  await using fixture = new Fixture();
+  const script = `
+    const { DataFolder } = await import(${JSON.stringify(join(import.meta.dir, "data_folder.ts"))});
+    DataFolder.open(${JSON.stringify(fixture.file("data"))});
+    console.log("open");
+    await new Promise(() => setInterval(() => {}, 1000));
+  `;
+  const other = Bun.spawn(["bun", "-e", script], { stdout: "pipe" });
+  await other.stdout.getReader().read();
+  const attempt = () => DataFolder.open(fixture.file("data"));
+  expect(attempt).toThrow(`"${fixture.file("data")}": the process ${other.pid} is using it`);
+  other.kill("SIGKILL");
+  await other.exited;
+  const folder = attempt();
+  expect(attempt).toThrow("is using it");
+  folder.close();
+});

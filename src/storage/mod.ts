@@ -1,0 +1,6 @@
+/** SQLite and files: the only place that knows SQL. The rules that everything here keeps: docs/storage_rules.md */
+export * from "./data_folder.ts";
+export * from "./maintenance.ts";
+export * from "./migrations.ts";
+export * from "./sqlite.ts";
+export * from "./wal_sync.ts";

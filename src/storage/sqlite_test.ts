@@ -1,0 +1,58 @@
+import { expect, test } from "bun:test";
+import { statSync, writeFileSync } from "node:fs";
+import { Fixture } from "./_fixture.ts";
+import { openSqlite, transaction } from "./sqlite.ts";
+
+test("openSqlite() makes files of mode 0600 and sets the pragmas that storage relies on", async () => {
+  await using folder = new Fixture();
+  const db = openSqlite(folder.file("a.sqlite"), { create: true });
+  db.run("CREATE TABLE t (x)");
+  for (const suffix of ["", "-wal", "-shm"]) {
+    expect(statSync(folder.file(`a.sqlite${suffix}`)).mode & 0o777).toBe(0o600);
+  }
+  const pragma = (name: string) => Object.values(db.query(`PRAGMA ${name}`).get() as object)[0];
+  expect(pragma("journal_mode")).toBe("wal");
+  expect(pragma("synchronous")).toBe(1);
+  expect(pragma("wal_autocheckpoint")).toBe(0);
+  expect(pragma("cache_size")).toBe(-256);
+  db.close();
+});
+
+test("openSqlite() refuses an absent file and a file that is no database", async () => {
+  await using folder = new Fixture();
+  expect(() => openSqlite(folder.file("none.sqlite"))).toThrow("it is not there");
+  writeFileSync(folder.file("junk.sqlite"), "x".repeat(8192));
+  expect(() => openSqlite(folder.file("junk.sqlite"))).toThrow("not a database");
+});
+
+test("transaction() rolls back what an exception or an async function leaves", async () => {
+  await using folder = new Fixture();
+  const db = openSqlite(folder.file("a.sqlite"), { create: true });
+  db.run("CREATE TABLE t (x)");
+  const insert = () => db.run("INSERT INTO t VALUES (1)");
+  expect(() =>
+    transaction(db, () => {
+      insert();
+      throw new Error("no");
+    }),
+  ).toThrow("no");
+  expect(() => transaction(db, async () => void insert())).toThrow("async");
+  expect(db.query("SELECT * FROM t").all()).toEqual([]);
+  expect(transaction(db, () => insert().changes)).toBe(1);
+  db.close();
+});
+
+test("transaction() refuses cleanly when there is no room, and works again once there is", async () => {
+  await using folder = new Fixture();
+  const db = openSqlite(folder.file("a.sqlite"), { create: true });
+  db.run("CREATE TABLE t (x)");
+  const fill = () => db.run("INSERT INTO t VALUES (randomblob(100000))");
+  db.run("PRAGMA max_page_count = 10");
+  expect(() => transaction(db, fill)).toThrow(expect.objectContaining({ code: "storage_full" }));
+  expect(db.inTransaction).toBe(false);
+  expect(db.query("SELECT * FROM t").all()).toEqual([]);
+  db.run("PRAGMA max_page_count = 1000");
+  transaction(db, fill);
+  expect(db.query("SELECT count(*) AS n FROM t").get()).toEqual({ n: 1 });
+  db.close();
+});

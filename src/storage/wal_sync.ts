@@ -1,0 +1,106 @@
+/** Durability of one file: an fdatasync of its -wal in the thread pool, shared by all who wait. */
+import { close, fdatasync, openSync } from "node:fs";
+
+/** Told once about a failure after which the process must stop: what is on the disk is unknown. */
+export type OnFatal = (error: unknown) => void;
+
+export interface WalSyncOptions {
+  readonly onFatal: OnFatal;
+  /** For tests: stands in for fdatasync. */
+  readonly sync?: () => Promise<void>;
+  /** For tests and benchmarks: a slower disk. */
+  readonly syncDelayMs?: number;
+  /** Frames may stand in the -wal that nobody has synced, as after a start-up. */
+  readonly dirty?: boolean;
+}
+
+interface Round {
+  /** The number of commits that it covers: those made before it started. */
+  readonly covers: number;
+  readonly done: Promise<void>;
+}
+
+/**
+ * One running sync and at most one that follows it. A sync covers what was committed before it STARTED and nothing
+ * later, so a waiter joins the running one only if nothing was committed since. After a failure nobody is ever
+ * released and nothing is retried: a second fdatasync may succeed and have stored nothing.
+ */
+export class WalSync {
+  readonly #path: string;
+  readonly #options: WalSyncOptions;
+  #fd: number | undefined;
+  #committed: number;
+  #durable = 0;
+  #running: Round | undefined;
+  #queued: Promise<void> | undefined;
+  #failed = false;
+
+  /** `path` is the -wal file; it is opened at the first sync, by which time SQLite has made it. */
+  constructor(path: string, options: WalSyncOptions) {
+    this.#path = path;
+    this.#options = options;
+    this.#committed = options.dirty ? 1 : 0;
+  }
+
+  /** To be called after each COMMIT, in the same turn. */
+  noteCommit(): void {
+    this.#committed += 1;
+  }
+
+  /** True where nothing was committed since the last completed sync started. */
+  isDurable(): boolean {
+    return this.#durable >= this.#committed;
+  }
+
+  /** Resolves when everything committed before this call is on the disk; after a failure, never. */
+  sync(): Promise<void> {
+    if (this.isDurable()) return Promise.resolve();
+    if (this.#running && this.#running.covers >= this.#committed) return this.#running.done;
+    if (!this.#running) return this.#start();
+    this.#queued ??= this.#running.done.then(() => {
+      this.#queued = undefined;
+      return this.#start();
+    });
+    return this.#queued;
+  }
+
+  #start(): Promise<void> {
+    const covers = this.#committed;
+    const done = this.#syncOnce().then(
+      () => {
+        this.#durable = covers;
+        this.#running = undefined;
+      },
+      (error) => this.#fail(error),
+    );
+    this.#running = { covers, done };
+    return done;
+  }
+
+  #fail(error: unknown): Promise<never> {
+    if (!this.#failed) this.#options.onFatal(error);
+    this.#failed = true;
+    return new Promise(() => {});
+  }
+
+  async #syncOnce(): Promise<void> {
+    if (this.#options.sync) await this.#options.sync();
+    else await this.#fdatasync();
+    if (this.#options.syncDelayMs) await Bun.sleep(this.#options.syncDelayMs);
+  }
+
+  #fdatasync(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#fd ??= openSync(this.#path, "r+");
+      fdatasync(this.#fd, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  /** Closes the descriptor once a running sync has ended. The -wal carries no locks, so this is harmless. */
+  async close(): Promise<void> {
+    while (this.#running && !this.#failed) await this.#running.done;
+    const fd = this.#fd;
+    this.#fd = undefined;
+    if (fd !== undefined) await new Promise<void>((resolve) => close(fd, () => resolve()));
+  }
+}

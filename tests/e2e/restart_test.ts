@@ -1,0 +1,97 @@
+/** SIGTERM under load: what was begun ends, what was answered stays, and the pause is short. */
+import { expect, test } from "bun:test";
+import { type Account, createRecord, http, post } from "../client.ts";
+import { Firehose } from "../firehose.ts";
+import { KEY_TYPES } from "../harness.ts";
+import { Stage } from "../stage.ts";
+import { waitFor, within } from "../wait.ts";
+
+const WRITERS = 8;
+/** From the first refused connection to the next accepted one. */
+const REFUSED_MS_MAX = 1_000;
+
+/** Writes until told to end; keeps what was answered. A refusal or a lost connection is no answer. */
+async function writeOn(
+  stage: Stage,
+  account: Account,
+  state: { ended: boolean },
+): Promise<{ cid: string; uri: string }[]> {
+  const answered: { cid: string; uri: string }[] = [];
+  for (let i = 0; !state.ended; i += 1) {
+    await createRecord(stage.url, account, { record: post(`under load ${i}`) })
+      .then((made) => answered.push(made))
+      .catch(() => Bun.sleep(2));
+  }
+  return answered;
+}
+
+/** The longest time in milliseconds during which no connection was accepted, probed without pause. */
+async function longestGap(url: string, state: { ended: boolean }): Promise<number> {
+  let longest = 0;
+  let lastAccepted = performance.now();
+  while (!state.ended) {
+    const accepted = await http(`${url}/xrpc/_health`).then(
+      () => true,
+      () => false,
+    );
+    const now = performance.now();
+    if (accepted) {
+      longest = Math.max(longest, now - lastAccepted);
+      lastAccepted = now;
+    } else await Bun.sleep(2);
+  }
+  return longest;
+}
+
+test.each([...KEY_TYPES])(
+  "SIGTERM under load drains and exits 0; cursors go on after the restart (%s)",
+  async (keyType) => {
+    await using stage = await Stage.open({ keyType });
+    const accounts = await Promise.all(
+      Array.from({ length: WRITERS }, (_, i) => stage.account(`writer${i}`)),
+    );
+    const subscribers = await Promise.all(
+      Array.from({ length: 10 }, () => Firehose.connect(stage.url, { keep: false })),
+    );
+    const state = { ended: false };
+    const writers = accounts.map((account) => writeOn(stage, account, state));
+    const gap = longestGap(stage.url, state);
+    const countWrites = () => stage.firehose.events.length;
+    const before = countWrites();
+    await waitFor("the load", () => countWrites() > before + 100);
+    expect(await stage.server.stop()).toBe(0);
+    await waitFor("the subscribers to be told", () => subscribers.every((subscriber) => subscriber.closed));
+    for (const subscriber of subscribers) {
+      subscriber.assertClean();
+      expect([1000, 1001, 1012]).toContain(subscriber.closed?.code ?? 0);
+    }
+    await stage.server.start();
+    using resumed = await Firehose.connect(stage.url, {
+      cursor: stage.firehose.lastSeq,
+      onEvent: (event) => stage.auditor.take(event),
+    });
+    await waitFor("the load after the restart", () => resumed.events.length > 50);
+    state.ended = true;
+    const answered = (await within("the writers", Promise.all(writers))).flat();
+    expect(await gap).toBeLessThan(REFUSED_MS_MAX);
+    const uris = new Map<string, string>(answered.map(({ uri, cid }) => [uri, cid]));
+    const followed = () =>
+      new Map<string, string>(
+        [...stage.auditor.accounts].flatMap(([did, { records }]) =>
+          [...records].map(([path, cid]) => [`at://${did}/${path}`, cid] as const),
+        ),
+      );
+    await waitFor("every answered write on the firehose", async () => {
+      await stage.auditor.finish();
+      const told = followed();
+      return [...uris.keys()].every((uri) => told.has(uri));
+    });
+    resumed.assertClean();
+    const told = followed();
+    for (const [uri, cid] of uris) expect(told.get(uri)).toBe(cid);
+    for (const account of accounts) {
+      const repo = await stage.repo(account);
+      expect([...repo.records].sort()).toEqual([...stage.auditor.of(account.did).records].sort());
+    }
+  },
+);
