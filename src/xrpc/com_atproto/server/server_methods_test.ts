@@ -261,7 +261,7 @@ test("access tokens stop with their time and with their account", async () => {
   setState(accounts, alice.did, "takendown");
   await refusedAs("AccountTakedown", 401);
   setState(accounts, alice.did, "deleted");
-  await refusedAs("AccountNotFound", 400);
+  await refusedAs("AccountNotFound", 403);
   advance(2 * HOUR);
   await refusedAs("ExpiredToken", 400);
 });
