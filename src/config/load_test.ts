@@ -338,3 +338,10 @@ test("SETTINGS, WAITING and REFUSED cover the 93 variables of the reference, eac
   const ownOrLog = ["PDS_ACCOUNT_KEY_TYPE"];
   expect(names.filter((name) => name.startsWith("PDS_") && !ownOrLog.includes(name)).length).toBe(93);
 });
+
+test("docs/operating.md names only settings that there are", () => {
+  const text = readFileSync(join(import.meta.dir, "../../docs/operating.md"), "utf8");
+  const known = new Set<string>([...SETTING_NAMES, ...SETTING_NAMES.map((name) => `${name}_FILE`)]);
+  const named = [...text.matchAll(/\b(?:PDS|KITH|LOG)_[A-Z0-9_]*[A-Z0-9]\b/g)].map(([name]) => name);
+  expect(named.filter((name) => !known.has(name))).toEqual([]);
+});
