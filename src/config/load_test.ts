@@ -141,6 +141,10 @@ test.each([
     { PDS_DEV_MODE: "false" },
     "PDS_DEV_MODE is false, but PDS_HOSTNAME is not set: the real server needs its host name",
   ],
+  [
+    { PDS_DEV_MODE: "false", PDS_HOSTNAME: "!" },
+    'PDS_HOSTNAME is "!": it must be a host name such as pds.example.com',
+  ],
   [{ PDS_DEV_MODE: "maybe" }, 'PDS_DEV_MODE is "maybe": it must be true or false'],
   [
     { PDS_SERVICE_HANDLE_DOMAINS: "example.com" },
