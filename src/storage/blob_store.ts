@@ -23,6 +23,8 @@ export interface ByteRange {
 
 export interface StoredBlob {
   readonly size: number;
+  /** The file, where the store is a folder: a server can send it itself, with its length and in ranges. */
+  readonly file?: Blob;
   /** The bytes, read as the consumer pulls. */
   stream(range?: ByteRange): ReadableStream<Uint8Array>;
 }
@@ -97,7 +99,11 @@ export class DiskBlobStore implements BlobStore {
     const found = await stat(path).catch(absent);
     if (!found) return undefined;
     const { size } = found;
-    return { size, stream: (range = { start: 0, end: size }) => readFileStream(path, range) };
+    return {
+      size,
+      file: Bun.file(path),
+      stream: (range = { start: 0, end: size }) => readFileStream(path, range),
+    };
   }
 
   async remove(did: string, cid: Cid): Promise<void> {

@@ -68,9 +68,11 @@ test("DiskBlobStore leaves nothing of a discarded or forgotten upload", async ()
   await discarded.write(new Uint8Array([1]));
   await discarded.discard();
   expect(readdirSync(folder.file("tmp"))).toEqual([]);
-  await (await store.begin(DID)).write(new Uint8Array([1]));
+  const forgotten = await store.begin(DID);
+  await forgotten.write(new Uint8Array([1]));
   await storeIn(folder).sweepTemporary();
   expect(readdirSync(folder.file("tmp"))).toEqual([]);
+  await forgotten.discard();
 });
 
 test("DiskBlobStore removes one blob, or all of an account, and does not mind what is not there", async () => {
