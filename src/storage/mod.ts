@@ -5,5 +5,7 @@ export * from "./data_folder.ts";
 export * from "./keyring.ts";
 export * from "./maintenance.ts";
 export * from "./migrations.ts";
+export * from "./repo_files.ts";
+export * from "./repo_store.ts";
 export * from "./sqlite.ts";
 export * from "./wal_sync.ts";
