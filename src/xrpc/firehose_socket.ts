@@ -21,6 +21,15 @@ const INBOUND_BYTES_MAX = 64 * 1024;
  * answers late: this is longer than an outbox waits before it says ConsumerTooSlow.
  */
 const IDLE_TIMEOUT_S = 480;
+/** How sockets are to be served; for the one who opens the port before there is an edge. */
+export const WEBSOCKET_LIMITS = {
+  backpressureLimit: BACKPRESSURE_BYTES_MAX,
+  closeOnBackpressureLimit: false,
+  idleTimeout: IDLE_TIMEOUT_S,
+  maxPayloadLength: INBOUND_BYTES_MAX,
+  perMessageDeflate: false,
+  sendPings: true,
+} as const;
 /** WebSocket close code for a failure of the server. https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1 */
 const CLOSE_INTERNAL = 1011;
 
@@ -74,12 +83,7 @@ export class FirehoseEndpoint {
     this.#firehose = firehose;
     this.#log = log;
     this.websocket = {
-      backpressureLimit: BACKPRESSURE_BYTES_MAX,
-      closeOnBackpressureLimit: false,
-      idleTimeout: IDLE_TIMEOUT_S,
-      maxPayloadLength: INBOUND_BYTES_MAX,
-      perMessageDeflate: false,
-      sendPings: true,
+      ...WEBSOCKET_LIMITS,
       open: (socket) => this.#open(socket),
       drain: (socket) => socket.data.outbox?.drained(),
       message: () => {},
