@@ -25,7 +25,9 @@ export const LAYERS: Readonly<Record<string, number>> = {
   oauth: 5,
   xrpc: 5,
   cli: 6,
+  "listen.ts": 6,
   "main.ts": 6,
+  "request_gate.ts": 6,
   "server.ts": 6,
 };
 

@@ -1,5 +1,6 @@
 /** In-memory stand-ins for tests: the accounts store, the session store, the PLC directory and the repos. */
 import { KithError } from "../errors.ts";
+import { type PlcData, PlcRefusedError } from "../identity/mod.ts";
 import type { Account, AccountState } from "./account.ts";
 import type { BirthRows, InviteLookup, PlcClient, RepoBirths } from "./create_account.ts";
 import type { CreatingRows } from "./finish_creation.ts";
@@ -110,16 +111,16 @@ export class FakePlc implements PlcClient {
   async submit(did: string, operation: unknown): Promise<void> {
     this.journal.push("plc");
     if (this.mood.endsWith("refusing") || this.mood === "refuses") {
-      throw new KithError("invalid_request", "Invalid Signature on op");
+      throw new PlcRefusedError(did, { status: 400, reason: "Invalid Signature on op" });
     }
     if (this.mood !== "silent") this.operations.set(did, operation);
     if (this.mood !== "accepts") throw new KithError("upstream_failure", "connection reset");
   }
-  async data(did: string): Promise<unknown> {
+  async data(did: string): Promise<PlcData> {
     this.asked += 1;
     if (this.mood.startsWith("silent")) throw new KithError("timeout", "no answer");
     if (!this.operations.has(did)) throw new KithError("did_not_found", "not registered");
-    return { did };
+    return { did, rotationKeys: [], verificationMethods: {}, alsoKnownAs: [], services: {} };
   }
 }
 

@@ -10,6 +10,7 @@ import {
   signerFromPrivateKey,
 } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
+import { type PlcDirectory, PlcRefusedError } from "../identity/mod.ts";
 import { type Account, type AccountLookup, type Awaitable, isPresent } from "./account.ts";
 import { checkEmail } from "./email_address.ts";
 import type { HandleRules } from "./handle_rules.ts";
@@ -44,18 +45,16 @@ export interface InviteLookup {
 }
 
 /** What the birth of an account needs of the PLC directory. */
-export interface PlcClient {
-  /** Throws KithError invalid_request where the directory refuses, upstream_failure or timeout where it does not answer. */
-  submit(did: string, operation: PlcOperation): Promise<unknown>;
-  /** The DID's current data; undefined or KithError did_not_found where the directory does not know it. */
-  data(did: string): Promise<unknown>;
-}
+export type PlcClient = Pick<PlcDirectory, "submit" | "data">;
 
 /** What the birth of an account needs of the repo registry. */
 export interface RepoBirths {
-  /** Writes the file with the genesis commit and its events, durable, and hands the events to the sequencer. */
+  /**
+   * Writes the file with the genesis commit and its events, durable, and hands the events to the sequencer. Repeatable:
+   * what is there already stays, and only what is missing is done.
+   */
   createRepo(did: string): Promise<unknown>;
-  /** True where the account's file is there and has a commit. */
+  /** True where the account's file is there, be it without a commit: it is made only once the DID is registered. */
   hasRepo(did: string): Awaitable<boolean>;
 }
 
@@ -162,7 +161,8 @@ export class AccountCreator {
     if (request.did !== undefined) {
       throw new KithError("invalid_request", 'Unsupported input: "did": an account cannot be moved in yet');
     }
-    const password = request.password ?? "";
+    const { password } = request;
+    if (password === undefined) throw new KithError("invalid_request", "Password is required");
     checkNewPassword(password);
     // Forms send an empty field for what was not filled in.
     const inviteCode = request.inviteCode || undefined;
@@ -196,10 +196,11 @@ export class AccountCreator {
   async #register(handle: string, did: string, operation: PlcOperation): Promise<void> {
     const { accounts, plc } = this.#options;
     try {
-      await plc.submit(did, operation);
+      await plc.submit(did, { ...operation });
     } catch (error) {
-      // Only the answer may have been lost; the operation itself is there then.
-      if (await isRegistered(plc, did).catch(() => false)) return;
+      // Where it is not a refusal, only the answer may have been lost; the operation itself is there then.
+      const isOpen = !(error instanceof PlcRefusedError);
+      if (isOpen && (await isRegistered(plc, did).catch(() => false))) return;
       await accounts.abandonAccount(did).catch(() => this.#options.onUnfinished?.(did));
       throw registrationError(handle, error);
     }
@@ -228,8 +229,8 @@ export class AccountCreator {
 /** True where the PLC directory knows the DID. Throws where the directory does not answer. */
 export async function isRegistered(plc: Pick<PlcClient, "data">, did: string): Promise<boolean> {
   try {
-    const data = await plc.data(did);
-    return data !== undefined && data !== null;
+    await plc.data(did);
+    return true;
   } catch (error) {
     if (error instanceof KithError && error.code === "did_not_found") return false;
     throw error;
@@ -262,8 +263,8 @@ function checkRecoveryKey(didKey: string): void {
 function registrationError(handle: string, error: unknown): unknown {
   if (!(error instanceof KithError)) return error;
   const action = `Could not create the account "${handle}"`;
-  if (error.code === "invalid_request") {
-    const message = `${action}: the PLC directory refused its operation: ${error.message}`;
+  if (error instanceof PlcRefusedError) {
+    const message = `${action}: the PLC directory refused its operation: ${error.reason}`;
     return new KithError("invalid_request", message, { cause: error });
   }
   const message = `${action}: the PLC directory could not be reached. Nothing was created; try again later`;

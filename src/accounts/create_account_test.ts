@@ -82,7 +82,7 @@ const REFUSED: [what: string, change: Partial<NewAccount>, code: string, words?:
   ["an empty e-mail address", { email: "" }, "invalid_request", "Email is required"],
   ["what is no e-mail address", { email: "alice" }, "invalid_request", "Not an e-mail address"],
   ["an e-mail address with a header", { email: "a@b.test\r\nBcc: c@d.test" }, "invalid_request"],
-  ["no password", { password: undefined }, "invalid_password", "Password is required"],
+  ["no password", { password: undefined }, "invalid_request", "Password is required"],
   ["an empty password", { password: "" }, "invalid_password", "Password is required"],
   ["an oversize password", { password: "x".repeat(257) }, "invalid_password", "Password too long"],
   ["a bad handle", { handle: "al_ice.test" }, "invalid_handle"],

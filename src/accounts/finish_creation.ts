@@ -28,9 +28,9 @@ export interface FinishedCreations {
 }
 
 /**
- * Finishes or removes every account that a crash left half-made. A repo file with a commit decided it: the account is
- * completed. Without one the PLC directory decides: a DID that landed there gets its repo, another one leaves nothing.
- * Repeatable; throws nothing for a single account, which waits then.
+ * Finishes or removes every account that a crash left half-made. One with a repo file is completed: the file is made only
+ * after the DID. Without a file the PLC directory decides: a DID that landed there gets its repo, another one leaves
+ * nothing. Repeatable; throws nothing for a single account, which waits then.
  */
 export async function finishCreations(options: FinishCreationsOptions): Promise<FinishedCreations> {
   const outcome: FinishedCreations = { finished: [], abandoned: [], waiting: [] };
@@ -66,8 +66,9 @@ async function finishOne(
       await accounts.abandonAccount(did);
       return "abandoned";
     }
-    await repos.createRepo(did);
   }
+  // Also where there is a commit: its events may not have reached the event log.
+  await repos.createRepo(did);
   await accounts.finishCreation(did, "active");
   return "finished";
 }

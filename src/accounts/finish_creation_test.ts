@@ -72,7 +72,11 @@ test("finishCreations keeps what it cannot decide while the directory is silent,
 
 test("finishCreations lets one account wait whose repo cannot be made, and goes on with the next", async () => {
   const { repos, problems, options } = await makeLeftovers("in PLC", "with repo");
-  repos.failure = new KithError("storage_full", "no room");
+  const create = repos.createRepo.bind(repos);
+  repos.createRepo = async (did) => {
+    if (did === "did:plc:0") throw new KithError("storage_full", "no room");
+    return create(did);
+  };
   expect(await finishCreations(options)).toMatchObject({ finished: ["did:plc:1"], waiting: ["did:plc:0"] });
   expect(problems).toEqual([["did:plc:0", "storage_full"]]);
 });

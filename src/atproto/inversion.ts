@@ -10,7 +10,7 @@ import { fromBytes, fromCidLink } from "./cbor.ts";
 import { type Cid, cidEquals } from "./cid.ts";
 import { COMMIT_BLOCKS_BYTES_MAX, COMMIT_OPS_MAX, parseCommit, type RepoOp, verifyCommit } from "./commit.ts";
 import { MemoryBlocks } from "./memory_blocks.ts";
-import { MstTree, readBlock } from "./mst/mod.ts";
+import { EMPTY_NODE, isRepoPath, MstTree, readBlock } from "./mst/mod.ts";
 
 /**
  * Takes the ops of a commit back, last first, and returns the MST root that was before: what consumers of a #commit
@@ -21,6 +21,7 @@ export function invertCommit(commit: { data: Cid; ops: readonly RepoOp[]; blocks
   if (commit.ops.length === 0) return commit.data;
   const tree = new MstTree(commit.data, commit.blocks, { fault: "invalid_request" });
   for (const { action, path, cid, prev } of commit.ops.toReversed()) {
+    if (!isRepoPath(path)) throw refusal(`"${path}" is not a valid path`);
     const found = prev ? tree.put(path, prev) : tree.delete(path);
     const shaped = (action === "create") === (prev === null) && (action === "delete") === (cid === null);
     if (!shaped || !sameLink(cid, found)) throw refusal(`the tree disagrees with the ${action} of "${path}"`);
@@ -62,11 +63,11 @@ export function checkCommitEvent(
   const commit = didKey === undefined ? parseCommit(block.bytes) : verifyCommit(block, didKey);
   if (commit.did !== repo || commit.rev !== rev) throw refusal("its repo or rev is not that of its commit");
   const parsed = ops.map(parseOp);
+  if (new Set(parsed.map((op) => op.path)).size < parsed.length) throw refusal("a path is written twice");
   for (const { cid } of parsed) if (cid) readBlock(car, cid, "invalid_request");
   const prevData = linkOf(payload.prevData);
   const before = invertCommit({ data: commit.data, ops: parsed, blocks: car });
-  if (!sameLink(before, prevData ?? new MstTree(null, car).finish().root))
-    throw refusal("its prevData is another");
+  if (!sameLink(before, prevData ?? EMPTY_NODE.cid)) throw refusal("its prevData is another");
   if ((since === null) !== (prevData === null)) throw refusal("only one of since and prevData is there");
   return {
     did: commit.did,
@@ -83,7 +84,7 @@ function parseOp(value: unknown): RepoOp {
   const { action, path, cid, prev } = (value ?? {}) as Record<string, unknown>;
   if (action !== "create" && action !== "update" && action !== "delete")
     throw refusal("an op of another action");
-  if (typeof path !== "string") throw refusal("an op without a path");
+  if (typeof path !== "string" || !isRepoPath(path)) throw refusal("an op without a valid path");
   return { action, path, cid: linkOf(cid), prev: linkOf(prev) };
 }
 

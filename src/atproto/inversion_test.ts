@@ -70,6 +70,8 @@ test.each<[string, Record<string, unknown>]>([
   ["no blocks", { blocks: undefined }],
   ["too many ops", { ops: Array.from({ length: 201 }, () => OPS[0]) }],
   ["an op of no kind", { ops: [{ ...OPS[0], action: "move" }] }],
+  ["a path twice", { ops: [...OPS, OPS[0]] }],
+  ["a path that is none", { ops: OPS.map((op) => ({ ...op, path: "x" })) }],
   ["another repo", { repo: "did:web:b.test" }],
   ["another rev", { rev: nextTid(SIGNED.rev, 0, 7) }],
   ["another commit", { commit: OTHER }],

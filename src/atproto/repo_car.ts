@@ -40,7 +40,7 @@ export interface VerifyRepoOptions {
   readonly didKey: string;
 }
 
-/** Where a repo is read from. The source answers for it that each block hashes to its CID. */
+/** Where a repo is read from. Whoever filled it has checked that each block hashes to its CID. */
 export interface RepoSource {
   readonly root: Cid;
   readonly blocks: BlockReader;

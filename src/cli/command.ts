@@ -1,5 +1,5 @@
 import type { Config } from "../config/mod.ts";
-import type { Logger } from "../logger.ts";
+import type { RootLogger } from "../logger.ts";
 
 /** What a command needs of the process; tests hand in their own. */
 export interface Io {
@@ -21,7 +21,8 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
-export type CreateServer = (config: Config, options: { log: Logger }) => Promise<RunningServer>;
+/** Makes a server that listens. It tells `log` of the secrets that it makes or reads itself, so that none is logged. */
+export type CreateServer = (config: Config, options: { log: RootLogger }) => Promise<RunningServer>;
 
 /** Loads the server only for the command that serves: the others start at once. */
 export type LoadServer = () => Promise<{ readonly createServer: CreateServer }>;

@@ -98,7 +98,11 @@ test.each([
     /^kith cannot use this configuration:\n {2}PDS_HOSTNAME.*\n {2}PDS_PORT/,
   ],
   [{ FIXTURE: "refuse" }, 1, /^kith: Could not open the data folder\nTake another\.\n$/],
-  [{ FIXTURE: "defect" }, 1, /^kith: Could not start: undefined is not a function\n$/],
+  [
+    { FIXTURE: "defect" },
+    1,
+    /^kith: Could not start: undefined is not a function\nWith LOG_LEVEL=debug the log has the details\.\n$/,
+  ],
 ] as [Record<string, string>, number, RegExp][])(
   "serve with %j explains and exits %d",
   async (env, code, words) => {

@@ -36,5 +36,6 @@ export function explainStartFailure(error: unknown, config: Config): StartFailur
           "Take a port above 1023 with --port or PDS_PORT, and put a proxy in front of it.",
         );
   }
-  return fail(`Could not start: ${typeof message === "string" ? message : String(error)}`);
+  const reason = typeof message === "string" ? message : String(error);
+  return fail(`Could not start: ${reason}`, "With LOG_LEVEL=debug the log has the details.");
 }

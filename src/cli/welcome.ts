@@ -38,7 +38,13 @@ function devSteps({ publicUrl, handleDomains, inviteRequired }: Config): Step[] 
   const xrpc = `${publicUrl}/xrpc`;
   const handle = `alice${handleDomains[0]}`;
   const login = JSON.stringify({ identifier: handle, password: "correct-horse" });
-  const account = JSON.stringify({ handle, email: "alice@example.com", password: "correct-horse" });
+  const inviteCode = inviteRequired ? "THE-CODE" : undefined;
+  const newAccount = JSON.stringify({
+    handle,
+    email: "alice@example.com",
+    password: "correct-horse",
+    inviteCode,
+  });
   const post = JSON.stringify({
     repo: handle,
     collection: "app.bsky.feed.post",
@@ -48,19 +54,17 @@ function devSteps({ publicUrl, handleDomains, inviteRequired }: Config): Step[] 
     .replace("$type", "\\$type")
     .replace("NOW", "$(date -u +%Y-%m-%dT%H:%M:%SZ)");
   const token = `TOKEN=$(curl -s ${xrpc}/com.atproto.server.createSession ${JSON_TYPE} -d '${login}' | sed 's/.*"accessJwt":"\\([^"]*\\)".*/\\1/')`;
-  return [
-    inviteRequired
-      ? inviteStep(xrpc)
-      : ["Create an account", `curl ${xrpc}/com.atproto.server.createAccount ${JSON_TYPE} -d '${account}'`],
-    [
-      "Sign in and write a post",
-      `${token}; curl ${xrpc}/com.atproto.repo.createRecord ${JSON_TYPE} -H "authorization: Bearer $TOKEN" -d "${post}"`,
-    ],
-    [
-      "Read it back",
-      `curl '${xrpc}/com.atproto.repo.listRecords?repo=${handle}&collection=app.bsky.feed.post'`,
-    ],
+  const account: Step = [
+    "Create an account",
+    `curl ${xrpc}/com.atproto.server.createAccount ${JSON_TYPE} -d '${newAccount}'`,
   ];
+  const write: Step = [
+    "Sign in and write a post",
+    `${token}; curl ${xrpc}/com.atproto.repo.createRecord ${JSON_TYPE} -H "authorization: Bearer $TOKEN" -d "${post}"`,
+  ];
+  if (inviteRequired) return [inviteStep(xrpc), account, write];
+  const read = `curl '${xrpc}/com.atproto.repo.listRecords?repo=${handle}&collection=app.bsky.feed.post'`;
+  return [account, write, ["Read it back", read]];
 }
 
 function publicSteps({ config, url }: WelcomeFacts): Step[] {

@@ -22,6 +22,11 @@ test("welcome() in dev mode gives commands that a shell takes as they are", () =
   expect(words).toContain("authorization: Bearer abc");
 });
 
+test("welcome() in dev mode with invites begins with an invite code", () => {
+  const text = welcome(facts({ PDS_INVITE_REQUIRED: "true" }));
+  expect(text).toMatch(/1\. Make an invite code[\s\S]*2\. Create an account[\s\S]*"inviteCode":"THE-CODE"/);
+});
+
 test("welcome() names the reason for dev mode", () => {
   expect(welcome(facts({ PDS_DEV_MODE: "true" }))).toContain("because PDS_DEV_MODE is true\n");
 });

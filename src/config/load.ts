@@ -43,7 +43,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   const problems = [...gathered.problems];
   const raw = new Map([...gathered.raw].filter(([name, { text }]) => text !== "" || keepsEmpty(name)));
   const values = parseAll(raw, problems);
-  problems.push(...refusals(raw), ...halves(raw), ...contradictions(values));
+  problems.push(...refusals(raw), ...halves(raw), ...contradictions(values, raw));
   if (problems.length > 0) throw new ConfigError(problems);
   const sources = new Map(
     SETTING_NAMES.flatMap((name) => (raw.has(name) ? [[name, raw.get(name)?.from ?? ""] as const] : [])),
@@ -95,10 +95,10 @@ function isDev(values: SettingValues): boolean {
   return values.PDS_DEV_MODE ?? values.PDS_HOSTNAME === undefined;
 }
 
-function contradictions(values: SettingValues): string[] {
+function contradictions(values: SettingValues, raw: ReadonlyMap<string, Raw>): string[] {
   const found: string[] = [];
   const { PDS_HOSTNAME: hostname, PDS_DID_CACHE_STALE_TTL: stale, PDS_DID_CACHE_MAX_TTL: max } = values;
-  if (values.PDS_DEV_MODE === false && hostname === undefined)
+  if (values.PDS_DEV_MODE === false && !raw.has("PDS_HOSTNAME"))
     found.push("PDS_DEV_MODE is false, but PDS_HOSTNAME is not set: the real server needs its host name");
   if (hostname === "localhost" && !isDev(values))
     found.push(

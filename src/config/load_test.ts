@@ -141,6 +141,10 @@ test.each([
     { PDS_DEV_MODE: "false" },
     "PDS_DEV_MODE is false, but PDS_HOSTNAME is not set: the real server needs its host name",
   ],
+  [
+    { PDS_DEV_MODE: "false", PDS_HOSTNAME: "!" },
+    'PDS_HOSTNAME is "!": it must be a host name such as pds.example.com',
+  ],
   [{ PDS_DEV_MODE: "maybe" }, 'PDS_DEV_MODE is "maybe": it must be true or false'],
   [
     { PDS_SERVICE_HANDLE_DOMAINS: "example.com" },
@@ -337,4 +341,11 @@ test("SETTINGS, WAITING and REFUSED cover the 93 variables of the reference, eac
   expect(new Set(names).size).toBe(names.length);
   const ownOrLog = ["PDS_ACCOUNT_KEY_TYPE"];
   expect(names.filter((name) => name.startsWith("PDS_") && !ownOrLog.includes(name)).length).toBe(93);
+});
+
+test("docs/operating.md names only settings that there are", () => {
+  const text = readFileSync(join(import.meta.dir, "../../docs/operating.md"), "utf8");
+  const known = new Set<string>([...SETTING_NAMES, ...SETTING_NAMES.map((name) => `${name}_FILE`)]);
+  const named = [...text.matchAll(/\b(?:PDS|KITH|LOG)_[A-Z0-9_]*[A-Z0-9]\b/g)].map(([name]) => name);
+  expect(named.filter((name) => !known.has(name))).toEqual([]);
 });

@@ -84,3 +84,12 @@ test.each([
 ])("isPublicAddress(%p) is true", (address) => {
   expect(isPublicAddress(address)).toBe(true);
 });
+
+test("isPublicAddress() judges an embedded IPv4 address by itself, or refuses its form", () => {
+  for (let n = 0; n < 5_000; n++) {
+    const address = Array.from(crypto.getRandomValues(new Uint8Array(4))).join(".");
+    expect(isPublicAddress(`64:ff9b::${address}`)).toBe(isPublicAddress(address));
+    for (const prefix of ["::", "::ffff:", "::ffff:0:", "fe80::", "2002::"])
+      expect(isPublicAddress(`${prefix}${address}`)).toBe(false);
+  }
+});

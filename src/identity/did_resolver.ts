@@ -1,6 +1,6 @@
-import { isDid } from "@atcute/lexicons/syntax";
+import { type DidDocument, isDid, parseDidDocument } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
-import type { DidDocumentJson, PlcDirectory } from "./plc_directory.ts";
+import type { PlcDirectory } from "./plc_directory.ts";
 import type { SafeFetch } from "./safe_fetch.ts";
 
 export interface DidResolver {
@@ -8,7 +8,7 @@ export interface DidResolver {
    * The DID document, as JSON whose `id` is the DID. `fresh` asks past the cache. Throws `did_not_found`, `upstream_failure`,
    * `timeout`, and `invalid_request` for a DID of another method than plc and web.
    */
-  resolve(did: string, options?: { fresh?: boolean }): Promise<DidDocumentJson>;
+  resolve(did: string, options?: { fresh?: boolean }): Promise<DidDocument>;
   /** Drops what is cached of a DID. */
   forget(did: string): void;
 }
@@ -32,7 +32,7 @@ export const DID_CACHE_ENTRIES_MAX = 10_000;
 const DOCUMENT_BYTES_MAX = 262_144;
 
 interface Entry {
-  readonly document: DidDocumentJson;
+  readonly document: DidDocument;
   readonly at: number;
 }
 
@@ -40,7 +40,7 @@ interface Entry {
 export function createDidResolver(options: DidResolverOptions): DidResolver {
   const { entriesMax = DID_CACHE_ENTRIES_MAX, now = Date.now } = options;
   const cache = new Map<string, Entry>();
-  const underway = new Map<string, Promise<DidDocumentJson>>();
+  const underway = new Map<string, Promise<DidDocument>>();
 
   const keep = (did: string, entry: Entry): void => {
     cache.delete(did);
@@ -48,7 +48,7 @@ export function createDidResolver(options: DidResolverOptions): DidResolver {
     const oldest = cache.keys().next().value;
     if (cache.size > entriesMax && oldest !== undefined) cache.delete(oldest);
   };
-  const loadNow = async (did: string): Promise<DidDocumentJson> => {
+  const loadNow = async (did: string): Promise<DidDocument> => {
     try {
       const document = await fetchDocument(did, options);
       keep(did, { document, at: now() });
@@ -60,7 +60,7 @@ export function createDidResolver(options: DidResolverOptions): DidResolver {
       underway.delete(did);
     }
   };
-  const load = (did: string): Promise<DidDocumentJson> => {
+  const load = (did: string): Promise<DidDocument> => {
     const running = underway.get(did);
     if (running) return running;
     const loading = loadNow(did);
@@ -82,7 +82,7 @@ export function createDidResolver(options: DidResolverOptions): DidResolver {
   };
 }
 
-async function fetchDocument(did: string, options: DidResolverOptions): Promise<DidDocumentJson> {
+async function fetchDocument(did: string, options: DidResolverOptions): Promise<DidDocument> {
   if (!isDid(did)) throw new KithError("invalid_request", `Could not resolve "${did}": it is not a DID`);
   if (did.startsWith("did:plc:")) return await options.plc.document(did);
   if (did.startsWith("did:web:")) return await fetchWebDocument(did, options);
@@ -92,17 +92,20 @@ async function fetchDocument(did: string, options: DidResolverOptions): Promise<
   );
 }
 
-async function fetchWebDocument(did: string, options: DidResolverOptions): Promise<DidDocumentJson> {
+async function fetchWebDocument(did: string, options: DidResolverOptions): Promise<DidDocument> {
   const url = webDocumentUrl(did, options.devMode);
   const answer = await options.safeFetch(url, { bytesMax: DOCUMENT_BYTES_MAX, timeoutMs: options.timeoutMs });
   if (answer.status === 404 || answer.status === 410)
     throw new KithError("did_not_found", `Could not resolve "${did}": "${url}" is not there`);
   if (answer.status !== 200)
     throw new KithError("upstream_failure", `Could not resolve "${did}": "${url}" answered ${answer.status}`);
-  const document = parseJson(answer.body);
-  if (typeof document === "object" && document !== null && (document as { id?: unknown }).id === did)
-    return document as DidDocumentJson;
-  throw new KithError("upstream_failure", `Could not resolve "${did}": "${url}" is not its DID document`);
+  try {
+    return parseDidDocument(parseJson(answer.body), { did });
+  } catch (cause) {
+    throw new KithError("upstream_failure", `Could not resolve "${did}": "${url}" is not its DID document`, {
+      cause,
+    });
+  }
 }
 
 /** The AT Protocol allows host names only: no path, and no port but for localhost. https://atproto.com/specs/did */

@@ -3,43 +3,37 @@
  * server's own port, and is read and written directly by the server itself.
  * https://web.plc.directory/spec/v0.1/did-plc
  */
-import { KithError } from "../errors.ts";
 import {
-  type DidDocumentJson,
-  type PlcData,
-  type PlcDirectory,
+  type AnyPlcOperation,
+  type DidDocument,
   type PlcLogEntry,
-  type PlcOperationJson,
-  PlcRefusedError,
-} from "./plc_directory.ts";
+  parsePlcOperation,
+  plcStateOf,
+  plcStateToDidDocument,
+  validateOperation,
+} from "../atproto/mod.ts";
+import { KithError } from "../errors.ts";
+import { type PlcData, type PlcDirectory, PlcRefusedError } from "./plc_directory.ts";
 
 /** Where the directory keeps its operations. */
 export interface PlcStore {
-  /** Adds an entry and marks the entries with the CIDs in `nullified`, of the same DID, in one durable step. */
-  append(entry: PlcLogEntry, nullified: readonly string[]): void;
+  /** Adds an entry and marks the entries of the same DID with the CIDs in `nullified`, in one durable step. */
+  append(entry: PlcStoreRow, nullified: readonly string[]): void;
   /** Oldest first. */
-  log(did: string): readonly PlcLogEntry[];
+  log(did: string): readonly PlcStoreRow[];
   /** Of all DIDs, oldest first, later than `after` where given. */
-  export(page: { after: string | undefined; limit: number }): readonly PlcLogEntry[];
+  export(page: { after: string | undefined; limit: number }): readonly PlcStoreRow[];
   /** Time of the newest entry. */
   lastCreatedAt(): string | undefined;
 }
 
-/** What an operation must fulfil, and what it means. */
-export interface PlcRules {
-  /** Throws an Error with the reason where the operation may not follow `log`. `nowMs`: milliseconds since 1970. */
-  accept(next: { did: string; log: readonly PlcLogEntry[]; operation: unknown; nowMs: number }): {
-    cid: string;
-    nullified: readonly string[];
-  };
-  /** Undefined for a tombstone. */
-  data(did: string, operation: PlcOperationJson): PlcData | undefined;
-  document(data: PlcData): DidDocumentJson;
+/** A log entry whose operation is plain JSON. */
+export interface PlcStoreRow extends Omit<PlcLogEntry, "operation"> {
+  readonly operation: object;
 }
 
 export interface EmbeddedPlcOptions {
   readonly store: PlcStore;
-  readonly rules: PlcRules;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -51,47 +45,45 @@ const PLC_DID = /^did:plc:[a-z2-7]{24}$/;
 
 export class EmbeddedPlc implements PlcDirectory {
   readonly #store: PlcStore;
-  readonly #rules: PlcRules;
   readonly #now: () => number;
 
-  constructor({ store, rules, now = Date.now }: EmbeddedPlcOptions) {
+  constructor({ store, now = Date.now }: EmbeddedPlcOptions) {
     this.#store = store;
-    this.#rules = rules;
     this.#now = now;
   }
 
-  async submit(did: string, operation: PlcOperationJson): Promise<void> {
+  /** Refuses what the real directory refuses. The operation may be any JSON value. */
+  async submit(did: string, operation: unknown): Promise<void> {
     if (!PLC_DID.test(did)) throw new PlcRefusedError(did, { status: 400, reason: `Invalid DID: ${did}` });
-    const log = this.#store.log(did);
     const nowMs = Math.max(this.#now(), Date.parse(this.#store.lastCreatedAt() ?? "1970") + 1);
-    let accepted: ReturnType<PlcRules["accept"]>;
-    try {
-      accepted = this.#rules.accept({ did, log, operation, nowMs });
-    } catch (error) {
-      throw new PlcRefusedError(did, {
-        status: 400,
-        reason: error instanceof Error ? error.message : String(error),
-      });
-    }
+    const { cid, nullified } = this.#judge(did, { operation, nowMs });
     const createdAt = new Date(nowMs).toISOString();
     this.#store.append(
-      { did, operation, cid: accepted.cid, nullified: false, createdAt },
-      accepted.nullified,
+      { did, operation: parsePlcOperation(operation), cid, nullified: false, createdAt },
+      nullified,
     );
   }
 
-  async document(did: string): Promise<DidDocumentJson> {
-    return this.#rules.document(await this.data(did));
+  #judge(did: string, { operation, nowMs }: { operation: unknown; nowMs: number }) {
+    try {
+      return validateOperation(this.#log(did), operation, { did, nowMs });
+    } catch (error) {
+      if (!(error instanceof KithError)) throw error;
+      throw new PlcRefusedError(did, { status: 400, reason: error.message });
+    }
+  }
+
+  async document(did: string): Promise<DidDocument> {
+    return plcStateToDidDocument(did, await this.data(did));
   }
 
   async data(did: string): Promise<PlcData> {
-    const data = this.#rules.data(did, await this.lastOperation(did));
-    if (data === undefined)
-      throw new NotAvailable(did, { status: 410, message: `DID not available: ${did}` });
-    return data;
+    const state = plcStateOf(await this.lastOperation(did));
+    if (state === null) throw new NotAvailable(did, { status: 410, message: `DID not available: ${did}` });
+    return { did, ...state };
   }
 
-  async lastOperation(did: string): Promise<PlcOperationJson> {
+  async lastOperation(did: string): Promise<AnyPlcOperation> {
     const last = this.#current(did).at(-1);
     if (last === undefined)
       throw new NotAvailable(did, { status: 404, message: `DID not registered: ${did}` });
@@ -99,7 +91,7 @@ export class EmbeddedPlc implements PlcDirectory {
   }
 
   async auditLog(did: string): Promise<readonly PlcLogEntry[]> {
-    return this.#store.log(did);
+    return this.#log(did);
   }
 
   /** Answers what belongs to the directory: `/did:plc:...` with its sub-paths, and `/export`. Else undefined. */
@@ -139,14 +131,18 @@ export class EmbeddedPlc implements PlcDirectory {
         return Response.json(this.#current(did).map(({ operation }) => operation));
       case "/log/audit":
         await this.lastOperation(did);
-        return Response.json(this.#store.log(did));
+        return Response.json(this.#log(did));
       default:
         return Response.json({ message: `Not found: ${path}` }, { status: 404 });
     }
   }
 
   #current(did: string): readonly PlcLogEntry[] {
-    return this.#store.log(did).filter(({ nullified }) => !nullified);
+    return this.#log(did).filter(({ nullified }) => !nullified);
+  }
+
+  #log(did: string): PlcLogEntry[] {
+    return this.#store.log(did).map((row) => ({ ...row, operation: parsePlcOperation(row.operation) }));
   }
 
   #export(params: URLSearchParams): Response {
@@ -174,7 +170,7 @@ class NotAvailable extends KithError {
   }
 }
 
-async function readOperation(request: Request, did: string): Promise<PlcOperationJson> {
+async function readOperation(request: Request, did: string): Promise<unknown> {
   const refuse = (reason: string, status = 400) => new PlcRefusedError(did, { status, reason });
   let size = 0;
   const chunks: Uint8Array[] = [];
@@ -183,13 +179,9 @@ async function readOperation(request: Request, did: string): Promise<PlcOperatio
     if (size > BODY_BYTES_MAX) throw refuse("request entity too large", 413);
     chunks.push(chunk);
   }
-  let operation: unknown;
   try {
-    operation = JSON.parse(Buffer.concat(chunks).toString("utf8"));
+    return JSON.parse(Buffer.concat(chunks).toString("utf8"));
   } catch {
     throw refuse("Operation is not JSON");
   }
-  if (typeof operation !== "object" || operation === null || Array.isArray(operation))
-    throw refuse("Operation is not an object");
-  return operation as PlcOperationJson;
 }

@@ -1,6 +1,6 @@
 import { lookup, Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
-import { isDid, isHandle } from "@atcute/lexicons/syntax";
+import { isDid, isHandle } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import type { SafeFetch } from "./safe_fetch.ts";
 

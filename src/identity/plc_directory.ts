@@ -1,28 +1,18 @@
+import { z } from "zod";
+import {
+  type AnyPlcOperation,
+  type DidDocument,
+  type PlcLogEntry,
+  type PlcState,
+  parseDidDocument,
+  parsePlcOperation,
+} from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import { createSafeFetch, type SafeRequest, type SafeResponse } from "./safe_fetch.ts";
 
-/** An operation as the directory takes and gives it: JSON, `prev` a CID as text, `sig` base64url. */
-export type PlcOperationJson = Readonly<Record<string, unknown>>;
-export type DidDocumentJson = Readonly<Record<string, unknown>> & { readonly id: string };
-
 /** What the operations of a DID add up to. https://web.plc.directory/spec/v0.1/did-plc */
-export interface PlcData {
+export interface PlcData extends PlcState {
   readonly did: string;
-  readonly rotationKeys: readonly string[];
-  readonly verificationMethods: Readonly<Record<string, string>>;
-  readonly alsoKnownAs: readonly string[];
-  readonly services: Readonly<Record<string, { readonly type: string; readonly endpoint: string }>>;
-}
-
-/** One accepted operation. */
-export interface PlcLogEntry {
-  readonly did: string;
-  readonly operation: PlcOperationJson;
-  readonly cid: string;
-  /** True where a higher rotation key has undone it since. */
-  readonly nullified: boolean;
-  /** ISO 8601, with milliseconds. */
-  readonly createdAt: string;
 }
 
 /**
@@ -34,15 +24,15 @@ export interface PlcDirectory {
    * Hands in a signed operation. Throws `PlcRefusedError` where the directory said no: nothing has changed. Any other error leaves
    * the outcome open: look with `auditLog` before trying again.
    */
-  submit(did: string, operation: PlcOperationJson): Promise<void>;
-  document(did: string): Promise<DidDocumentJson>;
+  submit(did: string, operation: AnyPlcOperation): Promise<void>;
+  document(did: string): Promise<DidDocument>;
   data(did: string): Promise<PlcData>;
-  lastOperation(did: string): Promise<PlcOperationJson>;
+  lastOperation(did: string): Promise<AnyPlcOperation>;
   /** Oldest first, with nullified operations; empty where the DID is not registered. */
   auditLog(did: string): Promise<readonly PlcLogEntry[]>;
 }
 
-/** The directory answered that it does not take the operation. */
+/** The directory answered that it does not take the operation: code `invalid_request`. */
 export class PlcRefusedError extends KithError {
   /** HTTP status of the answer: 400 to 499. */
   readonly status: number;
@@ -50,7 +40,7 @@ export class PlcRefusedError extends KithError {
   readonly reason: string;
 
   constructor(did: string, { status, reason }: { status: number; reason: string }) {
-    super("upstream_failure", `The PLC directory refused the operation for "${did}": ${reason}`);
+    super("invalid_request", `The PLC directory refused the operation for "${did}": ${reason}`);
     this.status = status;
     this.reason = reason;
   }
@@ -69,12 +59,18 @@ export interface PlcClientOptions {
   readonly timeoutMs?: number;
 }
 
+interface Answer {
+  readonly did: string;
+  readonly url: string;
+  readonly json: unknown;
+}
+
 /** A directory over HTTP. */
 export function createPlcClient({ url, timeoutMs = PLC_TIMEOUT_MS }: PlcClientOptions): PlcDirectory {
   const boundedFetch = createSafeFetch({ allowPrivateNetwork: true, bytesMax: PLC_BYTES_MAX, timeoutMs });
   const call = (path: string, request: SafeRequest = {}) =>
     boundedFetch(`${url}/${path}`, { ...request, redirectsMax: 0 });
-  const read = async (did: string, path: string): Promise<unknown> => {
+  const read = async (did: string, path: string): Promise<Answer> => {
     const answer = await call(`${encodeURIComponent(did)}${path}`);
     if (answer.status === 404 || answer.status === 410)
       throw new KithError(
@@ -82,7 +78,7 @@ export function createPlcClient({ url, timeoutMs = PLC_TIMEOUT_MS }: PlcClientOp
         `The DID "${did}" is not in the PLC directory: ${reasonOf(answer)}`,
       );
     if (answer.status !== 200) throw unexpected(`read "${did}" from`, { url, answer });
-    return jsonOf(answer) ?? Promise.reject(unexpected(`read "${did}" from`, { url, answer }));
+    return { did, url, json: jsonOf(answer) };
   };
   return {
     submit: async (did, operation) => {
@@ -97,12 +93,12 @@ export function createPlcClient({ url, timeoutMs = PLC_TIMEOUT_MS }: PlcClientOp
         throw new PlcRefusedError(did, { status, reason: reasonOf(answer) });
       throw unexpected(`register the operation for "${did}" with`, { url, answer });
     },
-    document: async (did) => ofDid<DidDocumentJson>(await read(did, ""), { did, key: "id", url }),
-    data: async (did) => ofDid<PlcData>(await read(did, "/data"), { did, key: "did", url }),
-    lastOperation: async (did) => (await read(did, "/log/last")) as PlcOperationJson,
+    document: async (did) => understood(await read(did, ""), (json) => parseDidDocument(json, { did })),
+    data: async (did) => understood(await read(did, "/data"), (json) => parseData(json, did)),
+    lastOperation: async (did) => understood(await read(did, "/log/last"), parsePlcOperation),
     auditLog: async (did) => {
       try {
-        return (await read(did, "/log/audit")) as PlcLogEntry[];
+        return understood(await read(did, "/log/audit"), parseLog);
       } catch (error) {
         if (error instanceof KithError && error.code === "did_not_found") return [];
         throw error;
@@ -111,13 +107,42 @@ export function createPlcClient({ url, timeoutMs = PLC_TIMEOUT_MS }: PlcClientOp
   };
 }
 
-function ofDid<T>(json: unknown, { did, key, url }: { did: string; key: string; url: string }): T {
-  if (typeof json === "object" && json !== null && (json as Record<string, unknown>)[key] === did)
-    return json as T;
-  throw new KithError(
-    "upstream_failure",
-    `Could not read "${did}" from "${url}": the answer is about another DID`,
-  );
+const dataSchema = z.object({
+  did: z.string(),
+  rotationKeys: z.array(z.string()),
+  verificationMethods: z.record(z.string(), z.string()),
+  alsoKnownAs: z.array(z.string()),
+  services: z.record(z.string(), z.object({ type: z.string(), endpoint: z.string() })),
+});
+
+const logSchema = z.array(
+  z.object({
+    did: z.string(),
+    operation: z.unknown().transform(parsePlcOperation),
+    cid: z.string(),
+    nullified: z.boolean(),
+    createdAt: z.string(),
+  }),
+);
+
+function parseData(json: unknown, did: string): PlcData {
+  const data = dataSchema.parse(json);
+  if (data.did !== did) throw new Error(`it is about "${data.did}"`);
+  return data;
+}
+
+function parseLog(json: unknown): PlcLogEntry[] {
+  return logSchema.parse(json);
+}
+
+/** The answer in the form that it must have; the directory is at fault where it has not. */
+function understood<T>({ did, url, json }: Answer, parse: (json: unknown) => T): T {
+  try {
+    return parse(json);
+  } catch (cause) {
+    const message = `Could not read "${did}" from the PLC directory "${url}": the answer was not understood`;
+    throw new KithError("upstream_failure", message, { cause });
+  }
 }
 
 function jsonOf(answer: SafeResponse): object | undefined {

@@ -4,7 +4,7 @@ import { Database } from "bun:sqlite";
 export interface PlcRow {
   readonly did: string;
   /** JSON. */
-  readonly operation: Readonly<Record<string, unknown>>;
+  readonly operation: object;
   readonly cid: string;
   readonly nullified: boolean;
   /** ISO 8601 with milliseconds, so that text order is time order. */

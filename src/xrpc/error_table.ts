@@ -35,7 +35,7 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
   expired_token: [400, "ExpiredToken"],
   forbidden: [403, "Forbidden"],
   rate_limited: [429, "RateLimitExceeded"],
-  account_not_found: [400, "AccountNotFound"],
+  account_not_found: [403, "AccountNotFound"],
   account_takendown: [401, "AccountTakedown"],
   account_deactivated: [401, "AccountDeactivated"],
   account_suspended: [401, "AccountSuspended"],
@@ -60,9 +60,12 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
   internal: [500, "InternalServerError"],
 };
 
-/** What a caller is told of anything thrown. Of a failure of ours nothing but that it happened. */
+/** What a caller is told of anything thrown. Of a failure of ours nothing but that it happened: no path, no detail. */
 export function toXrpcError(thrown: unknown): XrpcError {
-  const [status, error] = ERROR_TABLE[isKithError(thrown) ? thrown.code : "internal"];
-  const message = isKithError(thrown) && status !== 500 ? thrown.message : "Internal Server Error";
+  const code = isKithError(thrown) ? thrown.code : "internal";
+  const [status, error] = ERROR_TABLE[code];
+  if (status === 500 || !isKithError(thrown)) return { status, error, message: "Internal Server Error" };
+  const message =
+    code === "storage_full" ? "Could not store anything: the server has no room left" : thrown.message;
   return { status, error, message };
 }

@@ -19,4 +19,5 @@ test("toXrpcError() tells of a KithError its message, of anything else nothing",
   expect(toXrpcError(new Error("/data/secret"))).toEqual(hidden);
   expect(toXrpcError(new KithError("storage_damaged", "block missing in /data"))).toEqual(hidden);
   expect(toXrpcError("thrown text")).toEqual(hidden);
+  expect(toXrpcError(new KithError("storage_full", "no space in /data")).message).not.toContain("/data");
 });

@@ -11,15 +11,25 @@ import { type RequestContext, WrongVerb } from "./router.ts";
 
 export const SUBSCRIBE_REPOS = "com.atproto.sync.subscribeRepos";
 
+const SUBPROTOCOL = "xrpc.v0.cbor";
 /** Bytes that one socket may hold back. An outbox stops at the first frame that queues, so one frame (5 MB) must fit. */
 const BACKPRESSURE_BYTES_MAX = 8 * 1024 * 1024;
 /** Subscribers have nothing to say; a longer message closes the socket. */
-const INBOUND_BYTES_MAX = 4_096;
+const INBOUND_BYTES_MAX = 64 * 1024;
 /**
  * A socket that has not answered our pings for so long is dead, in seconds. A subscriber that merely stopped reading
  * answers late: this is longer than an outbox waits before it says ConsumerTooSlow.
  */
 const IDLE_TIMEOUT_S = 480;
+/** How sockets are to be served; for the one who opens the port before there is an edge. */
+export const WEBSOCKET_LIMITS = {
+  backpressureLimit: BACKPRESSURE_BYTES_MAX,
+  closeOnBackpressureLimit: false,
+  idleTimeout: IDLE_TIMEOUT_S,
+  maxPayloadLength: INBOUND_BYTES_MAX,
+  perMessageDeflate: false,
+  sendPings: true,
+} as const;
 /** WebSocket close code for a failure of the server. https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1 */
 const CLOSE_INTERNAL = 1011;
 
@@ -73,12 +83,7 @@ export class FirehoseEndpoint {
     this.#firehose = firehose;
     this.#log = log;
     this.websocket = {
-      backpressureLimit: BACKPRESSURE_BYTES_MAX,
-      closeOnBackpressureLimit: false,
-      idleTimeout: IDLE_TIMEOUT_S,
-      maxPayloadLength: INBOUND_BYTES_MAX,
-      perMessageDeflate: false,
-      sendPings: true,
+      ...WEBSOCKET_LIMITS,
       open: (socket) => this.#open(socket),
       drain: (socket) => socket.data.outbox?.drained(),
       message: () => {},
@@ -97,7 +102,8 @@ export class FirehoseEndpoint {
     this.#firehose.assertRoom();
     const { requestId, ip } = context;
     const data = { cursor, requestId, ip, openedMs: performance.now(), frames: 0, outbox: undefined };
-    if (!server.upgrade(request, { data, headers: { "X-Request-Id": requestId } })) {
+    const headers = { "X-Request-Id": requestId, ...chosenProtocol(request) };
+    if (!server.upgrade(request, { data, headers })) {
       throw new KithError("invalid_request", "Could not subscribe: the WebSocket handshake is malformed");
     }
   }
@@ -126,6 +132,12 @@ export class FirehoseEndpoint {
     const seconds = Math.round((performance.now() - openedMs) / 1000);
     this.#log.info("subscriber left", { nsid: SUBSCRIBE_REPOS, closeCode, frames, seconds, ip, requestId });
   }
+}
+
+/** A browser that offers subprotocols fails where none is chosen; frames are always those of `xrpc.v0.cbor`. */
+function chosenProtocol(request: Request): Record<string, string> {
+  const offered = (request.headers.get("sec-websocket-protocol") ?? "").split(",").map((name) => name.trim());
+  return offered.includes(SUBPROTOCOL) ? { "Sec-WebSocket-Protocol": SUBPROTOCOL } : {};
 }
 
 function readCursor(request: Request): number | undefined {

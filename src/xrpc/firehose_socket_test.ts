@@ -108,8 +108,19 @@ test("FirehoseEndpoint ignores messages, answers pings, and closes on an oversiz
   (socket as WebSocket & { ping(): void }).ping();
   await ponged;
   expect(subscribers[0]?.closed).toBe(0);
-  socket.send(new Uint8Array(5_000));
+  socket.send(new Uint8Array(70_000));
   await until(() => subscribers[0]?.closed === 1);
+});
+
+test("FirehoseEndpoint chooses the subprotocol of its frames where it is offered", async () => {
+  const { server } = serve();
+  const socket = new WebSocket(`ws://127.0.0.1:${server.port}${PATH}`, ["xrpc.v1.json", "xrpc.v0.cbor"]);
+  cleanups.push(() => socket.close());
+  await new Promise((resolve, reject) => {
+    socket.onopen = resolve;
+    socket.onerror = reject;
+  });
+  expect(socket.protocol).toBe("xrpc.v0.cbor");
 });
 
 test.each([

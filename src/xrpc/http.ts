@@ -34,11 +34,13 @@ export interface HttpServer extends Upgrader {
 export interface Http {
   /** Answers a request; undefined where it has become a WebSocket. Never rejects. */
   fetch(request: Request, server: HttpServer): Promise<Response | undefined>;
+  /** What Bun asks when sending an answer fails after `fetch` gave it: logged, and never told to the caller. */
+  error(error: unknown): Response;
   readonly websocket: Bun.WebSocketHandler<FirehoseSocket>;
 }
 
 /**
- * The edge over `methods`. Give both parts to `Bun.serve`, with a `maxRequestBodySize` above every bound of ours, so
+ * The edge over `methods`. Give all parts to `Bun.serve`, with a `maxRequestBodySize` above every bound of ours, so
  * that it is we who refuse a large body and say why.
  */
 export function createHttp(options: HttpOptions): Http {
@@ -56,6 +58,11 @@ export function createHttp(options: HttpOptions): Http {
   };
   return {
     websocket: firehose.websocket,
+    error: (failure) => {
+      const requestId = newRequestId();
+      options.log.error("Could not send an answer", { requestId, failure });
+      return stamp(errorResponse(undefined, { requestId }), requestId);
+    },
     fetch: async (request, server) => {
       const startedMs = performance.now();
       const context = newContext(request, server);
@@ -69,10 +76,7 @@ export function createHttp(options: HttpOptions): Http {
         context.failure = thrown;
         response = errorResponse(thrown, context);
       }
-      if (response) {
-        setCorsHeaders(response.headers);
-        response.headers.set("X-Request-Id", context.requestId);
-      }
+      if (response) stamp(response, context.requestId);
       const length = response?.headers.get("content-length");
       const outcome = {
         method: request.method,
@@ -85,6 +89,13 @@ export function createHttp(options: HttpOptions): Http {
       return response;
     },
   };
+}
+
+/** Sets what every answer has. */
+function stamp(response: Response, requestId: string): Response {
+  setCorsHeaders(response.headers);
+  response.headers.set("X-Request-Id", requestId);
+  return response;
 }
 
 interface Arrival {
@@ -129,7 +140,11 @@ function contextOf(contexts: WeakMap<Request, RequestContext>, request: Request)
 function newContext(request: Request, server: HttpServer): RequestContext {
   const socket = server.requestIP(request)?.address;
   const forwardedFor = request.headers.get("x-forwarded-for");
-  return { requestId: randomBytes(8).toString("hex"), ip: clientIp({ socket, forwardedFor }) };
+  return { requestId: newRequestId(), ip: clientIp({ socket, forwardedFor }) };
+}
+
+function newRequestId(): string {
+  return randomBytes(8).toString("hex");
 }
 
 function pathOf(url: string): string | undefined {

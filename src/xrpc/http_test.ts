@@ -49,7 +49,7 @@ const http = createHttp({
   site,
   log,
 });
-const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: http.fetch, websocket: http.websocket });
+const server = Bun.serve({ port: 0, hostname: "127.0.0.1", ...http });
 afterAll(() => server.stop(true));
 
 const LIST = "/xrpc/com.atproto.repo.listRecords?repo=a.test&collection=app.bsky.feed.post";
@@ -107,6 +107,9 @@ const rows: Row[] = [
   { name: "answers a method under a short host", path: LIST, init: { headers: { host: "x" } }, status: 200 },
   { name: "has nothing elsewhere", path: "/nothing", status: 404, body: /"error":"NotFound"/ },
   { name: "has no path traversal", path: "/..%2f..%2fetc/passwd", status: 404, body: /NotFound/ },
+  { name: "has nothing under a byte that is no UTF-8", path: "/%ff", status: 404 },
+  { name: "has nothing under a NUL", path: "/%00", status: 404 },
+  { name: "has nothing at /xrpc/", path: "/xrpc/", status: 404 },
   { name: "refuses a malformed escape", path: "/xrpc/%zz", status: 400, body: /NSID/ },
   { name: "refuses an encoded NUL", path: "/xrpc/com.atproto.sync%00x", status: 400, body: /InvalidRequest/ },
   {
@@ -229,6 +232,39 @@ test("createHttp() logs a defect in full and tells the caller nothing", async ()
   expect(await response.text()).not.toContain("defect");
   expect(lines).toHaveLength(1);
   expect(JSON.parse(lines[0] ?? "")).toMatchObject({ level: "error", failure: "a defect" });
+});
+
+test.each([
+  ["declared", () => new Uint8Array(20_000_000)],
+  [
+    "not declared",
+    () => {
+      let left = 20;
+      return new ReadableStream<Uint8Array>({
+        pull: (controller) =>
+          left-- > 0 ? controller.enqueue(new Uint8Array(1_000_000)) : controller.close(),
+      });
+    },
+  ],
+])(
+  "createHttp() lets the sender of a large body of a length %s see why it is refused",
+  async (_name, body) => {
+    const response = await get("/xrpc/com.atproto.server.createSession", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: body(),
+    });
+    expect(response.status).toBe(413);
+    expect(await response.json()).toMatchObject({ error: "PayloadTooLarge" });
+  },
+);
+
+test("createHttp() tells nothing of an answer that could not be sent", async () => {
+  lines.length = 0;
+  const response = http.error(new Error("ENOENT: /data/blobs/x"));
+  expect(response.status).toBe(500);
+  expect(await response.text()).not.toContain("/data");
+  expect(lines.join()).toContain("ENOENT");
 });
 
 test("createHttp() answers a HEAD without a body", async () => {

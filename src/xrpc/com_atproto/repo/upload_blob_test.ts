@@ -98,7 +98,7 @@ test.each([
   ["broken compression", { headers: { "content-encoding": "gzip" } }, 400, "InvalidRequest", 1],
   ["an unknown compression", { headers: { "content-encoding": "lzw" } }, 415, "UnsupportedMediaType", 0],
   ["an account that is taken down", { as: "did:plc:down" }, 401, "AccountTakedown", 0],
-  ["an account that is not here", { as: "did:plc:none" }, 400, "AccountNotFound", 0],
+  ["an account that is not here", { as: "did:plc:none" }, 403, "AccountNotFound", 0],
 ])("uploadBlob refuses %s and leaves nothing", async (_name, call, status, error, discarded) => {
   const { call: send, kept, uploads } = setUp();
   const answer = await send({ nsid: NSID, as: ALICE, bytes: PNG, ...call });

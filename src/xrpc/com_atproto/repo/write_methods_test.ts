@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { cidOfCbor, cidToString, decodeCbor } from "../../../atproto/mod.ts";
+import { cidOfCbor, cidOfRaw, cidToString, decodeCbor } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
 import { callerOf, type TestCall } from "../../test_calls.ts";
 import type { AccountView, RecordWrite, WriteOutcome } from "../repo_access.ts";
@@ -59,6 +59,20 @@ const post = (text: string) => ({ $type: POST, text, createdAt: "2026-11-21T08:0
 const follow = { subject: BOB, createdAt: "2026-11-21T08:00:00.000Z" };
 const NOTE = { $type: "com.example.note", anything: [1, "two"] };
 const commit = { cid: cidToString(COMMIT), rev: REV };
+
+const BLOB = cidOfRaw(new Uint8Array([1, 2, 3, 4, 5]));
+
+/** A profile with a picture. */
+function avatar(fields: { mimeType?: string; size?: number }): object {
+  const blob = {
+    $type: "blob",
+    ref: { $link: cidToString(BLOB) },
+    mimeType: "image/png",
+    size: 5,
+    ...fields,
+  };
+  return input({ collection: "app.bsky.actor.profile", rkey: "self", record: { avatar: blob } });
+}
 
 interface Row {
   name: string;
@@ -162,6 +176,29 @@ const createRows: Row[] = [
     body: refused("InvalidRequest", /1000000/),
   },
   {
+    name: "refuses a blob of a type that the lexicon does not accept",
+    call: { json: avatar({ mimeType: "text/html" }) },
+    status: 400,
+    body: refused("InvalidRequest", /avatar/),
+  },
+  {
+    name: "refuses a blob over the size that the lexicon sets",
+    call: { json: avatar({ size: 1_000_001 }) },
+    status: 400,
+    body: refused("InvalidRequest", /avatar/),
+  },
+  {
+    name: "passes on what a record says of its blobs",
+    call: { json: avatar({}) },
+    status: 200,
+    body: expect.objectContaining({ validationStatus: "valid" }),
+    writes: [
+      expect.objectContaining({
+        blobs: [{ cid: BLOB, mimeType: "image/png", size: 5, path: "avatar" }],
+      }),
+    ],
+  },
+  {
     name: "refuses a blob in the legacy form",
     call: {
       json: input({
@@ -224,19 +261,19 @@ const createRows: Row[] = [
     name: "refuses a repo that is not here",
     call: { json: input({ repo: "nobody.test", record: post("hi") }) },
     status: 400,
-    body: refused("AccountNotFound", /nobody\.test/),
+    body: refused("InvalidRequest", /nobody\.test/),
   },
   {
     name: "refuses a half-made account",
     call: { json: input({ repo: "half.test", record: post("hi") }), as: "did:plc:half" },
     status: 400,
-    body: refused("AccountNotFound", /half/),
+    body: refused("InvalidRequest", /half/),
   },
   {
     name: "refuses a deleted account",
     call: { json: input({ repo: "did:plc:gone", record: post("hi") }), as: "did:plc:gone" },
     status: 400,
-    body: refused("AccountNotFound", /gone/),
+    body: refused("InvalidRequest", /gone/),
   },
   {
     name: "refuses a deactivated account",

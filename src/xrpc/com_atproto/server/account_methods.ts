@@ -1,7 +1,16 @@
 /** com.atproto.server.createAccount. */
 import { ComAtprotoServerCreateAccount } from "@atcute/atproto";
+import * as v from "@atcute/lexicons/validations";
 import type { AccountCreator, Sessions } from "../../../accounts/mod.ts";
 import { type Method, method } from "../../method.ts";
+
+const { mainSchema } = ComAtprotoServerCreateAccount;
+
+/** The lexicon's, but any text as a handle: what is wrong with one is then told as InvalidHandle, with the reason. */
+const SCHEMA = {
+  ...mainSchema,
+  input: { ...mainSchema.input, schema: v.object({ ...mainSchema.input.schema.shape, handle: v.string() }) },
+};
 
 export interface AccountMethodsOptions {
   readonly creator: Pick<AccountCreator, "create">;
@@ -15,7 +24,7 @@ export interface AccountMethodsOptions {
 /** createAccount: the account, then its first session. */
 export function accountMethods({ creator, sessions, authenticator }: AccountMethodsOptions): Method[] {
   return [
-    method(ComAtprotoServerCreateAccount.mainSchema, {
+    method(SCHEMA, {
       auth: "none",
       handler: async ({ input, request }) => {
         const account = await creator.create(input, { admin: authenticator.isAdmin(request) });

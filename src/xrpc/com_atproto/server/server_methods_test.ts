@@ -143,10 +143,10 @@ test.each([
   [{ ...ALICE, handle: "bob.example.com" }, 400, "UnsupportedDomain", ""],
   [{ ...ALICE, handle: "a.bob.test" }, 400, "InvalidHandle", ""],
   [{ ...ALICE, handle: "b.test" }, 400, "InvalidHandle", ""],
-  [{ ...ALICE, handle: "bob..test" }, 400, "InvalidRequest", ""],
+  [{ ...ALICE, handle: "bob..test" }, 400, "InvalidHandle", '"bob..test"'],
   [{ ...ALICE, handle: 7 }, 400, "InvalidRequest", ""],
   [{ handle: "bob.test", password: "x" }, 400, "InvalidRequest", "Email is required"],
-  [{ handle: "bob.test", email: "bob@mail.test" }, 400, "InvalidPassword", "Password is required"],
+  [{ handle: "bob.test", email: "bob@mail.test" }, 400, "InvalidRequest", "Password is required"],
   [{ ...ALICE, handle: "bob.test", inviteCode: "no" }, 400, "InvalidInviteCode", ""],
   [{ ...ALICE, did: "did:plc:ewvi7nxzyoun6zhxrhs64oiz" }, 400, "InvalidRequest", '"did"'],
   [{ ...ALICE, plcOp: {} }, 400, "InvalidRequest", '"plcOp"'],
@@ -261,7 +261,7 @@ test("access tokens stop with their time and with their account", async () => {
   setState(accounts, alice.did, "takendown");
   await refusedAs("AccountTakedown", 401);
   setState(accounts, alice.did, "deleted");
-  await refusedAs("AccountNotFound", 400);
+  await refusedAs("AccountNotFound", 403);
   advance(2 * HOUR);
   await refusedAs("ExpiredToken", 400);
 });

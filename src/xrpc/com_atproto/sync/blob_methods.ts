@@ -6,15 +6,21 @@ import { type Method, method } from "../../method.ts";
 import { type Accounts, type RepoReads, servedAccount } from "../repo_access.ts";
 import { readCid } from "./repo_methods.ts";
 
+/** A blob in the store. */
+export interface ServedBlob {
+  readonly size: number;
+  /** The file where there is one: Bun sends it itself, with its length, and in ranges where asked. */
+  readonly file?: Blob;
+  /** The bytes, read as the consumer pulls; Bun sends them without a length. */
+  stream(): ReadableStream<Uint8Array>;
+}
+
 export interface SyncBlobOptions {
   readonly accounts: Accounts;
   readonly repos: RepoReads;
   readonly blobs: {
-    /** Undefined where the file is not there. */
-    open(
-      did: string,
-      cid: Cid,
-    ): Promise<{ readonly size: number; stream(): ReadableStream<Uint8Array> } | undefined>;
+    /** Undefined where it is not there. */
+    open(did: string, cid: Cid): Promise<ServedBlob | undefined>;
   };
 }
 
@@ -31,32 +37,24 @@ function getBlob({ accounts, repos, blobs }: SyncBlobOptions): Method {
       const row = await repos.readDurable(did, (repo) =>
         repo.blobIsReferenced(cid) ? repo.blob(cid) : undefined,
       );
-      const file = row && (await blobs.open(did, cid));
-      if (!row || !file) throw new KithError("blob_not_found", `Could not find the blob "${params.cid}"`);
-      return new Response(request.method === "HEAD" ? null : file.stream(), {
-        headers: blobHeaders({ cid, mimeType: row.mimeType, size: file.size }),
-      });
+      const blob = row && (await blobs.open(did, cid));
+      if (!row || !blob) throw new KithError("blob_not_found", `Could not find the blob "${params.cid}"`);
+      const headers = blobHeaders(cid, row.mimeType);
+      if (request.method === "HEAD" || !blob.file) headers.set("Content-Length", String(blob.size));
+      if (request.method === "HEAD") return new Response(null, { headers });
+      return new Response(blob.file ?? blob.stream(), { headers });
     },
   });
 }
 
 /** A blob is whatever its owner uploaded: it must never run in this server's origin. */
-function blobHeaders({
-  cid,
-  mimeType,
-  size,
-}: {
-  cid: Cid;
-  mimeType: string;
-  size: number;
-}): Record<string, string> {
-  return {
+function blobHeaders(cid: Cid, mimeType: string): Headers {
+  return new Headers({
     "Content-Type": mimeType,
-    "Content-Length": String(size),
     "Content-Disposition": `attachment; filename="${cidToString(cid)}"`,
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "X-Content-Type-Options": "nosniff",
-  };
+  });
 }
 
 function listBlobs({ accounts, repos }: SyncBlobOptions): Method {

@@ -1,7 +1,11 @@
 import { expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { verifyProofs, verifyRecords, verifyRepoCar } from "@atproto/repo";
 import { cidKey, cidOfCbor, cidOfRaw, cidToString, encodeCbor, readCar } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
+import { Router } from "../../router.ts";
 import { callerOf } from "../../test_calls.ts";
 import { accountsInEveryState, TEST_SIGNER, TestRepos } from "../test_repos.ts";
 import { syncBlobMethods } from "./blob_methods.ts";
@@ -236,6 +240,39 @@ test("getBlob gives a referenced blob, with headers that keep it from running", 
   expect(headers.get("x-content-type-options")).toBe("nosniff");
   expect(headers.get("content-security-policy")).toBe("default-src 'none'; sandbox");
   expect(headers.get("content-disposition")).toBe(`attachment; filename="${cid}"`);
+});
+
+test("getBlob sends a file with its length and our headers, and in ranges", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "kith-get-blob-"));
+  const path = join(folder, "blob");
+  await Bun.write(path, PNG);
+  const repos = new TestRepos(accountsInEveryState());
+  const cid = cidOfRaw(PNG);
+  repos
+    .repo(ALICE)
+    .blobs.set(cidKey(cid), { cid, mimeType: "image/png", size: PNG.length, referenced: true });
+  const file = { size: PNG.length, file: Bun.file(path), stream: () => Bun.file(path).stream() };
+  const methods = syncBlobMethods({ accounts: repos, repos, blobs: { open: async () => file } });
+  const router = new Router({ methods, authenticator: { authenticate: async () => null } });
+  const context = { requestId: "test", ip: "::1" };
+  const nsid = sync("getBlob");
+  const server = Bun.serve({ port: 0, fetch: (request) => router.handle(request, { nsid, context }) });
+  try {
+    const url = new URL(`/?did=${ALICE}&cid=${cidToString(cid)}`, server.url);
+    const whole = await fetch(url);
+    expect(Buffer.from(await whole.bytes())).toEqual(PNG);
+    expect(whole.headers.get("content-length")).toBe(String(PNG.length));
+    expect(whole.headers.get("content-type")).toBe("image/png");
+    expect(whole.headers.get("content-disposition")).toMatch(/^attachment; filename="bafk/);
+    const part = await fetch(url, { headers: { range: "bytes=1-3" } });
+    expect([part.status, await part.text()]).toEqual([206, "PNG"]);
+    expect(part.headers.get("content-security-policy")).toBe("default-src 'none'; sandbox");
+    const head = await fetch(url, { method: "HEAD" });
+    expect(head.headers.get("content-length")).toBe(String(PNG.length));
+  } finally {
+    await server.stop(true);
+    await rm(folder, { recursive: true });
+  }
 });
 
 test("getBlob answers HEAD without opening a stream", async () => {

@@ -1,0 +1,38 @@
+import { carBlock, carHeader, cidToString } from "../atproto/mod.ts";
+import type { RepoExport } from "../storage/mod.ts";
+
+/** Bytes of blocks read from the file for one chunk of a CAR. */
+const CHUNK_BYTES = 256 * 1024;
+
+/**
+ * A repo export as CAR bytes, read as the consumer pulls: one chunk in memory at a time. `onEnd` is called once, at the
+ * end, on failure or when the consumer goes away.
+ */
+export function carStream(source: RepoExport, onEnd: () => void): ReadableStream<Uint8Array> {
+  let ended = false;
+  const end = (): void => {
+    if (ended) return;
+    ended = true;
+    source.close();
+    onEnd();
+  };
+  return new ReadableStream<Uint8Array>(
+    {
+      start: (controller) => controller.enqueue(carHeader([source.head.commit])),
+      pull: (controller) => {
+        try {
+          const blocks = source.next(CHUNK_BYTES);
+          if (blocks) return controller.enqueue(Buffer.concat(blocks.map(carBlock)));
+          end();
+          controller.close();
+        } catch (cause) {
+          end();
+          const message = `Could not go on exporting the commit ${cidToString(source.head.commit)}`;
+          controller.error(new Error(message, { cause }));
+        }
+      },
+      cancel: end,
+    },
+    { highWaterMark: 1 },
+  );
+}

@@ -1,0 +1,17 @@
+/** Order, lifecycle and live streams: one actor a repo, the sequencer, an outbox a subscriber, the crawlers. */
+export { Crawlers } from "./crawlers.ts";
+export { Firehose } from "./firehose.ts";
+export type { FrameSink, Outbox } from "./outbox.ts";
+export { RepoRegistry } from "./repo_registry.ts";
+export type {
+  BlobRow,
+  ImportTask,
+  RecordWrite,
+  RepoId,
+  RepoStatus,
+  WriteOutcome,
+  WriteRequest,
+  WriteResult,
+} from "./repo_types.ts";
+export { type SequencedFrame, Sequencer } from "./sequencer.ts";
+export { recoverRepos, reserveFirstSeq, type StartUpOptions } from "./start_up.ts";

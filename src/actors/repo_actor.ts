@@ -1,0 +1,461 @@
+/**
+ * The effects of the repo machine, for one open repo: the turn that writes, the disk it awaits, the events it hands to
+ * the sequencer. A turn runs to its end without an await: plan, build, sign, one transaction. Then the disk is awaited,
+ * the caller is answered, and only then the event goes to the sequencer, first in first out.
+ */
+import { type ActorRefFrom, createActor, fromPromise } from "xstate";
+import {
+  accountEvent,
+  buildCommit,
+  type Cid,
+  commitEvent,
+  type EventBody,
+  identityEvent,
+  nextTid,
+  type Signer,
+  signCommit,
+  syncEvent,
+} from "../atproto/mod.ts";
+import { KithError } from "../errors.ts";
+import type { Logger } from "../logger.ts";
+import type { PendingEvent, RepoState, RepoStore } from "../storage/mod.ts";
+import { AskPort } from "./ask.ts";
+import { planWrites } from "./plan_writes.ts";
+import { type Mutation, type RepoEvent, repoMachine } from "./repo_machine.ts";
+import type { BlobRow, ImportTask, RepoStatus, WriteOutcome, WriteRequest } from "./repo_types.ts";
+import type { Sequencer } from "./sequencer.ts";
+
+/** A change is given up, its outcome unknown to the caller, after so long. */
+export const CHANGE_TIMEOUT_MS = 30_000;
+/** Deletion and import may take longer: they touch every file of the account. */
+export const TASK_TIMEOUT_MS = 10 * 60_000;
+/** The WAL is measured after so many transactions. */
+const MEASURE_WAL_EVERY = 32;
+
+/** What a repo actor needs of its surroundings. */
+export interface RepoActorDeps {
+  readonly sequencer: Sequencer;
+  /** Unix milliseconds. */
+  readonly now: () => number;
+  /** 0 to 1023; tells apart the TIDs of processes. */
+  readonly clockId: number;
+  readonly logger: Logger;
+  /** Opens the account's file; its connection serves reads from then on. */
+  open(): Promise<RepoStore>;
+  /** Makes the open row durable: before the first write after an open. */
+  markOpen(): Promise<void>;
+  /** Repeats the file's status in the accounts store. */
+  projectStatus(status: RepoStatus): Promise<void>;
+  /** The account's signing key, unsealed. */
+  signer(): Signer;
+  /** The account's handle, for #identity. */
+  handle(): string | undefined;
+  /** Unlinks blobs whose last reference is gone; their rows are durably gone already. */
+  removeBlobs(cids: readonly Cid[]): Promise<void>;
+  /** Called when events have been published: it may be idle now. */
+  rested(): void;
+  /** Decides the account's death in the accounts store, durably, and sequences its tombstone. */
+  bury(key: string): Promise<{ sequenced: Promise<void> }>;
+  /** After the tombstone is durable in the log: removes the account's files. */
+  removeFiles(): Promise<void>;
+}
+
+export type RepoMachineActor = ActorRefFrom<typeof repoMachine>;
+
+export interface RepoActorOptions {
+  readonly did: string;
+  readonly deps: RepoActorDeps;
+  /** The file, where the account's birth has opened and armed it already. */
+  readonly opened?: RepoStore;
+}
+
+export class RepoActor {
+  readonly did: string;
+  readonly #deps: RepoActorDeps;
+  readonly #actor: RepoMachineActor;
+  readonly #port: AskPort<RepoEvent>;
+  readonly #opened = Promise.withResolvers<RepoStore>();
+  readonly #ended = Promise.withResolvers<void>();
+  #store: RepoStore | undefined;
+  #signer: Signer | undefined;
+  #transactions = 0;
+  /** Keys of events: handed to the sequencer, durable in the log, and deleted from the file, up to these. */
+  #handedKey = "";
+  #publishedKey = "";
+  #forgottenKey = "";
+  #unprojected = 0;
+
+  constructor({ did, deps, opened }: RepoActorOptions) {
+    this.did = did;
+    this.#deps = deps;
+    this.#opened.promise.catch(() => {});
+    this.#actor = createActor(this.#machine(opened), { input: { did, armed: opened !== undefined } });
+    this.#port = new AskPort<RepoEvent>(this.#actor);
+    this.#actor.subscribe({
+      complete: () => this.#ended.resolve(),
+      error: (error) => {
+        deps.logger.error("A repo actor has died", { did, error });
+        this.#ended.resolve();
+      },
+    });
+    this.#actor.start();
+  }
+
+  /** Resolves with the open file, for reading. */
+  get opened(): Promise<RepoStore> {
+    return this.#opened.promise;
+  }
+
+  /** The open file, or undefined while it is being opened. */
+  get store(): RepoStore | undefined {
+    return this.#store;
+  }
+
+  /** Resolves when the actor has ended, its file closed. */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
+  }
+
+  get hasEnded(): boolean {
+    return this.#actor.getSnapshot().status !== "active";
+  }
+
+  /** Applies the writes as one commit. */
+  write(request: WriteRequest): Promise<WriteOutcome> {
+    this.#deps.sequencer.assertRoom();
+    return this.#ask<WriteOutcome>((reply) => ({ type: "write", request, reply }), "write to");
+  }
+
+  /** Resolves once the status is durable in the file and repeated in the accounts store. */
+  setStatus(status: RepoStatus): Promise<void> {
+    return this.#ask<void>((reply) => ({ type: "setStatus", status, reply }), `make "${status}"`);
+  }
+
+  /** Resolves once the blob's row is durable. */
+  putBlob(row: BlobRow): Promise<void> {
+    return this.#ask<void>((reply) => ({ type: "putBlob", row, reply }), "remember a blob of");
+  }
+
+  /** Runs `task` with the repo to itself. */
+  import(task: ImportTask): Promise<void> {
+    return this.#ask<void>((reply) => ({ type: "import", task, reply }), "import into", TASK_TIMEOUT_MS);
+  }
+
+  /** Resolves once the deletion is decided, durably; the files go afterwards. */
+  delete(): Promise<void> {
+    return this.#ask<void>((reply) => ({ type: "delete", reply }), "delete", TASK_TIMEOUT_MS);
+  }
+
+  /** True where it may be closed: nothing under way, nothing pending, nothing unprojected. */
+  get isIdle(): boolean {
+    return (
+      this.#actor.getSnapshot().can({ type: "close" }) &&
+      this.#publishedKey === this.#handedKey &&
+      this.#unprojected === 0
+    );
+  }
+
+  /** Asks it to close; false where it is not idle. Await `ended` for the end. */
+  close(): boolean {
+    if (!this.isIdle) return false;
+    this.#actor.send({ type: "close" });
+    return true;
+  }
+
+  #ask<Answer>(
+    message: (reply: { resolve(answer: Answer): void; reject(error: unknown): void }) => RepoEvent,
+    verb: string,
+    timeoutMs = CHANGE_TIMEOUT_MS,
+  ): Promise<Answer> {
+    return this.#port.ask(message, { timeoutMs, purpose: `${verb} the repo "${this.did}"` });
+  }
+
+  #machine(opened: RepoStore | undefined): typeof repoMachine {
+    return repoMachine.provide({
+      actors: {
+        openRepo: fromPromise(() => this.#open(opened)),
+        importRepo: fromPromise(({ input }) => this.#import(input)),
+        removeRepo: fromPromise(({ input }) => this.#remove(input)),
+        closeRepo: fromPromise(() => this.#close()),
+      },
+      actions: {
+        act: ({ event }) => this.#act(event),
+        arm: () => void this.#arm(),
+        checkpointPassive: () => void this.#checkpoint("passive"),
+        restartWal: () => void this.#checkpoint("restart"),
+      },
+    });
+  }
+
+  async #open(opened: RepoStore | undefined): Promise<RepoStatus> {
+    try {
+      const store = opened ?? (await this.#deps.open());
+      this.#store = store;
+      const pending = store.pendingEvents();
+      this.#forgottenKey = pending.length === 0 ? (store.state().lastTid ?? "") : "";
+      this.#handedKey = this.#publishedKey = this.#forgottenKey;
+      if (pending.length > 0) this.#hand(pending);
+      this.#opened.resolve(store);
+      return store.state().status;
+    } catch (error) {
+      this.#deps.logger.error("Could not open a repo", { did: this.did, error });
+      this.#opened.reject(error);
+      throw error;
+    }
+  }
+
+  async #arm(): Promise<void> {
+    try {
+      await this.#deps.markOpen();
+      await this.#openStore().prepareWrites();
+      this.#actor.send({ type: "armed" });
+    } catch (error) {
+      this.#actor.send({ type: "armFailed", error });
+    }
+  }
+
+  #openStore(): RepoStore {
+    if (!this.#store) throw new KithError("internal", `The repo "${this.did}" is not open`);
+    return this.#store;
+  }
+
+  /** One turn. Whatever goes wrong in it is an answer, never an exception of the machine. */
+  #act(event: RepoEvent): void {
+    if (event.type === "write") this.#settle(event, (store) => this.#write(store, event.request));
+    else if (event.type === "putBlob") this.#settle(event, (store) => this.#putBlob(store, event.row));
+    else if (event.type === "setStatus") this.#setStatus(event);
+    else throw new Error(`There is no turn for "${event.type}"`);
+  }
+
+  #putBlob(store: RepoStore, row: BlobRow): Turn<void> {
+    store.putBlob({ ...row, forgetPendingUpTo: this.#forgettable() });
+    return { answer: undefined, events: [] };
+  }
+
+  /** Runs a turn, awaits the disk, answers, hands over: in this order. */
+  #settle<Answer>(
+    mutation: { readonly reply: { resolve(answer: Answer): void; reject(error: unknown): void } },
+    turn: (store: RepoStore) => Turn<Answer>,
+  ): void {
+    const store = this.#openStore();
+    let done: Turn<Answer>;
+    try {
+      done = turn(store);
+    } catch (error) {
+      mutation.reply.reject(error);
+      queueMicrotask(() => this.#actor.send({ type: "settled" }));
+      return;
+    }
+    void this.#awaitDisk(store, done, mutation.reply);
+  }
+
+  async #awaitDisk<Answer>(
+    store: RepoStore,
+    done: Turn<Answer>,
+    reply: { resolve(answer: Answer): void },
+  ): Promise<void> {
+    await store.durable();
+    reply.resolve(done.answer);
+    this.#hand(done.events);
+    done.afterwards?.();
+    this.#measureWal(store);
+    this.#actor.send({ type: "settled" });
+  }
+
+  #write(store: RepoStore, request: WriteRequest): Turn<WriteOutcome> {
+    const state = store.state();
+    const head = state.head;
+    if (!head) throw new KithError("storage_damaged", `The repo "${this.did}" has no commit`);
+    const plan = planWrites(store, { request, head });
+    if (plan.writes.length === 0) return { answer: { results: plan.results }, events: [] };
+    const rev = this.#nextTid(state);
+    const draft = buildCommit({ did: this.did, head, writes: plan.writes, rev, blocks: store });
+    const signed = signCommit(draft, this.#signingKey());
+    const now = this.#deps.now();
+    const events = [pendingOf(rev, commitEvent(signed, { time: new Date(now).toISOString() }))];
+    const { unreferenced } = store.commit({
+      head: signed.head,
+      lastTid: rev,
+      newBlocks: [...signed.newBlocks, signed.commit],
+      removed: signed.removed,
+      puts: plan.puts,
+      deletes: plan.deletes,
+      events,
+      forgetPendingUpTo: this.#forgettable(),
+      now,
+    });
+    const afterwards = unreferenced.length > 0 ? () => void this.#removeBlobs(unreferenced) : undefined;
+    return { answer: { commit: { cid: signed.commit.cid, rev }, results: plan.results }, events, afterwards };
+  }
+
+  async #removeBlobs(cids: readonly Cid[]): Promise<void> {
+    try {
+      await this.#deps.removeBlobs(cids);
+    } catch (error) {
+      this.#deps.logger.warn("Could not remove blobs that nothing references", { did: this.did, error });
+    }
+  }
+
+  #setStatus(mutation: Extract<Mutation, { type: "setStatus" }>): void {
+    const store = this.#openStore();
+    const before = store.state();
+    let events: PendingEvent[];
+    try {
+      const made = this.#statusEvents(before, mutation.status);
+      events = made.events;
+      store.setStatus({
+        status: mutation.status,
+        lastTid: made.lastTid,
+        events,
+        forgetPendingUpTo: this.#forgettable(),
+      });
+    } catch (error) {
+      mutation.reply.reject(error);
+      queueMicrotask(() => this.#actor.send({ type: "statusFailed", previous: before.status }));
+      return;
+    }
+    this.#unprojected++;
+    void this.#projectStatus(store, mutation, events);
+  }
+
+  /** #account, and on activation also #identity and #sync: a reader may have dropped what it knew. */
+  #statusEvents(state: RepoState, status: RepoStatus): { events: PendingEvent[]; lastTid: string } {
+    const time = new Date(this.#deps.now()).toISOString();
+    const bodies: EventBody[] = [
+      accountEvent({ did: this.did, active: status === "active", status: inactiveStatus(status), time }),
+    ];
+    const head = state.head;
+    if (status === "active" && head) {
+      bodies.push(identityEvent({ did: this.did, handle: this.#deps.handle(), time }));
+      const bytes = this.#openStore().get(head.commit);
+      if (!bytes) throw new KithError("storage_damaged", `The repo "${this.did}" lacks its newest commit`);
+      bodies.push(syncEvent({ did: this.did, rev: head.rev, commit: { cid: head.commit, bytes }, time }));
+    }
+    let lastTid = state.lastTid;
+    const events = bodies.map((body) => {
+      lastTid = this.#nextTid({ lastTid });
+      return pendingOf(lastTid, body);
+    });
+    return { events, lastTid: lastTid ?? "" };
+  }
+
+  async #projectStatus(
+    store: RepoStore,
+    mutation: Extract<Mutation, { type: "setStatus" }>,
+    events: readonly PendingEvent[],
+  ): Promise<void> {
+    await store.durable();
+    this.#hand(events);
+    try {
+      await this.#deps.projectStatus(mutation.status);
+      mutation.reply.resolve();
+    } catch (error) {
+      mutation.reply.reject(error);
+    }
+    this.#unprojected--;
+    this.#actor.send({ type: "settled" });
+  }
+
+  async #import(mutation: Mutation | undefined): Promise<RepoStatus> {
+    const store = this.#openStore();
+    if (mutation?.type !== "import") return store.state().status;
+    try {
+      await mutation.task(store);
+      await store.durable();
+      this.#hand(store.pendingEvents().filter((event) => event.key > this.#handedKey));
+      mutation.reply.resolve();
+    } catch (error) {
+      mutation.reply.reject(error);
+    }
+    return store.state().status;
+  }
+
+  async #remove(mutation: Mutation | undefined): Promise<void> {
+    const store = this.#openStore();
+    const reply = mutation?.type === "delete" ? mutation.reply : undefined;
+    try {
+      const { sequenced } = await this.#deps.bury(this.#nextTid(store.state()));
+      reply?.resolve();
+      await sequenced;
+      await store.close();
+      await this.#deps.removeFiles();
+    } catch (error) {
+      reply?.reject(error);
+      throw error;
+    }
+  }
+
+  async #close(): Promise<void> {
+    const store = this.#openStore();
+    if (this.#publishedKey > this.#forgottenKey) store.forgetPending(this.#publishedKey);
+    await store.close();
+  }
+
+  #nextTid(state: Pick<RepoState, "lastTid">): string {
+    return nextTid(state.lastTid, this.#deps.now() * 1000, this.#deps.clockId);
+  }
+
+  #signingKey(): Signer {
+    this.#signer ??= this.#deps.signer();
+    return this.#signer;
+  }
+
+  /** Hands durable events to the sequencer; their rows may be deleted once they are durable in the event log. */
+  #hand(events: readonly PendingEvent[]): void {
+    const last = events.at(-1);
+    if (!last) return;
+    this.#handedKey = last.key;
+    this.#deps.sequencer.hand(this.did, events).then(
+      () => {
+        this.#publishedKey = last.key;
+        this.#deps.rested();
+      },
+      (error) =>
+        this.#deps.logger.warn("Events wait for the next start to be sequenced", { did: this.did, error }),
+    );
+  }
+
+  /** The key up to which pending rows may go with the next transaction. */
+  #forgettable(): string | undefined {
+    if (this.#publishedKey <= this.#forgottenKey) return undefined;
+    this.#forgottenKey = this.#publishedKey;
+    return this.#forgottenKey;
+  }
+
+  #measureWal(store: RepoStore): void {
+    this.#transactions++;
+    if (this.#transactions % MEASURE_WAL_EVERY === 0) {
+      this.#actor.send({ type: "walGrown", bytes: store.walBytes() });
+    }
+  }
+
+  async #checkpoint(mode: "passive" | "restart"): Promise<void> {
+    try {
+      const complete = await this.#openStore().checkpoint(mode);
+      if (mode === "passive") this.#actor.send({ type: "passiveDone" });
+      else this.#actor.send({ type: complete ? "checkpointed" : "checkpointFailed" });
+    } catch (error) {
+      this.#deps.logger.warn("Could not checkpoint a repo; trying again later", {
+        did: this.did,
+        mode,
+        error,
+      });
+      this.#actor.send({ type: "checkpointFailed" });
+    }
+  }
+}
+
+/** What a turn leaves to be done once it is durable. */
+interface Turn<Answer> {
+  readonly answer: Answer;
+  readonly events: readonly PendingEvent[];
+  readonly afterwards?: () => void;
+}
+
+export function pendingOf(key: string, body: EventBody): PendingEvent {
+  return { key, kind: body.kind, before: body.before, after: body.after };
+}
+
+function inactiveStatus(status: RepoStatus): Exclude<RepoStatus, "active"> | undefined {
+  return status === "active" ? undefined : status;
+}

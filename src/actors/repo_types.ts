@@ -1,0 +1,67 @@
+/** What is asked of a repo and what comes back: the vocabulary between the XRPC methods and the repo actor. */
+import type { BlobRef, Block, Cid } from "../atproto/mod.ts";
+import type { RepoStore } from "../storage/mod.ts";
+
+/** A repo's key in every store: today always a DID. */
+export type RepoId = string;
+
+/** Whether and why a repo may be written and seen. `suspended` is kept for peers that use it. */
+export type RepoStatus = "active" | "deactivated" | "takendown" | "suspended";
+
+/** What every change of a record carries. */
+interface RecordPath {
+  readonly collection: string;
+  readonly rkey: string;
+}
+interface RecordContent extends RecordPath {
+  /** The record as DRISL. */
+  readonly record: Block;
+  /** The blobs it references; each must have been uploaded, with this type and size. */
+  readonly blobs: readonly BlobRef[];
+  /** What a like, repost, follow or block points at. */
+  readonly subject?: string;
+}
+
+/**
+ * One change of one record, still to be decided against the repo as its turn finds it. `put` creates or updates, and
+ * does nothing where the very same record is there already. `swapRecord` is the CID that must be there now, null for
+ * "no record"; `replacesSubject` also deletes the earlier record of the collection with the same subject.
+ */
+export type RecordWrite =
+  | (RecordContent & { readonly action: "create"; readonly replacesSubject?: boolean })
+  | (RecordContent & { readonly action: "update" })
+  | (RecordContent & { readonly action: "put"; readonly swapRecord?: Cid | null })
+  | (RecordPath & { readonly action: "delete"; readonly swapRecord?: Cid; readonly ifExists?: boolean });
+
+export interface WriteRequest {
+  /** Applied as one commit, in this order. */
+  readonly writes: readonly RecordWrite[];
+  /** The commit that must be the head now. */
+  readonly swapCommit?: Cid;
+}
+
+export interface WriteResult {
+  readonly action: "create" | "update" | "delete" | "none";
+  readonly uri: string;
+  /** Absent for a delete. */
+  readonly cid?: Cid;
+}
+
+export interface WriteOutcome {
+  /** Absent where nothing changed. */
+  readonly commit?: { readonly cid: Cid; readonly rev: string };
+  /** One a write, in the order of the request. */
+  readonly results: readonly WriteResult[];
+}
+
+/** An uploaded blob as the repo remembers it. */
+export interface BlobRow {
+  readonly cid: Cid;
+  readonly mimeType: string;
+  readonly size: number;
+  /** Unix milliseconds. */
+  readonly createdAt: number;
+}
+
+/** Work that has the repo to itself while it runs: no other change begins before it has ended. */
+export type ImportTask = (repo: RepoStore) => Promise<void>;

@@ -1,0 +1,50 @@
+/**
+ * The states of the sequencer. Events that have reached their repo's disk wait in its queue; one batch at a time is
+ * appended to the event log, reaches the disk, and only then is published.
+ *   idle        nothing waits
+ *   appending   a batch has been appended, or was refused; the disk is awaited
+ *   retrying    the log had no room: nothing is dropped, the same batch is tried again
+ *   stopped     everything handed over has been published
+ */
+import { assign, setup } from "xstate";
+
+/** After the log refused a batch (a full disk), it is tried again so much later. */
+export const APPEND_RETRY_MS = 250;
+
+export type SequencerEvent =
+  | { type: "handed" }
+  | { type: "published"; waiting: number }
+  | { type: "appendFailed" }
+  | { type: "stop" };
+
+/** Effects are given by sequencer.ts. */
+function notProvided(): never {
+  throw new Error("The sequencer machine runs only with its effects provided");
+}
+
+export const sequencerMachine = setup({
+  types: { context: {} as { stopping: boolean }, events: {} as SequencerEvent },
+  actions: { append: notProvided, reportStopped: notProvided },
+  guards: {
+    moreWaits: ({ event }) => event.type === "published" && event.waiting > 0,
+    stopping: ({ context }) => context.stopping,
+  },
+  delays: { APPEND_RETRY_MS },
+}).createMachine({
+  id: "sequencer",
+  initial: "idle",
+  context: { stopping: false },
+  on: { stop: { actions: assign({ stopping: true }) } },
+  states: {
+    idle: { always: { guard: "stopping", target: "stopped" }, on: { handed: "appending" } },
+    appending: {
+      entry: "append",
+      on: {
+        published: [{ guard: "moreWaits", target: "appending", reenter: true }, { target: "idle" }],
+        appendFailed: "retrying",
+      },
+    },
+    retrying: { after: { APPEND_RETRY_MS: "appending" } },
+    stopped: { type: "final", entry: "reportStopped" },
+  },
+});

@@ -1,0 +1,105 @@
+/**
+ * What a start repeats, so that a crash at any step of anything is as if it had not been: every part may be interrupted and
+ * run again. It costs what was open at the crash, not the number of accounts.
+ */
+import type { Logger } from "../logger.ts";
+import type { Account, PendingEvent, RepoStore } from "../storage/mod.ts";
+import type { RepoStatus } from "./repo_types.ts";
+import type { Sequencer } from "./sequencer.ts";
+
+/** Repos recovered at a time. */
+const RECOVER_AT_ONCE = 8;
+const MICROS_PER_MS = 1_000;
+
+export interface StartUpAccounts {
+  account(did: string): Account | undefined;
+  openRepos(): { did: string; generation: number }[];
+  unmarkOpen(did: string): Promise<void>;
+  creating(): Account[];
+  deleting(): (Account & { tombstone: PendingEvent })[];
+  finishDeletion(did: string): Promise<void>;
+  projectState(did: string, state: RepoStatus, options: { now: number }): Promise<void>;
+  highWater(): number;
+  raiseHighWater(seq: number): Promise<void>;
+}
+
+export interface StartUpFiles {
+  exists(did: string, generation: number): boolean;
+  recover(did: string, generation: number): Promise<RepoStore>;
+  remove(did: string, generation: number): Promise<void>;
+}
+
+export interface StartUpOptions {
+  readonly accounts: StartUpAccounts;
+  readonly files: StartUpFiles;
+  readonly blobs: { removeAll(did: string): Promise<void>; sweepTemporary(): Promise<void> };
+  readonly sequencer: Sequencer;
+  readonly logger: Logger;
+  readonly now: () => number;
+}
+
+/**
+ * Reserves where this run's seqs begin: above both stored high-water marks and the clock's microseconds, so that no seq is
+ * ever given twice, not even after a restore. Durable when it resolves.
+ */
+export async function reserveFirstSeq(options: {
+  accounts: Pick<StartUpAccounts, "highWater" | "raiseHighWater">;
+  log: { highWater(): number };
+  now: () => number;
+}): Promise<number> {
+  const { accounts, log, now } = options;
+  const first = Math.max(accounts.highWater() + 1, log.highWater() + 1, now() * MICROS_PER_MS);
+  await accounts.raiseHighWater(first - 1);
+  return first;
+}
+
+/** Finishes deletions and brings every repo that was open at the crash to rest. Resolves when all of it is durable. */
+export async function recoverRepos(options: StartUpOptions): Promise<{ recovered: number; deleted: number }> {
+  const { accounts, files, blobs } = options;
+  await blobs.sweepTemporary();
+  const deleting = accounts.deleting();
+  for (const account of deleting) await finishDeletion(account, options);
+  // A `creating` account's file is finished with the account; here it only gets what any file gets after a crash.
+  for (const { did, generation } of accounts.creating()) {
+    if (files.exists(did, generation)) await (await files.recover(did, generation)).close();
+  }
+  const open = accounts.openRepos();
+  for (let at = 0; at < open.length; at += RECOVER_AT_ONCE) {
+    await Promise.all(open.slice(at, at + RECOVER_AT_ONCE).map((row) => recoverRepo(row, options)));
+  }
+  return { recovered: open.length, deleted: deleting.length };
+}
+
+async function finishDeletion(
+  account: Account & { tombstone: PendingEvent },
+  options: StartUpOptions,
+): Promise<void> {
+  const { did, generation, tombstone } = account;
+  await options.sequencer.hand(did, [tombstone]);
+  await options.blobs.removeAll(did);
+  await options.files.remove(did, generation);
+  await options.accounts.finishDeletion(did);
+}
+
+async function recoverRepo(row: { did: string; generation: number }, options: StartUpOptions): Promise<void> {
+  const { accounts, files, sequencer, logger, now } = options;
+  const account = accounts.account(row.did);
+  if (account?.state === "creating") return;
+  if (!account || account.generation !== row.generation || account.state === "deleted") {
+    await accounts.unmarkOpen(row.did);
+    return;
+  }
+  if (!files.exists(row.did, row.generation)) {
+    logger.error("The repo file of an account is missing; its account cannot be used", { ...row });
+    return;
+  }
+  const store = await files.recover(row.did, row.generation);
+  const pending = store.pendingEvents();
+  await sequencer.hand(row.did, pending);
+  const last = pending.at(-1);
+  if (last) store.forgetPending(last.key);
+  const { status } = store.state();
+  if (status !== account.state) await accounts.projectState(row.did, status, { now: now() });
+  await store.close();
+  await accounts.unmarkOpen(row.did);
+}

@@ -1,0 +1,94 @@
+/** The listening sockets: one a configured address, all on one port, all with the same handlers. */
+import { KithError } from "./errors.ts";
+import type { Logger } from "./logger.ts";
+import type { FirehoseSocket, HttpServer } from "./xrpc/mod.ts";
+
+/** Bun refuses a larger body by itself, without a word: so this lies above every bound of ours. */
+const REQUEST_BODY_BYTES_MAX = Number.MAX_SAFE_INTEGER;
+/** A connection without a byte for so long is closed: an export to a slow reader still moves. */
+const IDLE_TIMEOUT_S = 120;
+
+export interface Handlers {
+  fetch(request: Request, server: HttpServer): Promise<Response | undefined>;
+  readonly websocket: Bun.WebSocketHandler<FirehoseSocket>;
+}
+
+export interface ListenOptions {
+  /** IP addresses; "::" takes IPv4 connections too. */
+  readonly addresses: readonly string[];
+  /** 0 takes any free port, the same on every address. */
+  readonly port: number;
+  readonly handlers: Handlers;
+  readonly logger: Logger;
+}
+
+export interface Listeners {
+  readonly port: number;
+  /** Refuses new connections, and closes those that are idle. */
+  refuse(): void;
+  /** Closes every connection. */
+  close(): Promise<void>;
+}
+
+/**
+ * Listens on every address that this machine has. Throws KithError config_invalid where the port is taken, or where no address
+ * can be had.
+ */
+export function listen({ addresses, port, handlers, logger }: ListenOptions): Listeners {
+  const servers: Bun.Server<FirehoseSocket>[] = [];
+  const problems: unknown[] = [];
+  for (const hostname of addresses) {
+    try {
+      servers.push(serve({ hostname, port: servers[0]?.port ?? port, handlers }));
+    } catch (error) {
+      if (isTaken(error)) {
+        for (const server of servers) void server.stop(true);
+        throw portTaken(servers[0]?.port ?? port, hostname);
+      }
+      problems.push(error);
+      logger.warn("Could not listen on an address", { address: hostname, error: String(error) });
+    }
+  }
+  const bound = servers[0]?.port;
+  if (bound === undefined) {
+    throw new KithError("config_invalid", `Could not listen on ${addresses.join(", ")}, port ${port}`, {
+      cause: problems[0],
+      hint: "Set KITH_LISTEN to addresses that this machine has.",
+    });
+  }
+  return {
+    port: bound,
+    refuse: () => {
+      for (const server of servers) void server.stop(false);
+    },
+    close: async () => {
+      await Promise.all(servers.map((server) => server.stop(true)));
+    },
+  };
+}
+
+function serve({ hostname, port, handlers }: { hostname: string; port: number; handlers: Handlers }) {
+  return Bun.serve<FirehoseSocket>({
+    hostname,
+    port,
+    reusePort: false,
+    maxRequestBodySize: REQUEST_BODY_BYTES_MAX,
+    idleTimeout: IDLE_TIMEOUT_S,
+    fetch: (request, server) => handlers.fetch(request, server),
+    websocket: handlers.websocket,
+  });
+}
+
+function isTaken(error: unknown): boolean {
+  return (error as { code?: unknown }).code === "EADDRINUSE";
+}
+
+function portTaken(port: number, address: string): KithError {
+  return new KithError(
+    "config_invalid",
+    `Could not listen on port ${port} of ${address}: another program has it`,
+    {
+      hint: "Stop that program, or choose another port with PDS_PORT or --port.",
+    },
+  );
+}

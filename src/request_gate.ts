@@ -1,0 +1,66 @@
+/** What stands between the sockets and the edge: it answers while there is no edge yet, and when there is none any more. */
+import type { Handlers } from "./listen.ts";
+import { type Http, WEBSOCKET_LIMITS } from "./xrpc/mod.ts";
+
+export interface Edge {
+  readonly http: Http;
+  /** Asked first; undefined leaves the request to `http`. */
+  aside(request: Request): Promise<Response | undefined>;
+}
+
+export class RequestGate implements Handlers {
+  #state: "starting" | "open" | "draining" = "starting";
+  #underWay = 0;
+  #edge: Edge | undefined;
+
+  get state(): "starting" | "open" | "draining" {
+    return this.#state;
+  }
+
+  /** Requests that have no answer yet. */
+  get underWay(): number {
+    return this.#underWay;
+  }
+
+  /** From now on requests are answered. */
+  open(edge: Edge): void {
+    this.#edge = edge;
+    this.#state = "open";
+  }
+
+  /** From now on they are refused; what is under way goes on. */
+  drain(): void {
+    this.#state = "draining";
+  }
+
+  readonly fetch: Handlers["fetch"] = async (request, server) => {
+    const edge = this.#edge;
+    if (!edge || (this.#state !== "open" && !isLook(request))) return this.#refuse();
+    this.#underWay++;
+    try {
+      return (await edge.aside(request)) ?? (await edge.http.fetch(request, server));
+    } finally {
+      this.#underWay--;
+    }
+  };
+
+  readonly websocket: Handlers["websocket"] = {
+    ...WEBSOCKET_LIMITS,
+    open: (socket) => this.#edge?.http.websocket.open?.(socket),
+    drain: (socket) => this.#edge?.http.websocket.drain?.(socket),
+    message: (socket, message) => this.#edge?.http.websocket.message?.(socket, message),
+    close: (socket, code, reason) => this.#edge?.http.websocket.close?.(socket, code, reason),
+  };
+
+  #refuse(): Response {
+    const message = `The server is ${this.#state === "starting" ? "starting" : "stopping"}: try again in a moment`;
+    const headers = { "Retry-After": "1", Connection: "close" };
+    return Response.json({ error: "NotReady", message }, { status: 503, headers });
+  }
+}
+
+/** Supervisors may look while the server drains. */
+function isLook(request: Request): boolean {
+  const path = new URL(request.url).pathname;
+  return path === "/ready" || path === "/health";
+}

@@ -1,0 +1,61 @@
+import type { Migration } from "./migrations.ts";
+
+/**
+ * The schema of one account's file. CIDs are their 36 bytes.
+ *
+ * block.removed: 0, or the number of the commit (counted since the file was opened) that took the block out of the tree
+ * while an export was open. pending_event.id rises with key, which is all the order that it needs.
+ */
+export const REPO_MIGRATIONS: readonly Migration[] = [
+  `
+  CREATE TABLE meta (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    did TEXT,
+    generation INTEGER,
+    head BLOB,
+    data BLOB,
+    rev TEXT,
+    status TEXT NOT NULL,
+    last_tid TEXT
+  );
+  INSERT INTO meta (id, status) VALUES (1, 'active');
+  CREATE TABLE block (
+    id INTEGER PRIMARY KEY,
+    cid BLOB NOT NULL UNIQUE,
+    rev TEXT NOT NULL,
+    removed INTEGER NOT NULL DEFAULT 0,
+    bytes BLOB NOT NULL
+  );
+  CREATE INDEX block_removed ON block (removed) WHERE removed <> 0;
+  CREATE TABLE record (
+    collection TEXT NOT NULL,
+    rkey TEXT NOT NULL,
+    cid BLOB NOT NULL,
+    rev TEXT NOT NULL,
+    subject TEXT,
+    PRIMARY KEY (collection, rkey)
+  ) WITHOUT ROWID;
+  CREATE INDEX record_cid ON record (cid);
+  CREATE INDEX record_subject ON record (collection, subject) WHERE subject IS NOT NULL;
+  CREATE TABLE pending_event (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    before BLOB NOT NULL,
+    after BLOB NOT NULL
+  );
+  CREATE TABLE blob (
+    cid BLOB PRIMARY KEY,
+    mime_type TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    created_at INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE TABLE record_blob (
+    collection TEXT NOT NULL,
+    rkey TEXT NOT NULL,
+    cid BLOB NOT NULL,
+    PRIMARY KEY (collection, rkey, cid)
+  ) WITHOUT ROWID;
+  CREATE INDEX record_blob_cid ON record_blob (cid);
+  `,
+];

@@ -1,0 +1,252 @@
+/**
+ * Blobs as files: one folder an account, named by CID. An upload is written to tmp/, hashed as it comes, and is durable
+ * before it is renamed into its place: a blob that is there is whole.
+ */
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { type Cid, CODEC_RAW, cidFromBytes, cidToString, sha256 } from "../atproto/mod.ts";
+import { KithError } from "../errors.ts";
+import { storageError } from "./sqlite.ts";
+
+/** The first bytes of an upload that are kept for finding out its type. */
+export const HEAD_BYTES = 4_096;
+/** Bytes read from a file at a time. */
+const CHUNK_BYTES = 256 * 1024;
+
+/** A range of bytes: from `start`, `end` excluded. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface StoredBlob {
+  readonly size: number;
+  /** The file, where the store is a folder: a server can send it itself, with its length and in ranges. */
+  readonly file?: Blob;
+  /** The bytes, read as the consumer pulls. */
+  stream(range?: ByteRange): ReadableStream<Uint8Array>;
+}
+
+export interface FinishedUpload {
+  readonly cid: Cid;
+  readonly size: number;
+  /** The first bytes, at most HEAD_BYTES. */
+  readonly head: Uint8Array;
+}
+
+/** A blob on its way in. */
+export interface BlobUpload {
+  write(chunk: Uint8Array): Promise<void>;
+  /** Ends the upload: durable, but in no place yet. */
+  finish(): Promise<FinishedUpload>;
+  /** Removes what there is; nothing where the blob has been kept. */
+  discard(): Promise<void>;
+}
+
+/** Where blobs are. Errors are KithErrors: storage_full where there is no room. */
+export interface BlobStore {
+  begin(did: string): Promise<BlobUpload>;
+  /** Moves a finished upload into its place; durable when it resolves. */
+  keep(upload: BlobUpload, target: { did: string; cid: Cid }): Promise<void>;
+  open(did: string, cid: Cid): Promise<StoredBlob | undefined>;
+  /** Nothing where it is not there. */
+  remove(did: string, cid: Cid): Promise<void>;
+  removeAll(did: string): Promise<void>;
+  /** Removes uploads that a crash left behind. */
+  sweepTemporary(): Promise<void>;
+}
+
+export interface DiskBlobStoreOptions {
+  /** Where blobs live: `<folder>/<DID>/<CID>`. */
+  readonly folder: string;
+  /** Where uploads are written; on the same file system. */
+  readonly tmpFolder: string;
+}
+
+export class DiskBlobStore implements BlobStore {
+  readonly #options: DiskBlobStoreOptions;
+  #uploads = 0;
+
+  constructor(options: DiskBlobStoreOptions) {
+    this.#options = options;
+  }
+
+  async begin(_did: string): Promise<DiskUpload> {
+    const path = join(this.#options.tmpFolder, `upload-${process.pid}-${++this.#uploads}`);
+    return guard("Could not begin an upload", async () => {
+      await mkdir(this.#options.tmpFolder, { recursive: true, mode: 0o700 });
+      return new DiskUpload(path, await open(path, "wx", 0o600));
+    });
+  }
+
+  async keep(upload: BlobUpload, { did, cid }: { did: string; cid: Cid }): Promise<void> {
+    if (!(upload instanceof DiskUpload)) throw new TypeError("The upload is of another blob store");
+    await guard(`Could not keep the blob ${cidToString(cid)}`, async () => {
+      const folder = this.#folderOf(did);
+      if (!existsSync(folder)) {
+        await mkdir(folder, { recursive: true, mode: 0o700 });
+        await syncFolderPath(this.#options.folder);
+      }
+      await upload.moveTo(join(folder, cidToString(cid)));
+      await syncFolderPath(folder);
+    });
+  }
+
+  async open(did: string, cid: Cid): Promise<StoredBlob | undefined> {
+    const path = join(this.#folderOf(did), cidToString(cid));
+    const found = await stat(path).catch(absent);
+    if (!found) return undefined;
+    const { size } = found;
+    return {
+      size,
+      file: Bun.file(path),
+      stream: (range = { start: 0, end: size }) => readFileStream(path, range),
+    };
+  }
+
+  async remove(did: string, cid: Cid): Promise<void> {
+    await guard(`Could not remove the blob ${cidToString(cid)}`, () =>
+      rm(join(this.#folderOf(did), cidToString(cid)), { force: true }),
+    );
+  }
+
+  async removeAll(did: string): Promise<void> {
+    await guard(`Could not remove the blobs of "${did}"`, async () => {
+      await rm(this.#folderOf(did), { recursive: true, force: true });
+      await syncFolderPath(this.#options.folder);
+    });
+  }
+
+  async sweepTemporary(): Promise<void> {
+    const names = (await readdir(this.#options.tmpFolder).catch(absent)) ?? [];
+    for (const name of names) {
+      if (name.startsWith("upload-")) await rm(join(this.#options.tmpFolder, name), { force: true });
+    }
+  }
+
+  #folderOf(did: string): string {
+    const safe = did.replaceAll(":", "_");
+    const name =
+      safe.length <= 200 && !safe.startsWith(".")
+        ? safe
+        : Buffer.from(sha256(Buffer.from(did))).toString("hex");
+    return join(this.#options.folder, name);
+  }
+}
+
+class DiskUpload implements BlobUpload {
+  readonly #path: string;
+  readonly #hash = createHash("sha256");
+  readonly #head: Uint8Array[] = [];
+  #headBytes = 0;
+  #file: FileHandle | undefined;
+  #size = 0;
+  #moved = false;
+
+  constructor(path: string, file: FileHandle) {
+    this.#path = path;
+    this.#file = file;
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    const file = this.#file;
+    if (!file) throw new TypeError("The upload has ended");
+    this.#hash.update(chunk);
+    this.#size += chunk.length;
+    if (this.#headBytes < HEAD_BYTES) {
+      const part = chunk.slice(0, HEAD_BYTES - this.#headBytes);
+      this.#head.push(part);
+      this.#headBytes += part.length;
+    }
+    await guard("Could not write an upload", async () => {
+      for (let at = 0; at < chunk.length; ) {
+        const { bytesWritten } = await file.write(chunk, at, chunk.length - at);
+        at += bytesWritten;
+      }
+    });
+  }
+
+  async finish(): Promise<FinishedUpload> {
+    await guard("Could not finish an upload", async () => {
+      await this.#file?.sync();
+      await this.#close();
+    });
+    const digest = this.#hash.digest();
+    const cid = cidFromBytes(Buffer.concat([Buffer.from([1, CODEC_RAW, 0x12, 32]), digest]));
+    return { cid, size: this.#size, head: Buffer.concat(this.#head) };
+  }
+
+  async discard(): Promise<void> {
+    await this.#close().catch(() => {});
+    if (!this.#moved) await rm(this.#path, { force: true });
+  }
+
+  async moveTo(target: string): Promise<void> {
+    await rename(this.#path, target);
+    this.#moved = true;
+  }
+
+  async #close(): Promise<void> {
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.close();
+  }
+}
+
+function readFileStream(path: string, { start, end }: ByteRange): ReadableStream<Uint8Array> {
+  let file: FileHandle | undefined;
+  let at = start;
+  const close = async (): Promise<void> => {
+    await file?.close();
+    file = undefined;
+  };
+  return new ReadableStream<Uint8Array>(
+    {
+      pull: async (controller) => {
+        try {
+          file ??= await open(path, "r");
+          const chunk = new Uint8Array(Math.min(CHUNK_BYTES, end - at));
+          const { bytesRead } =
+            chunk.length > 0 ? await file.read(chunk, 0, chunk.length, at) : { bytesRead: 0 };
+          at += bytesRead;
+          if (bytesRead > 0) controller.enqueue(chunk.subarray(0, bytesRead));
+          if (at < end && bytesRead > 0) return;
+          await close();
+          if (at < end)
+            controller.error(new KithError("storage_damaged", `The blob file "${path}" is too short`));
+          else controller.close();
+        } catch (error) {
+          await close();
+          throw error;
+        }
+      },
+      cancel: close,
+    },
+    { highWaterMark: 1 },
+  );
+}
+
+/** fsyncs a folder in the thread pool, so that names in it survive a power cut. */
+async function syncFolderPath(path: string): Promise<void> {
+  const folder = await open(path, "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+async function guard<T>(action: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw storageError(error, action);
+  }
+}
+
+function absent(error: unknown): undefined {
+  if ((error as { code?: unknown }).code === "ENOENT") return undefined;
+  throw error;
+}

@@ -1,0 +1,101 @@
+import { expect, test } from "bun:test";
+import { existsSync, readdirSync } from "node:fs";
+import { cidOfRaw, cidToString } from "../atproto/mod.ts";
+import { Fixture } from "./_fixture.ts";
+import { DiskBlobStore, HEAD_BYTES } from "./blob_store.ts";
+
+const DID = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa";
+
+function storeIn(folder: Fixture): DiskBlobStore {
+  return new DiskBlobStore({ folder: folder.file("blobs"), tmpFolder: folder.file("tmp") });
+}
+
+async function put(store: DiskBlobStore, bytes: Uint8Array, did = DID) {
+  const upload = await store.begin(did);
+  for (let at = 0; at < bytes.length; at += 1_000) await upload.write(bytes.subarray(at, at + 1_000));
+  const finished = await upload.finish();
+  await store.keep(upload, { did, cid: finished.cid });
+  return finished;
+}
+
+async function readAll(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+test("DiskBlobStore gives back what was uploaded, under the CID of its bytes", async () => {
+  await using folder = new Fixture();
+  const store = storeIn(folder);
+  const bytes = new Uint8Array(600_000).map((_, at) => at % 251);
+  const { cid, size, head } = await put(store, bytes);
+  expect(cidToString(cid)).toBe(cidToString(cidOfRaw(bytes)));
+  expect(size).toBe(bytes.length);
+  expect(new Uint8Array(head)).toEqual(bytes.subarray(0, HEAD_BYTES));
+  const blob = await store.open(DID, cid);
+  expect(blob?.size).toBe(bytes.length);
+  expect(await readAll(blob?.stream() ?? new ReadableStream())).toEqual(bytes);
+  expect(await readAll(blob?.stream({ start: 10, end: 20 }) ?? new ReadableStream())).toEqual(
+    bytes.subarray(10, 20),
+  );
+});
+
+test("DiskBlobStore keeps the empty blob", async () => {
+  await using folder = new Fixture();
+  const store = storeIn(folder);
+  const { cid } = await put(store, new Uint8Array());
+  expect(await readAll((await store.open(DID, cid))?.stream() ?? new ReadableStream())).toEqual(
+    new Uint8Array(),
+  );
+});
+
+test("DiskBlobStore shows nothing of an upload before it is kept, and nothing of one account to another", async () => {
+  await using folder = new Fixture();
+  const store = storeIn(folder);
+  const upload = await store.begin(DID);
+  await upload.write(new Uint8Array([1, 2, 3]));
+  const { cid } = await upload.finish();
+  expect(await store.open(DID, cid)).toBeUndefined();
+  await store.keep(upload, { did: DID, cid });
+  expect(await store.open(DID, cid)).toBeDefined();
+  expect(await store.open("did:plc:bbbbbbbbbbbbbbbbbbbbbbbb", cid)).toBeUndefined();
+  await upload.discard();
+  expect(await store.open(DID, cid)).toBeDefined();
+});
+
+test("DiskBlobStore leaves nothing of a discarded or forgotten upload", async () => {
+  await using folder = new Fixture();
+  const store = storeIn(folder);
+  const discarded = await store.begin(DID);
+  await discarded.write(new Uint8Array([1]));
+  await discarded.discard();
+  expect(readdirSync(folder.file("tmp"))).toEqual([]);
+  const forgotten = await store.begin(DID);
+  await forgotten.write(new Uint8Array([1]));
+  await storeIn(folder).sweepTemporary();
+  expect(readdirSync(folder.file("tmp"))).toEqual([]);
+  await forgotten.discard();
+});
+
+test("DiskBlobStore removes one blob, or all of an account, and does not mind what is not there", async () => {
+  await using folder = new Fixture();
+  const store = storeIn(folder);
+  const first = await put(store, new Uint8Array([1]));
+  const second = await put(store, new Uint8Array([2]));
+  await store.remove(DID, first.cid);
+  await store.remove(DID, first.cid);
+  expect(await store.open(DID, first.cid)).toBeUndefined();
+  expect(await store.open(DID, second.cid)).toBeDefined();
+  await store.removeAll(DID);
+  await store.removeAll(DID);
+  expect(await store.open(DID, second.cid)).toBeUndefined();
+});
+
+test.each(["did:web:..", "did:web:a%2F..%2Fb", `did:web:${"a".repeat(250)}.example.com`])(
+  "DiskBlobStore keeps the blobs of %s inside its folder",
+  async (did) => {
+    await using folder = new Fixture();
+    const { cid } = await put(storeIn(folder), new Uint8Array([7]), did);
+    const [name = ""] = readdirSync(folder.file("blobs"));
+    expect(existsSync(folder.file(`blobs/${name}/${cidToString(cid)}`))).toBe(true);
+    expect(name.length).toBeLessThan(255);
+  },
+);

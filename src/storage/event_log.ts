@@ -1,0 +1,206 @@
+/**
+ * The event log: wire frames by seq. The firehose is read from here; the truth is in the repos' files. The high-water
+ * seq and the last key of each DID outlive the rows, so that nothing is sent twice and no seq is used again.
+ */
+import type { EventKind } from "../atproto/mod.ts";
+import type { SqliteFile, SqliteFileOptions } from "./_sqlite_file.ts";
+import { openServerFile } from "./hub.ts";
+import type { CheckpointMode } from "./maintenance.ts";
+import type { Migration } from "./migrations.ts";
+
+/** Page cache: subscribers that catch up read along. */
+const EVENT_LOG_CACHE_KIB = 8 * 1024;
+/** Rows of one read or prune. */
+const ROWS_MAX = 10_000;
+
+const EVENT_LOG_MIGRATIONS: readonly Migration[] = [
+  `
+  CREATE TABLE event (
+    seq INTEGER PRIMARY KEY,
+    did TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    frame BLOB NOT NULL
+  );
+  CREATE TABLE last_key (did TEXT PRIMARY KEY, key TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE high_water (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, pruned_up_to INTEGER NOT NULL);
+  INSERT INTO high_water (id, seq, pruned_up_to) VALUES (1, 0, 0);
+  `,
+];
+
+export interface EventRow {
+  readonly seq: number;
+  readonly did: string;
+  /** The pending event's key: higher than all before of this DID. */
+  readonly key: string;
+  readonly kind: EventKind;
+  /** Milliseconds. */
+  readonly at: number;
+  readonly frame: Uint8Array;
+}
+
+export interface LoggedFrame {
+  readonly seq: number;
+  readonly frame: Uint8Array;
+}
+
+export class EventLog {
+  readonly #file: SqliteFile;
+
+  private constructor(file: SqliteFile) {
+    this.#file = file;
+  }
+
+  /** Opens events.sqlite, made where absent; what a crash left is made durable first. Ready for writes. */
+  static async open(path: string, options: SqliteFileOptions): Promise<EventLog> {
+    return new EventLog(
+      await openServerFile(path, {
+        cacheKib: EVENT_LOG_CACHE_KIB,
+        ...options,
+        migrations: EVENT_LOG_MIGRATIONS,
+      }),
+    );
+  }
+
+  /** Seq of the newest row, or 0. */
+  lastSeq(): number {
+    return this.#file.statement<{ seq: number | null }>("SELECT max(seq) AS seq FROM event").get()?.seq ?? 0;
+  }
+
+  /** Seq of the oldest row that is kept, or 0. */
+  firstSeq(): number {
+    return this.#file.statement<{ seq: number | null }>("SELECT min(seq) AS seq FROM event").get()?.seq ?? 0;
+  }
+
+  /** The newest seq that retention has removed: at most the one before the oldest row; 0 where nothing was removed. */
+  prunedUpTo(): number {
+    return (
+      this.#file.statement<{ seq: number }>("SELECT pruned_up_to AS seq FROM high_water").get()?.seq ?? 0
+    );
+  }
+
+  /** The highest seq that was ever appended. */
+  highWater(): number {
+    return this.#file.statement<{ seq: number }>("SELECT seq FROM high_water").get()?.seq ?? 0;
+  }
+
+  /** The key of the newest event of a DID that was ever appended: what is not above it is in the log already. */
+  lastKey(did: string): string | undefined {
+    return this.#file.statement<{ key: string }>("SELECT key FROM last_key WHERE did = ?").get(did)?.key;
+  }
+
+  /**
+   * Appends rows in one transaction, with the high-water seq and each DID's last key. Refuses (Error, nothing written)
+   * a seq that is not above all before, or a key that is not above its DID's last: the caller filters by lastKey().
+   * Throws KithError storage_full or busy; then nothing was written.
+   */
+  append(rows: readonly EventRow[]): void {
+    if (rows.length === 0) return;
+    this.#file.transaction(() => {
+      let seq = this.highWater();
+      for (const row of rows) {
+        if (row.seq <= seq) throw new RangeError(`Could not append seq ${row.seq}: it is not above ${seq}`);
+        seq = row.seq;
+        this.#appendRow(row);
+      }
+      this.#file.statement("UPDATE high_water SET seq = ?").run(seq);
+    });
+  }
+
+  #appendRow({ seq, did, key, kind, at, frame }: EventRow): void {
+    this.#file
+      .statement("INSERT INTO event (seq, did, kind, at, frame) VALUES (?, ?, ?, ?, ?)")
+      .run(seq, did, kind, at, frame);
+    const { changes } = this.#file
+      .statement(
+        `INSERT INTO last_key (did, key) VALUES (?, ?)
+         ON CONFLICT (did) DO UPDATE SET key = excluded.key WHERE excluded.key > last_key.key`,
+      )
+      .run(did, key);
+    if (changes === 0)
+      throw new RangeError(`Could not append the event "${key}" of "${did}": it is in the log`);
+  }
+
+  /** Stores that every seq up to `seq` is used up: what start-up jumps over. Then await durable(). */
+  raiseHighWater(seq: number): void {
+    this.#file.transaction(() => {
+      this.#file.statement("UPDATE high_water SET seq = max(seq, ?)").run(seq);
+    });
+  }
+
+  /** Frames with after < seq <= upTo in order of seq: at most `rowsMax`, and at most `bytesMax` beyond the first. */
+  read(range: { after: number; upTo: number; rowsMax: number; bytesMax: number }): LoggedFrame[] {
+    const sizes = this.#file
+      .statement<{ seq: number; bytes: number }>(
+        "SELECT seq, length(frame) AS bytes FROM event WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+      )
+      .all(range.after, range.upTo, Math.min(range.rowsMax, ROWS_MAX));
+    let [bytes, last] = [0, range.after];
+    for (const row of sizes) {
+      if (last !== range.after && bytes + row.bytes > range.bytesMax) break;
+      [bytes, last] = [bytes + row.bytes, row.seq];
+    }
+    return this.#file
+      .statement<LoggedFrame>("SELECT seq, frame FROM event WHERE seq > ? AND seq <= ? ORDER BY seq")
+      .all(range.after, last);
+  }
+
+  /** Seq of the first row that is not older than `ms`; by bisection, as `at` rises with seq. 0 where there is none. */
+  firstSeqAt(ms: number): number {
+    const at = this.#file.statement<{ seq: number; at: number }>(
+      "SELECT seq, at FROM event WHERE seq >= ? ORDER BY seq LIMIT 1",
+    );
+    let [low, high, found] = [this.firstSeq(), this.lastSeq(), 0];
+    while (low <= high && high > 0) {
+      const middle = low + Math.floor((high - low) / 2);
+      const row = at.get(middle);
+      if (row && row.at < ms) low = row.seq + 1;
+      else {
+        if (row) found = row.seq;
+        high = middle - 1;
+      }
+    }
+    return found;
+  }
+
+  /** Deletes, from the oldest on, rows older than `before` (ms); at most `rowsMax`. Returns how many. */
+  prune({ before, rowsMax }: { before: number; rowsMax: number }): number {
+    const rows = this.#file
+      .statement<{ seq: number; at: number }>("SELECT seq, at FROM event ORDER BY seq LIMIT ?")
+      .all(Math.min(rowsMax, ROWS_MAX));
+    const kept = rows.findIndex((row) => row.at >= before);
+    const last = rows[(kept === -1 ? rows.length : kept) - 1];
+    if (!last) return 0;
+    return this.#file.transaction(() => {
+      this.#file.statement("UPDATE high_water SET pruned_up_to = ?").run(last.seq);
+      return this.#file.statement("DELETE FROM event WHERE seq <= ?").run(last.seq).changes;
+    });
+  }
+
+  /** Resolves when everything appended before this call is on the disk. */
+  durable(): Promise<void> {
+    return this.#file.durable();
+  }
+
+  isDurable(): boolean {
+    return this.#file.isDurable();
+  }
+
+  walBytes(): number {
+    return this.#file.walBytes();
+  }
+
+  /** The checkpoint that the WAL needs; after "restart" nothing is to be appended until it is done. */
+  checkpointDue(): CheckpointMode | undefined {
+    return this.#file.checkpointDue();
+  }
+
+  /** In the maintenance worker. While a "restart" runs, append() is refused as busy. */
+  checkpoint(mode: CheckpointMode): Promise<boolean> {
+    return this.#file.checkpoint(mode);
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+}

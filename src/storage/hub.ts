@@ -1,0 +1,168 @@
+/**
+ * The accounts store's file: accounts, sessions, invites, which repos are open. One writer, one transaction a change, and
+ * every change is durable when its promise resolves. Its WAL is checkpointed beside the writes; only the short end of a
+ * checkpoint, the restart, makes them wait.
+ */
+import type { Database } from "bun:sqlite";
+import { existsSync } from "node:fs";
+import { SqliteFile, type SqliteFileOptions } from "./_sqlite_file.ts";
+import { type Migration, migrate } from "./migrations.ts";
+
+/** Page cache of the hub: it is read on every request. */
+const CACHE_KIB = 8 * 1024;
+
+const MIGRATIONS: readonly Migration[] = [
+  `
+  CREATE TABLE meta (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    high_water INTEGER NOT NULL,
+    last_generation INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO meta VALUES (1, 0, 0);
+
+  CREATE TABLE account (
+    did TEXT PRIMARY KEY,
+    handle TEXT UNIQUE,
+    email TEXT UNIQUE,
+    email_confirmed_at INTEGER,
+    password_hash TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN
+      ('creating', 'active', 'deactivated', 'takendown', 'suspended', 'deleting', 'deleted')),
+    generation INTEGER NOT NULL UNIQUE,
+    key_type TEXT NOT NULL,
+    signing_key BLOB,
+    genesis_operation BLOB,
+    tombstone_key TEXT,
+    tombstone_before BLOB,
+    tombstone_after BLOB,
+    invite_code TEXT,
+    invites_disabled INTEGER NOT NULL DEFAULT 0,
+    takedown_ref TEXT,
+    deactivated_at INTEGER,
+    created_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX account_by_age ON account (created_at, did);
+  CREATE INDEX account_unfinished ON account (state) WHERE state IN ('creating', 'deleting');
+
+  CREATE TABLE open_repo (
+    did TEXT PRIMARY KEY,
+    generation INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE session (
+    id TEXT PRIMARY KEY,
+    did TEXT NOT NULL,
+    family_id TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    app_password_name TEXT,
+    next_id TEXT,
+    grace_until INTEGER
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX session_by_did ON session (did);
+  CREATE INDEX session_by_family ON session (family_id);
+  CREATE INDEX session_by_end ON session (expires_at);
+
+  CREATE TABLE invite_code (
+    code TEXT PRIMARY KEY,
+    uses INTEGER NOT NULL,
+    used INTEGER NOT NULL DEFAULT 0,
+    disabled INTEGER NOT NULL DEFAULT 0,
+    for_account TEXT NOT NULL,
+    created_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE invite_use (
+    code TEXT NOT NULL REFERENCES invite_code (code),
+    used_by TEXT NOT NULL,
+    used_at INTEGER NOT NULL,
+    PRIMARY KEY (code, used_by)
+  ) STRICT, WITHOUT ROWID;
+  `,
+];
+
+/** Makes the file durable after a crash, brings it to the latest schema, and opens it ready for writes. */
+export async function openServerFile(
+  path: string,
+  { migrations, ...options }: SqliteFileOptions & { migrations: readonly Migration[] },
+): Promise<SqliteFile> {
+  if (existsSync(path)) await options.maintenance.recover(path);
+  await migrate(path, { migrations, maintenance: options.maintenance });
+  const file = SqliteFile.open(path, options);
+  await file.prepareWrites();
+  await file.durable();
+  return file;
+}
+
+export class Hub {
+  readonly #file: SqliteFile;
+  /** Writes wait for it while the WAL is being restarted. */
+  #gate: Promise<void> | undefined;
+  #checkpoint: Promise<void> | undefined;
+
+  private constructor(file: SqliteFile) {
+    this.#file = file;
+  }
+
+  /** Recovers, migrates and opens the file, and makes it where there is none. For start-up. */
+  static async open(path: string, options: SqliteFileOptions): Promise<Hub> {
+    const file = await openServerFile(path, { cacheKib: CACHE_KIB, ...options, migrations: MIGRATIONS });
+    return new Hub(file);
+  }
+
+  /** For reading; synchronous. What it reads may reach the disk a moment later. */
+  read<Row>(sql: string, ...params: (string | number | null)[]): Row[] {
+    return this.#file.statement<Row>(sql).all(...params);
+  }
+
+  /** The first row, or undefined. */
+  readOne<Row>(sql: string, ...params: (string | number | null)[]): Row | undefined {
+    return this.#file.statement<Row>(sql).get(...params) ?? undefined;
+  }
+
+  /**
+   * Runs `change` as one synchronous transaction. Resolves with its result once that is durable.
+   * Throws what `change` throws, and KithError storage_full; then nothing has changed.
+   */
+  async write<T>(change: (run: Run) => T): Promise<T> {
+    while (this.#gate) await this.#gate;
+    const result = this.#file.transaction(() =>
+      change((sql, ...params) => this.#file.statement<never>(sql).run(...params)),
+    );
+    await this.#file.durable();
+    this.#checkpointIfDue();
+    return result;
+  }
+
+  async close(): Promise<void> {
+    while (this.#checkpoint) await this.#checkpoint;
+    await this.#file.close();
+  }
+
+  #checkpointIfDue(): void {
+    if (this.#checkpoint || !this.#file.checkpointDue()) return;
+    this.#checkpoint = this.#runCheckpoint()
+      // A full disk, say: the WAL grows until a later one succeeds.
+      .catch(() => {})
+      .finally(() => {
+        this.#checkpoint = undefined;
+      });
+  }
+
+  async #runCheckpoint(): Promise<void> {
+    await this.#file.checkpoint("passive");
+    const gate = Promise.withResolvers<void>();
+    this.#gate = gate.promise;
+    try {
+      await this.#file.checkpoint("restart");
+    } finally {
+      this.#gate = undefined;
+      gate.resolve();
+    }
+  }
+}
+
+/** Runs one statement within a transaction of the hub. */
+export type Run = (
+  sql: string,
+  ...params: (string | number | null | Uint8Array)[]
+) => ReturnType<Database["run"]>;

@@ -1,0 +1,157 @@
+/** The folder of repo files: names, creation from a template, recovery after a crash, removal. */
+import { constants, existsSync } from "node:fs";
+import { chmod, copyFile, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { sha256 } from "../atproto/mod.ts";
+import { KithError } from "../errors.ts";
+import { REPO_MIGRATIONS } from "./_repo_schema.ts";
+import { SqliteFile, type SqliteFileOptions } from "./_sqlite_file.ts";
+import { checkSchema, migrate } from "./migrations.ts";
+import { RepoStore } from "./repo_store.ts";
+import { storageError } from "./sqlite.ts";
+
+/** A DID longer than this, or with characters that a file system may fold, is hashed in file names. */
+const NAME_CHARS_MAX = 100;
+const PLAIN_DID = /^did:[a-z0-9]+:[a-z0-9.:-]+$/;
+
+export interface RepoFilesOptions extends SqliteFileOptions {
+  /** repos/ of the data folder. */
+  readonly folder: string;
+  /** tmp/ of the data folder, on the same disk; by default beside the files. */
+  readonly tmp?: string;
+}
+
+/** A DID as a file name: readable where that is unambiguous on any file system, else a hash. */
+export function safeDidName(did: string): string {
+  if (did.length <= NAME_CHARS_MAX && PLAIN_DID.test(did)) return did.replaceAll(":", "_");
+  return `hash_${Buffer.from(sha256(Buffer.from(did)))
+    .toString("hex")
+    .slice(0, 48)}`;
+}
+
+/** fsyncs a file or a folder in the thread pool. */
+export async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+export class RepoFiles {
+  readonly #options: RepoFilesOptions;
+  #template: Promise<string> | undefined;
+  #copies = 0;
+
+  constructor(options: RepoFilesOptions) {
+    this.#options = options;
+  }
+
+  /** The path of a repo's file. The generation is never reused, so a stale -wal never meets a new file. */
+  path(did: string, generation: number): string {
+    const shard = Buffer.from(sha256(Buffer.from(did)))
+      .toString("hex")
+      .slice(0, 2);
+    return join(this.#options.folder, shard, `${safeDidName(did)}.${generation}.sqlite`);
+  }
+
+  exists(did: string, generation: number): boolean {
+    return existsSync(this.path(did, generation));
+  }
+
+  /**
+   * Makes the file of a new repo, durable under its name: a synced copy of a template, renamed, its folder synced.
+   * Repeatable: a file that is there is complete. Throws KithError storage_full.
+   */
+  async create(did: string, generation: number): Promise<void> {
+    const path = this.path(did, generation);
+    try {
+      if (!existsSync(path)) await this.#copyTemplate(path);
+      await syncPath(dirname(path));
+      await syncPath(this.#options.folder);
+    } catch (error) {
+      throw storageError(error, `Could not make the repo file of "${did}"`);
+    }
+  }
+
+  async #copyTemplate(path: string): Promise<void> {
+    this.#template ??= this.#makeTemplate();
+    const template = await this.#template.catch((error) => {
+      this.#template = undefined;
+      throw error;
+    });
+    this.#copies += 1;
+    const part = join(this.#tmp, `repo-${process.pid}-${this.#copies}.part`);
+    try {
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      await copyFile(template, part, constants.COPYFILE_EXCL);
+      await chmod(part, 0o600);
+      await syncPath(part);
+      await rename(part, path);
+    } catch (error) {
+      await rm(part, { force: true });
+      throw error;
+    }
+  }
+
+  get #tmp(): string {
+    return this.#options.tmp ?? this.#options.folder;
+  }
+
+  /** An empty repo file of the current schema, made by the maintenance worker once a run. */
+  async #makeTemplate(): Promise<string> {
+    const path = join(this.#tmp, `repo-template-${process.pid}.sqlite`);
+    for (const suffix of ["", "-wal", "-shm"]) await rm(`${path}${suffix}`, { force: true });
+    await migrate(path, { migrations: REPO_MIGRATIONS, maintenance: this.#options.maintenance });
+    return path;
+  }
+
+  /**
+   * Opens a repo for reading, which costs no disk sync; RepoStore.prepareWrites() comes before the first write.
+   * An older schema is migrated first. Throws KithError repo_not_found, storage_damaged, data_folder_refused.
+   */
+  async open(did: string, generation: number): Promise<RepoStore> {
+    const path = this.path(did, generation);
+    if (!existsSync(path)) {
+      throw new KithError(
+        "repo_not_found",
+        `Could not open the repo of "${did}": it has no file of generation ${generation}`,
+      );
+    }
+    const file = (await this.#migrateIfOlder(path)) ?? SqliteFile.open(path, this.#options);
+    return RepoStore.open(file, { did, generation });
+  }
+
+  /** The open file if its schema is the latest; else undefined, after it was migrated. */
+  async #migrateIfOlder(path: string): Promise<SqliteFile | undefined> {
+    const file = SqliteFile.open(path, this.#options);
+    const version = file.schemaVersion();
+    if (version === REPO_MIGRATIONS.length) return file;
+    await file.close();
+    checkSchema(path, version, REPO_MIGRATIONS.length);
+    await migrate(path, { migrations: REPO_MIGRATIONS, maintenance: this.#options.maintenance });
+    return undefined;
+  }
+
+  /** As open(), after a crash: what recovery finds in the WAL is first made durable (docs/storage_rules.md, 20). */
+  async recover(did: string, generation: number): Promise<RepoStore> {
+    const path = this.path(did, generation);
+    if (existsSync(path)) await this.#options.maintenance.recover(path);
+    return await this.open(did, generation);
+  }
+
+  /** Removes the file with its WAL and copies, durably. Nobody has it open. Repeatable. */
+  async remove(did: string, generation: number): Promise<void> {
+    const path = this.path(did, generation);
+    const folder = dirname(path);
+    if (!existsSync(folder)) return;
+    const name = path.slice(folder.length + 1);
+    for (const found of await readdir(folder)) {
+      if (found === name || found.startsWith(`${name}-`) || found.startsWith(`${name}.before-`)) {
+        await rm(join(folder, found), { force: true });
+      }
+    }
+    await syncPath(folder);
+  }
+}

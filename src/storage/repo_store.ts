@@ -1,0 +1,433 @@
+/**
+ * One account's file: records, blocks, blob rows, head, status and the events that tell the network, in one transaction
+ * of its actor. It is the truth about the account; whoever else knows something of it, knows it from here.
+ */
+import {
+  type Block,
+  type BlockReader,
+  type Cid,
+  cidFromBytes,
+  type EventBody,
+  type Head,
+  parseCid,
+} from "../atproto/mod.ts";
+import { KithError } from "../errors.ts";
+import { type RepoExport, RepoExports } from "./_repo_export.ts";
+import type { SqliteFile } from "./_sqlite_file.ts";
+import type { CheckpointMode } from "./maintenance.ts";
+
+export type { RepoExport } from "./_repo_export.ts";
+
+/** Rows of one page of a listing. */
+const PAGE_ROWS_MAX = 1000;
+
+/** An event that waits for its place in the event log. `key` is a TID of the DID's own, never repeated. */
+export interface PendingEvent extends EventBody {
+  readonly key: string;
+}
+
+export type RepoStatus = "active" | "deactivated" | "takendown" | "suspended";
+
+export interface RepoState {
+  readonly head: Head | null;
+  readonly status: RepoStatus;
+  readonly lastTid: string | null;
+}
+
+export interface RecordPut {
+  readonly collection: string;
+  readonly rkey: string;
+  readonly cid: Cid;
+  readonly blobs: readonly Cid[];
+  readonly subject?: string;
+}
+
+export interface RecordKey {
+  readonly collection: string;
+  readonly rkey: string;
+}
+
+export interface RepoCommit {
+  readonly head: Head;
+  readonly lastTid: string;
+  /** The commit, the new MST nodes and the new records. */
+  readonly newBlocks: readonly Block[];
+  readonly removed: readonly Cid[];
+  readonly puts: readonly RecordPut[];
+  readonly deletes: readonly RecordKey[];
+  readonly events: readonly PendingEvent[];
+  /** Pending events up to this key are in the event log, durably. */
+  readonly forgetPendingUpTo?: string;
+  /** Milliseconds. */
+  readonly now: number;
+}
+
+export interface EventsChange {
+  readonly lastTid: string;
+  readonly events: readonly PendingEvent[];
+  readonly forgetPendingUpTo?: string;
+}
+
+export interface StatusChange extends EventsChange {
+  readonly status: RepoStatus;
+}
+
+export interface BlobRow {
+  readonly cid: Cid;
+  readonly mimeType: string;
+  readonly size: number;
+  /** Milliseconds. */
+  readonly createdAt: number;
+}
+
+export interface ListRecords {
+  readonly collection: string;
+  readonly limit: number;
+  /** The rkey after which the page begins. */
+  readonly cursor?: string;
+  /** Oldest rkey first. */
+  readonly reverse?: boolean;
+}
+
+interface MetaRow {
+  did: string | null;
+  generation: number | null;
+  head: Uint8Array | null;
+  data: Uint8Array | null;
+  rev: string | null;
+  status: RepoStatus;
+  last_tid: string | null;
+}
+
+export class RepoStore implements BlockReader {
+  readonly did: string;
+  readonly generation: number;
+  readonly #file: SqliteFile;
+  readonly #exports: RepoExports;
+
+  private constructor(file: SqliteFile, { did, generation }: { did: string; generation: number }) {
+    this.did = did;
+    this.generation = generation;
+    this.#file = file;
+    this.#exports = new RepoExports(file);
+  }
+
+  /** Takes over an open file of the current schema (RepoFiles.open). Throws KithError storage_damaged. */
+  static open(file: SqliteFile, { did, generation }: { did: string; generation: number }): RepoStore {
+    const store = new RepoStore(file, { did, generation });
+    const meta = store.#meta();
+    if (meta.did !== null && (meta.did !== did || meta.generation !== generation)) {
+      file.db.close();
+      throw new KithError(
+        "storage_damaged",
+        `Could not open the repo of "${did}": "${file.path}" is of "${meta.did}", generation ${meta.generation}`,
+      );
+    }
+    return store;
+  }
+
+  /** The file below, for tests that fill the disk or look at rows. */
+  get fileForTests(): SqliteFile {
+    return this.#file;
+  }
+
+  // Reading
+
+  state(): RepoState {
+    const { head, data, rev, status, last_tid: lastTid } = this.#meta();
+    if (!head || !data || rev === null) return { head: null, status, lastTid };
+    return { head: { commit: cidFromBytes(head), rev, data: cidFromBytes(data) }, status, lastTid };
+  }
+
+  #meta(): MetaRow {
+    const row = this.#file.statement<MetaRow>("SELECT * FROM meta").get();
+    if (!row)
+      throw new KithError("storage_damaged", `Could not read "${this.#file.path}": it has no meta row`);
+    return row;
+  }
+
+  /** The bytes of a block of the current tree. */
+  get(cid: Cid): Uint8Array | undefined {
+    const row = this.#file
+      .statement<{ bytes: Uint8Array }>("SELECT bytes FROM block WHERE cid = ? AND removed = 0")
+      .get(cid.bytes);
+    return row?.bytes;
+  }
+
+  record(collection: string, rkey: string): { cid: Cid; bytes: Uint8Array; rev: string } | undefined {
+    const row = this.#file
+      .statement<{ cid: Uint8Array; rev: string; bytes: Uint8Array }>(
+        `SELECT r.cid, r.rev, b.bytes FROM record r JOIN block b ON b.cid = r.cid
+         WHERE r.collection = ? AND r.rkey = ?`,
+      )
+      .get(collection, rkey);
+    return row ? { cid: cidFromBytes(row.cid), bytes: row.bytes, rev: row.rev } : undefined;
+  }
+
+  recordCid(collection: string, rkey: string): Cid | undefined {
+    const row = this.#file
+      .statement<{ cid: Uint8Array }>("SELECT cid FROM record WHERE collection = ? AND rkey = ?")
+      .get(collection, rkey);
+    return row ? cidFromBytes(row.cid) : undefined;
+  }
+
+  /** A page of a collection, newest rkey first unless `reverse`. */
+  listRecords(options: ListRecords): { rkey: string; cid: Cid; bytes: Uint8Array }[] {
+    const { collection, cursor, reverse } = options;
+    const [before, order] = reverse ? [">", "ASC"] : ["<", "DESC"];
+    const after = cursor === undefined ? "" : `AND r.rkey ${before} ?`;
+    const limit = Math.min(options.limit, PAGE_ROWS_MAX);
+    const rows = this.#file
+      .statement<{ rkey: string; cid: Uint8Array; bytes: Uint8Array }>(
+        `SELECT r.rkey, r.cid, b.bytes FROM record r JOIN block b ON b.cid = r.cid
+         WHERE r.collection = ? ${after} ORDER BY r.rkey ${order} LIMIT ?`,
+      )
+      .all(...(cursor === undefined ? [collection, limit] : [collection, cursor, limit]));
+    return rows.map((row) => ({ rkey: row.rkey, cid: cidFromBytes(row.cid), bytes: row.bytes }));
+  }
+
+  /** The collections that have records, sorted; by one seek each. */
+  collections(): string[] {
+    const rows = this.#file
+      .statement<{ name: string }>(
+        `WITH RECURSIVE found (name) AS (
+           SELECT min(collection) FROM record
+           UNION ALL
+           SELECT (SELECT min(collection) FROM record WHERE collection > found.name) FROM found WHERE found.name IS NOT NULL
+         ) SELECT name FROM found WHERE name IS NOT NULL`,
+      )
+      .all();
+    return rows.map((row) => row.name);
+  }
+
+  recordCount(): number {
+    return this.#file.statement<{ n: number }>("SELECT count(*) AS n FROM record").get()?.n ?? 0;
+  }
+
+  /** The rkey of the newest record of a collection with this subject: of a like, repost, follow or block. */
+  recordWithSubject(collection: string, subject: string): string | undefined {
+    return this.#file
+      .statement<{ rkey: string }>(
+        "SELECT rkey FROM record WHERE collection = ? AND subject = ? ORDER BY rkey DESC LIMIT 1",
+      )
+      .get(collection, subject)?.rkey;
+  }
+
+  blob(cid: Cid): BlobRow | undefined {
+    const row = this.#file
+      .statement<{ mime_type: string; size: number; created_at: number }>(
+        "SELECT mime_type, size, created_at FROM blob WHERE cid = ?",
+      )
+      .get(cid.bytes);
+    return row ? { cid, mimeType: row.mime_type, size: row.size, createdAt: row.created_at } : undefined;
+  }
+
+  blobIsReferenced(cid: Cid): boolean {
+    return this.#file.statement("SELECT 1 FROM record_blob WHERE cid = ? LIMIT 1").get(cid.bytes) !== null;
+  }
+
+  /** Blobs that records refer to, by CID bytes; with `since`, those of records written after that rev. */
+  listBlobs(options: { limit: number; since?: string; cursor?: string }): Cid[] {
+    const after = options.cursor === undefined ? new Uint8Array() : parseCursor(options.cursor);
+    const limit = Math.min(options.limit, PAGE_ROWS_MAX);
+    const rows =
+      options.since === undefined
+        ? this.#file
+            .statement<{ cid: Uint8Array }>(
+              "SELECT DISTINCT cid FROM record_blob WHERE cid > ? ORDER BY cid LIMIT ?",
+            )
+            .all(after, limit)
+        : this.#file
+            .statement<{ cid: Uint8Array }>(
+              `SELECT DISTINCT b.cid FROM record_blob b
+               JOIN record r ON r.collection = b.collection AND r.rkey = b.rkey
+               WHERE b.cid > ? AND r.rev > ? ORDER BY b.cid LIMIT ?`,
+            )
+            .all(after, options.since, limit);
+    return rows.map((row) => cidFromBytes(row.cid));
+  }
+
+  /** Uploads older than `olderThan` (milliseconds) that no record refers to. */
+  temporaryBlobs(olderThan: number): Cid[] {
+    const rows = this.#file
+      .statement<{ cid: Uint8Array }>(
+        `SELECT cid FROM blob WHERE created_at < ?
+         AND NOT EXISTS (SELECT 1 FROM record_blob r WHERE r.cid = blob.cid) LIMIT ${PAGE_ROWS_MAX}`,
+      )
+      .all(olderThan);
+    return rows.map((row) => cidFromBytes(row.cid));
+  }
+
+  /** In order of key. */
+  pendingEvents(): PendingEvent[] {
+    return this.#file
+      .statement<PendingEvent>("SELECT key, kind, before, after FROM pending_event ORDER BY id")
+      .all();
+  }
+
+  // Writing: each is one synchronous transaction, in memory of the file when it returns; then await durable().
+
+  /** To be awaited once before the first write after an open, with the open_repos row already durable. */
+  async prepareWrites(): Promise<void> {
+    if (this.#file.isPrimed) return;
+    await this.#file.prepareWrites();
+    this.#exports.scheduleSweep();
+  }
+
+  /**
+   * Commits a repo write. Returns the blobs whose last reference went: their rows are gone, the files are the caller's.
+   * Throws KithError storage_full, busy, or blob_not_found for a reference to a blob without a row; nothing is written.
+   */
+  commit(tx: RepoCommit): { unreferenced: Cid[] } {
+    return this.#file.transaction(() => {
+      this.#exports.beginCommit();
+      const released = [...tx.deletes, ...tx.puts].flatMap((record) => this.#releaseBlobs(record));
+      for (const { collection, rkey } of tx.deletes) {
+        this.#file.statement("DELETE FROM record WHERE collection = ? AND rkey = ?").run(collection, rkey);
+      }
+      for (const put of tx.puts) this.#put(put, tx.head.rev);
+      for (const cid of tx.removed) if (!this.#isRecord(cid)) this.#exports.remove(cid);
+      for (const block of tx.newBlocks) this.#exports.add(block, tx.head.rev);
+      this.#file
+        .statement("UPDATE meta SET did = ?, generation = ?, head = ?, data = ?, rev = ?")
+        .run(this.did, this.generation, tx.head.commit.bytes, tx.head.data.bytes, tx.head.rev);
+      this.#events(tx);
+      return { unreferenced: released.filter((cid) => this.#dropUnreferenced(cid)) };
+    });
+  }
+
+  #put({ collection, rkey, cid, blobs, subject }: RecordPut, rev: string): void {
+    this.#file
+      .statement("INSERT OR REPLACE INTO record (collection, rkey, cid, rev, subject) VALUES (?, ?, ?, ?, ?)")
+      .run(collection, rkey, cid.bytes, rev, subject ?? null);
+    for (const blob of blobs) {
+      if (!this.blob(blob)) {
+        throw new KithError(
+          "blob_not_found",
+          `Could not write the record "${collection}/${rkey}": a blob is absent`,
+        );
+      }
+      this.#file
+        .statement("INSERT OR IGNORE INTO record_blob (collection, rkey, cid) VALUES (?, ?, ?)")
+        .run(collection, rkey, blob.bytes);
+    }
+  }
+
+  #releaseBlobs({ collection, rkey }: RecordKey): Cid[] {
+    const rows = this.#file
+      .statement<{ cid: Uint8Array }>(
+        "DELETE FROM record_blob WHERE collection = ? AND rkey = ? RETURNING cid",
+      )
+      .all(collection, rkey);
+    return rows.map((row) => cidFromBytes(row.cid));
+  }
+
+  /** True where the blob's row was deleted just now, because no record refers to it any more. */
+  #dropUnreferenced(cid: Cid): boolean {
+    if (this.blobIsReferenced(cid)) return false;
+    return this.#file.statement("DELETE FROM blob WHERE cid = ?").run(cid.bytes).changes > 0;
+  }
+
+  #isRecord(cid: Cid): boolean {
+    return this.#file.statement("SELECT 1 FROM record WHERE cid = ? LIMIT 1").get(cid.bytes) !== null;
+  }
+
+  setStatus(tx: StatusChange): void {
+    this.#file.transaction(() => {
+      this.#file.statement("UPDATE meta SET status = ?").run(tx.status);
+      this.#events(tx);
+    });
+  }
+
+  appendEvents(tx: EventsChange): void {
+    this.#file.transaction(() => this.#events(tx));
+  }
+
+  #events({ lastTid, events, forgetPendingUpTo }: EventsChange): void {
+    this.#file.statement("UPDATE meta SET last_tid = ?").run(lastTid);
+    if (forgetPendingUpTo !== undefined) this.#forget(forgetPendingUpTo);
+    for (const { key, kind, before, after } of events) {
+      this.#file
+        .statement("INSERT INTO pending_event (key, kind, before, after) VALUES (?, ?, ?, ?)")
+        .run(key, kind, before, after);
+    }
+  }
+
+  /** Deletes pending events up to and including `key`: their rows in the event log are durable. */
+  forgetPending(key: string): void {
+    this.#file.transaction(() => this.#forget(key));
+  }
+
+  #forget(key: string): void {
+    this.#file.statement("DELETE FROM pending_event WHERE key <= ?").run(key);
+  }
+
+  /** Adds the row of a blob whose file is durable under its name. A row that is there keeps its type; its age is new. */
+  putBlob({ forgetPendingUpTo, ...blob }: BlobRow & { forgetPendingUpTo?: string }): void {
+    this.#file.transaction(() => {
+      this.#file
+        .statement(
+          `INSERT INTO blob (cid, mime_type, size, created_at) VALUES (?, ?, ?, ?)
+           ON CONFLICT (cid) DO UPDATE SET created_at = excluded.created_at`,
+        )
+        .run(blob.cid.bytes, blob.mimeType, blob.size, blob.createdAt);
+      if (forgetPendingUpTo !== undefined) this.#forget(forgetPendingUpTo);
+    });
+  }
+
+  /** Deletes the rows of those blobs that no record refers to, and returns them: their files are the caller's. */
+  deleteBlobs(cids: readonly Cid[]): Cid[] {
+    return this.#file.transaction(() => cids.filter((cid) => this.#dropUnreferenced(cid)));
+  }
+
+  // Durability and files
+
+  /** Resolves when everything committed before this call is on the disk. */
+  durable(): Promise<void> {
+    return this.#file.durable();
+  }
+
+  /** True where nothing was committed since the last completed sync started. */
+  isDurable(): boolean {
+    return this.#file.isDurable();
+  }
+
+  /** Bytes of the WAL in use. */
+  walBytes(): number {
+    return this.#file.walBytes();
+  }
+
+  /** The checkpoint that the WAL needs, if any; after "restart" no write is to be taken until it is done. */
+  checkpointDue(): CheckpointMode | undefined {
+    return this.#file.checkpointDue();
+  }
+
+  /** In the maintenance worker. While a "restart" runs, writes are refused as busy. False: incomplete. */
+  checkpoint(mode: CheckpointMode): Promise<boolean> {
+    return this.#file.checkpoint(mode);
+  }
+
+  /** Starts an export of the tree as it is now; writes may go on. Throws KithError repo_not_found without a head. */
+  openExport({ since }: { since?: string } = {}): RepoExport {
+    const { head } = this.state();
+    if (!head)
+      throw new KithError("repo_not_found", `Could not export the repo of "${this.did}": it has no commit`);
+    return this.#exports.open(head, since);
+  }
+
+  /** Closes open exports and the file; through the maintenance worker when anything was written. */
+  async close(): Promise<void> {
+    this.#exports.closeAll();
+    await this.#file.close();
+  }
+}
+
+function parseCursor(cursor: string): Uint8Array {
+  try {
+    return parseCid(cursor).bytes;
+  } catch (cause) {
+    throw new KithError("invalid_request", `Could not list blobs: the cursor "${cursor}" is no CID`, {
+      cause,
+    });
+  }
+}

@@ -1,0 +1,349 @@
+import { expect, test } from "bun:test";
+import {
+  type Block,
+  buildCommit,
+  type Cid,
+  cidKey,
+  cidOfCbor,
+  cidOfRaw,
+  cidToString,
+  encodeCbor,
+  exportOrder,
+  type Head,
+  MemoryBlocks,
+  nextTid,
+  type Signer,
+  signCommit,
+  type Write,
+} from "../atproto/mod.ts";
+import { Fixture } from "./_fixture.ts";
+import { RepoFiles } from "./repo_files.ts";
+import type { PendingEvent, RepoCommit, RepoExport, RepoStore } from "./repo_store.ts";
+
+const DID = "did:plc:repostore";
+const SIGNER: Signer = { didKey: "did:key:none", jwtAlg: "ES256K", sign: () => new Uint8Array(64) };
+const COLLECTION = "app.bsky.feed.post";
+
+function record(text: string): Block {
+  const bytes = encodeCbor({ $type: COLLECTION, text });
+  return { cid: cidOfCbor(bytes), bytes };
+}
+
+/** A repo in a temporary folder, written through the real commit builder. */
+class Repo {
+  #micros = 1_700_000_000_000_000;
+  readonly store: RepoStore;
+  constructor(store: RepoStore) {
+    this.store = store;
+  }
+  static async open(folder: Fixture): Promise<Repo> {
+    const files = new RepoFiles({ folder: folder.path, ...folder.options });
+    await files.create(DID, 1);
+    const store = await files.open(DID, 1);
+    await store.prepareWrites();
+    return new Repo(store);
+  }
+  tid(): string {
+    this.#micros += 10;
+    return nextTid(this.store.state().lastTid, this.#micros, 1);
+  }
+  event(key = this.tid()): PendingEvent {
+    return { key, kind: "commit", before: Uint8Array.of(1, 2), after: Uint8Array.of(3) };
+  }
+  /** Writes as the actor does. `more` holds blobs and subjects by rkey, and overrides. */
+  write(
+    writes: Write[],
+    more: { blobs?: Cid[]; subject?: string; tx?: Partial<RepoCommit> } = {},
+  ): { head: Head; unreferenced: Cid[] } {
+    const rev = this.tid();
+    const { head } = this.store.state();
+    const signed = signCommit(buildCommit({ did: DID, head, writes, rev, blocks: this.store }), SIGNER);
+    const split = (path: string) => {
+      const [collection = "", rkey = ""] = path.split("/");
+      return { collection, rkey };
+    };
+    const { unreferenced } = this.store.commit({
+      head: signed.head,
+      lastTid: rev,
+      newBlocks: [signed.commit, ...signed.newBlocks],
+      removed: signed.removed,
+      puts: writes.flatMap((write) =>
+        write.action === "delete"
+          ? []
+          : [
+              {
+                ...split(write.path),
+                cid: write.record.cid,
+                blobs: more.blobs ?? [],
+                subject: more.subject,
+              },
+            ],
+      ),
+      deletes: writes.flatMap((write) => (write.action === "delete" ? [split(write.path)] : [])),
+      events: [this.event(rev)],
+      now: 0,
+      ...more.tx,
+    });
+    return { head: signed.head, unreferenced };
+  }
+  create(rkey: string, text: string, more = {}) {
+    return this.write([{ action: "create", path: `${COLLECTION}/${rkey}`, record: record(text) }], more);
+  }
+  remove(rkey: string) {
+    return this.write([{ action: "delete", path: `${COLLECTION}/${rkey}` }]);
+  }
+}
+
+function drain(source: RepoExport, maxBytes = 2000): Block[] {
+  const blocks: Block[] = [];
+  for (let next = source.next(maxBytes); next; next = source.next(maxBytes)) blocks.push(...next);
+  source.close();
+  return blocks;
+}
+
+const keysOf = (blocks: Iterable<Block>) => [...blocks].map((block) => cidKey(block.cid)).sort();
+const cidsInFile = (repo: Repo) => {
+  const open = repo.store.openExport();
+  return keysOf(drain(open));
+};
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+test("RepoStore.commit() keeps records, tree, head and the pending event in one transaction", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  expect(repo.store.state()).toEqual({ head: null, status: "active", lastTid: null });
+  repo.write([]);
+  const { head } = repo.create("a", "one");
+  const state = repo.store.state();
+  expect(state.head).toEqual(head);
+  expect(state.lastTid).toBe(head.rev);
+  expect(repo.store.record(COLLECTION, "a")).toEqual({ ...record("one"), rev: head.rev });
+  expect(repo.store.recordCid(COLLECTION, "b")).toBeUndefined();
+  expect(repo.store.recordCount()).toBe(1);
+  expect(repo.store.pendingEvents().map((event) => event.key)[1]).toBe(head.rev);
+  expect(repo.store.pendingEvents()[0]?.before).toEqual(Uint8Array.of(1, 2));
+  await repo.store.durable();
+  expect(repo.store.isDurable()).toBe(true);
+  await repo.store.close();
+});
+
+test("RepoStore holds exactly the blocks of the newest tree after random writes", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  let random = 7;
+  const next = (n: number) => {
+    random = (random * 48271) % 2147483647;
+    return random % n;
+  };
+  for (let step = 0; step < 150; step += 1) {
+    const rkey = `k${next(25)}`;
+    // few texts, so that many records share a block
+    const block = record(`text ${next(4)}`);
+    const path = `${COLLECTION}/${rkey}`;
+    if (!repo.store.recordCid(COLLECTION, rkey)) repo.write([{ action: "create", path, record: block }]);
+    else if (next(2) === 0) repo.write([{ action: "update", path, record: block }]);
+    else repo.write([{ action: "delete", path }]);
+  }
+  const { head } = repo.store.state();
+  expect(cidsInFile(repo)).toEqual(keysOf(exportOrder(head!, repo.store)));
+  await repo.store.close();
+});
+
+test("RepoStore.commit() keeps a removed record that another path still has", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  repo.create("a", "same");
+  repo.create("b", "same");
+  repo.remove("a");
+  expect(repo.store.record(COLLECTION, "b")?.bytes).toEqual(record("same").bytes);
+  repo.write([
+    { action: "delete", path: `${COLLECTION}/b` },
+    { action: "create", path: `${COLLECTION}/c`, record: record("same") },
+  ]);
+  expect(repo.store.get(record("same").cid)).toEqual(record("same").bytes);
+  repo.remove("c");
+  expect(repo.store.get(record("same").cid)).toBeUndefined();
+  await repo.store.close();
+});
+
+test("RepoStore.listRecords() pages newest first, reverse oldest first; collections() lists names", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  for (const rkey of ["a", "b", "c", "d"]) repo.create(rkey, rkey);
+  repo.write([{ action: "create", path: "app.bsky.graph.list/x", record: record("list") }]);
+  const rkeys = (options: object) =>
+    repo.store.listRecords({ collection: COLLECTION, limit: 2, ...options }).map((row) => row.rkey);
+  expect(rkeys({})).toEqual(["d", "c"]);
+  expect(rkeys({ cursor: "c" })).toEqual(["b", "a"]);
+  expect(rkeys({ reverse: true })).toEqual(["a", "b"]);
+  expect(rkeys({ reverse: true, cursor: "b" })).toEqual(["c", "d"]);
+  expect(repo.store.collections()).toEqual([COLLECTION, "app.bsky.graph.list"]);
+  await repo.store.close();
+});
+
+test("RepoStore.recordWithSubject() finds the record until it is deleted or changed", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  repo.create("a", "like", { subject: "at://x" });
+  expect(repo.store.recordWithSubject(COLLECTION, "at://x")).toBe("a");
+  expect(repo.store.recordWithSubject("app.bsky.feed.repost", "at://x")).toBeUndefined();
+  repo.remove("a");
+  expect(repo.store.recordWithSubject(COLLECTION, "at://x")).toBeUndefined();
+  await repo.store.close();
+});
+
+test("RepoStore.commit() returns blobs with their last reference, and refuses one without a row", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  const [one, two] = [cidOfRaw(Uint8Array.of(1)), cidOfRaw(Uint8Array.of(2))];
+  expect(() => repo.create("a", "x", { blobs: [one] })).toThrow(
+    expect.objectContaining({ code: "blob_not_found" }),
+  );
+  expect(repo.store.state().head).toBeNull();
+  for (const cid of [one, two]) {
+    repo.store.putBlob({ cid, mimeType: "image/png", size: 1, createdAt: 100 });
+  }
+  expect(repo.store.temporaryBlobs(101).length).toBe(2);
+  repo.create("a", "x", { blobs: [one, two] });
+  const since = repo.create("b", "y", { blobs: [one] }).head.rev;
+  expect(repo.store.listBlobs({ limit: 10 }).length).toBe(2);
+  expect(repo.store.listBlobs({ limit: 10, since })).toEqual([]);
+  expect(repo.store.temporaryBlobs(101)).toEqual([]);
+  const [first] = repo.store.listBlobs({ limit: 1 });
+  expect(repo.store.listBlobs({ limit: 9, cursor: cidToString(first!) }).length).toBe(1);
+  expect(() => repo.store.listBlobs({ limit: 9, cursor: "x" })).toThrow("is no CID");
+  expect(repo.remove("a").unreferenced).toEqual([two]);
+  expect(repo.store.blob(two)).toBeUndefined();
+  expect(repo.store.deleteBlobs([one])).toEqual([]);
+  const update: Write = { action: "update", path: `${COLLECTION}/b`, record: record("z") };
+  expect(repo.write([update]).unreferenced).toEqual([one]);
+  await repo.store.close();
+});
+
+test("RepoStore.setStatus(), appendEvents() and forgetPending() change events in order of key", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  const keys = [repo.tid(), repo.tid(), repo.tid()];
+  const [a = "", b = "", c = ""] = keys;
+  repo.store.setStatus({ status: "deactivated", lastTid: a, events: [repo.event(a)] });
+  repo.store.appendEvents({ lastTid: b, events: [repo.event(b)] });
+  expect(repo.store.state()).toEqual({ head: null, status: "deactivated", lastTid: b });
+  repo.store.appendEvents({ lastTid: c, events: [repo.event(c)], forgetPendingUpTo: a });
+  expect(repo.store.pendingEvents().map((event) => event.key)).toEqual([b, c]);
+  repo.store.forgetPending(c);
+  expect(repo.store.pendingEvents()).toEqual([]);
+  await repo.store.close();
+});
+
+test("RepoStore.commit() refuses cleanly without room on the disk, and works once there is some", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  repo.create("a", "one");
+  const before = repo.store.state();
+  const { db } = repo.store.fileForTests;
+  const { page_count: pages } = db.query("PRAGMA page_count").get() as { page_count: number };
+  db.run(`PRAGMA max_page_count = ${pages}`);
+  const big = "x".repeat(200_000);
+  expect(() => repo.create("b", big)).toThrow(expect.objectContaining({ code: "storage_full" }));
+  expect(repo.store.state()).toEqual(before);
+  expect(repo.store.pendingEvents().length).toBe(1);
+  db.run("PRAGMA max_page_count = 1000000");
+  repo.create("b", big);
+  expect(repo.store.recordCount()).toBe(2);
+  await repo.store.close();
+});
+
+test("RepoStore.openExport() gives the tree of its head, whatever is committed meanwhile", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  for (let i = 0; i < 60; i += 1) repo.create(`k${i}`, `text ${i}`);
+  const early = repo.store.openExport();
+  repo.remove("k1");
+  const expected = new Map<RepoExport, string[]>();
+  const begin = () => {
+    const source = repo.store.openExport();
+    expected.set(source, keysOf(exportOrder(source.head, repo.store)));
+    return source;
+  };
+  const first = begin();
+  const firstBlocks = [...(first.next(3000) ?? []), ...(first.next(3000) ?? [])];
+  // k1's record left the tree before `first` began and comes back: not in it
+  repo.create("k1", "text 1");
+  for (let i = 10; i < 40; i += 1) repo.remove(`k${i}`);
+  const second = begin();
+  for (let i = 10; i < 20; i += 1) repo.create(`k${i}`, `text ${i}`);
+  for (let i = 100; i < 130; i += 1) repo.create(`k${i}`, `new ${i}`);
+  expect(keysOf([...firstBlocks, ...drain(first)])).toEqual(expected.get(first)!);
+  expect(keysOf(drain(second))).toEqual(expected.get(second)!);
+  drain(early);
+  while (cidsAreMarked(repo)) await turn();
+  expect(cidsInFile(repo)).toEqual(keysOf(exportOrder(repo.store.state().head!, repo.store)));
+  await repo.store.close();
+});
+
+function cidsAreMarked(repo: Repo): boolean {
+  const { db } = repo.store.fileForTests;
+  return db.query("SELECT 1 FROM block WHERE removed <> 0").get() !== null;
+}
+
+test("RepoStore.openExport({since}) gives what is newer, and the commit first", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  for (let i = 0; i < 20; i += 1) repo.create(`k${i}`, `text ${i}`);
+  const since = repo.store.state().head!;
+  const old = new MemoryBlocks(drain(repo.store.openExport()));
+  const { head } = repo.create("zzz", "new");
+  const blocks = drain(repo.store.openExport({ since: since.rev }));
+  expect(blocks[0]?.cid).toEqual(head.commit);
+  expect(blocks.length).toBeLessThan(old.size);
+  old.add(blocks);
+  expect([...exportOrder(head, old)].length).toBeGreaterThan(0);
+  expect(drain(repo.store.openExport({ since: head.rev })).length).toBe(1);
+  await repo.store.close();
+});
+
+test("RepoStore sweeps marked blocks that a crash left, and an open export dies with its store", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  repo.create("a", "one");
+  const source = repo.store.openExport();
+  repo.remove("a");
+  await repo.store.close();
+  expect(() => source.next(1)).toThrow(expect.objectContaining({ code: "shutting_down" }));
+  const files = new RepoFiles({ folder: folder.path, ...folder.options });
+  const again = new Repo(await files.open(DID, 1));
+  expect(cidsAreMarked(again)).toBe(true);
+  expect(again.store.get(record("one").cid)).toBeUndefined();
+  await again.store.prepareWrites();
+  while (cidsAreMarked(again)) await turn();
+  await again.store.close();
+});
+
+test("RepoExport.next() holds no more than it was asked for, over a repo many times that size", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  for (let i = 0; i < 30; i += 1) {
+    repo.write(
+      Array.from({ length: 10 }, (_, j) => ({
+        action: "create" as const,
+        path: `${COLLECTION}/k${i}x${j}`,
+        record: record(`${i} ${j} ${"x".repeat(50_000)}`),
+      })),
+    );
+    if (repo.store.checkpointDue() === "restart") await repo.store.checkpoint("restart");
+  }
+  const source = repo.store.openExport();
+  let [total, largest] = [0, 0];
+  Bun.gc(true);
+  const rss = process.memoryUsage().rss;
+  for (let next = source.next(200_000); next; next = source.next(200_000)) {
+    const bytes = next.reduce((sum, block) => sum + block.bytes.length, 0);
+    [total, largest] = [total + bytes, Math.max(largest, bytes)];
+  }
+  source.close();
+  Bun.gc(true);
+  expect(total).toBeGreaterThan(15_000_000);
+  expect(largest).toBeLessThanOrEqual(200_000);
+  expect(process.memoryUsage().rss - rss).toBeLessThan(12_000_000);
+  await repo.store.close();
+});
