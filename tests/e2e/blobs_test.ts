@@ -202,7 +202,7 @@ describe.each([...KEY_TYPES])("blobs (%s)", (keyType) => {
     const files = () =>
       ["tmp", "blobs"].flatMap((folder) => {
         const path = join(stage.server.folder, folder);
-        return existsSync(path) ? readdirSync(path, { recursive: true }) : [];
+        return existsSync(path) ? readdirSync(path, { encoding: "utf8", recursive: true }) : [];
       });
     const before = files().length;
     const abort = new AbortController();
