@@ -197,5 +197,5 @@ export function expectErrorBody(answer: Answer): void {
   expect(typeof answer.json.error).toBe("string");
   expect(typeof answer.json.message).toBe("string");
   const text = JSON.stringify(answer.json);
-  expect(text).not.toMatch(/\bat \S+ \(|\/src\/|node_modules|\.ts:\d+|SQLITE_/);
+  expect(text).not.toMatch(/:\d+:\d+\)|\/src\/|node_modules|\.ts:\d+|SQLITE_/);
 }
