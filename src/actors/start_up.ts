@@ -97,7 +97,10 @@ async function recoverRepo(row: { did: string; generation: number }, options: St
   const pending = store.pendingEvents();
   await sequencer.hand(row.did, pending);
   const last = pending.at(-1);
-  if (last) store.forgetPending(last.key);
+  if (last) {
+    await store.prepareWrites();
+    store.forgetPending(last.key);
+  }
   const { status } = store.state();
   if (status !== account.state) await accounts.projectState(row.did, status, { now: now() });
   await store.close();

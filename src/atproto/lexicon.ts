@@ -60,13 +60,18 @@ export function recordKeyProblem(nsid: string, rkey: string): string | undefined
 
 function judge(schema: BaseSchema, value: unknown): RecordValidity {
   const result = safeParse(schema, value, { strict: true });
-  return result.ok ? { ok: true } : { ok: false, message: readable(result.message) };
+  return result.ok ? { ok: true } : { ok: false, message: readableIssue(result.message) };
 }
 
-/** `invalid_type at .embed.images (expected array)` as `embed.images: expected array`. */
-function readable(message: string): string {
+/** What a lexicon schema finds wrong, for people: `invalid_type at .embed.images (expected array)` as `embed.images: expected array`. */
+export function readableIssue(message: string): string {
   const [, path, rest] = /^\w+ at \.(\S*) \((.+)$/s.exec(message) ?? [];
   if (rest === undefined) return message.slice(0, MESSAGE_CHARS_MAX);
-  const what = rest.replace(/\)$/, "").replace(/\) \(\+(\d+) other issue\(s\)$/, " (and $1 more)");
+  const what = rest
+    .replace(/\)$/, "")
+    .replace(/\) \(\+(\d+) other issue\(s\)$/, " (and $1 more)")
+    .replace(/^expected unknown/, "expected object")
+    .replace(/^expected an? (\S+) formatted string/, "not a valid $1")
+    .replace(/^missing value/, "missing");
   return `${path ? `${path}: ` : ""}${what}`.slice(0, MESSAGE_CHARS_MAX);
 }

@@ -46,11 +46,11 @@ test("validateRecord() judges JSON and decoded records alike", () => {
 
 test.each([
   [{ ...POST, text: 1 }, "text: expected string"],
-  [{ $type: POST.$type, text: "" }, "createdAt: missing value"],
-  [{ ...POST, createdAt: "yesterday" }, "createdAt: expected a datetime formatted string"],
+  [{ $type: POST.$type, text: "" }, "createdAt: missing"],
+  [{ ...POST, createdAt: "yesterday" }, "createdAt: not a valid datetime"],
   [{ ...POST, text: "x".repeat(301) }, "text: "],
   [{ ...POST, langs: ["en", "de", "fr", "it"] }, "langs: "],
-  [{ ...POST, facets: [{ index: { byteStart: 0 }, features: [] }] }, "facets.0.index.byteEnd: missing value"],
+  [{ ...POST, facets: [{ index: { byteStart: 0 }, features: [] }] }, "facets.0.index.byteEnd: missing"],
   [withImage({ ...IMAGE, mimeType: "text/plain" }), "embed.images.0.image: blob MIME type must match"],
   [withImage({ ...IMAGE, size: 10_000_000 }), "embed.images.0.image: blob size must not exceed"],
   [withImage({ cid: LINK, mimeType: "image/png" }), "embed.images.0.image: expected blob"],
@@ -77,7 +77,7 @@ test("validateRecord() stays upright on thousands of problems", () => {
 
 test.each([
   ["app.bsky.feed.post", "3jzfcijpj2z2a", undefined],
-  ["app.bsky.feed.post", "self", /a tid formatted string/],
+  ["app.bsky.feed.post", "self", /not a valid tid/],
   ["app.bsky.actor.profile", "self", undefined],
   ["app.bsky.actor.profile", "other", /expected "self"/],
   ["app.bsky.feed.generator", "anything-goes", undefined],

@@ -1,5 +1,6 @@
 /** Query parameters: text in the URL, values of the lexicon's types for the handler. https://atproto.com/specs/xrpc#lexicon-http-endpoints */
 import { type BaseSchema, type ObjectSchema, safeParse } from "@atcute/lexicons/validations";
+import { readableIssue } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 
 /** Most values of one repeated parameter. */
@@ -22,7 +23,7 @@ export function readParams(schema: ObjectSchema | null, query: URLSearchParams):
     if (texts.length > 0) values[name] = parseTexts(name, { type: unwrap(type), texts });
   }
   const result = safeParse(schema, values);
-  if (!result.ok) throw invalid(result.message);
+  if (!result.ok) throw invalid(readableIssue(result.message));
   return result.value;
 }
 

@@ -1,5 +1,6 @@
 /** Request bodies: decoded, bounded while they stream, parsed and validated. */
 import { type BaseSchema, safeParse } from "@atcute/lexicons/validations";
+import { readableIssue } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 
 /** A JSON body must have arrived by then, however slowly it trickles. */
@@ -107,7 +108,7 @@ export async function readJsonInput(
   const bytes = await readBytes(request, bytesMax);
   if (bytes.byteLength > 0) requireJsonType(request);
   const result = safeParse(schema, bytes.byteLength > 0 ? parseJson(bytes) : {});
-  if (!result.ok) throw invalid(result.message);
+  if (!result.ok) throw invalid(readableIssue(result.message));
   return result.value;
 }
 
