@@ -12,9 +12,9 @@ import { inParallel, largestDuring, scaled, signUp } from "./load.ts";
 const CONNECTIONS = 16;
 const LIMIT_MS = 600_000;
 /** Sockets of clients, the server's own files, and the few that are on their way between open and closed. */
-const OTHER_DESCRIPTORS_MAX = 150;
-/** A database in WAL mode: the file, its -wal, its -shm. */
-const DESCRIPTORS_PER_REPO = 3;
+const OTHER_DESCRIPTORS_MAX = 100;
+/** A database in WAL mode: the file, its -wal, its -shm, and the descriptor by which its WAL is synced. */
+const DESCRIPTORS_PER_REPO = 4;
 
 test.each([...KEY_TYPES])(
   `100 accounts written to at once through ${CONNECTIONS} connections (%s)`,
