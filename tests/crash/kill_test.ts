@@ -16,7 +16,7 @@ import { Creator, type Signup, signUp, Writer } from "./workload.ts";
 const KILLS = Number(process.env.KITH_TEST_KILLS ?? 50);
 const SEED = Number(process.env.KITH_TEST_SEED ?? 20_261_121);
 /** The latest moment of a kill, counted from the begin of the writes. */
-const KILL_AFTER_MS_MAX = 300;
+const KILL_AFTER_MS_MAX = 700;
 /** One restart in so many is itself killed at a random moment. */
 const KILL_START_EVERY = 6;
 const START_MS_MAX = 250;
@@ -73,9 +73,9 @@ class Scene implements AsyncDisposable {
 
   /** Load, a kill at a random moment, a restart (which may be killed too), and the judgement. */
   async round(number: number): Promise<void> {
-    const creator = new Creator(`c${number}x`);
-    this.creators.push(creator);
-    const load = Promise.all([...this.writers.map((writer) => writer.run(this.url)), creator.run(this.url)]);
+    const creators = [new Creator(`c${number}x`), new Creator(`d${number}x`)];
+    this.creators.push(...creators);
+    const load = Promise.all([...this.writers, ...creators].map((worker) => worker.run(this.url)));
     const killed = Bun.sleep(this.random() * KILL_AFTER_MS_MAX).then(() => this.server.kill());
     await within("the load to end", Promise.all([load, killed]));
     await waitFor("the consumer to notice", () => this.#firehose?.closed);
@@ -89,7 +89,7 @@ class Scene implements AsyncDisposable {
     await this.server.start();
     await this.follow();
     await this.#judgeWriters();
-    await this.#judgeSignups(creator);
+    for (const creator of creators) await this.#judgeSignups(creator);
   }
 
   /** The repo of a DID, judged, once the firehose has told all that is in it. */

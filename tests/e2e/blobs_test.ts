@@ -1,6 +1,8 @@
 /** Blobs: kept from the record that refers to them until the last such record is gone, and served without harm. */
 import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import { cidForRawBytes } from "@atproto/lex-data";
 import { type Account, type Answer, post, xrpc } from "../client.ts";
 import { KEY_TYPES } from "../harness.ts";
@@ -187,11 +189,38 @@ describe.each([...KEY_TYPES])("blobs (%s)", (keyType) => {
     });
     const chunked = await fetch(`${stage.url}/xrpc/com.atproto.repo.uploadBlob`, {
       method: "POST",
+      signal: AbortSignal.timeout(10_000),
       body: stream,
       headers: { authorization: `Bearer ${stage.alice.accessJwt}`, "content-type": "image/png" },
     }).catch(() => undefined);
     if (chunked) expect(chunked.status).toBe(413);
     expect((await upload(stage, png("just under", 2_900_000))).size).toBeGreaterThan(2_900_000);
+  });
+
+  test("uploadBlob: an upload that is cut off leaves no file behind", async () => {
+    const { stage } = holder;
+    const files = () =>
+      ["tmp", "blobs"].flatMap((folder) => {
+        const path = join(stage.server.folder, folder);
+        return existsSync(path) ? readdirSync(path, { encoding: "utf8", recursive: true }) : [];
+      });
+    const before = files().length;
+    const abort = new AbortController();
+    const stream = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        controller.enqueue(new Uint8Array(100_000));
+        if (files().length > before) abort.abort();
+        return Bun.sleep(1);
+      },
+    });
+    const upload = fetch(`${stage.url}/xrpc/com.atproto.repo.uploadBlob`, {
+      method: "POST",
+      signal: abort.signal,
+      body: stream,
+      headers: { authorization: `Bearer ${stage.alice.accessJwt}`, "content-type": "image/png" },
+    });
+    await upload.then((answer) => expect(answer.status).toBe(413)).catch(() => undefined);
+    await waitFor("the file to go", () => files().length === before);
   });
 
   test("uploadBlob: asks for a token, and takes an empty blob or refuses it clearly", async () => {

@@ -1,10 +1,11 @@
 /** The firehose: what a cursor means, that nothing is missed or told twice, and what the official consumer makes of it. */
 import { describe, expect, test } from "bun:test";
-import { IdResolver } from "@atproto/identity";
+import { DidPlcResolver, type IdResolver } from "@atproto/identity";
 import { Firehose as OfficialFirehose } from "@atproto/sync";
-import { createRecord, http, post, xrpc } from "../client.ts";
+import { createRecord, post, xrpc } from "../client.ts";
 import { describeEvent, Firehose } from "../firehose.ts";
 import { KEY_TYPES } from "../harness.ts";
+import { rawRequest } from "../raw_http.ts";
 import { Stage, useStage } from "../stage.ts";
 import { waitFor } from "../wait.ts";
 
@@ -93,16 +94,12 @@ describe.each([...KEY_TYPES])("firehose (%s)", (keyType) => {
   test("a cursor that is no whole number is refused before the upgrade", async () => {
     const { stage } = holder;
     for (const cursor of ["abc", "-1", "1.5", "1e999", "9007199254740993"]) {
-      const url = `${stage.url}/xrpc/com.atproto.sync.subscribeRepos?cursor=${cursor}`;
-      const answer = await http(url, {
-        headers: {
-          connection: "upgrade",
-          upgrade: "websocket",
-          "sec-websocket-version": "13",
-          "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
-        },
-      }).catch(() => undefined);
-      if (answer) expect({ cursor, status: answer.status }).toEqual({ cursor, status: 400 });
+      const head = await rawRequest(
+        stage.server.port,
+        `GET /xrpc/com.atproto.sync.subscribeRepos?cursor=${cursor} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n` +
+          "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+      );
+      expect({ cursor, status: head.slice(0, 12) }).toEqual({ cursor, status: "HTTP/1.1 400" });
     }
   });
 
@@ -131,7 +128,10 @@ describe.each([...KEY_TYPES])("firehose (%s)", (keyType) => {
     const problems: Error[] = [];
     const official = new OfficialFirehose({
       service: stage.url.replace(/^http/, "ws"),
-      idResolver: new IdResolver({ plcUrl: stage.plc.url }),
+      // the whole resolver refuses to run on Bun; of its parts only this one is used here
+      idResolver: {
+        did: new DidPlcResolver(stage.plc.url, 3_000, undefined, fetch),
+      } as unknown as IdResolver,
       unauthenticatedHandles: true,
       getCursor: () => 0,
       onError: (error) => problems.push(error),

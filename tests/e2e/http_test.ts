@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { http, post, xrpc } from "../client.ts";
 import { KEY_TYPES } from "../harness.ts";
 import { expectErrorBody, type Row, testRows, useStage } from "../stage.ts";
+import { waitFor } from "../wait.ts";
 
 const CREATE = "com.atproto.repo.createRecord";
 const UNKNOWN = "dev.kith.test.thing";
@@ -288,8 +289,10 @@ describe.each([...KEY_TYPES])("http (%s)", (keyType) => {
     expect(id).not.toBe("");
     expect(JSON.stringify(answer.json)).toContain(id);
     expect(answer.headers.get("www-authenticate")).not.toBeNull();
-    const line = stage.server.output.split("\n").find((text) => text.includes(id));
-    expect(JSON.parse(line ?? "null")).toBeObject();
+    const line = await waitFor("the log line", () =>
+      stage.server.output.split("\n").find((text) => text.includes(id) && text.endsWith("}")),
+    );
+    expect(JSON.parse(line)).toBeObject();
   });
 
   test("answers about a session are not for caches", async () => {

@@ -1,8 +1,8 @@
 /** Who is who: handles, the well-known documents, and the pages beside XRPC. */
 import { describe, expect, test } from "bun:test";
-import { connect } from "node:net";
 import { http } from "../client.ts";
 import { KEY_TYPES } from "../harness.ts";
+import { rawRequest } from "../raw_http.ts";
 import { type Row, testRows, useStage } from "../stage.ts";
 
 const RESOLVE = "com.atproto.identity.resolveHandle";
@@ -56,18 +56,6 @@ const rows: Row[] = [
   },
 ];
 
-/** The status line and body of a raw request, for hosts that fetch would not send. */
-function raw(port: number, request: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(port, "127.0.0.1", () => socket.end(request));
-    let text = "";
-    socket.setEncoding("utf8").on("data", (chunk) => {
-      text += chunk;
-    });
-    socket.on("close", () => resolve(text)).on("error", reject);
-  });
-}
-
 describe.each([...KEY_TYPES])("identity (%s)", (keyType) => {
   const holder = useStage({ keyType });
   testRows(holder, rows);
@@ -75,7 +63,7 @@ describe.each([...KEY_TYPES])("identity (%s)", (keyType) => {
   test("/.well-known/atproto-did: 404 for a host that is no account", async () => {
     const { stage } = holder;
     for (const host of ["nobody.test", "example.com", "localhost", "..", "a".repeat(300)]) {
-      const answer = await raw(
+      const answer = await rawRequest(
         stage.server.port,
         `GET /.well-known/atproto-did HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`,
       );

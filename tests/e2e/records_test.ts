@@ -609,7 +609,7 @@ describe.each([...KEY_TYPES])("records (%s)", (keyType) => {
 
   test("a record near 1,000,000 bytes is stored; one beyond is refused, and so is a commit of too many bytes", async () => {
     const { stage } = holder;
-    const big = (bytes: number) => ({ $type: UNKNOWN, text: "x".repeat(bytes) });
+    const big = (bytes: number, mark = 0) => ({ $type: UNKNOWN, mark, text: "x".repeat(bytes) });
     const request = (body: Record<string, unknown>, nsid: string) =>
       xrpc(stage.url, nsid, { token: stage.alice.accessJwt, body: { repo: stage.alice.did, ...body } });
     const { events } = await stage.eventsDuring(async () => {
@@ -617,7 +617,7 @@ describe.each([...KEY_TYPES])("records (%s)", (keyType) => {
       expect(fits.status).toBe(200);
       const over = await request({ collection: UNKNOWN, rkey: "bigger", record: big(1_000_001) }, CREATE);
       expect([400, 413]).toContain(over.status);
-      const writes = Array.from({ length: 3 }, (_, i) => create(big(800_000), { rkey: `big${i}` }));
+      const writes = Array.from({ length: 3 }, (_, i) => create(big(800_000, i), { rkey: `big${i}` }));
       const many = await request({ writes }, APPLY);
       expect([400, 413]).toContain(many.status);
     });

@@ -160,7 +160,7 @@ const rows: Row[] = [
     title: "refuses the token of an account that is not here",
     to: GET,
     call: withToken((s) => forge(s, { claims: { sub: "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa" } })),
-    status: 403,
+    status: [400, 403],
     error: "AccountNotFound",
   },
   {
