@@ -184,12 +184,14 @@ async function openStores(
   };
   const maintenance = Maintenance.start({ onFatal });
   onClose(() => maintenance.stop());
+  // Before the accounts: a folder that has accounts and no master key is refused.
+  const keyring = Keyring.open(folder.masterKey);
   const hub = await Hub.open(folder.accounts, { maintenance, onFatal });
   onClose(() => hub.close());
   const eventLog = await EventLog.open(folder.events, { maintenance, onFatal });
   onClose(() => eventLog.close());
-  const files = new RepoFiles({ folder: folder.repos, maintenance, onFatal });
-  const accounts = new AccountStore(hub, Keyring.open(folder.masterKey));
+  const files = new RepoFiles({ folder: folder.repos, tmp: folder.tmp, maintenance, onFatal });
+  const accounts = new AccountStore(hub, keyring);
   const blobs = new DiskBlobStore({ folder: config.blobFolder, tmpFolder: join(config.blobFolder, "temp") });
   return { accounts, sessions: new SessionStore(hub), invites: new InviteStore(hub), eventLog, files, blobs };
 }

@@ -10,6 +10,11 @@ const ROOT = join(import.meta.dir, "..");
 const PLATFORMS = ["linux-x64", "linux-arm64", "darwin-arm64"] as const;
 const START_TIMEOUT_MS = 10_000;
 
+/** A Worker is an entry of its own: the bundler does not follow `new URL("./_x_worker.ts", import.meta.url)`. */
+function workerEntries(): string[] {
+  return [...new Bun.Glob("src/**/*_worker.ts").scanSync({ cwd: ROOT })].sort();
+}
+
 /** Bundles and compiles into `outfile`; throws with the bundler's words when that fails. */
 function compile(outfile: string, target?: string): void {
   const run = Bun.spawnSync(
@@ -21,9 +26,12 @@ function compile(outfile: string, target?: string): void {
       "--format=esm",
       "--no-compile-autoload-dotenv",
       "--no-compile-autoload-bunfig",
+      // flat names: beside the main file is where a compiled program looks for its workers
+      "--entry-naming=[name].[ext]",
       ...(target ? [`--target=bun-${target}`] : []),
       `--outfile=${outfile}`,
       "src/main.ts",
+      ...workerEntries(),
     ],
     { cwd: ROOT, stdout: "pipe", stderr: "pipe" },
   );

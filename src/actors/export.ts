@@ -19,9 +19,15 @@ export function carStream(source: RepoExport, onEnd: () => void): ReadableStream
   return new ReadableStream<Uint8Array>(
     {
       start: (controller) => controller.enqueue(carHeader([source.head.commit])),
-      pull: (controller) => {
+      pull: async (controller) => {
         try {
-          const blocks = source.next(CHUNK_BYTES);
+          let blocks = source.next(CHUNK_BYTES);
+          // A step through blocks that are not wanted yields none: the event loop gets its turn in between.
+          while (blocks?.length === 0) {
+            await new Promise((resolve) => setImmediate(resolve));
+            if (ended) return;
+            blocks = source.next(CHUNK_BYTES);
+          }
           if (blocks) return controller.enqueue(Buffer.concat(blocks.map(carBlock)));
           end();
           controller.close();

@@ -66,6 +66,8 @@ interface Entry {
   /** Uses that must not lose the file: exports, uploads. */
   pins: number;
   closing: boolean;
+  /** Resolves when it has left the registry: its file is closed, its open row taken back. */
+  readonly gone: PromiseWithResolvers<void>;
   marked: boolean;
   usedAt: number;
   /** Uploads whose file is in place and whose row is not yet durable, by CID. */
@@ -81,7 +83,7 @@ export class RepoRegistry<Upload = unknown> {
   readonly #births = new Map<RepoId, Promise<void>>();
   readonly #slotWaiters = new Set<() => void>();
   readonly #timer: ReturnType<typeof setInterval>;
-  /** Slots given to births whose actor does not run yet. */
+  /** Slots given to callers whose actor does not run yet. */
   #reserved = 0;
   #stopping = false;
 
@@ -192,8 +194,7 @@ export class RepoRegistry<Upload = unknown> {
         `Could not create the repo "${did}": its account is ${account?.state ?? "unknown"}`,
       );
     }
-    await this.#waitForSlot();
-    this.#reserved++;
+    await this.#takeSlot(did);
     try {
       await files.create(did, account.generation);
       const store = await files.open(did, account.generation);
@@ -203,7 +204,7 @@ export class RepoRegistry<Upload = unknown> {
       born.marked = true;
       await born.actor.opened;
     } finally {
-      this.#reserved--;
+      this.#releaseSlot();
     }
   }
 
@@ -211,7 +212,12 @@ export class RepoRegistry<Upload = unknown> {
   async stop(): Promise<void> {
     this.#stopping = true;
     clearInterval(this.#timer);
-    for (const wake of [...this.#slotWaiters]) wake();
+    // Those who wait for a slot get one, look, and are refused.
+    for (const give of this.#slotWaiters) {
+      this.#reserved++;
+      give();
+    }
+    this.#slotWaiters.clear();
     await Promise.allSettled(this.#births.values());
     const deadline = performance.now() + STOP_TIMEOUT_MS;
     while (this.#entries.size > 0 && performance.now() < deadline) {
@@ -228,17 +234,21 @@ export class RepoRegistry<Upload = unknown> {
   /** The entry of an open repo, spawned where there is none. */
   async #acquire(did: RepoId): Promise<Entry> {
     for (;;) {
-      if (this.#stopping)
-        throw new KithError("shutting_down", `Could not open the repo "${did}": the server is stopping`);
+      if (this.#stopping) throw stopping(did);
       const entry = this.#entries.get(did);
       if (entry && !entry.closing && !entry.actor.hasEnded) return this.#touch(did, entry);
       if (entry) {
-        await entry.actor.ended;
+        await entry.gone.promise;
         continue;
       }
-      const account = this.#accountOf(did);
-      if (this.#hasSlot()) return this.#spawn(account);
-      await this.#waitForSlot();
+      this.#accountOf(did);
+      await this.#takeSlot(did);
+      try {
+        // While this waited, another may have opened it, or the account may be gone.
+        if (!this.#stopping && !this.#entries.has(did)) return this.#spawn(this.#accountOf(did));
+      } finally {
+        this.#releaseSlot();
+      }
     }
   }
 
@@ -265,6 +275,7 @@ export class RepoRegistry<Upload = unknown> {
       actor: new RepoActor({ did, deps: this.#depsOf(account, () => entry), opened }),
       pins: 0,
       closing: false,
+      gone: Promise.withResolvers(),
       marked: false,
       usedAt: this.#options.now(),
       uploads: new Map(),
@@ -282,7 +293,8 @@ export class RepoRegistry<Upload = unknown> {
       });
     }
     this.#entries.delete(did);
-    this.#wakeOne();
+    entry.gone.resolve();
+    this.#giveSlots();
   }
 
   #depsOf(account: Account, entry: () => Entry): RepoActorDeps {
@@ -363,42 +375,48 @@ export class RepoRegistry<Upload = unknown> {
     }
   }
 
-  #hasSlot(): boolean {
-    return this.#entries.size + this.#reserved < this.#options.openReposMax;
-  }
-
-  #wakeOne(): void {
-    const [wake] = this.#slotWaiters;
-    wake?.();
-  }
-
-  /** Resolves when a repo may be opened. Throws "busy" past the bound or the time. */
-  async #waitForSlot(): Promise<void> {
-    const purpose = "Could not open a repo";
-    while (!this.#hasSlot()) {
-      if (this.#stopping) throw new KithError("shutting_down", `${purpose}: the server is stopping`);
-      if (this.#slotWaiters.size >= SLOT_WAITERS_MAX) {
-        throw new KithError("busy", `${purpose}: ${SLOT_WAITERS_MAX} requests wait already`);
-      }
-      const { promise, resolve, reject } = Promise.withResolvers<void>();
-      const wake = (): void => resolve();
-      const timer = setTimeout(
-        () =>
-          reject(
-            new KithError("busy", `${purpose}: all ${this.#options.openReposMax} open ones are in use`, {
-              hint: "Raise KITH_OPEN_REPOS_MAX, and the limit on open files with it",
-            }),
-          ),
-        SLOT_TIMEOUT_MS,
-      );
-      this.#slotWaiters.add(wake);
-      this.#evictOne();
-      try {
-        await promise;
-      } finally {
-        clearTimeout(timer);
-        this.#slotWaiters.delete(wake);
-      }
+  /** Gives the slots that are free to those who wait for one, first come first served. */
+  #giveSlots(): void {
+    for (const give of this.#slotWaiters) {
+      if (this.#entries.size + this.#reserved >= this.#options.openReposMax) return;
+      this.#slotWaiters.delete(give);
+      this.#reserved++;
+      give();
     }
   }
+
+  /** To be called after the actor has been spawned, or where it will not be. */
+  #releaseSlot(): void {
+    this.#reserved--;
+    this.#giveSlots();
+  }
+
+  /** Resolves when a slot is reserved for the caller. Throws "busy" past the bound or the time, or "shutting_down". */
+  async #takeSlot(did: RepoId): Promise<void> {
+    if (this.#slotWaiters.size >= SLOT_WAITERS_MAX) {
+      throw new KithError(
+        "busy",
+        `Could not open the repo "${did}": ${SLOT_WAITERS_MAX} requests wait already`,
+      );
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const timer = setTimeout(() => {
+      this.#slotWaiters.delete(resolve);
+      const message = `Could not open the repo "${did}": all ${this.#options.openReposMax} open ones are in use`;
+      const hint = "Raise KITH_OPEN_REPOS_MAX, and the limit on open files with it";
+      reject(new KithError("busy", message, { hint }));
+    }, SLOT_TIMEOUT_MS);
+    this.#slotWaiters.add(resolve);
+    this.#giveSlots();
+    if (this.#slotWaiters.has(resolve)) this.#evictOne();
+    try {
+      await promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+function stopping(did: RepoId): KithError {
+  return new KithError("shutting_down", `Could not open the repo "${did}": the server is stopping`);
 }

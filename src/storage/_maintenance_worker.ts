@@ -1,6 +1,6 @@
 /**
- * The maintenance worker: every operation of SQLite that syncs the disk. Its text is embedded and started from memory
- * (maintenance.ts), so that a compiled binary needs no second entry point: it may import nothing of ours.
+ * The maintenance worker: every operation of SQLite that syncs the disk. Started by maintenance.ts; in a compiled binary
+ * it is an entry of its own (tools/build.ts).
  */
 import { Database } from "bun:sqlite";
 import {

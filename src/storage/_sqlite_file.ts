@@ -4,7 +4,7 @@
  */
 import type { Database, SQLQueryBindings, Statement } from "bun:sqlite";
 import { existsSync, statSync } from "node:fs";
-import { KithError } from "../errors.ts";
+import { isKithError, KithError } from "../errors.ts";
 import type { CheckpointMode, Maintenance } from "./maintenance.ts";
 import { schemaVersionOf } from "./migrations.ts";
 import { isSyncFailure, openSqlite, transaction } from "./sqlite.ts";
@@ -145,7 +145,7 @@ export class SqliteFile {
 
   /**
    * Checkpoints in the worker; one at a time. Until a "restart" has ended, transactions are refused as busy.
-   * Resolves to false where readers kept it from being complete: it may be asked again.
+   * Resolves to false where readers or writers kept it from being complete: it may be asked again.
    */
   async checkpoint(mode: CheckpointMode): Promise<boolean> {
     while (this.#checkpoint) await this.#checkpoint;
@@ -157,7 +157,10 @@ export class SqliteFile {
     };
     const running = this.#options.maintenance.checkpoint(this.path, mode).finally(ended);
     this.#checkpoint = running.catch(() => false);
-    return await running;
+    return await running.catch((error) => {
+      if (isKithError(error, "busy")) return false;
+      throw error;
+    });
   }
 
   /** True while transactions are refused because the WAL is being restarted. */

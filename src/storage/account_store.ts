@@ -121,7 +121,7 @@ export class AccountStore {
   /**
    * The first step of an account's birth, in one transaction: a `creating` row with its reserved names, the sealed key and
    * the signed genesis operation, the use of the invite code, and the open row of its repo.
-   * Throws KithError handle_not_available, invalid_request (the e-mail address is taken), invalid_invite_code.
+   * Throws KithError handle_not_available, invalid_request (the e-mail address is taken, or the DID), invalid_invite_code.
    */
   async beginAccount(account: NewAccountRow): Promise<Account> {
     const { did, signingKey, inviteCode, now } = account;
@@ -176,10 +176,11 @@ export class AccountStore {
   ): Promise<void> {
     await this.#hub.write((run) => {
       run(
-        `UPDATE account SET state = ?, deactivated_at = ?
-         WHERE did = ? AND state NOT IN ('creating', 'deleting', 'deleted')`,
+        `UPDATE account SET state = ?1,
+           deactivated_at = CASE WHEN ?1 = 'deactivated' THEN coalesce(deactivated_at, ?2) END
+         WHERE did = ?3 AND state NOT IN ('creating', 'deleting', 'deleted')`,
         state,
-        state === "deactivated" ? now : null,
+        now,
         did,
       );
     });
@@ -332,6 +333,9 @@ function insertAccount(run: Run, row: NewAccountRow & { generation: number; seal
   } catch (error) {
     if (isUniqueViolation(error, "account.handle")) {
       throw new KithError("handle_not_available", `Handle already taken: ${row.handle}`);
+    }
+    if (isUniqueViolation(error, "account.did")) {
+      throw new KithError("invalid_request", `Could not create the account "${row.did}": it exists already`);
     }
     if (isUniqueViolation(error, "account.email")) {
       throw new KithError("invalid_request", `Email already taken: ${row.email}`);

@@ -6,8 +6,9 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { type Cid, CODEC_RAW, cidFromBytes, cidToString, sha256 } from "../atproto/mod.ts";
+import { type Cid, CODEC_RAW, cidFromBytes, cidToString } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
+import { safeDidName } from "./repo_files.ts";
 import { storageError } from "./sqlite.ts";
 
 /** The first bytes of an upload that are kept for finding out its type. */
@@ -127,12 +128,7 @@ export class DiskBlobStore implements BlobStore {
   }
 
   #folderOf(did: string): string {
-    const safe = did.replaceAll(":", "_");
-    const name =
-      safe.length <= 200 && !safe.startsWith(".")
-        ? safe
-        : Buffer.from(sha256(Buffer.from(did))).toString("hex");
-    return join(this.#options.folder, name);
+    return join(this.#options.folder, safeDidName(did));
   }
 }
 

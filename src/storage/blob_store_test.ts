@@ -99,3 +99,14 @@ test.each(["did:web:..", "did:web:a%2F..%2Fb", `did:web:${"a".repeat(250)}.examp
     expect(name.length).toBeLessThan(255);
   },
 );
+
+test("DiskBlobStore keeps the blobs of DIDs apart that a careless file name would merge", async () => {
+  await using folder = new Fixture();
+  const store = storeIn(folder);
+  const bytes = Uint8Array.of(1);
+  const { cid } = await put(store, bytes, "did:web:a:b");
+  await put(store, bytes, "did:web:a_b");
+  await store.removeAll("did:web:a:b");
+  expect(await store.open("did:web:a:b", cid)).toBeUndefined();
+  expect((await store.open("did:web:a_b", cid))?.size).toBe(1);
+});

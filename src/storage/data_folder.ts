@@ -41,12 +41,14 @@ export class DataFolder {
 
   /**
    * Makes the folder where there is none, takes its lock and empties tmp/.
-   * Throws KithError data_folder_refused: made by the reference PDS, not writable, or in use by another process.
+   * Throws KithError data_folder_refused: made by the reference PDS, not writable, in use by another process, or
+   * without the master key that its accounts were sealed with.
    */
   static open(path: string): DataFolder {
     const absolute = resolve(path);
     refuseForeign(absolute);
     makeWritable(absolute);
+    refuseKeyless(absolute);
     const folder = new DataFolder(absolute, takeLock(absolute));
     rmSync(folder.tmp, { recursive: true, force: true });
     for (const part of [folder.repos, folder.blobs, folder.tmp])
@@ -76,6 +78,16 @@ function refuseForeign(path: string): void {
     {
       hint: "Give kith an empty folder (PDS_DATA_DIRECTORY) and move the accounts over one by one, as between two servers.",
     },
+  );
+}
+
+/** The key is made before the first account, so it can only have been lost. */
+function refuseKeyless(path: string): void {
+  if (!existsSync(join(path, "accounts.sqlite")) || existsSync(join(path, "master.key"))) return;
+  throw new KithError(
+    "data_folder_refused",
+    `Could not open the data folder "${path}": it has accounts and no "master.key", which their signing keys are sealed with`,
+    { hint: "Put back the master.key that belongs to this data folder, from a backup." },
   );
 }
 

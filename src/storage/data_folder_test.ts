@@ -57,3 +57,11 @@ test("DataFolder.open() refuses a folder in use, naming folder and process, unti
   expect(attempt).toThrow("is using it");
   folder.close();
 });
+
+test("DataFolder.open() refuses accounts without the master key that they need", async () => {
+  await using fixture = new Fixture();
+  writeFileSync(fixture.file("accounts.sqlite"), "");
+  expect(() => DataFolder.open(fixture.path)).toThrow('no "master.key"');
+  writeFileSync(fixture.file("master.key"), "");
+  DataFolder.open(fixture.path).close();
+});

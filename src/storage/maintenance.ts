@@ -1,8 +1,6 @@
 /** The main thread's side of the maintenance worker: what SQLite does with fsyncs is done over there. */
 import type { Database } from "bun:sqlite";
 import { KithError } from "../errors.ts";
-// @ts-expect-error A text import has a default export; the type checker looks at the module instead.
-import workerText from "./_maintenance_worker.ts" with { type: "text" };
 import { isSyncFailure, storageError } from "./sqlite.ts";
 import type { OnFatal } from "./wal_sync.ts";
 
@@ -37,11 +35,7 @@ export class Maintenance {
 
   private constructor(onFatal: OnFatal) {
     this.#onFatal = onFatal;
-    const source = new File([workerText as string], "maintenance_worker.ts", {
-      type: "application/typescript",
-    });
-    const url = URL.createObjectURL(source);
-    this.#worker = new Worker(url, { ref: false });
+    this.#worker = new Worker(new URL("./_maintenance_worker.ts", import.meta.url), { ref: false });
     this.#worker.onmessage = (event: MessageEvent<Reply>) => this.#settle(event.data);
     this.#worker.onerror = (event) => this.#die(new Error(`The maintenance worker failed: ${event.message}`));
     this.#worker.addEventListener("close", () => {

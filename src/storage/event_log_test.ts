@@ -1,0 +1,95 @@
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { Fixture } from "./_fixture.ts";
+import { EventLog, type EventRow } from "./event_log.ts";
+
+function row(seq: number, more: Partial<EventRow> = {}): EventRow {
+  const key = `3${String(seq).padStart(12, "0")}`;
+  return { seq, did: "did:plc:a", key, kind: "commit", at: seq * 10, frame: Uint8Array.of(seq), ...more };
+}
+
+function open(folder: Fixture): Promise<EventLog> {
+  return EventLog.open(folder.file("events.sqlite"), folder.options);
+}
+
+test("EventLog.append() keeps rows, high-water seq and last keys together", async () => {
+  await using folder = new Fixture();
+  const log = await open(folder);
+  expect([log.firstSeq(), log.lastSeq(), log.highWater()]).toEqual([0, 0, 0]);
+  log.append([row(5), row(7, { did: "did:plc:b", key: "3b" })]);
+  expect([log.firstSeq(), log.lastSeq(), log.highWater()]).toEqual([5, 7, 7]);
+  expect(log.lastKey("did:plc:b")).toBe("3b");
+  expect(log.lastKey("did:plc:c")).toBeUndefined();
+  await log.durable();
+  expect(log.isDurable()).toBe(true);
+  await log.close();
+});
+
+test("EventLog.append() refuses a seq or a key that is not above all before, and writes nothing then", async () => {
+  await using folder = new Fixture();
+  const log = await open(folder);
+  log.append([row(5)]);
+  expect(() => log.append([row(6), row(6)])).toThrow("seq 6: it is not above 6");
+  expect(() => log.append([row(6), row(7, { key: row(6).key })])).toThrow("it is in the log");
+  log.raiseHighWater(100);
+  log.raiseHighWater(50);
+  expect(() => log.append([row(100)])).toThrow("not above 100");
+  expect([log.lastSeq(), log.highWater()]).toEqual([5, 100]);
+  await log.close();
+});
+
+test("EventLog.read() is bounded by rows and bytes, but gives the first row whatever its size", async () => {
+  await using folder = new Fixture();
+  const log = await open(folder);
+  log.append([1, 2, 3, 4].map((seq) => row(seq, { frame: new Uint8Array(1000) })));
+  const seqs = (range: object) =>
+    log.read({ after: 0, upTo: 9, rowsMax: 9, bytesMax: 1e6, ...range }).map(({ seq }) => seq);
+  expect(seqs({})).toEqual([1, 2, 3, 4]);
+  expect(seqs({ after: 1, upTo: 3 })).toEqual([2, 3]);
+  expect(seqs({ rowsMax: 2 })).toEqual([1, 2]);
+  expect(seqs({ bytesMax: 2500 })).toEqual([1, 2]);
+  expect(seqs({ bytesMax: 1 })).toEqual([1]);
+  expect(seqs({ after: 4 })).toEqual([]);
+  await log.close();
+});
+
+test("EventLog.prune() and firstSeqAt() go by age; what outlives rows stays", async () => {
+  await using folder = new Fixture();
+  const log = await open(folder);
+  log.append([1, 20, 21, 3000, 3001].map((seq) => row(seq)));
+  expect([0, 10, 11, 200, 210, 211, 30_010, 30_011].map((ms) => log.firstSeqAt(ms))).toEqual([
+    1, 1, 20, 20, 21, 3000, 3001, 0,
+  ]);
+  expect(log.prunedUpTo()).toBe(0);
+  expect(log.prune({ before: 30_000, rowsMax: 2 })).toBe(2);
+  expect(log.prunedUpTo()).toBe(20);
+  expect(log.firstSeq()).toBe(21);
+  expect(log.prune({ before: 30_000, rowsMax: 100 })).toBe(1);
+  expect(log.prune({ before: 30_000, rowsMax: 100 })).toBe(0);
+  expect(log.prune({ before: 1e9, rowsMax: 100 })).toBe(2);
+  expect([log.firstSeq(), log.lastSeq(), log.highWater()]).toEqual([0, 0, 3001]);
+  expect(() => log.append([row(3001)])).toThrow("not above");
+  expect(() => log.append([row(3002, { key: row(3001).key })])).toThrow("it is in the log");
+  expect(log.firstSeqAt(0)).toBe(0);
+  await log.close();
+});
+
+test("EventLog.open() finds after SIGKILL what was appended", async () => {
+  await using folder = new Fixture();
+  const script = `
+    const { EventLog, Maintenance } = await import(${JSON.stringify(join(import.meta.dir, "mod.ts"))});
+    const onFatal = (error) => { console.error(error); process.exit(1); };
+    const maintenance = Maintenance.start({ onFatal });
+    const log = await EventLog.open(${JSON.stringify(folder.file("events.sqlite"))}, { maintenance, onFatal });
+    log.append([{ seq: 7, did: "did:plc:a", key: "3a", kind: "commit", at: 1, frame: Uint8Array.of(9) }]);
+    await log.durable();
+    process.kill(process.pid, "SIGKILL");
+  `;
+  expect(Bun.spawnSync(["bun", "-e", script], { stderr: "pipe" }).stderr.toString()).toBe("");
+  const log = await open(folder);
+  expect(log.read({ after: 0, upTo: 9, rowsMax: 9, bytesMax: 9 })).toEqual([
+    { seq: 7, frame: Uint8Array.of(9) },
+  ]);
+  expect([log.highWater(), log.lastKey("did:plc:a")]).toEqual([7, "3a"]);
+  await log.close();
+});
