@@ -1,8 +1,9 @@
 /**
  * `bun run build`: one executable for this machine, dist/kith, with the runtime and everything it needs inside.
  * `bun run build --all`: the released platforms, dist/kith-<os>-<cpu>, each from this one machine.
+ * `--to=FOLDER` puts them elsewhere than into dist.
  */
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -36,7 +37,7 @@ function compile(outfile: string, target?: string): void {
     { cwd: ROOT, stdout: "pipe", stderr: "pipe" },
   );
   if (run.exitCode !== 0) throw new Error(`Could not build "${outfile}": ${run.stderr.toString().trim()}`);
-  console.log(`${outfile} ${(statSync(join(ROOT, outfile)).size / 1_000_000).toFixed(1)} MB`);
+  console.log(`${outfile} ${(statSync(outfile).size / 1_000_000).toFixed(1)} MB`);
 }
 
 /** Starts the executable in a folder that holds nothing else and waits for its health answer. */
@@ -77,11 +78,14 @@ async function firstUrl(output: ReadableStream<Uint8Array>): Promise<string> {
 }
 
 process.chdir(ROOT);
-mkdirSync("dist", { recursive: true });
+const to = process.argv.find((arg) => arg.startsWith("--to="))?.slice("--to=".length) ?? "dist";
+mkdirSync(to, { recursive: true });
 if (process.argv.includes("--all")) {
-  for (const platform of PLATFORMS) compile(`dist/kith-${platform}`, platform);
+  for (const platform of PLATFORMS) compile(join(to, `kith-${platform}`), platform);
 } else {
-  if (existsSync("dist/kith")) rmSync("dist/kith");
-  compile("dist/kith");
-  await smokeTest("dist/kith");
+  const executable = join(to, "kith");
+  // a running copy of it goes on with the old file
+  rmSync(executable, { force: true });
+  compile(executable);
+  await smokeTest(executable);
 }

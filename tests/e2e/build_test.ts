@@ -1,0 +1,46 @@
+/** The executable: built, it starts in a folder that holds nothing else, and makes an account that can write. */
+import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createAccount, createRecord, post, repoCar } from "../client.ts";
+import { judgeRepo } from "../judges.ts";
+
+const ROOT = join(import.meta.dir, "../..");
+
+test("bun run build makes an executable that needs nothing beside it", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "kith-built-"));
+  try {
+    const build = Bun.spawn([process.execPath, join(ROOT, "tools/build.ts"), `--to=${folder}`], {
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const output = await new Response(build.stdout).text();
+    expect(await build.exited).toBe(0);
+    expect(output).toContain("starts in an empty folder");
+    const child = Bun.spawn([join(folder, "kith"), "serve"], {
+      cwd: folder,
+      env: { PATH: "/usr/bin:/bin", HOME: folder, PDS_PORT: "0" },
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "ignore",
+    });
+    try {
+      let text = "";
+      for await (const chunk of child.stdout) {
+        text += new TextDecoder().decode(chunk);
+        if (/http:\/\/localhost:\d+\s/.test(text)) break;
+      }
+      const url = /http:\/\/localhost:\d+/.exec(text)?.[0] ?? "";
+      const alice = await createAccount(url, "alice");
+      const { uri, cid } = await createRecord(url, alice, { record: post("from the executable") });
+      const repo = await judgeRepo(await repoCar(url, alice.did), alice.did, alice.didKey);
+      expect(repo.records.get(uri.replace(`at://${alice.did}/`, ""))).toBe(cid);
+    } finally {
+      child.kill("SIGTERM");
+      expect(await child.exited).toBe(0);
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
