@@ -13,7 +13,7 @@ import { type Tally, tallyJunit } from "./junit.ts";
 const TEST_TIMEOUT_MS = 120_000;
 /** A test process that hangs beyond this is killed and counts as failed. */
 const PROCESS_TIMEOUT_MS = 900_000;
-/** End-to-end files at once; the crash and scale tests measure, so they run alone. */
+/** End-to-end files at once; what measures (restart, crash, scale) runs alone. */
 const PARALLEL_MAX = 2;
 
 const ROOT = join(import.meta.dir, "..");
@@ -92,7 +92,7 @@ async function main(filter: string | undefined): Promise<number> {
   const unit = [...testFiles("src"), ...testFiles("tools")].filter(wanted);
   const one = (path: string): Step => ({ name: path.slice(2), files: [path] });
   const system = testFiles("tests").filter(wanted);
-  const alone = system.filter((path) => /^\.\/tests\/(crash|scale)\//.test(path));
+  const alone = system.filter((path) => /^\.\/tests\/(crash|scale)\/|restart_test/.test(path));
   const together = system.filter((path) => !alone.includes(path));
   const reports = mkdtempSync(join(tmpdir(), "kith-reports-"));
   try {
