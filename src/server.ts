@@ -39,6 +39,7 @@ import { RequestGate } from "./request_gate.ts";
 import {
   AccountStore,
   type BlobUpload,
+  boundOpenRepos,
   DataFolder,
   DiskBlobStore,
   EventLog,
@@ -211,7 +212,10 @@ async function startActors(
   onClose(() => firehose.stop());
   onClose(() => sequencer.stop());
   await recover({ accounts, files, blobs, sequencer, logger: log, now });
-  const { openReposMax } = config;
+  const openReposMax = boundOpenRepos(config.openReposMax);
+  if (openReposMax < config.openReposMax) {
+    log.warn("Fewer repos can be open than set: the limit on open files is too low", { openReposMax });
+  }
   const registry = new RepoRegistry<BlobUpload>({
     accounts,
     files,
