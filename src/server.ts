@@ -99,12 +99,20 @@ export async function createServer(config: Config, options: ServerOptions = {}):
   const closing: (() => unknown)[] = [];
   const onClose = (close: () => unknown): void => void closing.unshift(close);
   const closeAll = async (): Promise<void> => {
-    for (const close of closing.splice(0)) await close();
+    const failures: unknown[] = [];
+    for (const close of closing.splice(0)) {
+      try {
+        await close();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw new AggregateError(failures, "Could not close everything");
   };
   try {
     return await start({ config, options, log, onClose, closeAll });
   } catch (error) {
-    await closeAll();
+    await closeAll().catch((cause: unknown) => log.warn("Could not close everything", { error: cause }));
     throw error;
   }
 }
