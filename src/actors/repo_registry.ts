@@ -22,6 +22,8 @@ const IDLE_LOOK_MS = 30_000;
 /** How long a stop waits for repos to come to rest, and how often it looks. */
 const STOP_TIMEOUT_MS = 20_000;
 const STOP_LOOK_MS = 5;
+/** How long a stop lets exports run on; a reader that stands still must not hold it up. */
+const STOP_EXPORTS_MS = 500;
 
 /** The accounts store as the registry uses it. */
 export interface RegistryAccounts {
@@ -81,6 +83,8 @@ export class RepoRegistry<Upload = unknown> {
   /** In the order of use, the least recent first. */
   readonly #entries = new Map<RepoId, Entry>();
   readonly #births = new Map<RepoId, Promise<void>>();
+  /** Ends an open export, whose reader then sees its answer break off. */
+  readonly #exports = new Set<() => void>();
   readonly #slotWaiters = new Set<() => void>();
   readonly #timer: ReturnType<typeof setInterval>;
   /** Slots given to callers whose actor does not run yet. */
@@ -122,13 +126,19 @@ export class RepoRegistry<Upload = unknown> {
   /** The repo as a CAR: all of it, or the blocks newer than the rev `since`. Durable, and flat in memory. */
   async exportRepo(did: RepoId, options: { since?: string } = {}): Promise<ReadableStream<Uint8Array>> {
     const entry = await this.#acquire(did);
-    const unpin = (): void => this.#unpin(entry);
     try {
       const store = await entry.actor.opened;
       if (!store.isDurable()) await store.durable();
-      return carStream(store.openExport(options), unpin);
+      const source = store.openExport(options);
+      const end = (): void => {
+        if (!this.#exports.delete(end)) return;
+        source.close();
+        this.#unpin(entry);
+      };
+      this.#exports.add(end);
+      return carStream(source, end);
     } catch (error) {
-      unpin();
+      this.#unpin(entry);
       throw error;
     }
   }
@@ -221,8 +231,9 @@ export class RepoRegistry<Upload = unknown> {
     }
     this.#slotWaiters.clear();
     await Promise.allSettled(this.#births.values());
-    const deadline = performance.now() + STOP_TIMEOUT_MS;
-    while (this.#entries.size > 0 && performance.now() < deadline) {
+    const startedMs = performance.now();
+    while (this.#entries.size > 0 && performance.now() - startedMs < STOP_TIMEOUT_MS) {
+      if (performance.now() - startedMs > STOP_EXPORTS_MS) for (const end of [...this.#exports]) end();
       for (const [did, entry] of this.#entries) this.#tryClose(did, entry);
       await new Promise((resolve) => setTimeout(resolve, STOP_LOOK_MS));
     }
