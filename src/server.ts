@@ -32,6 +32,7 @@ import {
   createSafeFetch,
   EmbeddedPlc,
   type PlcDirectory,
+  type SafeFetch,
 } from "./identity/mod.ts";
 import { type Handlers, type Listeners, listen } from "./listen.ts";
 import { createLogger, type RootLogger } from "./logger.ts";
@@ -250,7 +251,7 @@ async function recover(options: StartUpOptions): Promise<void> {
 }
 
 function startCrawlers(config: Config, logger: RootLogger): Crawlers {
-  const safeFetch = createSafeFetch({ allowPrivateNetwork: config.allowPrivateNetwork });
+  const safeFetch = safeFetchOf(config);
   return new Crawlers({
     relays: config.crawlers,
     hostname: config.hostname,
@@ -269,6 +270,10 @@ function startCrawlers(config: Config, logger: RootLogger): Crawlers {
       }
     },
   });
+}
+
+function safeFetchOf({ allowPrivateNetwork, fetchBytesMax: bytesMax }: Config): SafeFetch {
+  return createSafeFetch({ allowPrivateNetwork, bytesMax });
 }
 
 /** The PLC directory, and where it is built in, its HTTP side. */
@@ -299,8 +304,8 @@ async function startFeatures(
   const { plc } = parts.plc;
   const { accounts } = stores;
   const devMode = config.mode === "dev";
-  const { allowPrivateNetwork, resolverTimeoutMs: timeoutMs } = config;
-  const safeFetch = createSafeFetch({ allowPrivateNetwork });
+  const { resolverTimeoutMs: timeoutMs } = config;
+  const safeFetch = safeFetchOf(config);
   const { backupNameservers, didCacheStaleMs: staleMs, didCacheMaxMs: maxMs } = config;
   const handleResolver = createHandleResolver({ safeFetch, timeoutMs, backupNameservers, devMode });
   const didResolver = createDidResolver({ plc, safeFetch, timeoutMs, staleMs, maxMs, devMode });
