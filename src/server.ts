@@ -32,6 +32,7 @@ import {
   createSafeFetch,
   EmbeddedPlc,
   type PlcDirectory,
+  type SafeFetch,
 } from "./identity/mod.ts";
 import { type Handlers, type Listeners, listen } from "./listen.ts";
 import { createLogger, type RootLogger } from "./logger.ts";
@@ -100,12 +101,20 @@ export async function createServer(config: Config, options: ServerOptions = {}):
   const closing: (() => unknown)[] = [];
   const onClose = (close: () => unknown): void => void closing.unshift(close);
   const closeAll = async (): Promise<void> => {
-    for (const close of closing.splice(0)) await close();
+    const failures: unknown[] = [];
+    for (const close of closing.splice(0)) {
+      try {
+        await close();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw new AggregateError(failures, "Could not close everything");
   };
   try {
     return await start({ config, options, log, onClose, closeAll });
   } catch (error) {
-    await closeAll();
+    await closeAll().catch((cause: unknown) => log.warn("Could not close everything", { error: cause }));
     throw error;
   }
 }
@@ -246,7 +255,7 @@ async function recover(options: StartUpOptions): Promise<void> {
 }
 
 function startCrawlers(config: Config, logger: RootLogger): Crawlers {
-  const safeFetch = createSafeFetch({ allowPrivateNetwork: config.allowPrivateNetwork });
+  const safeFetch = safeFetchOf(config);
   return new Crawlers({
     relays: config.crawlers,
     hostname: config.hostname,
@@ -265,6 +274,10 @@ function startCrawlers(config: Config, logger: RootLogger): Crawlers {
       }
     },
   });
+}
+
+function safeFetchOf({ allowPrivateNetwork, fetchBytesMax: bytesMax }: Config): SafeFetch {
+  return createSafeFetch({ allowPrivateNetwork, bytesMax });
 }
 
 /** The PLC directory, and where it is built in, its HTTP side. */
@@ -295,8 +308,8 @@ async function startFeatures(
   const { plc } = parts.plc;
   const { accounts } = stores;
   const devMode = config.mode === "dev";
-  const { allowPrivateNetwork, resolverTimeoutMs: timeoutMs } = config;
-  const safeFetch = createSafeFetch({ allowPrivateNetwork });
+  const { resolverTimeoutMs: timeoutMs } = config;
+  const safeFetch = safeFetchOf(config);
   const { backupNameservers, didCacheStaleMs: staleMs, didCacheMaxMs: maxMs } = config;
   const handleResolver = createHandleResolver({ safeFetch, timeoutMs, backupNameservers, devMode });
   const didResolver = createDidResolver({ plc, safeFetch, timeoutMs, staleMs, maxMs, devMode });

@@ -5,15 +5,14 @@ import type { RepoExport } from "../storage/mod.ts";
 const CHUNK_BYTES = 256 * 1024;
 
 /**
- * A repo export as CAR bytes, read as the consumer pulls: one chunk in memory at a time. `onEnd` is called once, at the
- * end, on failure or when the consumer goes away.
+ * A repo export as CAR bytes, read as the consumer pulls: one chunk in memory at a time. `onEnd`, which closes the source, is
+ * called once: at the end, on failure or when the consumer goes away.
  */
 export function carStream(source: RepoExport, onEnd: () => void): ReadableStream<Uint8Array> {
   let ended = false;
   const end = (): void => {
     if (ended) return;
     ended = true;
-    source.close();
     onEnd();
   };
   return new ReadableStream<Uint8Array>(

@@ -52,7 +52,7 @@ export interface RepoActorDeps {
   handle(): string | undefined;
   /** Unlinks blobs whose last reference is gone; their rows are durably gone already. */
   removeBlobs(cids: readonly Cid[]): Promise<void>;
-  /** Called when events have been published: it may be idle now. */
+  /** Called after every transition and when events have been published: it may be idle now. */
   rested(): void;
   /** Decides the account's death in the accounts store, durably, and sequences its tombstone. */
   bury(key: string): Promise<{ sequenced: Promise<void> }>;
@@ -92,6 +92,7 @@ export class RepoActor {
     this.#actor = createActor(this.#machine(opened), { input: { did, armed: opened !== undefined } });
     this.#port = new AskPort<RepoEvent>(this.#actor);
     this.#actor.subscribe({
+      next: () => deps.rested(),
       complete: () => this.#ended.resolve(),
       error: (error) => {
         deps.logger.error("A repo actor has died", { did, error });
@@ -254,12 +255,20 @@ export class RepoActor {
     done: Turn<Answer>,
     reply: { resolve(answer: Answer): void },
   ): Promise<void> {
-    await store.durable();
-    reply.resolve(done.answer);
-    this.#hand(done.events);
-    done.afterwards?.();
-    this.#measureWal(store);
-    this.#actor.send({ type: "settled" });
+    try {
+      await store.durable();
+      reply.resolve(done.answer);
+      this.#hand(done.events);
+      done.afterwards?.();
+      this.#measureWal(store);
+    } catch (error) {
+      this.#deps.logger.error("A change is durable, but not all that follows from it was done", {
+        did: this.did,
+        error,
+      });
+    } finally {
+      this.#actor.send({ type: "settled" });
+    }
   }
 
   #write(store: RepoStore, request: WriteRequest): Turn<WriteOutcome> {
@@ -298,10 +307,9 @@ export class RepoActor {
 
   #setStatus(mutation: Extract<Mutation, { type: "setStatus" }>): void {
     const store = this.#openStore();
-    const before = store.state();
     let events: PendingEvent[];
     try {
-      const made = this.#statusEvents(before, mutation.status);
+      const made = this.#statusEvents(store.state(), mutation.status);
       events = made.events;
       store.setStatus({
         status: mutation.status,
@@ -311,7 +319,7 @@ export class RepoActor {
       });
     } catch (error) {
       mutation.reply.reject(error);
-      queueMicrotask(() => this.#actor.send({ type: "statusFailed", previous: before.status }));
+      queueMicrotask(() => this.#actor.send({ type: "statusFailed", previous: statusNow(store, mutation) }));
       return;
     }
     this.#unprojected++;
@@ -381,13 +389,20 @@ export class RepoActor {
       await this.#deps.removeFiles();
     } catch (error) {
       reply?.reject(error);
+      // The next one who asks for the repo opens the file anew.
+      await store.close();
       throw error;
     }
   }
 
   async #close(): Promise<void> {
     const store = this.#openStore();
-    if (this.#publishedKey > this.#forgottenKey) store.forgetPending(this.#publishedKey);
+    try {
+      if (this.#publishedKey > this.#forgottenKey) store.forgetPending(this.#publishedKey);
+    } catch (error) {
+      // They stay, and the log passes over them when they are handed over again.
+      this.#deps.logger.warn("Could not delete events that are in the log", { did: this.did, error });
+    }
     await store.close();
   }
 
@@ -454,6 +469,15 @@ interface Turn<Answer> {
 
 export function pendingOf(key: string, body: EventBody): PendingEvent {
   return { key, kind: body.kind, before: body.before, after: body.after };
+}
+
+/** What the file says after a change that failed: another one may have been acted upon since. */
+function statusNow(store: RepoStore, { status }: { status: RepoStatus }): RepoStatus {
+  try {
+    return store.state().status;
+  } catch {
+    return status;
+  }
 }
 
 function inactiveStatus(status: RepoStatus): Exclude<RepoStatus, "active"> | undefined {

@@ -347,7 +347,7 @@ export const repoMachine = machineSetup.createMachine({
     deleting: {
       initial: "draining",
       entry: [{ type: "refuseHeld", params: ["repo_not_found", "the account is being deleted"] }, "dropHeld"],
-      on: REFUSE_GONE,
+      on: { ...REFUSE_GONE, statusFailed: { actions: "countOut" } },
       states: {
         /** What has begun reaches the disk first: the tombstone comes after every commit. */
         draining: { always: { guard: "drained", target: "removing" } },

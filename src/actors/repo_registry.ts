@@ -22,6 +22,8 @@ const IDLE_LOOK_MS = 30_000;
 /** How long a stop waits for repos to come to rest, and how often it looks. */
 const STOP_TIMEOUT_MS = 20_000;
 const STOP_LOOK_MS = 5;
+/** How long a stop lets exports run on; a reader that stands still must not hold it up. */
+const STOP_EXPORTS_MS = 500;
 
 /** The accounts store as the registry uses it. */
 export interface RegistryAccounts {
@@ -63,7 +65,7 @@ export interface RegistryOptions<Upload> {
 
 interface Entry {
   readonly actor: RepoActor;
-  /** Uses that must not lose the file: exports, uploads. */
+  /** Uses that must not lose the file: every call from its start to its end, exports to the end of their stream. */
   pins: number;
   closing: boolean;
   /** Resolves when it has left the registry: its file is closed, its open row taken back. */
@@ -81,10 +83,13 @@ export class RepoRegistry<Upload = unknown> {
   /** In the order of use, the least recent first. */
   readonly #entries = new Map<RepoId, Entry>();
   readonly #births = new Map<RepoId, Promise<void>>();
+  /** Ends an open export, whose reader then sees its answer break off. */
+  readonly #exports = new Set<() => void>();
   readonly #slotWaiters = new Set<() => void>();
   readonly #timer: ReturnType<typeof setInterval>;
   /** Slots given to callers whose actor does not run yet. */
   #reserved = 0;
+  #roomWanted = false;
   #stopping = false;
 
   constructor(options: RegistryOptions<Upload>) {
@@ -99,75 +104,76 @@ export class RepoRegistry<Upload = unknown> {
   }
 
   /** Applies writes as one commit. Resolves once it is durable. */
-  async write(did: RepoId, request: WriteRequest): Promise<WriteOutcome> {
-    return (await this.#acquire(did)).actor.write(request);
+  write(did: RepoId, request: WriteRequest): Promise<WriteOutcome> {
+    return this.#use(did, ({ actor }) => actor.write(request));
   }
 
   /** Runs `read`, which must be synchronous, on the open repo. May see what reaches the disk a moment later. */
-  async read<T>(did: RepoId, read: (repo: RepoStore) => T): Promise<T> {
-    const { actor } = await this.#acquire(did);
-    return read(actor.store ?? (await actor.opened));
+  read<T>(did: RepoId, read: (repo: RepoStore) => T): Promise<T> {
+    return this.#use(did, async ({ actor }) => read(actor.store ?? (await actor.opened)));
   }
 
   /** As `read`, but resolves only once what was read is durable: for everything that relays see. */
-  async readDurable<T>(did: RepoId, read: (repo: RepoStore) => T): Promise<T> {
-    const { actor } = await this.#acquire(did);
-    const store = actor.store ?? (await actor.opened);
-    const result = read(store);
-    if (!store.isDurable()) await store.durable();
-    return result;
+  readDurable<T>(did: RepoId, read: (repo: RepoStore) => T): Promise<T> {
+    return this.#use(did, async ({ actor }) => {
+      const store = actor.store ?? (await actor.opened);
+      const result = read(store);
+      if (!store.isDurable()) await store.durable();
+      return result;
+    });
   }
 
   /** The repo as a CAR: all of it, or the blocks newer than the rev `since`. Durable, and flat in memory. */
   async exportRepo(did: RepoId, options: { since?: string } = {}): Promise<ReadableStream<Uint8Array>> {
     const entry = await this.#acquire(did);
-    entry.pins++;
-    const unpin = (): void => {
-      entry.pins--;
-      this.#makeRoom();
-    };
     try {
       const store = await entry.actor.opened;
       if (!store.isDurable()) await store.durable();
-      return carStream(store.openExport(options), unpin);
+      const source = store.openExport(options);
+      const end = (): void => {
+        if (!this.#exports.delete(end)) return;
+        source.close();
+        this.#unpin(entry);
+      };
+      this.#exports.add(end);
+      return carStream(source, end);
     } catch (error) {
-      unpin();
+      this.#unpin(entry);
       throw error;
     }
   }
 
   /** Puts an uploaded blob in its place and remembers it. Resolves once both are durable. */
-  async keepBlob(did: RepoId, { upload, row }: { upload: Upload; row: BlobRow }): Promise<void> {
-    const entry = await this.#acquire(did);
-    const key = cidKey(row.cid);
-    entry.pins++;
-    try {
-      await entry.dying.get(key);
-      entry.uploads.set(key, (entry.uploads.get(key) ?? 0) + 1);
-      await this.#options.blobs.keep(upload, { did, cid: row.cid });
-      await entry.actor.putBlob(row);
-    } finally {
-      const left = (entry.uploads.get(key) ?? 1) - 1;
-      if (left > 0) entry.uploads.set(key, left);
-      else entry.uploads.delete(key);
-      entry.pins--;
-      this.#makeRoom();
-    }
+  keepBlob(did: RepoId, { upload, row }: { upload: Upload; row: BlobRow }): Promise<void> {
+    return this.#use(did, async ({ actor, uploads, dying }) => {
+      const key = cidKey(row.cid);
+      // Looked at and marked in one turn: a removal begins either before both or not at all.
+      for (let removal = dying.get(key); removal; removal = dying.get(key)) await removal.catch(() => {});
+      uploads.set(key, (uploads.get(key) ?? 0) + 1);
+      try {
+        await this.#options.blobs.keep(upload, { did, cid: row.cid });
+        await actor.putBlob(row);
+      } finally {
+        const left = (uploads.get(key) ?? 1) - 1;
+        if (left > 0) uploads.set(key, left);
+        else uploads.delete(key);
+      }
+    });
   }
 
   /** Resolves once the status is durable and repeated in the accounts store. */
-  async setStatus(did: RepoId, status: RepoStatus): Promise<void> {
-    await (await this.#acquire(did)).actor.setStatus(status);
+  setStatus(did: RepoId, status: RepoStatus): Promise<void> {
+    return this.#use(did, ({ actor }) => actor.setStatus(status));
   }
 
   /** Runs `task` with the repo to itself. */
-  async importRepo(did: RepoId, task: ImportTask): Promise<void> {
-    await (await this.#acquire(did)).actor.import(task);
+  importRepo(did: RepoId, task: ImportTask): Promise<void> {
+    return this.#use(did, ({ actor }) => actor.import(task));
   }
 
   /** Resolves once the deletion is decided; files and blobs go afterwards. */
-  async deleteRepo(did: RepoId): Promise<void> {
-    await (await this.#acquire(did)).actor.delete();
+  deleteRepo(did: RepoId): Promise<void> {
+    return this.#use(did, ({ actor }) => actor.delete());
   }
 
   /**
@@ -198,9 +204,15 @@ export class RepoRegistry<Upload = unknown> {
     try {
       await files.create(did, account.generation);
       const store = await files.open(did, account.generation);
-      await openBirth(store, { handle: account.handle, signer: accounts.signer(did), now, clockId });
+      let born: Entry;
+      try {
+        await openBirth(store, { handle: account.handle, signer: accounts.signer(did), now, clockId });
+        born = this.#spawn(account, store);
+      } catch (error) {
+        await store.close();
+        throw error;
+      }
       // The open row was made durable with the `creating` row.
-      const born = this.#spawn(account, store);
       born.marked = true;
       await born.actor.opened;
     } finally {
@@ -219,8 +231,9 @@ export class RepoRegistry<Upload = unknown> {
     }
     this.#slotWaiters.clear();
     await Promise.allSettled(this.#births.values());
-    const deadline = performance.now() + STOP_TIMEOUT_MS;
-    while (this.#entries.size > 0 && performance.now() < deadline) {
+    const startedMs = performance.now();
+    while (this.#entries.size > 0 && performance.now() - startedMs < STOP_TIMEOUT_MS) {
+      if (performance.now() - startedMs > STOP_EXPORTS_MS) for (const end of [...this.#exports]) end();
       for (const [did, entry] of this.#entries) this.#tryClose(did, entry);
       await new Promise((resolve) => setTimeout(resolve, STOP_LOOK_MS));
     }
@@ -231,12 +244,27 @@ export class RepoRegistry<Upload = unknown> {
     }
   }
 
-  /** The entry of an open repo, spawned where there is none. */
+  /** Runs `use` on an open repo, which stays open until it has ended. */
+  async #use<T>(did: RepoId, use: (entry: Entry) => Promise<T>): Promise<T> {
+    const entry = await this.#acquire(did);
+    try {
+      return await use(entry);
+    } finally {
+      this.#unpin(entry);
+    }
+  }
+
+  #unpin(entry: Entry): void {
+    entry.pins--;
+    this.#makeRoom();
+  }
+
+  /** The entry of an open repo, spawned where there is none; pinned, so that it is still open when the caller's turn comes. */
   async #acquire(did: RepoId): Promise<Entry> {
     for (;;) {
       if (this.#stopping) throw stopping(did);
       const entry = this.#entries.get(did);
-      if (entry && !entry.closing && !entry.actor.hasEnded) return this.#touch(did, entry);
+      if (entry && !entry.closing && !entry.actor.hasEnded) return this.#pin(did, entry);
       if (entry) {
         await entry.gone.promise;
         continue;
@@ -245,7 +273,8 @@ export class RepoRegistry<Upload = unknown> {
       await this.#takeSlot(did);
       try {
         // While this waited, another may have opened it, or the account may be gone.
-        if (!this.#stopping && !this.#entries.has(did)) return this.#spawn(this.#accountOf(did));
+        if (!this.#stopping && !this.#entries.has(did))
+          return this.#pin(did, this.#spawn(this.#accountOf(did)));
       } finally {
         this.#releaseSlot();
       }
@@ -261,7 +290,8 @@ export class RepoRegistry<Upload = unknown> {
     return account;
   }
 
-  #touch(did: RepoId, entry: Entry): Entry {
+  #pin(did: RepoId, entry: Entry): Entry {
+    entry.pins++;
     entry.usedAt = this.#options.now();
     this.#entries.delete(did);
     this.#entries.set(did, entry);
@@ -345,8 +375,7 @@ export class RepoRegistry<Upload = unknown> {
         await removal;
       }
     } finally {
-      entry.pins--;
-      this.#makeRoom();
+      this.#unpin(entry);
     }
   }
 
@@ -356,16 +385,24 @@ export class RepoRegistry<Upload = unknown> {
     return entry.closing;
   }
 
-  /** Begins to close the least recently used repo that is idle. */
-  #evictOne(): boolean {
+  /** Begins to close the least recently used repos that are idle, one for each who waits for a slot. */
+  #evict(): void {
+    let wanted = this.#slotWaiters.size;
+    for (const { closing } of this.#entries.values()) if (closing) wanted--;
     for (const [did, entry] of this.#entries) {
-      if (this.#tryClose(did, entry)) return true;
+      if (wanted <= 0) return;
+      if (this.#tryClose(did, entry)) wanted--;
     }
-    return false;
   }
 
+  /** Called whenever a repo may have come to rest. Looks in a later turn, when the machines have settled. */
   #makeRoom(): void {
-    if (this.#slotWaiters.size > 0) this.#evictOne();
+    if (this.#roomWanted || this.#slotWaiters.size === 0) return;
+    this.#roomWanted = true;
+    setImmediate(() => {
+      this.#roomWanted = false;
+      this.#evict();
+    });
   }
 
   #closeIdle(): void {
@@ -408,7 +445,7 @@ export class RepoRegistry<Upload = unknown> {
     }, SLOT_TIMEOUT_MS);
     this.#slotWaiters.add(resolve);
     this.#giveSlots();
-    if (this.#slotWaiters.has(resolve)) this.#evictOne();
+    if (this.#slotWaiters.has(resolve)) this.#evict();
     try {
       await promise;
     } finally {

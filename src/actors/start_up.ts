@@ -2,6 +2,7 @@
  * What a start repeats, so that a crash at any step of anything is as if it had not been: every part may be interrupted and
  * run again. It costs what was open at the crash, not the number of accounts.
  */
+import { isKithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import type { Account, PendingEvent, RepoStore } from "../storage/mod.ts";
 import type { RepoStatus } from "./repo_types.ts";
@@ -93,7 +94,12 @@ async function recoverRepo(row: { did: string; generation: number }, options: St
     logger.error("The repo file of an account is missing; its account cannot be used", { ...row });
     return;
   }
-  const store = await files.recover(row.did, row.generation);
+  const store = await files.recover(row.did, row.generation).catch((error: unknown) => {
+    // One damaged file keeps its own account from working, and no other. Its open row stays.
+    if (!isKithError(error, "storage_damaged")) throw error;
+    logger.error("The repo file of an account is damaged; its account cannot be used", { ...row, error });
+  });
+  if (!store) return;
   const pending = store.pendingEvents();
   await sequencer.hand(row.did, pending);
   const last = pending.at(-1);

@@ -26,6 +26,7 @@ export interface PendingEvent extends EventBody {
   readonly key: string;
 }
 
+/** Whether and why a repo may be written and seen. `suspended` is kept for peers that use it. */
 export type RepoStatus = "active" | "deactivated" | "takendown" | "suspended";
 
 export interface RepoState {
@@ -34,6 +35,7 @@ export interface RepoState {
   readonly lastTid: string | null;
 }
 
+/** A record to be stored beside its block. */
 export interface RecordPut {
   readonly collection: string;
   readonly rkey: string;
@@ -72,6 +74,7 @@ export interface StatusChange extends EventsChange {
   readonly status: RepoStatus;
 }
 
+/** An uploaded blob as the repo remembers it. */
 export interface BlobRow {
   readonly cid: Cid;
   readonly mimeType: string;

@@ -140,7 +140,7 @@ function withHeaders(response: Response, headers: Headers): Response {
 }
 
 /** The answer to HEAD: the headers of GET. */
-export function withoutBody(response: Response): Response {
+function withoutBody(response: Response): Response {
   response.body?.cancel().catch(() => {});
   return new Response(null, { status: response.status, headers: response.headers });
 }

@@ -1,5 +1,6 @@
 /** com.atproto.repo.uploadBlob: straight from the socket to the blob store, never whole in memory. */
 import { ComAtprotoRepoUploadBlob } from "@atcute/atproto";
+import type { BlobRow } from "../../../actors/mod.ts";
 import { type Cid, cidToString } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
 import {
@@ -33,7 +34,7 @@ export interface UploadBlobOptions<Upload extends BlobUpload> {
       did: string,
       blob: {
         upload: Upload;
-        row: { cid: Cid; mimeType: string; size: number; createdAt: number };
+        row: BlobRow;
       },
     ): Promise<void>;
   };

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { cidOfRaw, cidToString } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
-import { callerOf } from "../../test_calls.ts";
+import { callerOf } from "../../calls_fixture.ts";
 import type { AccountView } from "../repo_access.ts";
 import { uploadBlobMethod } from "./upload_blob.ts";
 
