@@ -39,10 +39,15 @@ export class RequestGate implements Handlers {
     this.#underWay++;
     try {
       return (await edge.aside(request)) ?? (await edge.http.fetch(request, server));
+    } catch (error) {
+      return edge.http.error(error);
     } finally {
       this.#underWay--;
     }
   };
+
+  /** Bun's own answer would show our source. */
+  readonly error: Handlers["error"] = (error) => this.#edge?.http.error(error) ?? this.#refuse();
 
   readonly websocket: Handlers["websocket"] = {
     ...WEBSOCKET_LIMITS,
@@ -61,6 +66,6 @@ export class RequestGate implements Handlers {
 
 /** Supervisors may look while the server drains. */
 function isLook(request: Request): boolean {
-  const path = new URL(request.url).pathname;
+  const path = URL.parse(request.url)?.pathname;
   return path === "/ready" || path === "/health";
 }

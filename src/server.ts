@@ -142,6 +142,7 @@ async function start(context: StartContext): Promise<KithServer> {
     made: [...made, ...madeSecrets.map((name) => `${name} in ${path}`)],
     config,
     fetch: gate.fetch,
+    error: gate.error,
     websocket: gate.websocket,
     stop: () => {
       stopped ??= stop({ context, gate, listeners });
