@@ -136,8 +136,11 @@ export class RepoRegistry<Upload = unknown> {
     }
   }
 
-  /** Puts an uploaded blob in its place and remembers it. Resolves once both are durable. */
-  async keepBlob(did: RepoId, { upload, row }: { upload: Upload; row: BlobRow }): Promise<void> {
+  /**
+   * Puts an uploaded blob in its place and remembers it. Resolves once both are durable, with the type that the blob has:
+   * another than the row's where records know it by another.
+   */
+  async keepBlob(did: RepoId, { upload, row }: { upload: Upload; row: BlobRow }): Promise<string> {
     const entry = await this.#acquire(did);
     const key = cidKey(row.cid);
     entry.pins++;
@@ -145,7 +148,7 @@ export class RepoRegistry<Upload = unknown> {
       await entry.dying.get(key);
       entry.uploads.set(key, (entry.uploads.get(key) ?? 0) + 1);
       await this.#options.blobs.keep(upload, { did, cid: row.cid });
-      await entry.actor.putBlob(row);
+      return await entry.actor.putBlob(row);
     } finally {
       const left = (entry.uploads.get(key) ?? 1) - 1;
       if (left > 0) entry.uploads.set(key, left);

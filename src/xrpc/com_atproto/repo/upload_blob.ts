@@ -29,13 +29,14 @@ export interface UploadBlobOptions<Upload extends BlobUpload> {
   readonly accounts: Accounts;
   readonly blobs: { begin(did: string): Promise<Upload> };
   readonly repos: {
+    /** Resolves with the media type that the blob has in the repo. */
     keepBlob(
       did: string,
       blob: {
         upload: Upload;
         row: { cid: Cid; mimeType: string; size: number; createdAt: number };
       },
-    ): Promise<void>;
+    ): Promise<string>;
   };
   /** PDS_BLOB_UPLOAD_LIMIT, in bytes. */
   readonly blobBytesMax: number;
@@ -87,8 +88,9 @@ async function uploadBlob<Upload extends BlobUpload>(
         `Could not upload: ${declared} bytes declared, ${size} received`,
       );
     }
-    const mimeType = sniffMimeType(head, call.request.headers.get("content-type"));
-    await repos.keepBlob(did, { upload, row: { cid, mimeType, size, createdAt: now() } });
+    const sniffed = sniffMimeType(head, call.request.headers.get("content-type"));
+    const row = { cid, mimeType: sniffed, size, createdAt: now() };
+    const mimeType = await repos.keepBlob(did, { upload, row });
     return { blob: { $type: "blob", ref: { $link: cidToString(cid) }, mimeType, size } };
   } catch (error) {
     await upload.discard();

@@ -44,8 +44,10 @@ function setUp({ storeBytesMax = Number.POSITIVE_INFINITY } = {}) {
     accounts: { byIdentifier: (did) => accounts.find((account) => account.did === did) },
     blobs: { begin },
     repos: {
-      keepBlob: async (did, { row: { mimeType, size, createdAt } }) =>
-        void kept.push({ did, mimeType, size, createdAt }),
+      keepBlob: async (did, { row: { mimeType, size, createdAt } }) => {
+        kept.push({ did, mimeType, size, createdAt });
+        return mimeType;
+      },
     },
     blobBytesMax: 100_000,
     now: () => NOW_MS,
