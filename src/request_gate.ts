@@ -2,6 +2,9 @@
 import type { Handlers } from "./listen.ts";
 import { type Http, WEBSOCKET_LIMITS } from "./xrpc/mod.ts";
 
+/** How long bodies of requests may still take to arrive once the server drains. */
+const BODY_GRACE_MS = 300;
+
 export interface Edge {
   readonly http: Http;
   /** Asked first; undefined leaves the request to `http`. */
@@ -11,6 +14,7 @@ export interface Edge {
 export class RequestGate implements Handlers {
   #state: "starting" | "open" | "draining" = "starting";
   #underWay = 0;
+  readonly #stopping = new AbortController();
   #edge: Edge | undefined;
 
   get state(): "starting" | "open" | "draining" {
@@ -22,15 +26,21 @@ export class RequestGate implements Handlers {
     return this.#underWay;
   }
 
+  /** Aborted when a draining server waits no longer for bodies that have not arrived. */
+  get stopping(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
   /** From now on requests are answered. */
   open(edge: Edge): void {
     this.#edge = edge;
     this.#state = "open";
   }
 
-  /** From now on they are refused; what is under way goes on. */
+  /** From now on they are refused; what is under way goes on, except a body that does not arrive. */
   drain(): void {
     this.#state = "draining";
+    setTimeout(() => this.#stopping.abort(), BODY_GRACE_MS).unref();
   }
 
   readonly fetch: Handlers["fetch"] = async (request, server) => {

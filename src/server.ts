@@ -361,7 +361,14 @@ function edgeOf(parts: {
     },
   };
   const { authenticator } = features;
-  return { methods: methodsOf(parts), authenticator, firehose: actors.firehose, site, log };
+  return {
+    methods: methodsOf(parts),
+    authenticator,
+    firehose: actors.firehose,
+    site,
+    log,
+    stopping: gate.stopping,
+  };
 }
 
 function methodsOf({

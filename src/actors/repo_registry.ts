@@ -22,6 +22,8 @@ const IDLE_LOOK_MS = 30_000;
 /** How long a stop waits for repos to come to rest, and how often it looks. */
 const STOP_TIMEOUT_MS = 20_000;
 const STOP_LOOK_MS = 5;
+/** How long exports under way may go on once a stop has begun: a restart is not to wait for a slow reader. */
+const EXPORT_GRACE_MS = 200;
 
 /** The accounts store as the registry uses it. */
 export interface RegistryAccounts {
@@ -86,6 +88,8 @@ export class RepoRegistry<Upload = unknown> {
   /** Slots given to callers whose actor does not run yet. */
   #reserved = 0;
   #stopping = false;
+  /** Aborted when a stop waits no longer for exports that are read slowly, or not at all. */
+  readonly #exportsCut = new AbortController();
 
   constructor(options: RegistryOptions<Upload>) {
     this.#options = options;
@@ -129,7 +133,8 @@ export class RepoRegistry<Upload = unknown> {
     try {
       const store = await entry.actor.opened;
       if (!store.isDurable()) await store.durable();
-      return carStream(store.openExport(options), unpin);
+      const stopping = this.#exportsCut.signal;
+      return carStream(store.openExport(options), { onEnd: unpin, stopping });
     } catch (error) {
       unpin();
       throw error;
@@ -223,10 +228,12 @@ export class RepoRegistry<Upload = unknown> {
     this.#slotWaiters.clear();
     await Promise.allSettled(this.#births.values());
     const deadline = performance.now() + STOP_TIMEOUT_MS;
+    const cut = setTimeout(() => this.#exportsCut.abort(), EXPORT_GRACE_MS);
     while (this.#entries.size > 0 && performance.now() < deadline) {
       for (const [did, entry] of this.#entries) this.#tryClose(did, entry);
       await new Promise((resolve) => setTimeout(resolve, STOP_LOOK_MS));
     }
+    clearTimeout(cut);
     if (this.#entries.size > 0) {
       this.#options.logger.warn("Repos were still in use at the stop; the next start recovers them", {
         repos: this.#entries.size,

@@ -4,6 +4,7 @@ import { type Cid, cidToString } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
 import {
   asBodyError,
+  cutAtStop,
   declaredLength,
   isIdentityEncoded,
   refuseDeclaredLength,
@@ -105,17 +106,22 @@ async function receive(
 ): Promise<void> {
   const reader = call.body?.getReader();
   if (!reader) return;
+  const stop = cutAtStop(reader, call.stopping);
   let bytes = 0;
-  for (;;) {
-    const { done, value } = await reader.read().catch((error: unknown) => {
-      throw asBodyError(error);
-    });
-    if (done) return;
-    bytes += value.byteLength;
-    if (bytes > bytesMax) {
-      await reader.cancel().catch(() => {});
-      throw tooLarge(bytesMax);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read().catch((error: unknown) => {
+        throw asBodyError(error);
+      });
+      if (done) return stop.end();
+      bytes += value.byteLength;
+      if (bytes > bytesMax) {
+        await reader.cancel().catch(() => {});
+        throw tooLarge(bytesMax);
+      }
+      await upload.write(value);
     }
-    await upload.write(value);
+  } finally {
+    stop.release();
   }
 }
