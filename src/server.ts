@@ -208,7 +208,13 @@ async function startActors(
   const clockId = randomInt(TID_CLOCK_IDS);
   const firstSeq = await reserveFirstSeq({ accounts, log: eventLog, now });
   const sequencer = new Sequencer({ log: eventLog, firstSeq, now, logger: log });
-  const firehose = new Firehose({ log: eventLog, sequencer, backfillMs: config.backfillMs, now });
+  const firehose = new Firehose({
+    log: eventLog,
+    sequencer,
+    backfillMs: config.backfillMs,
+    now,
+    logger: log,
+  });
   onClose(() => firehose.stop());
   onClose(() => sequencer.stop());
   await recover({ accounts, files, blobs, sequencer, logger: log, now });

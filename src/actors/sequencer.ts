@@ -140,11 +140,12 @@ export class Sequencer {
   /** Appends the next batch; what comes of it is sent back to the machine, never thrown into it. */
   #append(): void {
     const batch = this.#takeBatch();
-    const rows = this.#rowsOf(batch);
+    let rows: LogRow[] = [];
     try {
+      rows = this.#rowsOf(batch);
       if (rows.length > 0) this.#options.log.append(rows);
     } catch (error) {
-      this.#logRefusal(error, rows.length);
+      this.#logRefusal(error, batch.length);
       queueMicrotask(() => this.#actor.send({ type: "appendFailed" }));
       return;
     }
