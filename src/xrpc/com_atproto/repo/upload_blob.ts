@@ -16,6 +16,8 @@ import { sniffMimeType } from "./_sniff_mime_type.ts";
 
 /** Uploads at one time, over all accounts: each holds a file open. */
 const UPLOADS_MAX = 128;
+/** Uploads of one account at one time: a few whose bytes trickle in must not keep all others from uploading. */
+const ACCOUNT_UPLOADS_MAX = 32;
 
 /** A blob on its way into the store. */
 export interface BlobUpload {
@@ -47,21 +49,44 @@ export interface UploadBlobOptions<Upload extends BlobUpload> {
 
 /** uploadBlob. A deactivated account may upload, since it does so while it moves in. */
 export function uploadBlobMethod<Upload extends BlobUpload>(options: UploadBlobOptions<Upload>): Method {
-  let uploads = 0;
+  const slots = new UploadSlots();
   return method(ComAtprotoRepoUploadBlob.mainSchema, {
     auth: "access",
     handler: async (call) => {
-      await assertMayUpload(options.accounts, callerDid(call));
-      if (uploads >= UPLOADS_MAX)
-        throw new KithError("busy", `Could not upload: ${UPLOADS_MAX} uploads run already`);
-      uploads += 1;
+      const did = callerDid(call);
+      await assertMayUpload(options.accounts, did);
+      slots.take(did);
       try {
         return await uploadBlob(call, options);
       } finally {
-        uploads -= 1;
+        slots.giveBack(did);
       }
     },
   });
+}
+
+/** Who uploads how much at the moment. */
+class UploadSlots {
+  readonly #byAccount = new Map<string, number>();
+  #taken = 0;
+
+  /** Throws KithError busy where the account, or the server, has no room for another upload. */
+  take(did: string): void {
+    const own = this.#byAccount.get(did) ?? 0;
+    if (this.#taken >= UPLOADS_MAX || own >= ACCOUNT_UPLOADS_MAX) {
+      const running = own >= ACCOUNT_UPLOADS_MAX ? `${own} uploads of the account` : `${this.#taken} uploads`;
+      throw new KithError("busy", `Could not upload: ${running} run already`);
+    }
+    this.#byAccount.set(did, own + 1);
+    this.#taken += 1;
+  }
+
+  giveBack(did: string): void {
+    const left = (this.#byAccount.get(did) ?? 1) - 1;
+    if (left > 0) this.#byAccount.set(did, left);
+    else this.#byAccount.delete(did);
+    this.#taken -= 1;
+  }
 }
 
 async function assertMayUpload(accounts: Accounts, did: string): Promise<void> {

@@ -117,6 +117,21 @@ test("uploadBlob says 503 where the disk is full, and leaves nothing", async () 
   expect(uploads[0]?.discarded).toBe(1);
 });
 
+test("uploadBlob leaves room for others where one account's uploads trickle in", async () => {
+  const { call } = setUp();
+  const senders: ReadableStreamDefaultController<Uint8Array>[] = [];
+  const trickle = () => new ReadableStream<Uint8Array>({ start: (sender) => void senders.push(sender) });
+  const begun = Array.from({ length: 32 }, () => call({ nsid: NSID, as: ALICE, bytes: trickle() }));
+  expect(await call({ nsid: NSID, as: ALICE, bytes: PNG })).toMatchObject({
+    status: 503,
+    body: { error: "NotEnoughResources" },
+  });
+  expect((await call({ nsid: NSID, as: "did:plc:sleep", bytes: PNG })).status).toBe(200);
+  for (const sender of senders) sender.close();
+  expect((await Promise.all(begun)).map(({ status }) => status)).toEqual(begun.map(() => 200));
+  expect((await call({ nsid: NSID, as: ALICE, bytes: PNG })).status).toBe(200);
+});
+
 test("uploadBlob hands the body on in chunks", async () => {
   const { call, uploads } = setUp();
   let sent = 0;
