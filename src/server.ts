@@ -152,6 +152,7 @@ async function start(context: StartContext): Promise<KithServer> {
     made: [...made, ...madeSecrets.map((name) => `${name} in ${path}`)],
     config,
     fetch: gate.fetch,
+    error: gate.error,
     websocket: gate.websocket,
     stop: () => {
       stopped ??= stop({ context, gate, listeners });
@@ -217,7 +218,13 @@ async function startActors(
   const clockId = randomInt(TID_CLOCK_IDS);
   const firstSeq = await reserveFirstSeq({ accounts, log: eventLog, now });
   const sequencer = new Sequencer({ log: eventLog, firstSeq, now, logger: log });
-  const firehose = new Firehose({ log: eventLog, sequencer, backfillMs: config.backfillMs, now });
+  const firehose = new Firehose({
+    log: eventLog,
+    sequencer,
+    backfillMs: config.backfillMs,
+    now,
+    logger: log,
+  });
   onClose(() => firehose.stop());
   onClose(() => sequencer.stop());
   await recover({ accounts, files, blobs, sequencer, logger: log, now });
@@ -377,7 +384,14 @@ function edgeOf(parts: {
     },
   };
   const { authenticator } = features;
-  return { methods: methodsOf(parts), authenticator, firehose: actors.firehose, site, log };
+  return {
+    methods: methodsOf(parts),
+    authenticator,
+    firehose: actors.firehose,
+    site,
+    log,
+    stopping: gate.stopping,
+  };
 }
 
 function methodsOf({

@@ -132,9 +132,9 @@ export class RepoActor {
     return this.#ask<void>((reply) => ({ type: "setStatus", status, reply }), `make "${status}"`);
   }
 
-  /** Resolves once the blob's row is durable. */
-  putBlob(row: BlobRow): Promise<void> {
-    return this.#ask<void>((reply) => ({ type: "putBlob", row, reply }), "remember a blob of");
+  /** Resolves with the type that the blob has, once its row is durable. */
+  putBlob(row: BlobRow): Promise<string> {
+    return this.#ask<string>((reply) => ({ type: "putBlob", row, reply }), "remember a blob of");
   }
 
   /** Runs `task` with the repo to itself. */
@@ -228,9 +228,9 @@ export class RepoActor {
     else throw new Error(`There is no turn for "${event.type}"`);
   }
 
-  #putBlob(store: RepoStore, row: BlobRow): Turn<void> {
-    store.putBlob({ ...row, forgetPendingUpTo: this.#forgettable() });
-    return { answer: undefined, events: [] };
+  #putBlob(store: RepoStore, row: BlobRow): Turn<string> {
+    const mimeType = store.putBlob({ ...row, forgetPendingUpTo: this.#forgettable() });
+    return { answer: mimeType, events: [] };
   }
 
   /** Runs a turn, awaits the disk, answers, hands over: in this order. */

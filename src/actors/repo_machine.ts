@@ -33,7 +33,7 @@ export const CHECKPOINT_RETRY_MS = 1_000;
 export type Mutation =
   | { type: "write"; request: WriteRequest; reply: Reply<WriteOutcome> }
   | { type: "setStatus"; status: RepoStatus; reply: Reply<void> }
-  | { type: "putBlob"; row: BlobRow; reply: Reply<void> }
+  | { type: "putBlob"; row: BlobRow; reply: Reply<string> }
   | { type: "import"; task: ImportTask; reply: Reply<void> }
   | { type: "delete"; reply: Reply<void> };
 

@@ -23,7 +23,7 @@ const IDLE_LOOK_MS = 30_000;
 const STOP_TIMEOUT_MS = 20_000;
 const STOP_LOOK_MS = 5;
 /** How long a stop lets exports run on; a reader that stands still must not hold it up. */
-const STOP_EXPORTS_MS = 500;
+const STOP_EXPORTS_MS = 200;
 
 /** The accounts store as the registry uses it. */
 export interface RegistryAccounts {
@@ -143,8 +143,11 @@ export class RepoRegistry<Upload = unknown> {
     }
   }
 
-  /** Puts an uploaded blob in its place and remembers it. Resolves once both are durable. */
-  keepBlob(did: RepoId, { upload, row }: { upload: Upload; row: BlobRow }): Promise<void> {
+  /**
+   * Puts an uploaded blob in its place and remembers it. Resolves once both are durable, with the type that the blob has:
+   * another than the row's where records know it by another.
+   */
+  keepBlob(did: RepoId, { upload, row }: { upload: Upload; row: BlobRow }): Promise<string> {
     return this.#use(did, async ({ actor, uploads, dying }) => {
       const key = cidKey(row.cid);
       // Looked at and marked in one turn: a removal begins either before both or not at all.
@@ -152,7 +155,7 @@ export class RepoRegistry<Upload = unknown> {
       uploads.set(key, (uploads.get(key) ?? 0) + 1);
       try {
         await this.#options.blobs.keep(upload, { did, cid: row.cid });
-        await actor.putBlob(row);
+        return await actor.putBlob(row);
       } finally {
         const left = (uploads.get(key) ?? 1) - 1;
         if (left > 0) uploads.set(key, left);

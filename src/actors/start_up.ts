@@ -4,7 +4,7 @@
  */
 import { isKithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
-import type { Account, PendingEvent, RepoStore } from "../storage/mod.ts";
+import { type Account, isDamage, type PendingEvent, type RepoStore } from "../storage/mod.ts";
 import type { RepoStatus } from "./repo_types.ts";
 import type { Sequencer } from "./sequencer.ts";
 
@@ -62,13 +62,28 @@ export async function recoverRepos(options: StartUpOptions): Promise<{ recovered
   for (const account of deleting) await finishDeletion(account, options);
   // A `creating` account's file is finished with the account; here it only gets what any file gets after a crash.
   for (const { did, generation } of accounts.creating()) {
-    if (files.exists(did, generation)) await (await files.recover(did, generation)).close();
+    if (!files.exists(did, generation)) continue;
+    await unlessDamaged(did, options.logger, async () => (await files.recover(did, generation)).close());
   }
   const open = accounts.openRepos();
   for (let at = 0; at < open.length; at += RECOVER_AT_ONCE) {
-    await Promise.all(open.slice(at, at + RECOVER_AT_ONCE).map((row) => recoverRepo(row, options)));
+    await Promise.all(
+      open
+        .slice(at, at + RECOVER_AT_ONCE)
+        .map((row) => unlessDamaged(row.did, options.logger, () => recoverRepo(row, options))),
+    );
   }
   return { recovered: open.length, deleted: deleting.length };
+}
+
+/** One damaged file must not keep all other accounts from being served: it is left as it is, its row with it. */
+async function unlessDamaged(did: string, logger: Logger, recover: () => Promise<void>): Promise<void> {
+  try {
+    await recover();
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    logger.error("The repo file of an account is damaged; its account cannot be used", { did, error });
+  }
 }
 
 async function finishDeletion(

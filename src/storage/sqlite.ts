@@ -90,6 +90,11 @@ export function storageError(error: unknown, action: string): unknown {
   return new KithError(kithCode, `${action}: ${reason}`, { cause: error, hint: HINTS[kithCode] });
 }
 
+/** True where a file is not what SQLite wrote, whether a store has said so or SQLite itself. */
+export function isDamage(error: unknown): boolean {
+  return isKithError(storageError(error, "Could not read"), "storage_damaged");
+}
+
 const HINTS: Partial<Record<ErrorCode, string>> = {
   storage_full: "Make room on the disk of the data folder, and look for disk errors in the kernel log.",
   storage_damaged: "Restore the file from a backup.",

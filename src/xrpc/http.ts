@@ -33,6 +33,8 @@ export interface HttpOptions {
   readonly firehose: Firehose;
   readonly site: SiteOptions;
   readonly log: Log;
+  /** Aborted when a stopping server waits no longer for bodies that have not arrived. */
+  readonly stopping?: AbortSignal;
 }
 
 /** The part of `Bun.Server` that a request needs. */
@@ -114,10 +116,10 @@ interface Arrival {
 }
 
 function createApp(
-  { methods, authenticator, site }: HttpOptions,
+  { methods, authenticator, site, stopping }: HttpOptions,
   contexts: WeakMap<Request, RequestContext>,
 ) {
-  const router = new Router({ methods, authenticator });
+  const router = new Router({ methods, authenticator, stopping });
   return new Elysia({ handler: { standardHostname: false } })
     .onError(({ error, request }) => errorResponse(error, contextOf(contexts, request)))
     .get("/", () => banner(site))
