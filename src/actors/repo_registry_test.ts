@@ -1,0 +1,294 @@
+import { expect, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { readCar } from "../atproto/mod.ts";
+import { Bench, didOf, handleOf, outcomeOf, post, unpost, watch } from "./_bench.ts";
+import { until } from "./_fake_log.ts";
+
+const DID = didOf("alice");
+const BOB = didOf("bob");
+
+// Rule 9: durable, then answered, then handed over, in order.
+
+test("RepoRegistry.write() answers only after the repo's disk, and hands its event over only then", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const before = bench.eventLog.lastSeq();
+  bench.disks.repo.hold();
+  bench.disks.log.hold();
+  const written = bench.write(DID, post("one"));
+  const answer = watch(written);
+  await bench.disks.repo.reached();
+  // It is committed, as a read sees; nobody was told of it.
+  expect(await bench.registry.read(DID, (repo) => repo.recordCount())).toBe(1);
+  expect([answer.answered, bench.sequencer.backlog, bench.eventLog.lastSeq()]).toEqual([false, 0, before]);
+
+  bench.disks.repo.release();
+  const { commit } = await written;
+  await bench.disks.log.reached();
+  expect(bench.eventsOf(DID).some(({ payload }) => payload.rev === commit?.rev)).toBe(false);
+  bench.disks.log.release();
+  await until(() => bench.eventsOf(DID).some(({ payload }) => payload.rev === commit?.rev));
+});
+
+test("RepoRegistry.write() keeps the order of one repo's writes that await the disk together", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  bench.disks.repo.hold();
+  const rkeys = ["a", "b", "c", "d", "e"];
+  const answers: string[] = [];
+  const writes = rkeys.map(async (rkey) => {
+    const { commit } = await bench.write(DID, post(rkey));
+    answers.push(rkey);
+    return commit?.rev ?? "";
+  });
+  await bench.disks.repo.reached();
+  await until(() => bench.openFiles.now.size === 1);
+  expect(await bench.registry.read(DID, (repo) => repo.recordCount())).toBe(5);
+  expect(answers).toEqual([]);
+  bench.disks.repo.release();
+  const revs = await Promise.all(writes);
+  expect(answers).toEqual(rkeys);
+  expect(revs).toEqual([...revs].sort());
+  const commits = () => bench.eventsOf(DID).filter(({ type }) => type === "#commit");
+  await until(() => commits().length === 1 + rkeys.length);
+  expect(
+    commits()
+      .slice(1)
+      .map(({ payload }) => String(payload.rev)),
+  ).toEqual(revs);
+  // Each tells of the one before, and the seqs leave nothing out.
+  expect(
+    commits()
+      .slice(1)
+      .map(({ payload }) => payload.since),
+  ).toEqual([commits()[0]?.payload.rev, ...revs.slice(0, -1)]);
+  expect(bench.events.map(({ seq }) => seq)).toEqual(bench.events.map((_, at) => bench.firstSeq + at));
+});
+
+// Rule 13: what relays read is durable.
+
+test("RepoRegistry.readDurable() and exportRepo() await the disk, read() does not", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  bench.disks.repo.hold();
+  const written = bench.write(DID, post("one"));
+  await bench.disks.repo.reached();
+  const head = (await bench.registry.read(DID, (repo) => repo.state().head))?.commit;
+  const durable = bench.registry.readDurable(DID, (repo) => repo.state().head?.commit);
+  const exported = bench.registry.exportRepo(DID);
+  const waiting = [watch(durable), watch(exported)];
+  // A second read has been answered since both were asked.
+  await bench.registry.read(DID, () => {});
+  expect(waiting.map(({ answered }) => answered)).toEqual([false, false]);
+  bench.disks.repo.release();
+  expect(await durable).toEqual(head);
+  const bytes = new Uint8Array(await new Response(await exported).arrayBuffer());
+  const { roots, blocks } = readCar(bytes);
+  expect(roots).toEqual(head ? [head] : []);
+  expect([...blocks].length).toBe(3);
+  await written;
+});
+
+// Rule 15: status.
+
+test("RepoRegistry.setStatus() is answered when the file, and after it the accounts, have it durably", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  bench.disks.repo.hold();
+  const done = bench.registry.setStatus(DID, "deactivated");
+  const answer = watch(done);
+  await bench.disks.repo.reached();
+  expect([answer.answered, bench.accounts.account(DID)?.state]).toEqual([false, "active"]);
+  // The refusal does not wait for the disk: nothing slips in behind it.
+  expect(await outcomeOf(bench.write(DID, post("one")))).toBe("account_deactivated");
+
+  bench.disks.hub.hold();
+  bench.disks.repo.release();
+  await bench.disks.hub.reached();
+  expect(answer.answered).toBe(false);
+  bench.disks.hub.release();
+  await done;
+  expect(bench.accounts.account(DID)).toMatchObject({ state: "deactivated", deactivatedAt: bench.nowMs });
+  expect(await bench.registry.read(DID, (repo) => repo.state().status)).toBe("deactivated");
+  await until(() => bench.typesOf(DID).length === 5);
+  expect(bench.eventsOf(DID).at(-1)).toMatchObject({
+    type: "#account",
+    payload: { active: false, status: "deactivated" },
+  });
+});
+
+test("RepoRegistry.setStatus() lets what came before a deactivation through, and refuses what comes behind", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const outcomes = await Promise.all([
+    outcomeOf(bench.write(DID, post("before"))),
+    outcomeOf(bench.registry.setStatus(DID, "deactivated")),
+    outcomeOf(bench.write(DID, post("behind"))),
+  ]);
+  expect(outcomes).toEqual(["done", "done", "account_deactivated"]);
+  await until(() => bench.typesOf(DID).length === 6);
+  expect(bench.typesOf(DID).slice(4)).toEqual(["#commit", "#account"]);
+});
+
+test("RepoRegistry.setStatus() tells on activation who the account is and where its repo stands", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const { commit } = await bench.write(DID, post("one"));
+  await bench.registry.setStatus(DID, "deactivated");
+  await bench.registry.setStatus(DID, "active");
+  await until(() => bench.typesOf(DID).length === 9);
+  expect(bench.eventsOf(DID).slice(-3)).toMatchObject([
+    { type: "#account", payload: { active: true } },
+    { type: "#identity", payload: { handle: handleOf(DID) } },
+    { type: "#sync", payload: { rev: commit?.rev } },
+  ]);
+  expect(bench.accounts.account(DID)).toMatchObject({ state: "active", deactivatedAt: null });
+  expect(await outcomeOf(bench.write(DID, post("two")))).toBe("done");
+});
+
+test("RepoRegistry.setStatus() takes an account down and suspends it: then only its status may change", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  for (const status of ["takendown", "suspended"] as const) {
+    await bench.registry.setStatus(DID, status);
+    expect(bench.accounts.account(DID)?.state).toBe(status);
+    expect(await outcomeOf(bench.write(DID, post("one")))).toBe("account_takendown");
+    const { upload, row } = await bench.upload(DID, "blob");
+    expect(await outcomeOf(bench.registry.keepBlob(DID, { upload, row }))).toBe("account_takendown");
+  }
+  await bench.registry.setStatus(DID, "active");
+  await until(() => bench.typesOf(DID).length === 9);
+  expect(
+    bench
+      .eventsOf(DID)
+      .slice(4, 6)
+      .map(({ payload }) => [payload.active, payload.status]),
+  ).toEqual([
+    [false, "takendown"],
+    [false, "suspended"],
+  ]);
+});
+
+// Rule 16: death.
+
+test("RepoRegistry.deleteRepo() decides, tells the network, and only then removes the files", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID, BOB);
+  const { upload, row, ref } = await bench.upload(DID, "blob");
+  await bench.registry.keepBlob(DID, { upload, row });
+  await bench.write(DID, post("one", "one", [ref]));
+  const { lastTid } = await bench.registry.read(DID, (repo) => repo.state());
+
+  bench.disks.log.hold();
+  const inFlight = bench.write(DID, post("two"));
+  await bench.registry.deleteRepo(DID);
+  await inFlight;
+  const [tombstone] = bench.accounts.deleting();
+  expect(tombstone?.tombstone.key.localeCompare(lastTid ?? "")).toBe(1);
+  await bench.disks.log.reached();
+  expect(bench.repoFilesOf(DID)).not.toEqual([]);
+  expect(existsSync(join(bench.folder, "blobs", DID.replaceAll(":", "_")))).toBe(true);
+  expect(bench.accounts.account(DID)).toMatchObject({ state: "deleting", handle: handleOf(DID) });
+  expect(await outcomeOf(bench.write(DID, post("three")))).toBe("repo_not_found");
+  expect(await outcomeOf(bench.registry.deleteRepo(DID))).toBe("repo_not_found");
+
+  bench.disks.log.release();
+  await until(() => bench.accounts.account(DID)?.state === "deleted");
+  expect(bench.eventsOf(DID).at(-1)).toMatchObject({
+    type: "#account",
+    payload: { active: false, status: "deleted" },
+  });
+  expect(bench.typesOf(DID).slice(4)).toEqual(["#commit", "#commit", "#account"]);
+  expect(bench.repoFilesOf(DID)).toEqual([]);
+  expect(existsSync(join(bench.folder, "blobs", DID.replaceAll(":", "_")))).toBe(false);
+  expect(bench.accounts.accountByHandle(handleOf(DID))).toBeUndefined();
+  expect(bench.openRows()).not.toContain(DID);
+  await until(() => bench.registry.openCount === 1);
+  expect(await outcomeOf(bench.registry.read(DID, () => {}))).toBe("repo_not_found");
+  expect(await outcomeOf(bench.write(BOB, post("one")))).toBe("done");
+});
+
+// Rule 18: blobs.
+
+test("RepoRegistry.keepBlob() remembers a blob once its file is in place, and answers when both are durable", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const { upload, row, ref } = await bench.upload(DID, "blob");
+  const keep = bench.stopBefore("keep");
+  const kept = bench.registry.keepBlob(DID, { upload, row });
+  const answer = watch(kept);
+  await keep.reached;
+  expect(await bench.blob(DID, ref.cid)).toEqual({ file: false, row: false });
+  bench.disks.repo.hold();
+  keep.open();
+  await bench.disks.repo.reached();
+  expect(await bench.blob(DID, ref.cid)).toEqual({ file: true, row: true });
+  expect(answer.answered).toBe(false);
+  bench.disks.repo.release();
+  await kept;
+});
+
+test("RepoRegistry removes a blob's file with its last reference, after that is durable", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const { upload, row, ref } = await bench.upload(DID, "blob");
+  await bench.registry.keepBlob(DID, { upload, row });
+  await bench.write(DID, post("one", "one", [ref]), post("two", "two", [ref]));
+  await bench.write(DID, unpost("one"));
+  expect(await bench.blob(DID, ref.cid)).toEqual({ file: true, row: true });
+
+  bench.disks.repo.hold();
+  const removed = bench.write(DID, unpost("two"));
+  await bench.disks.repo.reached();
+  expect(await bench.blob(DID, ref.cid)).toEqual({ file: true, row: false });
+  const remove = bench.stopBefore("remove");
+  bench.disks.repo.release();
+  await removed;
+  await remove.reached;
+  expect((await bench.blob(DID, ref.cid)).file).toBe(true);
+  remove.open();
+  const gone = async () => !(await bench.blob(DID, ref.cid)).file;
+  while (!(await gone()));
+});
+
+test("RepoRegistry.keepBlob() of a blob whose removal is under way waits for it, and then stays", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const first = await bench.upload(DID, "blob");
+  await bench.registry.keepBlob(DID, first);
+  await bench.write(DID, post("one", "one", [first.ref]));
+  const remove = bench.stopBefore("remove");
+  await bench.write(DID, unpost("one"));
+  await remove.reached;
+  const second = await bench.upload(DID, "blob");
+  const kept = bench.registry.keepBlob(DID, second);
+  const answer = watch(kept);
+  await bench.registry.read(DID, () => {});
+  expect(answer.answered).toBe(false);
+  remove.open();
+  await kept;
+  expect(await bench.blob(DID, first.ref.cid)).toEqual({ file: true, row: true });
+  expect(await outcomeOf(bench.write(DID, post("two", "two", [second.ref])))).toBe("done");
+});
+
+test("RepoRegistry leaves the file of a blob that an upload brings back before the removal", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const first = await bench.upload(DID, "blob");
+  await bench.registry.keepBlob(DID, first);
+  await bench.write(DID, post("one", "one", [first.ref]));
+  bench.disks.repo.hold();
+  const removed = bench.write(DID, unpost("one"));
+  await bench.disks.repo.reached();
+  // The upload is on its way to its place when the removal becomes durable.
+  const second = await bench.upload(DID, "blob");
+  const keep = bench.stopBefore("keep");
+  const kept = bench.registry.keepBlob(DID, second);
+  await keep.reached;
+  bench.disks.repo.release();
+  await removed;
+  keep.open();
+  await kept;
+  expect(await bench.blob(DID, first.ref.cid)).toEqual({ file: true, row: true });
+});
