@@ -343,7 +343,11 @@ export function handleOf(did: string): string {
 }
 
 /** Creates a post. */
-export function post(rkey: string, text = rkey, blobs: readonly BlobRef[] = []): RecordWrite {
+export function post(
+  rkey: string,
+  text = rkey,
+  blobs: readonly BlobRef[] = [],
+): RecordWrite & { action: "create" } {
   const bytes = encodeCbor({ $type: COLLECTION, text });
   const record = { cid: cidOfCbor(bytes), bytes };
   return { action: "create", collection: COLLECTION, rkey, record, blobs };

@@ -52,7 +52,7 @@ export interface RepoActorDeps {
   handle(): string | undefined;
   /** Unlinks blobs whose last reference is gone; their rows are durably gone already. */
   removeBlobs(cids: readonly Cid[]): Promise<void>;
-  /** Called when events have been published: it may be idle now. */
+  /** Called after each step and when events have been published: it may be idle now. */
   rested(): void;
   /** Decides the account's death in the accounts store, durably, and sequences its tombstone. */
   bury(key: string): Promise<{ sequenced: Promise<void> }>;
@@ -92,6 +92,7 @@ export class RepoActor {
     this.#actor = createActor(this.#machine(opened), { input: { did, armed: opened !== undefined } });
     this.#port = new AskPort<RepoEvent>(this.#actor);
     this.#actor.subscribe({
+      next: () => deps.rested(),
       complete: () => this.#ended.resolve(),
       error: (error) => {
         deps.logger.error("A repo actor has died", { did, error });

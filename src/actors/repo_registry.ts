@@ -85,6 +85,8 @@ export class RepoRegistry<Upload = unknown> {
   readonly #timer: ReturnType<typeof setInterval>;
   /** Slots given to callers whose actor does not run yet. */
   #reserved = 0;
+  /** Repos that are being closed: each of them makes room for one waiter. */
+  #closing = 0;
   #stopping = false;
 
   constructor(options: RegistryOptions<Upload>) {
@@ -124,7 +126,7 @@ export class RepoRegistry<Upload = unknown> {
     entry.pins++;
     const unpin = (): void => {
       entry.pins--;
-      this.#makeRoom();
+      this.#offerRoom(did);
     };
     try {
       const store = await entry.actor.opened;
@@ -151,7 +153,7 @@ export class RepoRegistry<Upload = unknown> {
       if (left > 0) entry.uploads.set(key, left);
       else entry.uploads.delete(key);
       entry.pins--;
-      this.#makeRoom();
+      this.#offerRoom(did);
     }
   }
 
@@ -178,7 +180,10 @@ export class RepoRegistry<Upload = unknown> {
   createRepo(did: RepoId): Promise<void> {
     const running = this.#births.get(did);
     if (running) return running;
-    const birth = this.#create(did).finally(() => this.#births.delete(did));
+    const birth = this.#create(did).finally(() => {
+      this.#births.delete(did);
+      this.#offerRoom(did);
+    });
     this.#births.set(did, birth);
     return birth;
   }
@@ -293,6 +298,7 @@ export class RepoRegistry<Upload = unknown> {
       });
     }
     this.#entries.delete(did);
+    if (entry.closing) this.#closing--;
     entry.gone.resolve();
     this.#giveSlots();
   }
@@ -314,7 +320,7 @@ export class RepoRegistry<Upload = unknown> {
       projectStatus: (status) => accounts.projectState(did, status, { now: now() }),
       signer: () => accounts.signer(did),
       handle: () => accounts.account(did)?.handle,
-      rested: () => this.#makeRoom(),
+      rested: () => this.#offerRoom(did),
       removeBlobs: (cids) => this.#removeBlobs(did, entry(), cids),
       bury: (key) => this.#bury(did, key),
       removeFiles: async () => {
@@ -346,26 +352,39 @@ export class RepoRegistry<Upload = unknown> {
       }
     } finally {
       entry.pins--;
-      this.#makeRoom();
+      this.#offerRoom(did);
     }
   }
 
   #tryClose(did: RepoId, entry: Entry): boolean {
     if (entry.closing || entry.pins > 0 || this.#births.has(did)) return false;
     entry.closing = entry.actor.close();
+    if (entry.closing) this.#closing++;
     return entry.closing;
   }
 
-  /** Begins to close the least recently used repo that is idle. */
-  #evictOne(): boolean {
-    for (const [did, entry] of this.#entries) {
-      if (this.#tryClose(did, entry)) return true;
-    }
-    return false;
+  /** True where somebody waits for room that no repo being closed will give. */
+  get #lacksRoom(): boolean {
+    return this.#slotWaiters.size > this.#closing;
   }
 
-  #makeRoom(): void {
-    if (this.#slotWaiters.size > 0) this.#evictOne();
+  /** Begins to close the least recently used repo that is idle. */
+  #evictOne(): void {
+    for (const [did, entry] of this.#entries) {
+      if (this.#tryClose(did, entry)) return;
+    }
+  }
+
+  /**
+   * To be called whenever the repo may have become idle: a request that found all of them in use waits for just that. It is
+   * closed only after the turn that has let it rest, whose caller goes first.
+   */
+  #offerRoom(did: RepoId): void {
+    if (!this.#lacksRoom) return;
+    queueMicrotask(() => {
+      const entry = this.#entries.get(did);
+      if (entry && this.#lacksRoom) this.#tryClose(did, entry);
+    });
   }
 
   #closeIdle(): void {
@@ -408,7 +427,7 @@ export class RepoRegistry<Upload = unknown> {
     }, SLOT_TIMEOUT_MS);
     this.#slotWaiters.add(resolve);
     this.#giveSlots();
-    if (this.#slotWaiters.has(resolve)) this.#evictOne();
+    if (this.#lacksRoom) this.#evictOne();
     try {
       await promise;
     } finally {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { readCar } from "../atproto/mod.ts";
 import { Bench, didOf, handleOf, outcomeOf, post, unpost, watch } from "./_bench.ts";
 import { until } from "./_fake_log.ts";
+import { SLOT_WAITERS_MAX } from "./repo_registry.ts";
 
 const DID = didOf("alice");
 const BOB = didOf("bob");
@@ -291,4 +292,121 @@ test("RepoRegistry leaves the file of a blob that an upload brings back before t
   keep.open();
   await kept;
   expect(await bench.blob(DID, first.ref.cid)).toEqual({ file: true, row: true });
+});
+
+// Rule 19: eviction.
+
+test("RepoRegistry keeps its bound, and never has two files of one DID, however many are written at once", async () => {
+  await using bench = await Bench.start({ openReposMax: 2 });
+  const dids = ["a", "b", "c", "d", "e", "f"].map((name) => didOf(name));
+  await bench.createAccounts(...dids);
+  bench.openFiles.mostOfOne = bench.openFiles.most = 0;
+  const writes = Array.from({ length: 8 }, (_, at) =>
+    dids.map((did) => bench.write(did, post(`r${at}`))),
+  ).flat();
+  const reads = Array.from({ length: 4 }, () => dids.map((did) => bench.registry.read(did, () => {}))).flat();
+  await Promise.all([...writes, ...reads]);
+  expect(bench.openFiles.mostOfOne).toBe(1);
+  expect(bench.openFiles.most).toBeLessThanOrEqual(2);
+  for (const did of dids) {
+    expect(await bench.registry.read(did, (repo) => repo.recordCount())).toBe(8);
+  }
+  await bench.registry.stop();
+  expect(bench.openFiles.count).toBe(0);
+  expect(bench.openRows()).toEqual([]);
+  for (const did of dids) expect(bench.typesOf(did).slice(4)).toEqual(new Array(8).fill("#commit"));
+});
+
+test("RepoRegistry closes nothing with a write in flight, an event pending, a status unprojected or an export open", async () => {
+  await using bench = await Bench.start({ openReposMax: 1 });
+  await bench.createAccounts(DID, BOB);
+  const { repo, log, hub } = bench.disks;
+  /** The other repo is opened only once `release` has been called. */
+  const keepsOut = async (reached: () => Promise<void>, release: () => void): Promise<void> => {
+    await reached();
+    const read = bench.registry.read(BOB, () => {});
+    const answer = watch(read);
+    await bench.registry.read(DID, () => {});
+    expect([answer.answered, [...bench.openFiles.now.keys()]]).toEqual([false, [DID]]);
+    expect(bench.openRows()).toContain(DID);
+    release();
+    await read;
+    expect([...bench.openFiles.now.keys()]).toEqual([BOB]);
+    expect(bench.openRows()).not.toContain(DID);
+  };
+  await bench.registry.read(DID, () => {});
+  repo.hold();
+  const inFlight = bench.write(DID, post("one"));
+  await keepsOut(
+    () => repo.reached(),
+    () => repo.release(),
+  );
+  await inFlight;
+
+  log.hold();
+  await bench.write(DID, post("two"));
+  await keepsOut(
+    () => log.reached(),
+    () => log.release(),
+  );
+
+  const project = bench.stopBefore("projectState");
+  const status = bench.registry.setStatus(DID, "deactivated");
+  await keepsOut(
+    () => project.reached,
+    () => project.open(),
+  );
+  await status;
+
+  await bench.registry.setStatus(DID, "active");
+  const stream = await bench.registry.exportRepo(DID);
+  await keepsOut(
+    async () => {},
+    () => void stream.cancel(),
+  );
+  hub.release();
+});
+
+test("RepoRegistry makes room when a repo rests that was only read", async () => {
+  await using bench = await Bench.start({ openReposMax: 1 });
+  await bench.createAccounts(DID, BOB);
+  await Promise.all([DID, BOB, DID, BOB].map((did) => bench.registry.read(did, () => {})));
+  expect(bench.openFiles.most).toBe(1);
+});
+
+test("RepoRegistry gives room in the order of asking, and refuses as busy past its bound of waiters", async () => {
+  await using bench = await Bench.start({ openReposMax: 1 });
+  const dids = ["a", "b", "c", "d"].map((name) => didOf(name));
+  await bench.createAccounts(DID, ...dids);
+  const stream = await bench.registry.exportRepo(DID);
+  bench.openFiles.order.length = 0;
+  const waiters = Array.from({ length: SLOT_WAITERS_MAX }, (_, at) =>
+    bench.registry.read(dids[at % dids.length] ?? DID, () => {}),
+  );
+  expect(await outcomeOf(bench.registry.read(didOf("a"), () => {}))).toBe("busy");
+  // Those who use an open repo wait for nothing.
+  expect(await outcomeOf(bench.registry.read(DID, () => {}))).toBe("done");
+  await stream.cancel();
+  await Promise.all(waiters);
+  expect(bench.openFiles.order.slice(0, dids.length)).toEqual(dids);
+  expect(bench.openFiles.most).toBe(1);
+});
+
+test("RepoRegistry.stop() lets what is under way end, refuses those who wait, and closes every file", async () => {
+  await using bench = await Bench.start({ openReposMax: 1 });
+  await bench.createAccounts(DID, BOB);
+  bench.disks.repo.hold();
+  const inFlight = outcomeOf(bench.write(DID, post("one")));
+  await bench.disks.repo.reached();
+  const waiting = [outcomeOf(bench.write(BOB, post("one"))), outcomeOf(bench.registry.read(BOB, () => {}))];
+  const stopped = bench.registry.stop();
+  expect(await Promise.all(waiting)).toEqual(["shutting_down", "shutting_down"]);
+  expect(await outcomeOf(bench.registry.read(DID, () => {}))).toBe("shutting_down");
+  expect(bench.openRows()).toEqual([DID]);
+  bench.disks.repo.release();
+  await stopped;
+  expect(await inFlight).toBe("done");
+  expect(bench.typesOf(DID).at(-1)).toBe("#commit");
+  expect([bench.openFiles.count, bench.registry.openCount, bench.openRows()]).toEqual([0, 0, []]);
+  expect(await outcomeOf(bench.write(DID, post("two")))).toBe("shutting_down");
 });
