@@ -101,28 +101,31 @@ export class RepoRegistry<Upload = unknown> {
   }
 
   /** Applies writes as one commit. Resolves once it is durable. */
-  async write(did: RepoId, request: WriteRequest): Promise<WriteOutcome> {
-    return (await this.#acquire(did)).actor.write(request);
+  write(did: RepoId, request: WriteRequest): Promise<WriteOutcome> {
+    return this.#use(did, ({ actor }) => actor.write(request));
   }
 
   /** Runs `read`, which must be synchronous, on the open repo. May see what reaches the disk a moment later. */
-  async read<T>(did: RepoId, read: (repo: RepoStore) => T): Promise<T> {
-    const { actor } = await this.#acquire(did);
-    return read(actor.store ?? (await actor.opened));
+  read<T>(did: RepoId, read: (repo: RepoStore) => T): Promise<T> {
+    return this.#use(did, async ({ actor }) => read(actor.store ?? (await actor.opened)));
   }
 
   /** As `read`, but resolves only once what was read is durable: for everything that relays see. */
-  async readDurable<T>(did: RepoId, read: (repo: RepoStore) => T): Promise<T> {
-    const { actor } = await this.#acquire(did);
-    const store = actor.store ?? (await actor.opened);
-    const result = read(store);
-    if (!store.isDurable()) await store.durable();
-    return result;
+  readDurable<T>(did: RepoId, read: (repo: RepoStore) => T): Promise<T> {
+    return this.#use(did, async ({ actor }) => {
+      const store = actor.store ?? (await actor.opened);
+      const result = read(store);
+      if (!store.isDurable()) await store.durable();
+      return result;
+    });
   }
 
   /** The repo as a CAR: all of it, or the blocks newer than the rev `since`. Durable, and flat in memory. */
-  async exportRepo(did: RepoId, options: { since?: string } = {}): Promise<ReadableStream<Uint8Array>> {
-    const entry = await this.#acquire(did);
+  exportRepo(did: RepoId, options: { since?: string } = {}): Promise<ReadableStream<Uint8Array>> {
+    return this.#use(did, (entry) => this.#export(did, entry, options));
+  }
+
+  async #export(did: RepoId, entry: Entry, options: { since?: string }): Promise<ReadableStream<Uint8Array>> {
     entry.pins++;
     const unpin = (): void => {
       entry.pins--;
@@ -139,8 +142,15 @@ export class RepoRegistry<Upload = unknown> {
   }
 
   /** Puts an uploaded blob in its place and remembers it. Resolves once both are durable. */
-  async keepBlob(did: RepoId, { upload, row }: { upload: Upload; row: BlobRow }): Promise<void> {
-    const entry = await this.#acquire(did);
+  keepBlob(did: RepoId, blob: { upload: Upload; row: BlobRow }): Promise<void> {
+    return this.#use(did, (entry) => this.#keepBlob(did, entry, blob));
+  }
+
+  async #keepBlob(
+    did: RepoId,
+    entry: Entry,
+    { upload, row }: { upload: Upload; row: BlobRow },
+  ): Promise<void> {
     const key = cidKey(row.cid);
     entry.pins++;
     try {
@@ -158,18 +168,18 @@ export class RepoRegistry<Upload = unknown> {
   }
 
   /** Resolves once the status is durable and repeated in the accounts store. */
-  async setStatus(did: RepoId, status: RepoStatus): Promise<void> {
-    await (await this.#acquire(did)).actor.setStatus(status);
+  setStatus(did: RepoId, status: RepoStatus): Promise<void> {
+    return this.#use(did, ({ actor }) => actor.setStatus(status));
   }
 
   /** Runs `task` with the repo to itself. */
-  async importRepo(did: RepoId, task: ImportTask): Promise<void> {
-    await (await this.#acquire(did)).actor.import(task);
+  importRepo(did: RepoId, task: ImportTask): Promise<void> {
+    return this.#use(did, ({ actor }) => actor.import(task));
   }
 
   /** Resolves once the deletion is decided; files and blobs go afterwards. */
-  async deleteRepo(did: RepoId): Promise<void> {
-    await (await this.#acquire(did)).actor.delete();
+  deleteRepo(did: RepoId): Promise<void> {
+    return this.#use(did, ({ actor }) => actor.delete());
   }
 
   /**
@@ -236,12 +246,15 @@ export class RepoRegistry<Upload = unknown> {
     }
   }
 
-  /** The entry of an open repo, spawned where there is none. */
-  async #acquire(did: RepoId): Promise<Entry> {
+  /**
+   * Runs `use` on the entry of the open repo, spawned where there is none: in the very turn that found it, so that it is
+   * not closed in between. What `use` begins in that turn (a question, a pin) keeps it open.
+   */
+  async #use<T>(did: RepoId, use: (entry: Entry) => Promise<T>): Promise<T> {
     for (;;) {
       if (this.#stopping) throw stopping(did);
       const entry = this.#entries.get(did);
-      if (entry && !entry.closing && !entry.actor.hasEnded) return this.#touch(did, entry);
+      if (entry && !entry.closing && !entry.actor.hasEnded) return use(this.#touch(did, entry));
       if (entry) {
         await entry.gone.promise;
         continue;
@@ -250,7 +263,7 @@ export class RepoRegistry<Upload = unknown> {
       await this.#takeSlot(did);
       try {
         // While this waited, another may have opened it, or the account may be gone.
-        if (!this.#stopping && !this.#entries.has(did)) return this.#spawn(this.#accountOf(did));
+        if (!this.#stopping && !this.#entries.has(did)) return use(this.#spawn(this.#accountOf(did)));
       } finally {
         this.#releaseSlot();
       }

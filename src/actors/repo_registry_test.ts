@@ -374,6 +374,30 @@ test("RepoRegistry makes room when a repo rests that was only read", async () =>
   expect(bench.openFiles.most).toBe(1);
 });
 
+test("RepoRegistry closes no repo under a caller that has just found it open", async () => {
+  await using bench = await Bench.start({ openReposMax: 1 });
+  await bench.createAccounts(DID, BOB);
+  const stale = { writes: [post("one")], swapCommit: post("none").record.cid };
+  const useless = { ...unpost("none"), ifExists: true } as const;
+  const idleWork = [
+    () => outcomeOf(bench.registry.write(DID, stale)),
+    () => outcomeOf(bench.write(DID, useless)),
+    async () => {
+      const { upload, row } = await bench.upload(DID, "blob");
+      return outcomeOf(bench.registry.keepBlob(DID, { upload, row }));
+    },
+  ];
+  const outcomes: string[] = [];
+  for (const work of idleWork) {
+    await bench.registry.read(DID, () => {});
+    const worked = work();
+    await bench.registry.read(BOB, () => {});
+    outcomes.push(await worked);
+  }
+  expect(outcomes).toEqual(["invalid_swap", "done", "done"]);
+  expect(bench.openFiles.most).toBe(1);
+});
+
 test("RepoRegistry gives room in the order of asking, and refuses as busy past its bound of waiters", async () => {
   await using bench = await Bench.start({ openReposMax: 1 });
   const dids = ["a", "b", "c", "d"].map((name) => didOf(name));
