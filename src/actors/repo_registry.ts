@@ -199,9 +199,12 @@ export class RepoRegistry<Upload = unknown> {
   }
 
   async #create(did: RepoId): Promise<void> {
-    const { accounts, files, now, clockId } = this.#options;
-    const entry = this.#entries.get(did);
-    if (entry && !entry.closing) return void (await entry.actor.opened);
+    const { accounts } = this.#options;
+    for (let entry = this.#entries.get(did); entry; entry = this.#entries.get(did)) {
+      if (!entry.closing && !entry.actor.hasEnded) return void (await entry.actor.opened);
+      await entry.gone.promise;
+    }
+    if (this.#stopping) throw stopping(did);
     const account = accounts.account(did);
     if (account?.state !== "creating") {
       throw new KithError(
@@ -211,15 +214,26 @@ export class RepoRegistry<Upload = unknown> {
     }
     await this.#takeSlot(did);
     try {
-      await files.create(did, account.generation);
-      const store = await files.open(did, account.generation);
-      await openBirth(store, { handle: account.handle, signer: accounts.signer(did), now, clockId });
-      // The open row was made durable with the `creating` row.
-      const born = this.#spawn(account, store);
+      if (this.#stopping) throw stopping(did);
+      const born = this.#spawn(account, await this.#openBorn(account));
+      // The open row was made durable with the `creating` row, and is kept as long as that is.
       born.marked = true;
       await born.actor.opened;
     } finally {
       this.#releaseSlot();
+    }
+  }
+
+  async #openBorn({ did, generation, handle }: Account): Promise<RepoStore> {
+    const { accounts, files, now, clockId } = this.#options;
+    await files.create(did, generation);
+    const store = await files.open(did, generation);
+    try {
+      await openBirth(store, { handle, signer: accounts.signer(did), now, clockId });
+      return store;
+    } catch (error) {
+      await store.close();
+      throw error;
     }
   }
 
@@ -305,8 +319,10 @@ export class RepoRegistry<Upload = unknown> {
   }
 
   async #ended(did: RepoId, entry: Entry): Promise<void> {
-    if (entry.marked && entry.closing) {
-      await this.#options.accounts.unmarkOpen(did).catch((error: unknown) => {
+    const { accounts } = this.#options;
+    // Until an account is complete its birth may be repeated, which relies on the row.
+    if (entry.marked && entry.closing && accounts.account(did)?.state !== "creating") {
+      await accounts.unmarkOpen(did).catch((error: unknown) => {
         this.#options.logger.warn("Could not take back the open row of a repo", { did, error });
       });
     }

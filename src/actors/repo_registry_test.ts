@@ -2,7 +2,8 @@ import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { readCar } from "../atproto/mod.ts";
-import { Bench, didOf, handleOf, outcomeOf, post, unpost, watch } from "./_bench.ts";
+import { KithError } from "../errors.ts";
+import { Bench, didOf, fill, handleOf, outcomeOf, post, unpost, watch } from "./_bench.ts";
 import { until } from "./_fake_log.ts";
 import { SLOT_WAITERS_MAX } from "./repo_registry.ts";
 
@@ -433,4 +434,92 @@ test("RepoRegistry.stop() lets what is under way end, refuses those who wait, an
   expect(bench.typesOf(DID).at(-1)).toBe("#commit");
   expect([bench.openFiles.count, bench.registry.openCount, bench.openRows()]).toEqual([0, 0, []]);
   expect(await outcomeOf(bench.write(DID, post("two")))).toBe("shutting_down");
+});
+
+// Rule 14: births.
+
+test("RepoRegistry.createRepo() is one birth, however often it is asked for, at once or later", async () => {
+  await using bench = await Bench.start();
+  await bench.beginAccount(DID);
+  bench.disks.repo.hold();
+  const births = [bench.registry.createRepo(DID), bench.registry.createRepo(DID)];
+  const answers = births.map(watch);
+  await bench.disks.repo.reached();
+  expect(answers.map(({ answered }) => answered)).toEqual([false, false]);
+  expect(bench.sequencer.backlog).toBe(0);
+  bench.disks.repo.release();
+  await Promise.all(births);
+  const head = await bench.registry.read(DID, (repo) => repo.state().head);
+  // Its actor is open.
+  await bench.registry.createRepo(DID);
+  await until(() => bench.typesOf(DID).length === 4);
+  expect(bench.typesOf(DID)).toEqual(["#identity", "#account", "#commit", "#sync"]);
+  await bench.registry.stop();
+
+  // Its file is there, its actor is not, its row is still `creating`.
+  await using after = await bench.crash();
+  await after.recover();
+  await Promise.all([after.registry.createRepo(DID), after.registry.createRepo(DID)]);
+  expect(await after.registry.read(DID, (repo) => repo.state().head)).toEqual(head);
+  await after.accounts.finishCreation(DID, "active");
+  const { commit } = await after.write(DID, post("one"));
+  await until(() => after.events.length > 0);
+  expect(after.events.map(({ payload }) => payload.rev)).toEqual([commit?.rev]);
+  expect([after.openFiles.mostOfOne, bench.openFiles.mostOfOne]).toEqual([1, 1]);
+});
+
+test("RepoRegistry.createRepo() of an account that is not being created is refused", async () => {
+  await using bench = await Bench.start({ openReposMax: 1 });
+  await bench.createAccounts(DID, BOB);
+  await expect(bench.registry.createRepo(DID)).rejects.toThrow("its account is active");
+  await expect(bench.registry.createRepo(didOf("nobody"))).rejects.toThrow("its account is unknown");
+});
+
+test("RepoRegistry keeps the open row of an account that is not complete yet when it closes its repo", async () => {
+  await using bench = await Bench.start({ openReposMax: 1 });
+  await bench.createAccounts(BOB);
+  await bench.beginAccount(DID);
+  await bench.registry.createRepo(DID);
+  await bench.registry.read(BOB, () => {});
+  expect([...bench.openFiles.now.keys()]).toEqual([BOB]);
+  // What completes it later writes at once: a crash must find the row.
+  await bench.registry.createRepo(DID);
+  await bench.accounts.finishCreation(DID, "active");
+  const giveRoom = fill(bench.eventLog);
+  const { commit } = await bench.write(DID, post("one", "x".repeat(100_000)));
+  await using after = await bench.crash();
+  giveRoom();
+  await after.recover();
+  expect(after.logged(DID).at(-1)?.payload.rev).toBe(commit?.rev);
+  expect(after.openRows()).toEqual([]);
+});
+
+test("RepoRegistry.createRepo() closes the file of a birth that failed, and may be repeated", async () => {
+  await using bench = await Bench.start();
+  await bench.beginAccount(DID);
+  const { signer } = bench.accounts;
+  bench.accounts.signer = () => {
+    throw new KithError("storage_damaged", "no key");
+  };
+  expect(await outcomeOf(bench.registry.createRepo(DID))).toBe("storage_damaged");
+  expect(bench.openFiles.count).toBe(0);
+  bench.accounts.signer = signer;
+  await bench.registry.createRepo(DID);
+  expect(bench.openFiles.mostOfOne).toBe(1);
+});
+
+test("RepoRegistry.stop() refuses births that have not begun", async () => {
+  await using bench = await Bench.start({ openReposMax: 1 });
+  await bench.createAccounts(DID);
+  await bench.beginAccount(BOB);
+  bench.disks.repo.hold();
+  const inFlight = bench.write(DID, post("one"));
+  await bench.disks.repo.reached();
+  const waiting = outcomeOf(bench.registry.createRepo(BOB));
+  const stopped = bench.registry.stop();
+  expect(await waiting).toBe("shutting_down");
+  bench.disks.repo.release();
+  await Promise.all([inFlight, stopped]);
+  expect(await outcomeOf(bench.registry.createRepo(BOB))).toBe("shutting_down");
+  expect(bench.openFiles.count).toBe(0);
 });
