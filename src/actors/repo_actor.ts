@@ -312,7 +312,8 @@ export class RepoActor {
       });
     } catch (error) {
       mutation.reply.reject(error);
-      queueMicrotask(() => this.#actor.send({ type: "statusFailed", previous: before.status }));
+      // What the file says then: another change of status may have gone through in between.
+      queueMicrotask(() => this.#actor.send({ type: "statusFailed", previous: store.state().status }));
       return;
     }
     this.#unprojected++;

@@ -172,6 +172,28 @@ test("RepoRegistry.setStatus() takes an account down and suspends it: then only 
   ]);
 });
 
+test("RepoRegistry.setStatus() that is refused takes back nothing that came right behind it", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID, BOB);
+  for (const did of [DID, BOB]) {
+    await bench.write(did, post("one"));
+    await bench.registry.read(did, (repo) => {
+      const { setStatus } = repo;
+      repo.setStatus = () => {
+        repo.setStatus = setStatus;
+        throw new KithError("storage_full", "no room");
+      };
+    });
+  }
+  const takedown = [bench.registry.setStatus(DID, "deactivated"), bench.registry.setStatus(DID, "takendown")];
+  expect(await Promise.all(takedown.map(outcomeOf))).toEqual(["storage_full", "done"]);
+  expect(await outcomeOf(bench.write(DID, post("two")))).toBe("account_takendown");
+
+  const death = [bench.registry.setStatus(BOB, "deactivated"), bench.registry.deleteRepo(BOB)];
+  expect(await Promise.all(death.map(outcomeOf))).toEqual(["storage_full", "done"]);
+  await until(() => bench.accounts.account(BOB)?.state === "deleted");
+});
+
 // Rule 16: death.
 
 test("RepoRegistry.deleteRepo() decides, tells the network, and only then removes the files", async () => {
