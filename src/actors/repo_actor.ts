@@ -384,13 +384,26 @@ export class RepoActor {
     } catch (error) {
       reply?.reject(error);
       throw error;
+    } finally {
+      // Refused, it is opened anew by whoever needs it next.
+      await store.close();
     }
   }
 
   async #close(): Promise<void> {
     const store = this.#openStore();
-    if (this.#publishedKey > this.#forgottenKey) store.forgetPending(this.#publishedKey);
-    await store.close();
+    try {
+      // Events that an earlier actor left are found in a file that is only read, too; the next write forgets those.
+      const isArmed = this.#actor.getSnapshot().context.disk !== "reading";
+      if (isArmed && this.#publishedKey > this.#forgottenKey) store.forgetPending(this.#publishedKey);
+    } catch (error) {
+      this.#deps.logger.warn("Events that the log has stay in their repo until its next write", {
+        did: this.did,
+        error,
+      });
+    } finally {
+      await store.close();
+    }
   }
 
   #nextTid(state: Pick<RepoState, "lastTid">): string {

@@ -233,6 +233,31 @@ test("RepoRegistry.deleteRepo() decides, tells the network, and only then remove
   expect(await outcomeOf(bench.write(BOB, post("one")))).toBe("done");
 });
 
+test("RepoRegistry.deleteRepo() that is refused leaves an account that is usable, and no file open", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  await bench.write(DID, post("one"));
+  const { beginDeletion } = bench.accounts;
+  bench.accounts.beginDeletion = async () => {
+    throw new KithError("storage_full", "no room");
+  };
+  expect(await outcomeOf(bench.registry.deleteRepo(DID))).toBe("storage_full");
+  await until(() => bench.registry.openCount === 0);
+  expect(bench.openFiles.count).toBe(0);
+
+  // Its events are still pending in the file, which is opened for reading only, and closed again.
+  expect(await bench.registry.read(DID, (repo) => repo.pendingEvents().length)).toBeGreaterThan(0);
+  bench.accounts.beginDeletion = beginDeletion;
+  await bench.registry.stop();
+  expect(bench.openFiles.count).toBe(0);
+  await using after = await bench.crash();
+  await after.recover();
+  expect(after.events).toEqual([]);
+  expect(await outcomeOf(after.write(DID, post("two")))).toBe("done");
+  expect(await outcomeOf(after.registry.deleteRepo(DID))).toBe("done");
+  await until(() => after.accounts.account(DID)?.state === "deleted");
+});
+
 // Rule 18: blobs.
 
 test("RepoRegistry.keepBlob() remembers a blob once its file is in place, and answers when both are durable", async () => {
@@ -456,6 +481,26 @@ test("RepoRegistry.stop() lets what is under way end, refuses those who wait, an
   expect(bench.typesOf(DID).at(-1)).toBe("#commit");
   expect([bench.openFiles.count, bench.registry.openCount, bench.openRows()]).toEqual([0, 0, []]);
   expect(await outcomeOf(bench.write(DID, post("two")))).toBe("shutting_down");
+});
+
+test("RepoRegistry closes the file also where forgetting its published events is refused", async () => {
+  await using bench = await Bench.start({ openReposMax: 1 });
+  await bench.createAccounts(DID, BOB);
+  const { commit } = await bench.write(DID, post("one"));
+  await until(() => bench.eventsOf(DID).at(-1)?.payload.rev === commit?.rev);
+  await bench.registry.read(DID, (repo) => {
+    repo.forgetPending = () => {
+      throw new KithError("storage_full", "no room");
+    };
+  });
+  await bench.registry.read(BOB, () => {});
+  expect([...bench.openFiles.now.keys()]).toEqual([BOB]);
+  expect(await bench.registry.read(DID, (repo) => repo.pendingEvents().length)).toBeGreaterThan(0);
+  await bench.write(DID, post("two"));
+  await until(() => bench.typesOf(DID).length === 6);
+  await bench.registry.read(BOB, () => {});
+  expect(await bench.registry.read(DID, (repo) => repo.pendingEvents())).toEqual([]);
+  expect(bench.typesOf(DID).slice(4)).toEqual(["#commit", "#commit"]);
 });
 
 // Rule 14: births.
