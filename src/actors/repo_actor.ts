@@ -361,14 +361,16 @@ export class RepoActor {
   async #import(mutation: Mutation | undefined): Promise<RepoStatus> {
     const store = this.#openStore();
     if (mutation?.type !== "import") return store.state().status;
-    try {
-      await mutation.task(store);
-      await store.durable();
-      this.#hand(store.pendingEvents().filter((event) => event.key > this.#handedKey));
-      mutation.reply.resolve();
-    } catch (error) {
-      mutation.reply.reject(error);
-    }
+    const run = async (): Promise<void> => mutation.task(store);
+    const failure = await run().then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    );
+    // Also what a task has committed before it failed: handed after a later event, it would be taken for told.
+    await store.durable();
+    if (failure) mutation.reply.reject(failure.error);
+    else mutation.reply.resolve();
+    this.#hand(store.pendingEvents().filter((event) => event.key > this.#handedKey));
     return store.state().status;
   }
 

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { readCar } from "../atproto/mod.ts";
+import { identityEvent, nextTid, readCar } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import { Bench, didOf, fill, handleOf, outcomeOf, post, unpost, watch } from "./_bench.ts";
 import { until } from "./_fake_log.ts";
@@ -589,4 +589,54 @@ test("RepoRegistry.stop() refuses births that have not begun", async () => {
   await Promise.all([inFlight, stopped]);
   expect(await outcomeOf(bench.registry.createRepo(BOB))).toBe("shutting_down");
   expect(bench.openFiles.count).toBe(0);
+});
+
+// Rule 17: an import has the repo to itself.
+
+test("RepoRegistry.importRepo() begins when nothing is in flight, and holds every change until it has ended", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  bench.disks.repo.hold();
+  const before = bench.write(DID, post("before"));
+  const steps: string[] = [];
+  const [begun, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const imported = bench.registry.importRepo(DID, async (repo) => {
+    steps.push(`begins with ${repo.recordCount()}`);
+    begun.resolve();
+    await go.promise;
+    steps.push(`ends with ${repo.recordCount()}`);
+  });
+  await bench.disks.repo.reached();
+  await bench.registry.read(DID, () => {});
+  expect(steps).toEqual([]);
+  bench.disks.repo.release();
+  await before;
+  await begun.promise;
+  const behind = [
+    bench.write(DID, post("behind")),
+    bench.registry.setStatus(DID, "deactivated"),
+    bench.write(DID, post("refused")),
+  ].map(outcomeOf);
+  const answers = behind.map(watch);
+  await bench.registry.read(DID, () => {});
+  expect(answers.map(({ answered }) => answered)).toEqual([false, false, false]);
+  go.resolve();
+  await imported;
+  expect(await Promise.all(behind)).toEqual(["done", "done", "account_deactivated"]);
+  expect(steps).toEqual(["begins with 1", "ends with 1"]);
+});
+
+test("RepoRegistry.importRepo() hands over what its task has committed, also where the task fails later", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const failed = bench.registry.importRepo(DID, async (repo) => {
+    const key = nextTid(repo.state().lastTid, bench.nowMs * 1_000, 1);
+    const body = identityEvent({ did: DID, handle: "imported.test", time: "2027-01-15T08:00:00.000Z" });
+    repo.appendEvents({ lastTid: key, events: [{ key, ...body }] });
+    throw new KithError("invalid_request", "the rest is damaged");
+  });
+  expect(await outcomeOf(failed)).toBe("invalid_request");
+  await bench.write(DID, post("one"));
+  await until(() => bench.typesOf(DID).includes("#commit", 4));
+  expect(bench.typesOf(DID).slice(4)).toEqual(["#identity", "#commit"]);
 });
