@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { tidToMicros } from "../atproto/mod.ts";
 import { Bench, didOf, fill, handleOf, outcomeOf, post, START_MS } from "./_bench.ts";
@@ -91,6 +91,27 @@ test("recoverRepos() reports an account whose file is missing, keeps its row, an
   expect(after.openRows()).toEqual([DID]);
   expect(await outcomeOf(after.write(BOB, post("one")))).toBe("done");
   expect(await outcomeOf(after.registry.read(DID, () => {}))).toBe("repo_not_found");
+});
+
+test("recoverRepos() reports an account whose file is damaged, and goes on with the others", async () => {
+  await using bench = await Bench.start();
+  const carol = didOf("carol");
+  await bench.createAccounts(DID, BOB);
+  await bench.beginAccount(carol);
+  await bench.registry.createRepo(carol);
+  await using after = await bench.crash();
+  for (const did of [DID, carol]) {
+    const path = after.files.path(did, after.accounts.account(did)?.generation ?? -1);
+    await rm(`${path}-wal`, { force: true });
+    await writeFile(path, "x".repeat(10_000));
+  }
+  await after.recover();
+  expect(after.errors).toEqual(
+    new Array(2).fill("The repo file of an account is damaged; its account cannot be used"),
+  );
+  expect(after.openRows().sort()).toEqual([DID, carol]);
+  expect(await outcomeOf(after.registry.read(DID, () => {}))).toBe("storage_damaged");
+  expect(await outcomeOf(after.write(BOB, post("one")))).toBe("done");
 });
 
 test("recoverRepos() leaves an account that is being created to whoever finishes creations", async () => {
