@@ -52,7 +52,7 @@ export interface RepoActorDeps {
   handle(): string | undefined;
   /** Unlinks blobs whose last reference is gone; their rows are durably gone already. */
   removeBlobs(cids: readonly Cid[]): Promise<void>;
-  /** Called after every transition and when events have been published: it may be idle now. */
+  /** Called after each step and when events have been published: it may be idle now. */
   rested(): void;
   /** Decides the account's death in the accounts store, durably, and sequences its tombstone. */
   bury(key: string): Promise<{ sequenced: Promise<void> }>;
@@ -367,14 +367,16 @@ export class RepoActor {
   async #import(mutation: Mutation | undefined): Promise<RepoStatus> {
     const store = this.#openStore();
     if (mutation?.type !== "import") return store.state().status;
-    try {
-      await mutation.task(store);
-      await store.durable();
-      this.#hand(store.pendingEvents().filter((event) => event.key > this.#handedKey));
-      mutation.reply.resolve();
-    } catch (error) {
-      mutation.reply.reject(error);
-    }
+    const run = async (): Promise<void> => mutation.task(store);
+    const failure = await run().then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    );
+    // Also what a task has committed before it failed: handed after a later event, it would be taken for told.
+    await store.durable();
+    if (failure) mutation.reply.reject(failure.error);
+    else mutation.reply.resolve();
+    this.#hand(store.pendingEvents().filter((event) => event.key > this.#handedKey));
     return store.state().status;
   }
 
@@ -389,21 +391,27 @@ export class RepoActor {
       await this.#deps.removeFiles();
     } catch (error) {
       reply?.reject(error);
-      // The next one who asks for the repo opens the file anew.
-      await store.close();
       throw error;
+    } finally {
+      // Refused, it is opened anew by whoever needs it next.
+      await store.close();
     }
   }
 
   async #close(): Promise<void> {
     const store = this.#openStore();
     try {
-      if (this.#publishedKey > this.#forgottenKey) store.forgetPending(this.#publishedKey);
+      // Events that an earlier actor left are found in a file that is only read, too; the next write forgets those.
+      const isArmed = this.#actor.getSnapshot().context.disk !== "reading";
+      if (isArmed && this.#publishedKey > this.#forgottenKey) store.forgetPending(this.#publishedKey);
     } catch (error) {
-      // They stay, and the log passes over them when they are handed over again.
-      this.#deps.logger.warn("Could not delete events that are in the log", { did: this.did, error });
+      this.#deps.logger.warn("Events that the log has stay in their repo until its next write", {
+        did: this.did,
+        error,
+      });
+    } finally {
+      await store.close();
     }
-    await store.close();
   }
 
   #nextTid(state: Pick<RepoState, "lastTid">): string {

@@ -347,7 +347,8 @@ export const repoMachine = machineSetup.createMachine({
     deleting: {
       initial: "draining",
       entry: [{ type: "refuseHeld", params: ["repo_not_found", "the account is being deleted"] }, "dropHeld"],
-      on: { ...REFUSE_GONE, statusFailed: { actions: "countOut" } },
+      // A change of status that was under way and failed decides nothing here any more.
+      on: { ...REFUSE_GONE, statusFailed: { actions: "restoreStatus" } },
       states: {
         /** What has begun reaches the disk first: the tombstone comes after every commit. */
         draining: { always: { guard: "drained", target: "removing" } },

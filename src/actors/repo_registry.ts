@@ -65,7 +65,7 @@ export interface RegistryOptions<Upload> {
 
 interface Entry {
   readonly actor: RepoActor;
-  /** Uses that must not lose the file: every call from its start to its end, exports to the end of their stream. */
+  /** Uses that must not lose the file: exports, uploads. */
   pins: number;
   closing: boolean;
   /** Resolves when it has left the registry: its file is closed, its open row taken back. */
@@ -83,14 +83,15 @@ export class RepoRegistry<Upload = unknown> {
   /** In the order of use, the least recent first. */
   readonly #entries = new Map<RepoId, Entry>();
   readonly #births = new Map<RepoId, Promise<void>>();
-  /** Ends an open export, whose reader then sees its answer break off. */
-  readonly #exports = new Set<() => void>();
   readonly #slotWaiters = new Set<() => void>();
   readonly #timer: ReturnType<typeof setInterval>;
   /** Slots given to callers whose actor does not run yet. */
   #reserved = 0;
-  #roomWanted = false;
+  /** Repos that are being closed: each of them makes room for one waiter. */
+  #closing = 0;
   #stopping = false;
+  /** Ends of the exports that are running. */
+  readonly #exports = new Set<() => void>();
 
   constructor(options: RegistryOptions<Upload>) {
     this.#options = options;
@@ -124,8 +125,12 @@ export class RepoRegistry<Upload = unknown> {
   }
 
   /** The repo as a CAR: all of it, or the blocks newer than the rev `since`. Durable, and flat in memory. */
-  async exportRepo(did: RepoId, options: { since?: string } = {}): Promise<ReadableStream<Uint8Array>> {
-    const entry = await this.#acquire(did);
+  exportRepo(did: RepoId, options: { since?: string } = {}): Promise<ReadableStream<Uint8Array>> {
+    return this.#use(did, (entry) => this.#export(did, entry, options));
+  }
+
+  async #export(did: RepoId, entry: Entry, options: { since?: string }): Promise<ReadableStream<Uint8Array>> {
+    entry.pins++;
     try {
       const store = await entry.actor.opened;
       if (!store.isDurable()) await store.durable();
@@ -133,35 +138,52 @@ export class RepoRegistry<Upload = unknown> {
       const end = (): void => {
         if (!this.#exports.delete(end)) return;
         source.close();
-        this.#unpin(entry);
+        this.#unpin(did, entry);
       };
       this.#exports.add(end);
       return carStream(source, end);
     } catch (error) {
-      this.#unpin(entry);
+      this.#unpin(did, entry);
       throw error;
     }
+  }
+
+  #unpin(did: RepoId, entry: Entry): void {
+    entry.pins--;
+    this.#offerRoom(did);
   }
 
   /**
    * Puts an uploaded blob in its place and remembers it. Resolves once both are durable, with the type that the blob has:
    * another than the row's where records know it by another.
    */
-  keepBlob(did: RepoId, { upload, row }: { upload: Upload; row: BlobRow }): Promise<string> {
-    return this.#use(did, async ({ actor, uploads, dying }) => {
-      const key = cidKey(row.cid);
+  keepBlob(did: RepoId, blob: { upload: Upload; row: BlobRow }): Promise<string> {
+    return this.#use(did, (entry) => this.#keepBlob(did, entry, blob));
+  }
+
+  async #keepBlob(
+    did: RepoId,
+    entry: Entry,
+    { upload, row }: { upload: Upload; row: BlobRow },
+  ): Promise<string> {
+    const { uploads, dying } = entry;
+    const key = cidKey(row.cid);
+    entry.pins++;
+    try {
       // Looked at and marked in one turn: a removal begins either before both or not at all.
       for (let removal = dying.get(key); removal; removal = dying.get(key)) await removal.catch(() => {});
       uploads.set(key, (uploads.get(key) ?? 0) + 1);
       try {
         await this.#options.blobs.keep(upload, { did, cid: row.cid });
-        return await actor.putBlob(row);
+        return await entry.actor.putBlob(row);
       } finally {
         const left = (uploads.get(key) ?? 1) - 1;
         if (left > 0) uploads.set(key, left);
         else uploads.delete(key);
       }
-    });
+    } finally {
+      this.#unpin(did, entry);
+    }
   }
 
   /** Resolves once the status is durable and repeated in the accounts store. */
@@ -187,15 +209,21 @@ export class RepoRegistry<Upload = unknown> {
   createRepo(did: RepoId): Promise<void> {
     const running = this.#births.get(did);
     if (running) return running;
-    const birth = this.#create(did).finally(() => this.#births.delete(did));
+    const birth = this.#create(did).finally(() => {
+      this.#births.delete(did);
+      this.#offerRoom(did);
+    });
     this.#births.set(did, birth);
     return birth;
   }
 
   async #create(did: RepoId): Promise<void> {
-    const { accounts, files, now, clockId } = this.#options;
-    const entry = this.#entries.get(did);
-    if (entry && !entry.closing) return void (await entry.actor.opened);
+    const { accounts } = this.#options;
+    for (let entry = this.#entries.get(did); entry; entry = this.#entries.get(did)) {
+      if (!entry.closing && !entry.actor.hasEnded) return void (await entry.actor.opened);
+      await entry.gone.promise;
+    }
+    if (this.#stopping) throw stopping(did);
     const account = accounts.account(did);
     if (account?.state !== "creating") {
       throw new KithError(
@@ -205,21 +233,26 @@ export class RepoRegistry<Upload = unknown> {
     }
     await this.#takeSlot(did);
     try {
-      await files.create(did, account.generation);
-      const store = await files.open(did, account.generation);
-      let born: Entry;
-      try {
-        await openBirth(store, { handle: account.handle, signer: accounts.signer(did), now, clockId });
-        born = this.#spawn(account, store);
-      } catch (error) {
-        await store.close();
-        throw error;
-      }
-      // The open row was made durable with the `creating` row.
+      if (this.#stopping) throw stopping(did);
+      const born = this.#spawn(account, await this.#openBorn(account));
+      // The open row was made durable with the `creating` row, and is kept as long as that is.
       born.marked = true;
       await born.actor.opened;
     } finally {
       this.#releaseSlot();
+    }
+  }
+
+  async #openBorn({ did, generation, handle }: Account): Promise<RepoStore> {
+    const { accounts, files, now, clockId } = this.#options;
+    await files.create(did, generation);
+    const store = await files.open(did, generation);
+    try {
+      await openBirth(store, { handle, signer: accounts.signer(did), now, clockId });
+      return store;
+    } catch (error) {
+      await store.close();
+      throw error;
     }
   }
 
@@ -247,27 +280,15 @@ export class RepoRegistry<Upload = unknown> {
     }
   }
 
-  /** Runs `use` on an open repo, which stays open until it has ended. */
+  /**
+   * Runs `use` on the entry of the open repo, spawned where there is none: in the very turn that found it, so that it is
+   * not closed in between. What `use` begins in that turn (a question, a pin) keeps it open.
+   */
   async #use<T>(did: RepoId, use: (entry: Entry) => Promise<T>): Promise<T> {
-    const entry = await this.#acquire(did);
-    try {
-      return await use(entry);
-    } finally {
-      this.#unpin(entry);
-    }
-  }
-
-  #unpin(entry: Entry): void {
-    entry.pins--;
-    this.#makeRoom();
-  }
-
-  /** The entry of an open repo, spawned where there is none; pinned, so that it is still open when the caller's turn comes. */
-  async #acquire(did: RepoId): Promise<Entry> {
     for (;;) {
       if (this.#stopping) throw stopping(did);
       const entry = this.#entries.get(did);
-      if (entry && !entry.closing && !entry.actor.hasEnded) return this.#pin(did, entry);
+      if (entry && !entry.closing && !entry.actor.hasEnded) return use(this.#touch(did, entry));
       if (entry) {
         await entry.gone.promise;
         continue;
@@ -276,8 +297,7 @@ export class RepoRegistry<Upload = unknown> {
       await this.#takeSlot(did);
       try {
         // While this waited, another may have opened it, or the account may be gone.
-        if (!this.#stopping && !this.#entries.has(did))
-          return this.#pin(did, this.#spawn(this.#accountOf(did)));
+        if (!this.#stopping && !this.#entries.has(did)) return use(this.#spawn(this.#accountOf(did)));
       } finally {
         this.#releaseSlot();
       }
@@ -293,8 +313,7 @@ export class RepoRegistry<Upload = unknown> {
     return account;
   }
 
-  #pin(did: RepoId, entry: Entry): Entry {
-    entry.pins++;
+  #touch(did: RepoId, entry: Entry): Entry {
     entry.usedAt = this.#options.now();
     this.#entries.delete(did);
     this.#entries.set(did, entry);
@@ -320,12 +339,15 @@ export class RepoRegistry<Upload = unknown> {
   }
 
   async #ended(did: RepoId, entry: Entry): Promise<void> {
-    if (entry.marked && entry.closing) {
-      await this.#options.accounts.unmarkOpen(did).catch((error: unknown) => {
+    const { accounts } = this.#options;
+    // Until an account is complete its birth may be repeated, which relies on the row.
+    if (entry.marked && entry.closing && accounts.account(did)?.state !== "creating") {
+      await accounts.unmarkOpen(did).catch((error: unknown) => {
         this.#options.logger.warn("Could not take back the open row of a repo", { did, error });
       });
     }
     this.#entries.delete(did);
+    if (entry.closing) this.#closing--;
     entry.gone.resolve();
     this.#giveSlots();
   }
@@ -347,7 +369,7 @@ export class RepoRegistry<Upload = unknown> {
       projectStatus: (status) => accounts.projectState(did, status, { now: now() }),
       signer: () => accounts.signer(did),
       handle: () => accounts.account(did)?.handle,
-      rested: () => this.#makeRoom(),
+      rested: () => this.#offerRoom(did),
       removeBlobs: (cids) => this.#removeBlobs(did, entry(), cids),
       bury: (key) => this.#bury(did, key),
       removeFiles: async () => {
@@ -378,33 +400,38 @@ export class RepoRegistry<Upload = unknown> {
         await removal;
       }
     } finally {
-      this.#unpin(entry);
+      this.#unpin(did, entry);
     }
   }
 
   #tryClose(did: RepoId, entry: Entry): boolean {
     if (entry.closing || entry.pins > 0 || this.#births.has(did)) return false;
     entry.closing = entry.actor.close();
+    if (entry.closing) this.#closing++;
     return entry.closing;
   }
 
-  /** Begins to close the least recently used repos that are idle, one for each who waits for a slot. */
-  #evict(): void {
-    let wanted = this.#slotWaiters.size;
-    for (const { closing } of this.#entries.values()) if (closing) wanted--;
+  /** True where somebody waits for room that no repo being closed will give. */
+  get #lacksRoom(): boolean {
+    return this.#slotWaiters.size > this.#closing;
+  }
+
+  /** Begins to close the least recently used repo that is idle. */
+  #evictOne(): void {
     for (const [did, entry] of this.#entries) {
-      if (wanted <= 0) return;
-      if (this.#tryClose(did, entry)) wanted--;
+      if (this.#tryClose(did, entry)) return;
     }
   }
 
-  /** Called whenever a repo may have come to rest. Looks in a later turn, when the machines have settled. */
-  #makeRoom(): void {
-    if (this.#roomWanted || this.#slotWaiters.size === 0) return;
-    this.#roomWanted = true;
-    setImmediate(() => {
-      this.#roomWanted = false;
-      this.#evict();
+  /**
+   * To be called whenever the repo may have become idle: a request that found all of them in use waits for just that. It is
+   * closed only after the turn that has let it rest, whose caller goes first.
+   */
+  #offerRoom(did: RepoId): void {
+    if (!this.#lacksRoom) return;
+    queueMicrotask(() => {
+      const entry = this.#entries.get(did);
+      if (entry && this.#lacksRoom) this.#tryClose(did, entry);
     });
   }
 
@@ -448,7 +475,7 @@ export class RepoRegistry<Upload = unknown> {
     }, SLOT_TIMEOUT_MS);
     this.#slotWaiters.add(resolve);
     this.#giveSlots();
-    if (this.#slotWaiters.has(resolve)) this.#evict();
+    if (this.#lacksRoom) this.#evictOne();
     try {
       await promise;
     } finally {

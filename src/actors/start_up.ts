@@ -61,9 +61,8 @@ export async function recoverRepos(options: StartUpOptions): Promise<{ recovered
   const deleting = accounts.deleting();
   for (const account of deleting) await finishDeletion(account, options);
   // A `creating` account's file is finished with the account; here it only gets what any file gets after a crash.
-  for (const { did, generation } of accounts.creating()) {
-    if (!files.exists(did, generation)) continue;
-    await unlessDamaged(did, options.logger, async () => (await files.recover(did, generation)).close());
+  for (const account of accounts.creating()) {
+    if (files.exists(account.did, account.generation)) await (await recoverFile(account, options))?.close();
   }
   const open = accounts.openRepos();
   for (let at = 0; at < open.length; at += RECOVER_AT_ONCE) {
@@ -97,6 +96,24 @@ async function finishDeletion(
   await options.accounts.finishDeletion(did);
 }
 
+/** The open file; undefined where it is damaged, which hurts its account and nobody else. */
+async function recoverFile(
+  { did, generation }: { did: string; generation: number },
+  { files, logger }: StartUpOptions,
+): Promise<RepoStore | undefined> {
+  try {
+    return await files.recover(did, generation);
+  } catch (error) {
+    if (!isKithError(error, "storage_damaged")) throw error;
+    logger.error("The repo file of an account is damaged; its account cannot be used", {
+      did,
+      generation,
+      error,
+    });
+    return undefined;
+  }
+}
+
 async function recoverRepo(row: { did: string; generation: number }, options: StartUpOptions): Promise<void> {
   const { accounts, files, sequencer, logger, now } = options;
   const account = accounts.account(row.did);
@@ -109,11 +126,7 @@ async function recoverRepo(row: { did: string; generation: number }, options: St
     logger.error("The repo file of an account is missing; its account cannot be used", { ...row });
     return;
   }
-  const store = await files.recover(row.did, row.generation).catch((error: unknown) => {
-    // One damaged file keeps its own account from working, and no other. Its open row stays.
-    if (!isKithError(error, "storage_damaged")) throw error;
-    logger.error("The repo file of an account is damaged; its account cannot be used", { ...row, error });
-  });
+  const store = await recoverFile(row, options);
   if (!store) return;
   const pending = store.pendingEvents();
   await sequencer.hand(row.did, pending);
