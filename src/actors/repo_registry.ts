@@ -74,6 +74,8 @@ interface Entry {
   usedAt: number;
   /** Uploads whose file is in place and whose row is not yet durable, by CID. */
   readonly uploads: Map<string, number>;
+  /** Uploads on their way into the account's folder. */
+  readonly moves: Set<Promise<void>>;
   /** Blobs whose row is gone and whose file is being removed, by CID. */
   readonly dying: Map<string, Promise<void>>;
 }
@@ -174,7 +176,11 @@ export class RepoRegistry<Upload = unknown> {
       for (let removal = dying.get(key); removal; removal = dying.get(key)) await removal.catch(() => {});
       uploads.set(key, (uploads.get(key) ?? 0) + 1);
       try {
-        await this.#options.blobs.keep(upload, { did, cid: row.cid });
+        // Not into the folder of an account whose death has been decided meanwhile.
+        this.#accountOf(did);
+        const move = this.#options.blobs.keep(upload, { did, cid: row.cid });
+        entry.moves.add(move);
+        await move.finally(() => entry.moves.delete(move));
         return await entry.actor.putBlob(row);
       } finally {
         const left = (uploads.get(key) ?? 1) - 1;
@@ -331,6 +337,7 @@ export class RepoRegistry<Upload = unknown> {
       marked: false,
       usedAt: this.#options.now(),
       uploads: new Map(),
+      moves: new Set(),
       dying: new Map(),
     };
     this.#entries.set(did, entry);
@@ -373,6 +380,7 @@ export class RepoRegistry<Upload = unknown> {
       removeBlobs: (cids) => this.#removeBlobs(did, entry(), cids),
       bury: (key) => this.#bury(did, key),
       removeFiles: async () => {
+        await Promise.allSettled(entry().moves);
         await blobs.removeAll(did);
         await files.remove(did, generation);
         await accounts.finishDeletion(did);

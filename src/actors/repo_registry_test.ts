@@ -233,6 +233,22 @@ test("RepoRegistry.deleteRepo() decides, tells the network, and only then remove
   expect(await outcomeOf(bench.write(BOB, post("one")))).toBe("done");
 });
 
+test("RepoRegistry.deleteRepo() leaves no blob behind that an upload was putting in its place", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const keep = bench.stopBefore("keep");
+  const moving = outcomeOf(bench.registry.keepBlob(DID, await bench.upload(DID, "one")));
+  await keep.reached;
+  await bench.registry.deleteRepo(DID);
+  const late = outcomeOf(bench.registry.keepBlob(DID, await bench.upload(DID, "two")));
+  expect(await late).toBe("repo_not_found");
+  expect(bench.accounts.account(DID)?.state).toBe("deleting");
+  keep.open();
+  expect(await moving).toBe("repo_not_found");
+  await until(() => bench.accounts.account(DID)?.state === "deleted");
+  expect(existsSync(join(bench.folder, "blobs", DID.replaceAll(":", "_")))).toBe(false);
+});
+
 test("RepoRegistry.deleteRepo() that is refused leaves an account that is usable, and no file open", async () => {
   await using bench = await Bench.start();
   await bench.createAccounts(DID);
@@ -453,14 +469,16 @@ test("RepoRegistry gives room in the order of asking, and refuses as busy past i
   const stream = await bench.registry.exportRepo(DID);
   bench.openFiles.order.length = 0;
   const waiters = Array.from({ length: SLOT_WAITERS_MAX }, (_, at) =>
-    bench.registry.read(dids[at % dids.length] ?? DID, () => {}),
+    outcomeOf(bench.registry.read(dids[at % dids.length] ?? DID, () => {})),
   );
   expect(await outcomeOf(bench.registry.read(didOf("a"), () => {}))).toBe("busy");
   // Those who use an open repo wait for nothing.
   expect(await outcomeOf(bench.registry.read(DID, () => {}))).toBe("done");
   await stream.cancel();
-  await Promise.all(waiters);
+  expect(await Promise.all(waiters.slice(0, dids.length))).toEqual(dids.map(() => "done"));
   expect(bench.openFiles.order.slice(0, dids.length)).toEqual(dids);
+  await bench.registry.stop();
+  expect((await Promise.all(waiters)).at(-1)).toBe("shutting_down");
   expect(bench.openFiles.most).toBe(1);
 });
 
