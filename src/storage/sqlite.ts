@@ -75,6 +75,8 @@ const CODES: readonly (readonly [string, ErrorCode, string])[] = [
   ["SQLITE_NOTADB", "storage_damaged", "the file is not a database"],
   ["SQLITE_CANTOPEN", "storage_damaged", "the file cannot be opened"],
   ["SQLITE_READONLY", "storage_full", "the file cannot be written"],
+  ["EMFILE", "busy", "too many files are open"],
+  ["ENFILE", "busy", "too many files are open"],
   ["ENOSPC", "storage_full", "the disk is full"],
   ["EDQUOT", "storage_full", "the disk quota is used up"],
   ["EIO", "storage_full", "the disk refused it"],
