@@ -7,7 +7,7 @@ import { KithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import type { Account, PendingEvent, RepoStore } from "../storage/mod.ts";
 import { openBirth } from "./birth.ts";
-import { carStream } from "./export.ts";
+import { CarExport } from "./export.ts";
 import { pendingOf, RepoActor, type RepoActorDeps } from "./repo_actor.ts";
 import type { BlobRow, ImportTask, RepoId, RepoStatus, WriteOutcome, WriteRequest } from "./repo_types.ts";
 import type { Sequencer } from "./sequencer.ts";
@@ -16,6 +16,10 @@ import type { Sequencer } from "./sequencer.ts";
 export const SLOT_WAITERS_MAX = 1_000;
 /** A request that waits so long for room is refused as busy. */
 export const SLOT_TIMEOUT_MS = 15_000;
+/** Who waits for room looks again so often for what can make it. */
+const SLOT_LOOK_MS = 1_000;
+/** An export of which nothing was read for so long gives way where others wait for room. */
+const EXPORT_STALL_MS = 5_000;
 /** A repo unused for so long is closed, and looked for so often. */
 export const IDLE_CLOSE_MS = 5 * 60_000;
 const IDLE_LOOK_MS = 30_000;
@@ -88,8 +92,7 @@ export class RepoRegistry<Upload = unknown> {
   /** Slots given to callers whose actor does not run yet. */
   #reserved = 0;
   #stopping = false;
-  /** Aborted when a stop waits no longer for exports that are read slowly, or not at all. */
-  readonly #exportsCut = new AbortController();
+  readonly #exports = new Set<CarExport>();
 
   constructor(options: RegistryOptions<Upload>) {
     this.#options = options;
@@ -126,15 +129,18 @@ export class RepoRegistry<Upload = unknown> {
   async exportRepo(did: RepoId, options: { since?: string } = {}): Promise<ReadableStream<Uint8Array>> {
     const entry = await this.#acquire(did);
     entry.pins++;
+    let running: CarExport | undefined;
     const unpin = (): void => {
+      if (running) this.#exports.delete(running);
       entry.pins--;
       this.#makeRoom();
     };
     try {
       const store = await entry.actor.opened;
       if (!store.isDurable()) await store.durable();
-      const stopping = this.#exportsCut.signal;
-      return carStream(store.openExport(options), { onEnd: unpin, stopping });
+      running = new CarExport(store.openExport(options), unpin);
+      this.#exports.add(running);
+      return running.stream;
     } catch (error) {
       unpin();
       throw error;
@@ -228,7 +234,10 @@ export class RepoRegistry<Upload = unknown> {
     this.#slotWaiters.clear();
     await Promise.allSettled(this.#births.values());
     const deadline = performance.now() + STOP_TIMEOUT_MS;
-    const cut = setTimeout(() => this.#exportsCut.abort(), EXPORT_GRACE_MS);
+    const cut = setTimeout(() => {
+      for (const running of [...this.#exports])
+        running.cut("The server stops before the export has been read");
+    }, EXPORT_GRACE_MS);
     while (this.#entries.size > 0 && performance.now() < deadline) {
       for (const [did, entry] of this.#entries) this.#tryClose(did, entry);
       await new Promise((resolve) => setTimeout(resolve, STOP_LOOK_MS));
@@ -374,6 +383,16 @@ export class RepoRegistry<Upload = unknown> {
     return false;
   }
 
+  /** Where none is idle: exports that nobody reads must not keep all others out. Cuts off the one unread for longest. */
+  #evictOneOrCut(): void {
+    if (this.#evictOne()) return;
+    const [stalled] = [...this.#exports].sort((one, other) => other.idleMs - one.idleMs);
+    // Its end makes room.
+    if (stalled && stalled.idleMs >= EXPORT_STALL_MS) {
+      stalled.cut("The export was not read, and its place is needed");
+    }
+  }
+
   #makeRoom(): void {
     if (this.#slotWaiters.size > 0) this.#evictOne();
   }
@@ -418,10 +437,15 @@ export class RepoRegistry<Upload = unknown> {
     }, SLOT_TIMEOUT_MS);
     this.#slotWaiters.add(resolve);
     this.#giveSlots();
-    if (this.#slotWaiters.has(resolve)) this.#evictOne();
+    const look = (): void => {
+      if (this.#slotWaiters.has(resolve)) this.#evictOneOrCut();
+    };
+    look();
+    const lookAgain = setInterval(look, SLOT_LOOK_MS);
     try {
       await promise;
     } finally {
+      clearInterval(lookAgain);
       clearTimeout(timer);
     }
   }
