@@ -7,15 +7,12 @@ import { KithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import type { Account, PendingEvent, RepoStore } from "../storage/mod.ts";
 import { openBirth } from "./birth.ts";
-import { carStream } from "./export.ts";
+import { CarExports } from "./export.ts";
+import { OpenSlots } from "./open_slots.ts";
 import { pendingOf, RepoActor, type RepoActorDeps } from "./repo_actor.ts";
 import type { BlobRow, ImportTask, RepoId, RepoStatus, WriteOutcome, WriteRequest } from "./repo_types.ts";
 import type { Sequencer } from "./sequencer.ts";
 
-/** Requests that may wait for an open repo to make room. */
-export const SLOT_WAITERS_MAX = 1_000;
-/** A request that waits so long for room is refused as busy. */
-export const SLOT_TIMEOUT_MS = 15_000;
 /** A repo unused for so long is closed, and looked for so often. */
 export const IDLE_CLOSE_MS = 5 * 60_000;
 const IDLE_LOOK_MS = 30_000;
@@ -85,18 +82,20 @@ export class RepoRegistry<Upload = unknown> {
   /** In the order of use, the least recent first. */
   readonly #entries = new Map<RepoId, Entry>();
   readonly #births = new Map<RepoId, Promise<void>>();
-  readonly #slotWaiters = new Set<() => void>();
+  readonly #slots: OpenSlots;
   readonly #timer: ReturnType<typeof setInterval>;
-  /** Slots given to callers whose actor does not run yet. */
-  #reserved = 0;
   /** Repos that are being closed: each of them makes room for one waiter. */
   #closing = 0;
   #stopping = false;
-  /** Ends of the exports that are running. */
-  readonly #exports = new Set<() => void>();
+  readonly #exports = new CarExports();
 
   constructor(options: RegistryOptions<Upload>) {
     this.#options = options;
+    this.#slots = new OpenSlots({
+      max: options.openReposMax,
+      used: () => this.#entries.size,
+      makeRoom: () => this.#evictOne(),
+    });
     this.#timer = setInterval(() => this.#closeIdle(), IDLE_LOOK_MS);
     this.#timer.unref?.();
   }
@@ -136,14 +135,7 @@ export class RepoRegistry<Upload = unknown> {
     try {
       const store = await entry.actor.opened;
       if (!store.isDurable()) await store.durable();
-      const source = store.openExport(options);
-      const end = (): void => {
-        if (!this.#exports.delete(end)) return;
-        source.close();
-        this.#unpin(did, entry);
-      };
-      this.#exports.add(end);
-      return carStream(source, end);
+      return this.#exports.open(store.openExport(options), () => this.#unpin(did, entry));
     } catch (error) {
       this.#unpin(did, entry);
       throw error;
@@ -237,7 +229,7 @@ export class RepoRegistry<Upload = unknown> {
         `Could not create the repo "${did}": its account is ${account?.state ?? "unknown"}`,
       );
     }
-    await this.#takeSlot(did);
+    await this.#slots.take(did);
     try {
       if (this.#stopping) throw stopping(did);
       const born = this.#spawn(account, await this.#openBorn(account));
@@ -245,7 +237,7 @@ export class RepoRegistry<Upload = unknown> {
       born.marked = true;
       await born.actor.opened;
     } finally {
-      this.#releaseSlot();
+      this.#slots.release();
     }
   }
 
@@ -267,15 +259,13 @@ export class RepoRegistry<Upload = unknown> {
     this.#stopping = true;
     clearInterval(this.#timer);
     // Those who wait for a slot get one, look, and are refused.
-    for (const give of this.#slotWaiters) {
-      this.#reserved++;
-      give();
-    }
-    this.#slotWaiters.clear();
+    this.#slots.giveAll();
     await Promise.allSettled(this.#births.values());
     const startedMs = performance.now();
     while (this.#entries.size > 0 && performance.now() - startedMs < STOP_TIMEOUT_MS) {
-      if (performance.now() - startedMs > STOP_EXPORTS_MS) for (const end of [...this.#exports]) end();
+      if (performance.now() - startedMs > STOP_EXPORTS_MS) {
+        this.#exports.cutAll("The server stops before the export has been read");
+      }
       for (const [did, entry] of this.#entries) this.#tryClose(did, entry);
       await new Promise((resolve) => setTimeout(resolve, STOP_LOOK_MS));
     }
@@ -300,12 +290,12 @@ export class RepoRegistry<Upload = unknown> {
         continue;
       }
       this.#accountOf(did);
-      await this.#takeSlot(did);
+      await this.#slots.take(did);
       try {
         // While this waited, another may have opened it, or the account may be gone.
         if (!this.#stopping && !this.#entries.has(did)) return use(this.#spawn(this.#accountOf(did)));
       } finally {
-        this.#releaseSlot();
+        this.#slots.release();
       }
     }
   }
@@ -356,7 +346,7 @@ export class RepoRegistry<Upload = unknown> {
     this.#entries.delete(did);
     if (entry.closing) this.#closing--;
     entry.gone.resolve();
-    this.#giveSlots();
+    this.#slots.give();
   }
 
   #depsOf(account: Account, entry: () => Entry): RepoActorDeps {
@@ -421,14 +411,16 @@ export class RepoRegistry<Upload = unknown> {
 
   /** True where somebody waits for room that no repo being closed will give. */
   get #lacksRoom(): boolean {
-    return this.#slotWaiters.size > this.#closing;
+    return this.#slots.waiting > this.#closing;
   }
 
-  /** Begins to close the least recently used repo that is idle. */
+  /** Begins to close the least recently used repo that is idle; where none is, an export that nobody reads gives way. */
   #evictOne(): void {
+    if (!this.#lacksRoom) return;
     for (const [did, entry] of this.#entries) {
       if (this.#tryClose(did, entry)) return;
     }
+    this.#exports.cutStalled();
   }
 
   /**
@@ -447,47 +439,6 @@ export class RepoRegistry<Upload = unknown> {
     const before = this.#options.now() - IDLE_CLOSE_MS;
     for (const [did, entry] of this.#entries) {
       if (entry.usedAt < before) this.#tryClose(did, entry);
-    }
-  }
-
-  /** Gives the slots that are free to those who wait for one, first come first served. */
-  #giveSlots(): void {
-    for (const give of this.#slotWaiters) {
-      if (this.#entries.size + this.#reserved >= this.#options.openReposMax) return;
-      this.#slotWaiters.delete(give);
-      this.#reserved++;
-      give();
-    }
-  }
-
-  /** To be called after the actor has been spawned, or where it will not be. */
-  #releaseSlot(): void {
-    this.#reserved--;
-    this.#giveSlots();
-  }
-
-  /** Resolves when a slot is reserved for the caller. Throws "busy" past the bound or the time, or "shutting_down". */
-  async #takeSlot(did: RepoId): Promise<void> {
-    if (this.#slotWaiters.size >= SLOT_WAITERS_MAX) {
-      throw new KithError(
-        "busy",
-        `Could not open the repo "${did}": ${SLOT_WAITERS_MAX} requests wait already`,
-      );
-    }
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const timer = setTimeout(() => {
-      this.#slotWaiters.delete(resolve);
-      const message = `Could not open the repo "${did}": all ${this.#options.openReposMax} open ones are in use`;
-      const hint = "Raise KITH_OPEN_REPOS_MAX, and the limit on open files with it";
-      reject(new KithError("busy", message, { hint }));
-    }, SLOT_TIMEOUT_MS);
-    this.#slotWaiters.add(resolve);
-    this.#giveSlots();
-    if (this.#lacksRoom) this.#evictOne();
-    try {
-      await promise;
-    } finally {
-      clearTimeout(timer);
     }
   }
 }

@@ -5,7 +5,7 @@ import { identityEvent, nextTid, readCar } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import { Bench, didOf, fill, handleOf, outcomeOf, post, unpost, watch } from "./_bench.ts";
 import { until } from "./_fake_log.ts";
-import { SLOT_WAITERS_MAX } from "./repo_registry.ts";
+import { SLOT_WAITERS_MAX } from "./open_slots.ts";
 
 const DID = didOf("alice");
 const BOB = didOf("bob");
