@@ -292,6 +292,14 @@ test.each([
   expect(answer).toMatchObject({ status: 400, body: { error: "BlobNotFound" } });
 });
 
+test("getBlob does not give a file that is not as long as the blob was", async () => {
+  const { call, files } = setUp();
+  const cid = cidOfRaw(HTML);
+  files.set(cidKey(cid), Buffer.from(HTML.subarray(0, 3)));
+  const answer = await call({ nsid: sync("getBlob"), params: { did: ALICE, cid: cidToString(cid) } });
+  expect(answer).toMatchObject({ status: 500, body: { error: "InternalServerError" } });
+});
+
 test("listBlobs lists referenced blobs by pages", async () => {
   const { call } = setUp();
   const first = (await call({ nsid: sync("listBlobs"), params: { did: ALICE, limit: 1 } })).body;
