@@ -4,22 +4,12 @@
  * the caller is answered, and only then the event goes to the sequencer, first in first out.
  */
 import { type ActorRefFrom, createActor, fromPromise } from "xstate";
-import {
-  accountEvent,
-  buildCommit,
-  type Cid,
-  commitEvent,
-  type EventBody,
-  identityEvent,
-  nextTid,
-  type Signer,
-  signCommit,
-  syncEvent,
-} from "../atproto/mod.ts";
+import { buildCommit, type Cid, commitEvent, nextTid, type Signer, signCommit } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import type { PendingEvent, RepoState, RepoStore } from "../storage/mod.ts";
 import { AskPort } from "./ask.ts";
+import { pendingOf, statusEvents } from "./pending_events.ts";
 import { planWrites } from "./plan_writes.ts";
 import { type Mutation, type RepoEvent, repoMachine } from "./repo_machine.ts";
 import type { BlobRow, ImportTask, RepoStatus, WriteOutcome, WriteRequest } from "./repo_types.ts";
@@ -29,8 +19,9 @@ import type { Sequencer } from "./sequencer.ts";
 export const CHANGE_TIMEOUT_MS = 30_000;
 /** Deletion and import may take longer: they touch every file of the account. */
 export const TASK_TIMEOUT_MS = 10 * 60_000;
-/** The WAL is measured after so many transactions. */
+/** The WAL is measured after so many transactions, or so many bytes written into it. */
 const MEASURE_WAL_EVERY = 32;
+const MEASURE_WAL_BYTES = 512 * 1024;
 
 /** What a repo actor needs of its surroundings. */
 export interface RepoActorDeps {
@@ -78,7 +69,9 @@ export class RepoActor {
   readonly #ended = Promise.withResolvers<void>();
   #store: RepoStore | undefined;
   #signer: Signer | undefined;
+  /** Since the WAL was measured last. */
   #transactions = 0;
+  #unmeasuredBytes = 0;
   /** Keys of events: handed to the sequencer, durable in the log, and deleted from the file, up to these. */
   #handedKey = "";
   #publishedKey = "";
@@ -247,6 +240,7 @@ export class RepoActor {
       queueMicrotask(() => this.#actor.send({ type: "settled" }));
       return;
     }
+    this.#measureWal(store, done.events);
     void this.#awaitDisk(store, done, mutation.reply);
   }
 
@@ -260,7 +254,6 @@ export class RepoActor {
       reply.resolve(done.answer);
       this.#hand(done.events);
       done.afterwards?.();
-      this.#measureWal(store);
     } catch (error) {
       this.#deps.logger.error("A change is durable, but not all that follows from it was done", {
         did: this.did,
@@ -309,7 +302,12 @@ export class RepoActor {
     const store = this.#openStore();
     let events: PendingEvent[];
     try {
-      const made = this.#statusEvents(store.state(), mutation.status);
+      const made = statusEvents(store, {
+        status: mutation.status,
+        handle: this.#deps.handle(),
+        nowMs: this.#deps.now(),
+        nextTid: (lastTid) => this.#nextTid({ lastTid }),
+      });
       events = made.events;
       store.setStatus({
         status: mutation.status,
@@ -322,29 +320,9 @@ export class RepoActor {
       queueMicrotask(() => this.#actor.send({ type: "statusFailed", previous: statusNow(store, mutation) }));
       return;
     }
+    this.#measureWal(store, events);
     this.#unprojected++;
     void this.#projectStatus(store, mutation, events);
-  }
-
-  /** #account, and on activation also #identity and #sync: a reader may have dropped what it knew. */
-  #statusEvents(state: RepoState, status: RepoStatus): { events: PendingEvent[]; lastTid: string } {
-    const time = new Date(this.#deps.now()).toISOString();
-    const bodies: EventBody[] = [
-      accountEvent({ did: this.did, active: status === "active", status: inactiveStatus(status), time }),
-    ];
-    const head = state.head;
-    if (status === "active" && head) {
-      bodies.push(identityEvent({ did: this.did, handle: this.#deps.handle(), time }));
-      const bytes = this.#openStore().get(head.commit);
-      if (!bytes) throw new KithError("storage_damaged", `The repo "${this.did}" lacks its newest commit`);
-      bodies.push(syncEvent({ did: this.did, rev: head.rev, commit: { cid: head.commit, bytes }, time }));
-    }
-    let lastTid = state.lastTid;
-    const events = bodies.map((body) => {
-      lastTid = this.#nextTid({ lastTid });
-      return pendingOf(lastTid, body);
-    });
-    return { events, lastTid: lastTid ?? "" };
   }
 
   async #projectStatus(
@@ -445,11 +423,15 @@ export class RepoActor {
     return this.#forgottenKey;
   }
 
-  #measureWal(store: RepoStore): void {
+  /** To be called after each transaction: a WAL that has grown is told to the machine. */
+  #measureWal(store: RepoStore, events: readonly PendingEvent[]): void {
     this.#transactions++;
-    if (this.#transactions % MEASURE_WAL_EVERY === 0) {
-      this.#actor.send({ type: "walGrown", bytes: store.walBytes() });
-    }
+    // An event holds the new blocks, so its size tells of the whole transaction's.
+    for (const { before, after } of events) this.#unmeasuredBytes += 2 * (before.length + after.length);
+    if (this.#transactions < MEASURE_WAL_EVERY && this.#unmeasuredBytes < MEASURE_WAL_BYTES) return;
+    this.#transactions = 0;
+    this.#unmeasuredBytes = 0;
+    this.#actor.send({ type: "walGrown", bytes: store.walBytes() });
   }
 
   async #checkpoint(mode: "passive" | "restart"): Promise<void> {
@@ -475,10 +457,6 @@ interface Turn<Answer> {
   readonly afterwards?: () => void;
 }
 
-export function pendingOf(key: string, body: EventBody): PendingEvent {
-  return { key, kind: body.kind, before: body.before, after: body.after };
-}
-
 /** What the file says after a change that failed: another one may have been acted upon since. */
 function statusNow(store: RepoStore, { status }: { status: RepoStatus }): RepoStatus {
   try {
@@ -486,8 +464,4 @@ function statusNow(store: RepoStore, { status }: { status: RepoStatus }): RepoSt
   } catch {
     return status;
   }
-}
-
-function inactiveStatus(status: RepoStatus): Exclude<RepoStatus, "active"> | undefined {
-  return status === "active" ? undefined : status;
 }

@@ -9,7 +9,8 @@ import type { Account, PendingEvent, RepoStore } from "../storage/mod.ts";
 import { openBirth } from "./birth.ts";
 import { CarExports } from "./export.ts";
 import { OpenSlots } from "./open_slots.ts";
-import { pendingOf, RepoActor, type RepoActorDeps } from "./repo_actor.ts";
+import { pendingOf } from "./pending_events.ts";
+import { RepoActor, type RepoActorDeps } from "./repo_actor.ts";
 import type { BlobRow, ImportTask, RepoId, RepoStatus, WriteOutcome, WriteRequest } from "./repo_types.ts";
 import type { Sequencer } from "./sequencer.ts";
 
