@@ -6,9 +6,11 @@ import { randomInt } from "node:crypto";
 import { join } from "node:path";
 import {
   AccountCreator,
+  AppPasswords,
   CreationRetries,
   HandleRules,
   Invites,
+  LoginLock,
   Passwords,
   Sessions,
 } from "./accounts/mod.ts";
@@ -39,6 +41,7 @@ import { createLogger, type RootLogger } from "./logger.ts";
 import { RequestGate } from "./request_gate.ts";
 import {
   AccountStore,
+  AppPasswordStore,
   type BlobUpload,
   boundOpenRepos,
   DataFolder,
@@ -54,6 +57,7 @@ import {
 } from "./storage/mod.ts";
 import {
   accountMethods,
+  appPasswordMethods,
   createHttp,
   describeMethods,
   handleMethods,
@@ -204,7 +208,15 @@ async function openStores(
   const files = new RepoFiles({ folder: folder.repos, tmp: folder.tmp, maintenance, onFatal });
   const accounts = new AccountStore(hub, keyring);
   const blobs = new DiskBlobStore({ folder: config.blobFolder, tmpFolder: join(config.blobFolder, "temp") });
-  return { accounts, sessions: new SessionStore(hub), invites: new InviteStore(hub), eventLog, files, blobs };
+  return {
+    accounts,
+    sessions: new SessionStore(hub),
+    appPasswords: new AppPasswordStore(hub),
+    invites: new InviteStore(hub),
+    eventLog,
+    files,
+    blobs,
+  };
 }
 
 type Actors = Awaited<ReturnType<typeof startActors>>;
@@ -327,7 +339,17 @@ async function startFeatures(
   const didDoc = config.didDocWithSession
     ? (did: string) => didResolver.resolve(did).catch(() => undefined)
     : undefined;
-  const sessions = new Sessions({ accounts, rows: stores.sessions, tokens, passwords, didDoc });
+  const lock = new LoginLock({ failuresMax: config.loginFailuresMax, lockMs: config.loginLockMs });
+  const appPasswords = new AppPasswords({ rows: stores.appPasswords });
+  const sessions = new Sessions({
+    accounts,
+    rows: stores.sessions,
+    tokens,
+    passwords,
+    appPasswords: stores.appPasswords,
+    lock,
+    didDoc,
+  });
   const invites = new Invites({ codes: stores.invites, hostname: config.hostname });
   const repos = {
     createRepo: (did: string) => actors.registry.createRepo(did),
@@ -360,7 +382,7 @@ async function startFeatures(
     log.info("Looked at accounts that were being created", { ...completed });
   }
   const dids = { resolve: async (did: string) => parseDidDocument(await didResolver.resolve(did), { did }) };
-  return { authenticator, sessions, invites, creator, handles, handleResolver, dids };
+  return { authenticator, sessions, appPasswords, invites, creator, handles, handleResolver, dids };
 }
 
 function edgeOf(parts: {
@@ -399,7 +421,7 @@ function methodsOf({
   log,
   stores: { accounts, blobs },
   actors: { registry: repos, clockId, now },
-  features: { authenticator, sessions, invites, creator, handles, handleResolver, dids },
+  features: { authenticator, sessions, appPasswords, invites, creator, handles, handleResolver, dids },
 }: {
   config: Config;
   log: RootLogger;
@@ -420,6 +442,7 @@ function methodsOf({
     }),
     ...accountMethods({ creator, sessions, authenticator }),
     ...sessionMethods({ sessions, authenticator }),
+    ...appPasswordMethods({ appPasswords }),
     ...inviteMethods({ invites }),
     ...handleMethods({ accounts, handles, resolver: handleResolver }),
     ...writeMethods({ accounts, repos, now, clockId }),

@@ -35,6 +35,9 @@ export interface Config {
   readonly recoveryDidKey: string | undefined;
   readonly didDocWithSession: boolean;
   readonly blobBytesMax: number;
+  /** Wrong passwords until an account is locked, and for how long. */
+  readonly loginFailuresMax: number;
+  readonly loginLockMs: number;
   readonly contactEmail: string | undefined;
   readonly privacyPolicyUrl: string | undefined;
   readonly termsOfServiceUrl: string | undefined;

@@ -180,6 +180,8 @@ function complete(values: SettingValues, cwd: string): Config {
     recoveryDidKey: values.PDS_RECOVERY_DID_KEY,
     didDocWithSession: values.PDS_ENABLE_DID_DOC_WITH_SESSION ?? false,
     blobBytesMax: values.PDS_BLOB_UPLOAD_LIMIT ?? 104_857_600,
+    loginFailuresMax: values.KITH_LOGIN_FAILURES_MAX ?? 5,
+    loginLockMs: values.KITH_LOGIN_LOCK_MS ?? 15 * 60_000,
     contactEmail: values.PDS_CONTACT_EMAIL_ADDRESS,
     privacyPolicyUrl: values.PDS_PRIVACY_POLICY_URL,
     termsOfServiceUrl: values.PDS_TERMS_OF_SERVICE_URL,

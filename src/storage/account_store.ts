@@ -212,6 +212,7 @@ export class AccountStore {
       );
       run("DELETE FROM open_repo WHERE did = ?", did);
       run("DELETE FROM session WHERE did = ?", did);
+      run("DELETE FROM app_password WHERE did = ?", did);
     });
   }
 

@@ -78,6 +78,17 @@ const MIGRATIONS: readonly Migration[] = [
     PRIMARY KEY (code, used_by)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE app_password (
+    did TEXT NOT NULL,
+    name TEXT NOT NULL,
+    password_hash TEXT NOT NULL,
+    privileged INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (did, name)
+  ) STRICT, WITHOUT ROWID;
+  CREATE UNIQUE INDEX app_password_by_hash ON app_password (did, password_hash);
+  `,
 ];
 
 /** Makes the file durable after a crash, brings it to the latest schema, and opens it ready for writes. */

@@ -1,12 +1,26 @@
 import { expect, test } from "bun:test";
 import { decodeJwt } from "jose";
-import { FakeAccounts, FakePlc, FakeRefreshRows, FakeRepos } from "../../../accounts/_fixture.ts";
-import { AccountCreator, HandleRules, Invites, Passwords, Sessions } from "../../../accounts/mod.ts";
+import {
+  FakeAccounts,
+  FakeAppPasswords,
+  FakePlc,
+  FakeRefreshRows,
+  FakeRepos,
+} from "../../../accounts/_fixture.ts";
+import {
+  AccountCreator,
+  AppPasswords,
+  HandleRules,
+  Invites,
+  Passwords,
+  Sessions,
+} from "../../../accounts/mod.ts";
 import { generatePrivateKey, signerFromPrivateKey } from "../../../atproto/mod.ts";
 import { HeaderAuthenticator, SessionTokens } from "../../../auth/mod.ts";
 import { Router } from "../../router.ts";
 import { handleMethods } from "../identity/handle_methods.ts";
 import { accountMethods } from "./account_methods.ts";
+import { appPasswordMethods } from "./app_password_methods.ts";
 import { describeMethods } from "./describe_methods.ts";
 import { inviteMethods } from "./invite_methods.ts";
 import { sessionMethods } from "./session_methods.ts";
@@ -29,7 +43,8 @@ function makeServer({ inviteRequired = false } = {}) {
   const passwords = new Passwords({ cost: { memoryKib: 64, passes: 1 } });
   const tokens = new SessionTokens({ secret: "jwt secret", serviceDid: SERVICE_DID, now });
   const authenticator = new HeaderAuthenticator({ tokens, accounts, adminPassword: "hunter2" });
-  const sessions = new Sessions({ accounts, rows, tokens, passwords, now });
+  const appPasswordRows = new FakeAppPasswords();
+  const sessions = new Sessions({ accounts, rows, tokens, passwords, appPasswords: appPasswordRows, now });
   const creator = new AccountCreator({
     accounts,
     invites: accounts,
@@ -55,6 +70,7 @@ function makeServer({ inviteRequired = false } = {}) {
       contactEmail: "admin@pds.test",
     }),
     ...sessionMethods({ sessions, authenticator }),
+    ...appPasswordMethods({ appPasswords: new AppPasswords({ rows: appPasswordRows, now }) }),
     ...accountMethods({ creator, sessions, authenticator }),
     ...inviteMethods({ invites: new Invites({ codes: accounts, hostname: "pds.test" }) }),
     ...handleMethods({ accounts, handles, resolver }),
