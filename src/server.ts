@@ -14,6 +14,7 @@ import {
 } from "./accounts/mod.ts";
 import {
   Crawlers,
+  EventRetention,
   Firehose,
   RepoRegistry,
   recoverRepos,
@@ -226,6 +227,8 @@ async function startActors(
     logger: log,
   });
   onClose(() => firehose.stop());
+  const retention = new EventRetention({ log: eventLog, backfillMs: config.backfillMs, now, logger: log });
+  onClose(() => retention.stop());
   onClose(() => sequencer.stop());
   await recover({ accounts, files, blobs, sequencer, logger: log, now });
   const openReposMax = boundOpenRepos(config.openReposMax);
