@@ -1,6 +1,6 @@
 /** What stands between the sockets and the edge: it answers while there is no edge yet, and when there is none any more. */
 import type { Handlers } from "./listen.ts";
-import { type Http, WEBSOCKET_LIMITS } from "./xrpc/mod.ts";
+import { type Http, notReadyResponse, WEBSOCKET_LIMITS } from "./xrpc/mod.ts";
 
 /** How long bodies of requests may still take to arrive once the server drains. */
 const BODY_GRACE_MS = 300;
@@ -68,9 +68,9 @@ export class RequestGate implements Handlers {
   };
 
   #refuse(): Response {
-    const message = `The server is ${this.#state === "starting" ? "starting" : "stopping"}: try again in a moment`;
-    const headers = { "Retry-After": "1", Connection: "close" };
-    return Response.json({ error: "NotReady", message }, { status: 503, headers });
+    return notReadyResponse(
+      `The server is ${this.#state === "starting" ? "starting" : "stopping"}: try again in a moment`,
+    );
   }
 }
 

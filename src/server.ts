@@ -16,6 +16,7 @@ import {
 } from "./accounts/mod.ts";
 import {
   Crawlers,
+  EventRetention,
   Firehose,
   RepoRegistry,
   recoverRepos,
@@ -238,6 +239,8 @@ async function startActors(
     logger: log,
   });
   onClose(() => firehose.stop());
+  const retention = new EventRetention({ log: eventLog, backfillMs: config.backfillMs, now, logger: log });
+  onClose(() => retention.stop());
   onClose(() => sequencer.stop());
   await recover({ accounts, files, blobs, sequencer, logger: log, now });
   const openReposMax = boundOpenRepos(config.openReposMax);

@@ -22,6 +22,8 @@ const CHECKPOINT_AT_BYTES = 8 * 1024 * 1024;
 /** The event log as the sequencer uses it; `storage` has it. */
 export interface SequencerLog {
   lastSeq(): number;
+  /** The newest seq that retention has removed; 0 where none was. */
+  prunedUpTo(): number;
   lastKey(did: string): string | undefined;
   append(rows: readonly LogRow[]): void;
   durable(): Promise<void>;
@@ -74,7 +76,7 @@ export class Sequencer {
   constructor(options: SequencerOptions) {
     this.#options = options;
     this.#nextSeq = options.firstSeq;
-    this.#publishedSeq = options.log.lastSeq();
+    this.#publishedSeq = Math.max(options.log.lastSeq(), options.log.prunedUpTo());
     this.#actor = createActor(
       sequencerMachine.provide({
         actions: { append: () => this.#append(), reportStopped: () => this.#stopped.resolve() },

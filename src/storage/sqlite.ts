@@ -73,7 +73,7 @@ const CODES: readonly (readonly [string, ErrorCode, string])[] = [
   ["SQLITE_LOCKED", "busy", "the file is locked"],
   ["SQLITE_CORRUPT", "storage_damaged", "the file is damaged"],
   ["SQLITE_NOTADB", "storage_damaged", "the file is not a database"],
-  ["SQLITE_CANTOPEN", "storage_full", "the file cannot be opened"],
+  ["SQLITE_CANTOPEN", "storage_damaged", "the file cannot be opened"],
   ["SQLITE_READONLY", "storage_full", "the file cannot be written"],
   ["EMFILE", "busy", "too many files are open"],
   ["ENFILE", "busy", "too many files are open"],
@@ -100,7 +100,8 @@ export function isDamage(error: unknown): boolean {
 const HINTS: Partial<Record<ErrorCode, string>> = {
   storage_full:
     "Is the disk of the data folder full, may its files be written, are there enough descriptors? Look for disk errors in the kernel log, too.",
-  storage_damaged: "Restore the file from a backup.",
+  storage_damaged:
+    "Is the file there, may it be opened, are there enough descriptors? If it is damaged, restore it from a backup.",
 };
 
 /** `code` of a SQLiteError or of a system error, or "". */

@@ -109,6 +109,14 @@ function stamp(response: Response, requestId: string): Response {
   return response;
 }
 
+/** The answer while there is nobody to ask: at the start, and while the server drains. */
+export function notReadyResponse(message: string): Response {
+  const requestId = newRequestId();
+  const body = { error: "NotReady", message, requestId };
+  const headers = { "Retry-After": "1", Connection: "close" };
+  return stamp(Response.json(body, { status: 503, headers }), requestId);
+}
+
 interface Arrival {
   readonly path: string;
   readonly context: RequestContext;
