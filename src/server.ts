@@ -4,16 +4,8 @@
  */
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
-import {
-  AccountCreator,
-  AppPasswords,
-  CreationRetries,
-  HandleRules,
-  Invites,
-  LoginLock,
-  Passwords,
-  Sessions,
-} from "./accounts/mod.ts";
+import { ownerMethods, startAccountFeatures } from "./account_features.ts";
+import { AccountCreator, CreationRetries, HandleRules, Invites, Passwords } from "./accounts/mod.ts";
 import {
   Crawlers,
   EventRetention,
@@ -58,7 +50,6 @@ import {
 } from "./storage/mod.ts";
 import {
   accountMethods,
-  appPasswordMethods,
   createHttp,
   describeMethods,
   handleMethods,
@@ -67,7 +58,6 @@ import {
   readMethods,
   repoStatusMethods,
   type SiteOptions,
-  sessionMethods,
   syncBlobMethods,
   syncRepoMethods,
   uploadBlobMethod,
@@ -339,19 +329,16 @@ async function startFeatures(
   const authenticator = new HeaderAuthenticator({ tokens, accounts, adminPassword: secrets.adminPassword });
   const passwords = new Passwords();
   const handles = new HandleRules(config.handleDomains);
-  const didDoc = config.didDocWithSession
-    ? (did: string) => didResolver.resolve(did).catch(() => undefined)
-    : undefined;
-  const lock = new LoginLock({ failuresMax: config.loginFailuresMax, lockMs: config.loginLockMs });
-  const appPasswords = new AppPasswords({ rows: stores.appPasswords });
-  const sessions = new Sessions({
-    accounts,
-    rows: stores.sessions,
+  const owners = startAccountFeatures({
+    config,
+    stores,
+    repos: actors.registry,
+    plc,
+    didResolver,
     tokens,
     passwords,
-    appPasswords: stores.appPasswords,
-    lock,
-    didDoc,
+    log,
+    onClose,
   });
   const invites = new Invites({ codes: stores.invites, hostname: config.hostname });
   const repos = {
@@ -385,7 +372,7 @@ async function startFeatures(
     log.info("Looked at accounts that were being created", { ...completed });
   }
   const dids = { resolve: async (did: string) => parseDidDocument(await didResolver.resolve(did), { did }) };
-  return { authenticator, sessions, appPasswords, invites, creator, handles, handleResolver, dids };
+  return { authenticator, owners, invites, creator, handles, handleResolver, dids };
 }
 
 function edgeOf(parts: {
@@ -424,7 +411,7 @@ function methodsOf({
   log,
   stores: { accounts, blobs },
   actors: { registry: repos, clockId, now },
-  features: { authenticator, sessions, appPasswords, invites, creator, handles, handleResolver, dids },
+  features: { authenticator, owners, invites, creator, handles, handleResolver, dids },
 }: {
   config: Config;
   log: RootLogger;
@@ -443,9 +430,8 @@ function methodsOf({
       termsOfServiceUrl: config.termsOfServiceUrl,
       contactEmail: config.contactEmail,
     }),
-    ...accountMethods({ creator, sessions, authenticator }),
-    ...sessionMethods({ sessions, authenticator }),
-    ...appPasswordMethods({ appPasswords }),
+    ...accountMethods({ creator, sessions: owners.sessions, authenticator }),
+    ...ownerMethods(owners, { accounts, repos, authenticator }),
     ...inviteMethods({ invites }),
     ...handleMethods({ accounts, handles, resolver: handleResolver }),
     ...writeMethods({ accounts, repos, now, clockId }),

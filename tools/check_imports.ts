@@ -24,6 +24,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   web: 4,
   oauth: 5,
   xrpc: 5,
+  "account_features.ts": 6,
   cli: 6,
   "listen.ts": 6,
   "main.ts": 6,

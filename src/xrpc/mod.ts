@@ -9,6 +9,7 @@ export * from "./com_atproto/server/app_password_methods.ts";
 export * from "./com_atproto/server/describe_methods.ts";
 export * from "./com_atproto/server/invite_methods.ts";
 export * from "./com_atproto/server/session_methods.ts";
+export * from "./com_atproto/server/status_methods.ts";
 export * from "./com_atproto/sync/blob_methods.ts";
 export * from "./com_atproto/sync/repo_methods.ts";
 export * from "./com_atproto/sync/repo_status_methods.ts";
