@@ -19,6 +19,7 @@ export type ErrorCode =
   | "unsupported_encoding"
   | "invalid_invite_code"
   | "invalid_password"
+  | "invalid_email"
   | "invalid_mime_type"
   | "invalid_size"
   | "incompatible_did_doc"
@@ -32,6 +33,7 @@ export type ErrorCode =
   | "auth_required"
   | "invalid_token"
   | "expired_token"
+  | "token_required"
   | "forbidden"
   | "rate_limited"
   // what is not there, or may not be seen

@@ -1,7 +1,7 @@
 import { KithError } from "../errors.ts";
 import { AdminPassword } from "./admin_password.ts";
 import type { AuthKind, Principal } from "./principal.ts";
-import type { RefreshClaims, SessionTokens } from "./session_tokens.ts";
+import { ACCESS_LIFETIME_S, type RefreshClaims, type SessionTokens } from "./session_tokens.ts";
 
 /** The longest Authorization header that is looked into. */
 export const AUTHORIZATION_CHARS_MAX = 8_192;
@@ -13,7 +13,13 @@ export interface Authenticator {
 
 /** What the authenticator asks about an account, on every request with a session: it must be cheap. */
 export interface AccountStates {
-  account(did: string): Awaitable<{ readonly state: string } | undefined>;
+  account(did: string): Awaitable<AccountView | undefined>;
+}
+
+interface AccountView {
+  readonly state: string;
+  /** Milliseconds since 1970: access tokens from before do not count any more. */
+  readonly sessionsFrom?: number | null;
 }
 
 type Awaitable<T> = T | Promise<T>;
@@ -88,12 +94,17 @@ export class HeaderAuthenticator implements Authenticator {
   }
 
   async #user(token: string, kind: "optional" | "access" | "full"): Promise<Principal> {
-    const { did, scope } = await this.#tokens.verifyAccess(token);
+    const { did, scope, exp } = await this.#tokens.verifyAccess(token);
     const narrow = scope === "com.atproto.takendown" && kind !== "optional";
     if (narrow || (kind === "full" && scope !== "com.atproto.access")) {
       throw new KithError("invalid_token", "Bad token scope");
     }
-    refuseByState((await this.#accounts.account(did))?.state, kind);
+    const account = await this.#accounts.account(did);
+    refuseByState(account?.state, kind);
+    const issuedAtS = exp - ACCESS_LIFETIME_S;
+    if (issuedAtS < Math.floor((account?.sessionsFrom ?? 0) / 1000)) {
+      throw new KithError("expired_token", "Token has been revoked");
+    }
     return { kind: "user", did, scope };
   }
 }

@@ -20,7 +20,7 @@ export function welcome(facts: WelcomeFacts): string {
     ["mode", isDev ? `dev: not visible to the network, because ${reason}` : "public"],
     ["PLC directory", config.plcEmbedded ? `built in, at ${config.plcUrl}` : config.plcUrl],
     ["handles", config.handleDomains.map((domain) => `NAME${domain}`).join(", ")],
-    ["mail", config.mailFolder],
+    ["mail", mailOf(config)],
     ...(made.length > 0 ? [["made", made.join(", ")] as [string, string]] : []),
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
@@ -29,6 +29,11 @@ export function welcome(facts: WelcomeFacts): string {
     ([title, command], index) => `  ${index + 1}. ${title}\n     ${command}\n`,
   );
   return `kith ${VERSION}\n\n${table}\nNext, in another terminal:\n\n${steps.join("\n")}\n`;
+}
+
+function mailOf({ mail, mode, mailFolder }: Config): string {
+  if (mail !== undefined) return `sent from ${mail.from}`;
+  return mode === "dev" ? `kept in ${mailFolder}` : "not sent: PDS_EMAIL_SMTP_URL is not set";
 }
 
 type Step = readonly [title: string, command: string];

@@ -18,8 +18,6 @@ export const WAITING: ReadonlyMap<string, string> = byName({
     "PDS_PROXY_PREFER_COMPRESSED",
   ],
   mail: [
-    "PDS_EMAIL_SMTP_URL",
-    "PDS_EMAIL_FROM_ADDRESS",
     "PDS_EMAIL_DISABLE_CONFIRMATION_LINK",
     "PDS_MODERATION_EMAIL_SMTP_URL",
     "PDS_MODERATION_EMAIL_ADDRESS",
@@ -54,7 +52,6 @@ export const WAITING: ReadonlyMap<string, string> = byName({
 
 /** Of the waiting ones, those whose values are secrets. */
 export const WAITING_SECRETS: ReadonlySet<string> = new Set([
-  "PDS_EMAIL_SMTP_URL",
   "PDS_MODERATION_EMAIL_SMTP_URL",
   "PDS_RATE_LIMIT_BYPASS_KEY",
   "PDS_DPOP_SECRET",

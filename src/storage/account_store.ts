@@ -30,6 +30,8 @@ export interface Account {
   readonly deactivatedAt: number | null;
   readonly invitesDisabled: boolean;
   readonly takedownRef: string | null;
+  /** Access tokens from before this time do not count any more; null where all do. */
+  readonly sessionsFrom: number | null;
 }
 
 export interface NewAccountRow {
@@ -56,10 +58,11 @@ interface Row {
   deactivated_at: number | null;
   invites_disabled: number;
   takedown_ref: string | null;
+  sessions_from: number | null;
 }
 
 const COLUMNS =
-  "did, handle, email, email_confirmed_at, password_hash, state, generation, created_at, deactivated_at, invites_disabled, takedown_ref";
+  "did, handle, email, email_confirmed_at, password_hash, state, generation, created_at, deactivated_at, invites_disabled, takedown_ref, sessions_from";
 const HANDLE_GONE = "handle.invalid";
 
 export class AccountStore {
@@ -231,6 +234,7 @@ export class AccountStore {
       run("DELETE FROM open_repo WHERE did = ?", did);
       run("DELETE FROM session WHERE did = ?", did);
       run("DELETE FROM app_password WHERE did = ?", did);
+      run("DELETE FROM email_token WHERE did = ?", did);
     });
   }
 
@@ -376,6 +380,7 @@ function fromRow(row: Row): Account {
     deactivatedAt: row.deactivated_at,
     invitesDisabled: row.invites_disabled !== 0,
     takedownRef: row.takedown_ref,
+    sessionsFrom: row.sessions_from,
   };
 }
 

@@ -1,7 +1,7 @@
 /** com.atproto.server.createAccount. */
 import { ComAtprotoServerCreateAccount } from "@atcute/atproto";
 import * as v from "@atcute/lexicons/validations";
-import type { AccountCreator, Sessions } from "../../../accounts/mod.ts";
+import type { Account, AccountCreator, Sessions } from "../../../accounts/mod.ts";
 import { type Method, method } from "../../method.ts";
 
 const { mainSchema } = ComAtprotoServerCreateAccount;
@@ -19,15 +19,19 @@ export interface AccountMethodsOptions {
     /** True where the header holds the admin's password, false where it holds no Basic credentials. */
     isAdmin(request: Request): boolean;
   };
+  /** Mails a welcome, if it can; nobody waits for it. */
+  readonly welcome?: (account: Account) => void;
 }
 
 /** createAccount: the account, then its first session. */
-export function accountMethods({ creator, sessions, authenticator }: AccountMethodsOptions): Method[] {
+export function accountMethods(options: AccountMethodsOptions): Method[] {
+  const { creator, sessions, authenticator, welcome } = options;
   return [
     method(SCHEMA, {
       auth: "none",
       handler: async ({ input, request }) => {
         const account = await creator.create(input, { admin: authenticator.isAdmin(request) });
+        welcome?.(account);
         const { accessJwt, refreshJwt, handle, did, didDoc } = await sessions.open(account);
         return { accessJwt, refreshJwt, handle, did, didDoc };
       },
