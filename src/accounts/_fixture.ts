@@ -4,6 +4,7 @@ import { type PlcData, PlcRefusedError } from "../identity/mod.ts";
 import type { Account, AccountState } from "./account.ts";
 import type { AppPassword, AppPasswordRows } from "./app_passwords.ts";
 import type { BirthRows, InviteLookup, PlcClient, RepoBirths } from "./create_account.ts";
+import type { EmailTokenRows, TokenProof } from "./email_tokens.ts";
 import type { CreatingRows } from "./finish_creation.ts";
 import type { InviteCodeRows } from "./invites.ts";
 import type { RefreshRow, RefreshRows } from "./sessions.ts";
@@ -122,6 +123,27 @@ export class FakeAppPasswords implements AppPasswordRows {
   async remove(did: string, name: string): Promise<void> {
     const at = this.rows.findIndex((row) => row.did === did && row.name === name);
     if (at >= 0) this.rows.splice(at, 1);
+  }
+}
+
+/** The contract of the store of e-mail tokens. */
+export class FakeEmailTokens implements EmailTokenRows {
+  readonly rows = new Map<string, Parameters<EmailTokenRows["put"]>[0]>();
+
+  async put(row: Parameters<EmailTokenRows["put"]>[0]): Promise<void> {
+    this.rows.set(`${row.did} ${row.purpose}`, row);
+  }
+  byHash(purpose: string, tokenHash: string): { did: string } | undefined {
+    return [...this.rows.values()].find((row) => row.purpose === purpose && row.tokenHash === tokenHash);
+  }
+  check(did: string, { purpose, tokenHash, now }: TokenProof): void {
+    const row = this.rows.get(`${did} ${purpose}`);
+    if (row?.tokenHash !== tokenHash) throw new KithError("invalid_token", "Token is invalid");
+    if (row.expiresAt <= now) throw new KithError("expired_token", "Token is expired");
+  }
+  async take(did: string, proof: TokenProof): Promise<void> {
+    this.check(did, proof);
+    this.rows.delete(`${did} ${proof.purpose}`);
   }
 }
 

@@ -158,3 +158,21 @@ test("HeaderAuthenticator does not start with an empty admin password", () => {
   const options = { tokens, accounts: { account: () => undefined }, adminPassword: "" };
   expect(() => new HeaderAuthenticator(options)).toThrow(expect.objectContaining({ code: "config_invalid" }));
 });
+
+test("HeaderAuthenticator takes no access token from before the sessions of an account were ended", async () => {
+  let sessionsFrom: number | null = null;
+  const strict = new HeaderAuthenticator({
+    tokens,
+    adminPassword: ADMIN_PASSWORD,
+    accounts: { account: () => ({ state: "active", sessionsFrom }) },
+  });
+  const asked = request(await access("active"));
+  expect(await strict.authenticate(asked, "access")).toMatchObject({ did: "did:plc:active" });
+  // Tokens tell whole seconds: those of the same one count on.
+  sessionsFrom = Date.now();
+  expect(await strict.authenticate(request(await access("active")), "access")).not.toBeNull();
+  sessionsFrom = Date.now() + 2_000;
+  for (const kind of ["access", "full", "optional"] as const) {
+    await expect(strict.authenticate(asked, kind)).rejects.toMatchObject({ code: "expired_token" });
+  }
+});

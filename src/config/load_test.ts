@@ -109,6 +109,19 @@ test.each([
     { PDS_DATA_DIRECTORY: "/pds", PDS_BLOBSTORE_DISK_LOCATION: "/pds/blocks" },
     { dataFolder: "/pds", blobFolder: "/pds/blocks", mailFolder: "/pds/mail" },
   ],
+  [{}, { mail: undefined, loginFailuresMax: 5, loginLockMs: 900_000 }],
+  [
+    { PDS_EMAIL_SMTP_URL: "smtps://u:p%40@mail.example:465", PDS_EMAIL_FROM_ADDRESS: "kith <a@b.example>" },
+    { mail: { smtpUrl: "smtps://u:p%40@mail.example:465", from: "kith <a@b.example>" } },
+  ],
+  [
+    { PDS_EMAIL_SMTP_URL: "smtp:///?sendmail=true", PDS_EMAIL_FROM_ADDRESS: "a@b.example" },
+    { mail: { smtpUrl: "smtp:///?sendmail=true", from: "a@b.example" } },
+  ],
+  [
+    { KITH_LOGIN_FAILURES_MAX: "3", KITH_LOGIN_LOCK_MS: "1000" },
+    { loginFailuresMax: 3, loginLockMs: 1000 },
+  ],
   [{ PDS_DATA_DIRECTORY: "here" }, { dataFolder: "/srv/here" }],
   [{ PDS_DID_CACHE_MAX_TTL: "1000" }, { didCacheStaleMs: 1000, didCacheMaxMs: 1000 }],
   [{ PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX: KEY.toUpperCase() }, { secrets: { plcRotationKeyHex: KEY } }],
@@ -169,6 +182,18 @@ test.each([
   [
     { PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX: "sesame" },
     "PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX is not valid: it must be a K-256 private key: 64 hexadecimal digits",
+  ],
+  [
+    { PDS_EMAIL_SMTP_URL: "https://secret@mail.example", PDS_EMAIL_FROM_ADDRESS: "a@b.example" },
+    "PDS_EMAIL_SMTP_URL is not valid: it must be smtp://HOST:PORT, smtps://USER:PASSWORD@HOST:PORT or smtp:///?sendmail=true",
+  ],
+  [
+    { PDS_EMAIL_SMTP_URL: "smtp://u:50%@mail.example", PDS_EMAIL_FROM_ADDRESS: "a@b.example" },
+    "PDS_EMAIL_SMTP_URL is not valid: a % in the user name or password must be written as %25",
+  ],
+  [
+    { PDS_EMAIL_SMTP_URL: "smtp://mail.example", PDS_EMAIL_FROM_ADDRESS: "a@b.example, c@d.example" },
+    'PDS_EMAIL_FROM_ADDRESS is "a@b.example, c@d.example": it must be an e-mail address, or a name and an address such as kith <noreply@example.com>',
   ],
   [
     { PDS_EMAIL_SMTP_URL: "smtps://a" },
