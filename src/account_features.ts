@@ -16,7 +16,7 @@ import type { HeaderAuthenticator, SessionTokens } from "./auth/mod.ts";
 import type { Config } from "./config/mod.ts";
 import type { DidResolver, PlcDirectory } from "./identity/mod.ts";
 import type { RootLogger } from "./logger.ts";
-import { createFolderMailer, createSmtpMailer, type Mailer } from "./mailer/mod.ts";
+import { createMailer } from "./mailer/mod.ts";
 import type {
   AccountStore,
   AppPasswordStore,
@@ -110,20 +110,13 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
 
 /** The queue of mail, with what the run before has left; undefined where no mail is set up. */
 function startMail({ config, stores, log, onClose }: AccountFeaturesParts): MailQueue | undefined {
-  const mailer = mailerOf(config, log);
+  const url = config.mail?.smtpUrl ?? "";
+  for (const secret of [url, decodeURIComponent(URL.parse(url)?.password ?? "")]) log.hide(secret);
+  const mailer = createMailer(config);
   if (mailer === undefined) return undefined;
   const queue = new MailQueue({ rows: stores.mailQueue, mailer, logger: log, now: Date.now });
   onClose(() => queue.stop());
   return queue;
-}
-
-function mailerOf({ mail, mode, hostname, mailFolder }: Config, log: RootLogger): Mailer | undefined {
-  if (mail === undefined) {
-    return mode === "dev" ? createFolderMailer({ folder: mailFolder, from: `kith@${hostname}` }) : undefined;
-  }
-  log.hide(mail.smtpUrl);
-  log.hide(decodeURIComponent(URL.parse(mail.smtpUrl)?.password ?? ""));
-  return createSmtpMailer({ url: mail.smtpUrl, from: mail.from });
 }
 
 /** The methods that only an account's owner calls. */

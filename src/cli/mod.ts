@@ -5,12 +5,13 @@ import { parseArguments } from "./arguments.ts";
 import { type Command, EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Io, type LoadServer } from "./command.ts";
 import { configCommand } from "./config.ts";
 import { helpCommand, helpOf } from "./help.ts";
+import { mailCommand } from "./mail.ts";
 import { serveCommand } from "./serve.ts";
 import { versionCommand } from "./version.ts";
 
 export type { CreateServer, Io, LoadServer, RunningServer } from "./command.ts";
 
-const OWN: readonly Command[] = [serveCommand, configCommand, versionCommand];
+const OWN: readonly Command[] = [serveCommand, configCommand, mailCommand, versionCommand];
 const COMMANDS: readonly Command[] = [...OWN, helpCommand(OWN, unknownCommand)];
 const FLAGS: Readonly<Record<string, string>> = {
   "--help": "help",

@@ -1,4 +1,5 @@
 /** Sending mail: through SMTP or sendmail, or into a folder; and the words of the mails. */
+export * from "./create_mailer.ts";
 export * from "./folder_mailer.ts";
 export * from "./mailer.ts";
 export * from "./smtp_mailer.ts";

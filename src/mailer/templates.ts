@@ -91,6 +91,12 @@ export function welcomeMail({ to, handle, host }: Omit<CodeMailFacts, "code" | "
   return compose({ to, subject: `Welcome to ${host}`, paragraphs });
 }
 
+/** The mail by which an operator sees that mail goes out. */
+export function testMail({ to, host }: Pick<CodeMailFacts, "to" | "host">): Mail {
+  const paragraphs = [`This is a test message of ${host}.`, "Mail that it sends arrives here."];
+  return compose({ to, subject: `Test message of ${host}`, paragraphs });
+}
+
 type Paragraph = string | { readonly code: string };
 
 function compose(mail: { to: string; subject: string; paragraphs: readonly Paragraph[] }): Mail {
