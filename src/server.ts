@@ -55,6 +55,7 @@ import {
   createHttp,
   describeMethods,
   handleMethods,
+  importMethods,
   inviteMethods,
   type Method,
   readMethods,
@@ -335,7 +336,10 @@ async function startFeatures(
   if (completed.finished.length + completed.abandoned.length + completed.waiting.length > 0) {
     log.info("Looked at accounts that were being created", { ...completed });
   }
-  const dids = { resolve: async (did: string) => parseDidDocument(await didResolver.resolve(did), { did }) };
+  const dids = {
+    resolve: async (did: string, options?: { fresh?: boolean }) =>
+      parseDidDocument(await didResolver.resolve(did, options), { did }),
+  };
   return { authenticator, sessions, invites, creator, handles, handleResolver, dids };
 }
 
@@ -394,6 +398,7 @@ function methodsOf({
     ...writeMethods({ accounts, repos, now, clockId }),
     ...readMethods({ accounts, repos, dids }),
     uploadBlobMethod({ accounts, blobs, repos, blobBytesMax, now }),
+    ...importMethods({ repos, dids, isOpen: config.acceptingImports, bytesMax: config.importBytesMax }),
     ...syncRepoMethods({ accounts, repos }),
     ...syncBlobMethods({ accounts, repos, blobs }),
     ...repoStatusMethods({ accounts, repos, log }),

@@ -8,8 +8,9 @@ import type { Logger } from "../logger.ts";
 import type { Account, PendingEvent, RepoStore } from "../storage/mod.ts";
 import { openBirth } from "./birth.ts";
 import { carStream } from "./export.ts";
-import { pendingOf, RepoActor, type RepoActorDeps } from "./repo_actor.ts";
-import type { BlobRow, ImportTask, RepoId, RepoStatus, WriteOutcome, WriteRequest } from "./repo_types.ts";
+import { type ImportSource, importTask } from "./import_repo.ts";
+import { pendingOf, RepoActor, type RepoActorDeps, TASK_TIMEOUT_MS } from "./repo_actor.ts";
+import type { BlobRow, RepoId, RepoStatus, WriteOutcome, WriteRequest } from "./repo_types.ts";
 import type { Sequencer } from "./sequencer.ts";
 
 /** Requests that may wait for an open repo to make room. */
@@ -22,6 +23,8 @@ const IDLE_LOOK_MS = 30_000;
 /** How long a stop waits for repos to come to rest, and how often it looks. */
 const STOP_TIMEOUT_MS = 20_000;
 const STOP_LOOK_MS = 5;
+/** An import gives up so long before its caller would be told that it may still happen. */
+const IMPORT_MARGIN_MS = 30_000;
 
 /** The accounts store as the registry uses it. */
 export interface RegistryAccounts {
@@ -160,8 +163,17 @@ export class RepoRegistry<Upload = unknown> {
     await (await this.#acquire(did)).actor.setStatus(status);
   }
 
-  /** Runs `task` with the repo to itself. */
-  async importRepo(did: RepoId, task: ImportTask): Promise<void> {
+  /** Puts a whole repo in the place of the present one. Resolves once it is durable; else nothing has changed. */
+  async importRepo(did: RepoId, source: ImportSource): Promise<void> {
+    const { accounts, now, clockId, logger } = this.#options;
+    const task = importTask({
+      ...source,
+      signer: accounts.signer(did),
+      now,
+      clockId,
+      deadlineMs: performance.now() + TASK_TIMEOUT_MS - IMPORT_MARGIN_MS,
+      onLeftover: (error) => logger.warn("Could not remove what an import has left", { did, error }),
+    });
     await (await this.#acquire(did)).actor.import(task);
   }
 

@@ -13,10 +13,12 @@ import {
 } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import { type RepoExport, RepoExports } from "./_repo_export.ts";
+import { clearStaged, hasStaged, RepoStaging, swapStaged } from "./_repo_staging.ts";
 import type { SqliteFile } from "./_sqlite_file.ts";
 import type { CheckpointMode } from "./maintenance.ts";
 
 export type { RepoExport } from "./_repo_export.ts";
+export type { RepoStaging, StagedRecord } from "./_repo_staging.ts";
 
 /** Rows of one page of a listing. */
 const PAGE_ROWS_MAX = 1000;
@@ -70,6 +72,13 @@ export interface EventsChange {
 
 export interface StatusChange extends EventsChange {
   readonly status: RepoStatus;
+}
+
+/** The switch of an import: everything that the repo holds changes at once. */
+export interface ImportSwitch extends EventsChange {
+  readonly head: Head;
+  /** The new commit, over the staged tree. */
+  readonly commit: Block;
 }
 
 export interface BlobRow {
@@ -247,6 +256,21 @@ export class RepoStore implements BlockReader {
     return rows.map((row) => cidFromBytes(row.cid));
   }
 
+  /** Blobs that records refer to and that are not here, by CID, each with one of the records. */
+  listMissingBlobs(page: { limit: number; cursor?: string }): { cid: Cid; path: string }[] {
+    const rows = this.#file
+      .statement<{ cid: Uint8Array; path: string }>(
+        `SELECT cid, min(collection || '/' || rkey) AS path FROM record_blob
+         WHERE cid > ? AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.cid = record_blob.cid)
+         GROUP BY cid ORDER BY cid LIMIT ?`,
+      )
+      .all(
+        page.cursor === undefined ? new Uint8Array() : parseCursor(page.cursor),
+        Math.min(page.limit, PAGE_ROWS_MAX + 1),
+      );
+    return rows.map((row) => ({ cid: cidFromBytes(row.cid), path: row.path }));
+  }
+
   /** Uploads older than `olderThan` (milliseconds) that no record refers to. */
   temporaryBlobs(olderThan: number): Cid[] {
     const rows = this.#file
@@ -272,6 +296,35 @@ export class RepoStore implements BlockReader {
     if (this.#file.isPrimed) return;
     await this.#file.prepareWrites();
     this.#exports.scheduleSweep();
+    await this.clearStaging();
+  }
+
+  /** True where an import that ended, or was cut off, has left something behind. */
+  hasStaging(): boolean {
+    return hasStaged(this.#file);
+  }
+
+  /** Begins to stage a whole repo; `rev`, above all here, is that of its rows. Nothing else is to be written meanwhile. */
+  beginStaging(rev: string): RepoStaging {
+    return new RepoStaging(this.#file, rev);
+  }
+
+  /** Puts the staged repo in the place of the present one, in one transaction. Exports that are open end with an error. */
+  switchStaging(tx: ImportSwitch): void {
+    this.#file.transaction(() => {
+      swapStaged(this.#file);
+      this.#exports.add(tx.commit, tx.head.rev);
+      this.#file
+        .statement("UPDATE meta SET head = ?, data = ?, rev = ?")
+        .run(tx.head.commit.bytes, tx.head.data.bytes, tx.head.rev);
+      this.#events(tx);
+    });
+    this.#exports.closeAll();
+  }
+
+  /** Removes what is staged, be it an import that failed or the repo that one has replaced. */
+  async clearStaging(): Promise<void> {
+    if (this.hasStaging()) await clearStaged(this.#file);
   }
 
   /**

@@ -1,5 +1,6 @@
 /** The HTTP edge: XRPC methods, the firehose, and the few plain routes. */
 export * from "./com_atproto/identity/handle_methods.ts";
+export * from "./com_atproto/repo/import_methods.ts";
 export * from "./com_atproto/repo/read_methods.ts";
 export * from "./com_atproto/repo/upload_blob.ts";
 export * from "./com_atproto/repo/write_methods.ts";
