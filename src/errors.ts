@@ -32,6 +32,9 @@ export type ErrorCode =
   | "auth_required"
   | "invalid_token"
   | "expired_token"
+  | "bad_service_token"
+  | "expired_service_token"
+  | "bad_expiration"
   | "forbidden"
   | "rate_limited"
   // what is not there, or may not be seen
@@ -48,6 +51,8 @@ export type ErrorCode =
   | "block_not_found"
   | "handle_not_found"
   | "did_not_found"
+  | "did_deactivated"
+  | "unknown_feed"
   // the server or what it depends on
   | "busy"
   | "shutting_down"

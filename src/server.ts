@@ -22,7 +22,7 @@ import {
   type StartUpOptions,
 } from "./actors/mod.ts";
 import { parseDidDocument, serviceDidDocument, signerFromPrivateKey, TID_CLOCK_IDS } from "./atproto/mod.ts";
-import { HeaderAuthenticator, SessionTokens } from "./auth/mod.ts";
+import { HeaderAuthenticator, ServiceTokens, SessionTokens } from "./auth/mod.ts";
 import { atPort, type Config, ensureSecrets, type Secrets, VERSION } from "./config/mod.ts";
 import { KithError } from "./errors.ts";
 import {
@@ -39,6 +39,7 @@ import { RequestGate } from "./request_gate.ts";
 import {
   AccountStore,
   type BlobUpload,
+  boundOpenRepos,
   DataFolder,
   DiskBlobStore,
   EventLog,
@@ -60,7 +61,9 @@ import {
   type Method,
   readMethods,
   repoStatusMethods,
+  ServiceJwts,
   type SiteOptions,
+  serviceAuthMethods,
   sessionMethods,
   syncBlobMethods,
   syncRepoMethods,
@@ -212,7 +215,10 @@ async function startActors(
   onClose(() => firehose.stop());
   onClose(() => sequencer.stop());
   await recover({ accounts, files, blobs, sequencer, logger: log, now });
-  const { openReposMax } = config;
+  const openReposMax = boundOpenRepos(config.openReposMax);
+  if (openReposMax < config.openReposMax) {
+    log.warn("Fewer repos can be open than set: the limit on open files is too low", { openReposMax });
+  }
   const registry = new RepoRegistry<BlobUpload>({
     accounts,
     files,
@@ -298,7 +304,13 @@ async function startFeatures(
   const handleResolver = createHandleResolver({ safeFetch, timeoutMs, backupNameservers, devMode });
   const didResolver = createDidResolver({ plc, safeFetch, timeoutMs, staleMs, maxMs, devMode });
   const tokens = new SessionTokens({ secret: secrets.jwtSecret, serviceDid: config.serviceDid });
-  const authenticator = new HeaderAuthenticator({ tokens, accounts, adminPassword: secrets.adminPassword });
+  const dids = {
+    resolve: async (did: string, options?: { fresh?: boolean }) =>
+      parseDidDocument(await didResolver.resolve(did, options), { did }),
+  };
+  const serviceTokens = new ServiceTokens({ serviceDid: config.serviceDid, dids });
+  const { adminPassword } = secrets;
+  const authenticator = new HeaderAuthenticator({ tokens, serviceTokens, accounts, adminPassword });
   const passwords = new Passwords();
   const handles = new HandleRules(config.handleDomains);
   const didDoc = config.didDocWithSession
@@ -336,11 +348,8 @@ async function startFeatures(
   if (completed.finished.length + completed.abandoned.length + completed.waiting.length > 0) {
     log.info("Looked at accounts that were being created", { ...completed });
   }
-  const dids = {
-    resolve: async (did: string, options?: { fresh?: boolean }) =>
-      parseDidDocument(await didResolver.resolve(did, options), { did }),
-  };
-  return { authenticator, sessions, invites, creator, handles, handleResolver, dids };
+  const serviceJwts = new ServiceJwts({ signer: (did) => accounts.signer(did), now: actors.now });
+  return { authenticator, sessions, invites, creator, handles, handleResolver, dids, serviceJwts };
 }
 
 function edgeOf(parts: {
@@ -372,7 +381,7 @@ function methodsOf({
   log,
   stores: { accounts, blobs },
   actors: { registry: repos, clockId, now },
-  features: { authenticator, sessions, invites, creator, handles, handleResolver, dids },
+  features: { authenticator, sessions, invites, creator, handles, handleResolver, dids, serviceJwts },
 }: {
   config: Config;
   log: RootLogger;
@@ -394,6 +403,7 @@ function methodsOf({
     ...accountMethods({ creator, sessions, authenticator }),
     ...sessionMethods({ sessions, authenticator }),
     ...inviteMethods({ invites }),
+    ...serviceAuthMethods({ serviceJwts, now }),
     ...handleMethods({ accounts, handles, resolver: handleResolver }),
     ...writeMethods({ accounts, repos, now, clockId }),
     ...readMethods({ accounts, repos, dids }),

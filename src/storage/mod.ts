@@ -2,6 +2,7 @@
 export * from "./account_store.ts";
 export * from "./blob_store.ts";
 export * from "./data_folder.ts";
+export * from "./descriptors.ts";
 export * from "./event_log.ts";
 export * from "./hub.ts";
 export * from "./invite_store.ts";

@@ -16,7 +16,16 @@ import {
 import type { Method } from "./method.ts";
 import { type Log, logRequest } from "./request_log.ts";
 import { errorResponse, type RequestContext, Router } from "./router.ts";
-import { atprotoDid, banner, health, ready, robots, type SiteOptions, serviceDid } from "./well_known.ts";
+import {
+  atprotoDid,
+  banner,
+  health,
+  ready,
+  robots,
+  type SiteOptions,
+  serviceDid,
+  tlsCheck,
+} from "./well_known.ts";
 
 export interface HttpOptions {
   readonly methods: readonly Method[];
@@ -110,11 +119,13 @@ function createApp(
 ) {
   const router = new Router({ methods, authenticator });
   return new Elysia({ handler: { standardHostname: false } })
+    .onError(({ error, request }) => errorResponse(error, contextOf(contexts, request)))
     .get("/", () => banner(site))
     .get("/robots.txt", () => robots())
     .get("/health", () => health(site))
     .get("/ready", () => ready(site))
     .get("/xrpc/_health", () => health(site))
+    .get("/tls-check", async ({ request }) => (await tlsCheck(site, request)) ?? notFound(contexts, request))
     .get("/.well-known/atproto-did", ({ request }) => atprotoDid(site, request))
     .get("/.well-known/did.json", ({ request }) => serviceDid(site, request) ?? notFound(contexts, request))
     .all(

@@ -91,6 +91,11 @@ const rows: Row[] = [
     init: { headers: { host: "bob.pds.test" } },
     status: 404,
   },
+  { name: "vouches for its own name", path: "/tls-check?domain=PDS.test", status: 200 },
+  { name: "vouches for a handle that is there", path: "/tls-check?domain=alice.pds.test", status: 200 },
+  { name: "vouches for no handle that is not there", path: "/tls-check?domain=bob.pds.test", status: 404 },
+  { name: "vouches for no foreign domain", path: "/tls-check?domain=example.com", status: 400 },
+  { name: "vouches for nothing without a domain", path: "/tls-check", status: 400 },
   { name: "knows no DID of its own host", path: "/.well-known/atproto-did", status: 404, body: /not found/ },
   {
     name: "has no service DID document on a handle host",

@@ -1,5 +1,7 @@
 /** The plain routes beside XRPC: what this is, whether it is well, and the documents that identities are found by. */
 
+import { KithError } from "../errors.ts";
+
 export interface Readiness {
   readonly ready: boolean;
   /** In a few words, for the operator: "starting", "draining". */
@@ -59,6 +61,20 @@ export async function atprotoDid(site: SiteOptions, request: Request): Promise<R
   return did === undefined
     ? new Response("User not found\n", { status: 404, headers: TEXT })
     : new Response(did, { headers: TEXT });
+}
+
+/**
+ * Whether a proxy may get a certificate for a domain: 200 for the server's own name and for the handle of an account, undefined for
+ * a handle that nobody has. KithError invalid_request for anything else. Caddy's on-demand TLS asks so, under the reference's path.
+ */
+export async function tlsCheck(site: SiteOptions, request: Request): Promise<Response | undefined> {
+  const domain = new URL(request.url).searchParams.get("domain")?.toLowerCase() ?? "";
+  const isOwn = domain === new URL(site.publicUrl).hostname;
+  if (!isOwn && !isHandleHost(site, domain)) {
+    throw new KithError("invalid_request", "Could not vouch for the domain: it is none of this server's");
+  }
+  const isThere = isOwn || (await site.didOfHandle(domain)) !== undefined;
+  return isThere ? Response.json({ success: true }) : undefined;
 }
 
 /** The service's own DID document, on every host but those of handles. */

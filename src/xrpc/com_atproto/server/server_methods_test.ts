@@ -28,7 +28,13 @@ function makeServer({ inviteRequired = false } = {}) {
   const handles = new HandleRules([".test"]);
   const passwords = new Passwords({ cost: { memoryKib: 64, passes: 1 } });
   const tokens = new SessionTokens({ secret: "jwt secret", serviceDid: SERVICE_DID, now });
-  const authenticator = new HeaderAuthenticator({ tokens, accounts, adminPassword: "hunter2" });
+  const serviceTokens = { verify: () => Promise.reject(new Error("There is no service token here")) };
+  const authenticator = new HeaderAuthenticator({
+    tokens,
+    serviceTokens,
+    accounts,
+    adminPassword: "hunter2",
+  });
   const sessions = new Sessions({ accounts, rows, tokens, passwords, now });
   const creator = new AccountCreator({
     accounts,
