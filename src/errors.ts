@@ -15,6 +15,7 @@ export type ErrorCode =
   | "invalid_swap"
   | "invalid_handle"
   | "handle_not_available"
+  | "already_exists"
   | "unsupported_domain"
   | "unsupported_encoding"
   | "invalid_invite_code"

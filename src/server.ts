@@ -9,6 +9,7 @@ import {
   CreationRetries,
   HandleRules,
   Invites,
+  KeyReservations,
   Passwords,
   Sessions,
 } from "./accounts/mod.ts";
@@ -49,6 +50,7 @@ import {
   Maintenance,
   PlcStore,
   RepoFiles,
+  ReservedKeyStore,
   SessionStore,
 } from "./storage/mod.ts";
 import {
@@ -58,7 +60,9 @@ import {
   handleMethods,
   importMethods,
   inviteMethods,
+  keyMethods,
   type Method,
+  plcMethods,
   readMethods,
   repoStatusMethods,
   ServiceJwts,
@@ -197,7 +201,9 @@ async function openStores(
   const files = new RepoFiles({ folder: folder.repos, tmp: folder.tmp, maintenance, onFatal });
   const accounts = new AccountStore(hub, keyring);
   const blobs = new DiskBlobStore({ folder: config.blobFolder, tmpFolder: join(config.blobFolder, "temp") });
-  return { accounts, sessions: new SessionStore(hub), invites: new InviteStore(hub), eventLog, files, blobs };
+  const [sessions, invites] = [new SessionStore(hub), new InviteStore(hub)];
+  const reservedKeys = new ReservedKeyStore(hub, keyring);
+  return { accounts, sessions, invites, reservedKeys, eventLog, files, blobs };
 }
 
 type Actors = Awaited<ReturnType<typeof startActors>>;
@@ -307,7 +313,9 @@ async function startFeatures(
   const dids = {
     resolve: async (did: string, options?: { fresh?: boolean }) =>
       parseDidDocument(await didResolver.resolve(did, options), { did }),
+    forget: (did: string) => didResolver.forget(did),
   };
+  const { publicUrl } = config;
   const serviceTokens = new ServiceTokens({ serviceDid: config.serviceDid, dids });
   const { adminPassword } = secrets;
   const authenticator = new HeaderAuthenticator({ tokens, serviceTokens, accounts, adminPassword });
@@ -330,6 +338,10 @@ async function startFeatures(
     onProblem: (did, error) => log.warn("An account waits to be completed", { did, error }),
   });
   onClose(() => retries.stop());
+  const { reservedKeys } = stores;
+  const { accountKeyType: keyType } = config;
+  const keys = new KeyReservations({ rows: reservedKeys, keyType, now: actors.now });
+  const rotationSigner = signerFromPrivateKey("k256", Buffer.from(secrets.plcRotationKeyHex, "hex"));
   const creator = new AccountCreator({
     accounts,
     invites: stores.invites,
@@ -337,19 +349,38 @@ async function startFeatures(
     repos,
     passwords,
     handles,
-    rotationSigner: signerFromPrivateKey("k256", Buffer.from(secrets.plcRotationKeyHex, "hex")),
+    handleResolver,
+    reservedKeys,
+    rotationSigner,
     recoveryKey: config.recoveryDidKey,
-    publicUrl: config.publicUrl,
-    keyType: config.accountKeyType,
+    publicUrl,
+    keyType,
     inviteRequired: config.inviteRequired,
     onUnfinished: () => retries.soon(),
   });
+  await completeAccounts(retries, log);
+  const serviceJwts = new ServiceJwts({ signer: (did) => accounts.signer(did), now: actors.now });
+  const rotationKeys = [config.recoveryDidKey, rotationSigner.didKey].filter((key) => key !== undefined);
+  const plcIdentity = { plc, dids, rotationKeys: [...new Set(rotationKeys)], publicUrl };
+  return {
+    authenticator,
+    sessions,
+    invites,
+    creator,
+    keys,
+    handles,
+    handleResolver,
+    dids,
+    plcIdentity,
+    serviceJwts,
+  };
+}
+
+async function completeAccounts(retries: CreationRetries, log: RootLogger): Promise<void> {
   const completed = await retries.now();
   if (completed.finished.length + completed.abandoned.length + completed.waiting.length > 0) {
     log.info("Looked at accounts that were being created", { ...completed });
   }
-  const serviceJwts = new ServiceJwts({ signer: (did) => accounts.signer(did), now: actors.now });
-  return { authenticator, sessions, invites, creator, handles, handleResolver, dids, serviceJwts };
 }
 
 function edgeOf(parts: {
@@ -381,7 +412,18 @@ function methodsOf({
   log,
   stores: { accounts, blobs },
   actors: { registry: repos, clockId, now },
-  features: { authenticator, sessions, invites, creator, handles, handleResolver, dids, serviceJwts },
+  features: {
+    authenticator,
+    sessions,
+    invites,
+    creator,
+    keys,
+    plcIdentity,
+    handles,
+    handleResolver,
+    dids,
+    serviceJwts,
+  },
 }: {
   config: Config;
   log: RootLogger;
@@ -400,7 +442,9 @@ function methodsOf({
       termsOfServiceUrl: config.termsOfServiceUrl,
       contactEmail: config.contactEmail,
     }),
-    ...accountMethods({ creator, sessions, authenticator }),
+    ...accountMethods({ creator, sessions }),
+    ...keyMethods({ keys }),
+    ...plcMethods({ ...plcIdentity, accounts, repos }),
     ...sessionMethods({ sessions, authenticator }),
     ...inviteMethods({ invites }),
     ...serviceAuthMethods({ serviceJwts, now }),

@@ -101,7 +101,7 @@ class Target {
     const files = new RepoFiles({ folder: folder.path, ...folder.options });
     await files.create(DID, 1);
     const store = await files.open(DID, 1);
-    await openBirth(store, { handle: "a.test", signer: OWN, now: () => NOW, clockId: 1 });
+    await openBirth(store, { handle: "a.test", movesIn: false, signer: OWN, now: () => NOW, clockId: 1 });
     store.setStatus({ status, lastTid: store.state().lastTid ?? "", events: [] });
     store.forgetPending("z");
     return new Target(store);

@@ -163,6 +163,11 @@ export class RepoRegistry<Upload = unknown> {
     await (await this.#acquire(did)).actor.setStatus(status);
   }
 
+  /** Tells the network to look at the DID document anew. Resolves once that is durable. */
+  async announceIdentity(did: RepoId): Promise<void> {
+    await (await this.#acquire(did)).actor.announceIdentity();
+  }
+
   /** Puts a whole repo in the place of the present one. Resolves once it is durable; else nothing has changed. */
   async importRepo(did: RepoId, source: ImportSource): Promise<void> {
     const { accounts, now, clockId, logger } = this.#options;
@@ -210,7 +215,8 @@ export class RepoRegistry<Upload = unknown> {
     try {
       await files.create(did, account.generation);
       const store = await files.open(did, account.generation);
-      await openBirth(store, { handle: account.handle, signer: accounts.signer(did), now, clockId });
+      const { handle, movesIn } = account;
+      await openBirth(store, { handle, movesIn, signer: accounts.signer(did), now, clockId });
       // The open row was made durable with the `creating` row.
       const born = this.#spawn(account, store);
       born.marked = true;

@@ -58,6 +58,8 @@ export interface RepoCommit {
   readonly puts: readonly RecordPut[];
   readonly deletes: readonly RecordKey[];
   readonly events: readonly PendingEvent[];
+  /** Of an account's first commit: the status that it begins with; active where absent. */
+  readonly status?: RepoStatus;
   /** Pending events up to this key are in the event log, durably. */
   readonly forgetPendingUpTo?: string;
   /** Milliseconds. */
@@ -344,6 +346,7 @@ export class RepoStore implements BlockReader {
       this.#file
         .statement("UPDATE meta SET did = ?, generation = ?, head = ?, data = ?, rev = ?")
         .run(this.did, this.generation, tx.head.commit.bytes, tx.head.data.bytes, tx.head.rev);
+      if (tx.status) this.#file.statement("UPDATE meta SET status = ?").run(tx.status);
       this.#events(tx);
       return { unreferenced: released.filter((cid) => this.#dropUnreferenced(cid)) };
     });

@@ -17,6 +17,7 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
   invalid_swap: [400, "InvalidSwap"],
   invalid_handle: [400, "InvalidHandle"],
   handle_not_available: [400, "HandleNotAvailable"],
+  already_exists: [400, "AlreadyExists"],
   unsupported_domain: [400, "UnsupportedDomain"],
   unsupported_encoding: [415, "UnsupportedMediaType"],
   invalid_invite_code: [400, "InvalidInviteCode"],

@@ -1,5 +1,6 @@
 /** The HTTP edge: XRPC methods, the firehose, and the few plain routes. */
 export * from "./com_atproto/identity/handle_methods.ts";
+export * from "./com_atproto/identity/plc_methods.ts";
 export * from "./com_atproto/repo/import_methods.ts";
 export * from "./com_atproto/repo/read_methods.ts";
 export * from "./com_atproto/repo/upload_blob.ts";
@@ -8,6 +9,7 @@ export * from "./com_atproto/repo_access.ts";
 export * from "./com_atproto/server/account_methods.ts";
 export * from "./com_atproto/server/describe_methods.ts";
 export * from "./com_atproto/server/invite_methods.ts";
+export * from "./com_atproto/server/key_methods.ts";
 export * from "./com_atproto/server/service_auth_methods.ts";
 export * from "./com_atproto/server/session_methods.ts";
 export * from "./com_atproto/sync/blob_methods.ts";
