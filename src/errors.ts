@@ -51,6 +51,7 @@ export type ErrorCode =
   | "blob_not_found"
   | "block_not_found"
   | "handle_not_found"
+  | "head_not_found"
   | "did_not_found"
   | "did_deactivated"
   | "unknown_feed"

@@ -56,6 +56,7 @@ import {
 import {
   accountMethods,
   createHttp,
+  deprecatedSyncMethods,
   describeMethods,
   handleMethods,
   importMethods,
@@ -454,6 +455,7 @@ function methodsOf({
     uploadBlobMethod({ accounts, blobs, repos, blobBytesMax, now }),
     ...importMethods({ repos, dids, isOpen: config.acceptingImports, bytesMax: config.importBytesMax }),
     ...syncRepoMethods({ accounts, repos }),
+    ...deprecatedSyncMethods({ accounts, repos }),
     ...syncBlobMethods({ accounts, repos, blobs }),
     ...repoStatusMethods({ accounts, repos, log }),
   ];

@@ -20,8 +20,8 @@ import type { CheckpointMode } from "./maintenance.ts";
 export type { RepoExport } from "./_repo_export.ts";
 export type { RepoStaging, StagedRecord } from "./_repo_staging.ts";
 
-/** Rows of one page of a listing. */
-const PAGE_ROWS_MAX = 1000;
+/** Rows of one page of a listing, and the one more that tells whether another page follows. */
+const PAGE_ROWS_MAX = 1001;
 
 /** An event that waits for its place in the event log. `key` is a TID of the DID's own, never repeated. */
 export interface PendingEvent extends EventBody {
@@ -268,7 +268,7 @@ export class RepoStore implements BlockReader {
       )
       .all(
         page.cursor === undefined ? new Uint8Array() : parseCursor(page.cursor),
-        Math.min(page.limit, PAGE_ROWS_MAX + 1),
+        Math.min(page.limit, PAGE_ROWS_MAX),
       );
     return rows.map((row) => ({ cid: cidFromBytes(row.cid), path: row.path }));
   }

@@ -51,6 +51,7 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
   blob_not_found: [400, "BlobNotFound"],
   block_not_found: [400, "BlockNotFound"],
   handle_not_found: [400, "HandleNotFound"],
+  head_not_found: [400, "HeadNotFound"],
   did_not_found: [400, "DidNotFound"],
   did_deactivated: [400, "DidDeactivated"],
   unknown_feed: [400, "UnknownFeed"],

@@ -13,6 +13,7 @@ export * from "./com_atproto/server/key_methods.ts";
 export * from "./com_atproto/server/service_auth_methods.ts";
 export * from "./com_atproto/server/session_methods.ts";
 export * from "./com_atproto/sync/blob_methods.ts";
+export * from "./com_atproto/sync/deprecated_methods.ts";
 export * from "./com_atproto/sync/repo_methods.ts";
 export * from "./com_atproto/sync/repo_status_methods.ts";
 export * from "./error_table.ts";
