@@ -15,6 +15,7 @@ import {
 } from "./accounts/mod.ts";
 import {
   Crawlers,
+  EventRetention,
   Firehose,
   RepoRegistry,
   recoverRepos,
@@ -33,6 +34,7 @@ import {
   createSafeFetch,
   EmbeddedPlc,
   type PlcDirectory,
+  type SafeFetch,
 } from "./identity/mod.ts";
 import { type Handlers, type Listeners, listen } from "./listen.ts";
 import { createLogger, type RootLogger } from "./logger.ts";
@@ -108,12 +110,20 @@ export async function createServer(config: Config, options: ServerOptions = {}):
   const closing: (() => unknown)[] = [];
   const onClose = (close: () => unknown): void => void closing.unshift(close);
   const closeAll = async (): Promise<void> => {
-    for (const close of closing.splice(0)) await close();
+    const failures: unknown[] = [];
+    for (const close of closing.splice(0)) {
+      try {
+        await close();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw new AggregateError(failures, "Could not close everything");
   };
   try {
     return await start({ config, options, log, onClose, closeAll });
   } catch (error) {
-    await closeAll();
+    await closeAll().catch((cause: unknown) => log.warn("Could not close everything", { error: cause }));
     throw error;
   }
 }
@@ -151,6 +161,7 @@ async function start(context: StartContext): Promise<KithServer> {
     made: [...made, ...madeSecrets.map((name) => `${name} in ${path}`)],
     config,
     fetch: gate.fetch,
+    error: gate.error,
     websocket: gate.websocket,
     stop: () => {
       stopped ??= stop({ context, gate, listeners });
@@ -218,8 +229,16 @@ async function startActors(
   const clockId = randomInt(TID_CLOCK_IDS);
   const firstSeq = await reserveFirstSeq({ accounts, log: eventLog, now });
   const sequencer = new Sequencer({ log: eventLog, firstSeq, now, logger: log });
-  const firehose = new Firehose({ log: eventLog, sequencer, backfillMs: config.backfillMs, now });
+  const firehose = new Firehose({
+    log: eventLog,
+    sequencer,
+    backfillMs: config.backfillMs,
+    now,
+    logger: log,
+  });
   onClose(() => firehose.stop());
+  const retention = new EventRetention({ log: eventLog, backfillMs: config.backfillMs, now, logger: log });
+  onClose(() => retention.stop());
   onClose(() => sequencer.stop());
   await recover({ accounts, files, blobs, sequencer, logger: log, now });
   const openReposMax = boundOpenRepos(config.openReposMax);
@@ -256,7 +275,7 @@ async function recover(options: StartUpOptions): Promise<void> {
 }
 
 function startCrawlers(config: Config, logger: RootLogger): Crawlers {
-  const safeFetch = createSafeFetch({ allowPrivateNetwork: config.allowPrivateNetwork });
+  const safeFetch = safeFetchOf(config);
   return new Crawlers({
     relays: config.crawlers,
     hostname: config.hostname,
@@ -275,6 +294,10 @@ function startCrawlers(config: Config, logger: RootLogger): Crawlers {
       }
     },
   });
+}
+
+function safeFetchOf({ allowPrivateNetwork, fetchBytesMax: bytesMax }: Config): SafeFetch {
+  return createSafeFetch({ allowPrivateNetwork, bytesMax });
 }
 
 /** The PLC directory, and where it is built in, its HTTP side. */
@@ -305,8 +328,8 @@ async function startFeatures(
   const { plc } = parts.plc;
   const { accounts } = stores;
   const devMode = config.mode === "dev";
-  const { allowPrivateNetwork, resolverTimeoutMs: timeoutMs } = config;
-  const safeFetch = createSafeFetch({ allowPrivateNetwork });
+  const { resolverTimeoutMs: timeoutMs } = config;
+  const safeFetch = safeFetchOf(config);
   const { backupNameservers, didCacheStaleMs: staleMs, didCacheMaxMs: maxMs } = config;
   const handleResolver = createHandleResolver({ safeFetch, timeoutMs, backupNameservers, devMode });
   const didResolver = createDidResolver({ plc, safeFetch, timeoutMs, staleMs, maxMs, devMode });
@@ -405,7 +428,14 @@ function edgeOf(parts: {
     },
   };
   const { authenticator } = features;
-  return { methods: methodsOf(parts), authenticator, firehose: actors.firehose, site, log };
+  return {
+    methods: methodsOf(parts),
+    authenticator,
+    firehose: actors.firehose,
+    site,
+    log,
+    stopping: gate.stopping,
+  };
 }
 
 function methodsOf({

@@ -30,7 +30,7 @@ import {
 } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import type { RepoStaging, RepoStore, StagedRecord } from "../storage/mod.ts";
-import { pendingOf } from "./repo_actor.ts";
+import { pendingOf } from "./pending_events.ts";
 import type { ImportTask } from "./repo_types.ts";
 
 /** Blocks of one import, nodes and records together. */

@@ -23,7 +23,7 @@ import {
 import { Fixture } from "../storage/_fixture.ts";
 import { RepoFiles, type RepoStore } from "../storage/mod.ts";
 import { openBirth } from "./birth.ts";
-import { carStream } from "./export.ts";
+import { CarExport } from "./export.ts";
 import { type ImportOptions, importTask } from "./import_repo.ts";
 
 const DID = "did:plc:wqgdnqlv2mwiio6pfchwtrff";
@@ -125,7 +125,7 @@ class Target {
   }
 
   async export(): Promise<Uint8Array> {
-    return await new Response(carStream(this.store.openExport(), () => {})).bytes();
+    return await new Response(new CarExport(this.store.openExport(), () => {}).stream).bytes();
   }
 
   /** All that the file says. */

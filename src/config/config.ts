@@ -51,8 +51,8 @@ export interface Config {
   readonly didCacheMaxMs: number;
   /** Whether outgoing requests may go to private addresses, over http, and to any port. */
   readonly allowPrivateNetwork: boolean;
+  /** The largest answer of an outgoing request. */
   readonly fetchBytesMax: number;
-  readonly subscriptionBufferEvents: number;
   readonly backfillMs: number;
   readonly openReposMax: number;
   readonly logEnabled: boolean;

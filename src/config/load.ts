@@ -194,7 +194,6 @@ function complete(values: SettingValues, cwd: string): Config {
     didCacheMaxMs,
     allowPrivateNetwork: values.PDS_DISABLE_SSRF_PROTECTION ?? dev,
     fetchBytesMax: values.PDS_FETCH_MAX_RESPONSE_SIZE ?? 524_288,
-    subscriptionBufferEvents: values.PDS_MAX_SUBSCRIPTION_BUFFER ?? 500,
     backfillMs: values.PDS_REPO_BACKFILL_LIMIT_MS ?? 86_400_000,
     openReposMax: values.KITH_OPEN_REPOS_MAX ?? 256,
     logEnabled: values.LOG_ENABLED ?? true,

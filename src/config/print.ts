@@ -36,7 +36,6 @@ const EFFECTIVE: { readonly [N in SettingName]: (config: Config) => unknown } = 
   PDS_DID_CACHE_MAX_TTL: (config) => config.didCacheMaxMs,
   PDS_DISABLE_SSRF_PROTECTION: (config) => config.allowPrivateNetwork,
   PDS_FETCH_MAX_RESPONSE_SIZE: (config) => config.fetchBytesMax,
-  PDS_MAX_SUBSCRIPTION_BUFFER: (config) => config.subscriptionBufferEvents,
   PDS_REPO_BACKFILL_LIMIT_MS: (config) => config.backfillMs,
   KITH_OPEN_REPOS_MAX: (config) => config.openReposMax,
   LOG_ENABLED: (config) => config.logEnabled,

@@ -28,6 +28,7 @@ export interface PendingEvent extends EventBody {
   readonly key: string;
 }
 
+/** Whether and why a repo may be written and seen. `suspended` is kept for peers that use it. */
 export type RepoStatus = "active" | "deactivated" | "takendown" | "suspended";
 
 export interface RepoState {
@@ -36,6 +37,7 @@ export interface RepoState {
   readonly lastTid: string | null;
 }
 
+/** A record to be stored beside its block. */
 export interface RecordPut {
   readonly collection: string;
   readonly rkey: string;
@@ -83,6 +85,7 @@ export interface ImportSwitch extends EventsChange {
   readonly commit: Block;
 }
 
+/** An uploaded blob as the repo remembers it. */
 export interface BlobRow {
   readonly cid: Cid;
   readonly mimeType: string;
@@ -418,16 +421,22 @@ export class RepoStore implements BlockReader {
     this.#file.statement("DELETE FROM pending_event WHERE key <= ?").run(key);
   }
 
-  /** Adds the row of a blob whose file is durable under its name. A row that is there keeps its type; its age is new. */
-  putBlob({ forgetPendingUpTo, ...blob }: BlobRow & { forgetPendingUpTo?: string }): void {
-    this.#file.transaction(() => {
+  /**
+   * Adds the row of a blob whose file is durable under its name, or renews its age. Returns the type that the blob has
+   * now: the given one, unless records refer to it already by another.
+   */
+  putBlob({ forgetPendingUpTo, ...blob }: BlobRow & { forgetPendingUpTo?: string }): string {
+    return this.#file.transaction(() => {
+      const known = this.blobIsReferenced(blob.cid) ? this.blob(blob.cid)?.mimeType : undefined;
+      const mimeType = known ?? blob.mimeType;
       this.#file
         .statement(
           `INSERT INTO blob (cid, mime_type, size, created_at) VALUES (?, ?, ?, ?)
-           ON CONFLICT (cid) DO UPDATE SET created_at = excluded.created_at`,
+           ON CONFLICT (cid) DO UPDATE SET mime_type = excluded.mime_type, created_at = excluded.created_at`,
         )
-        .run(blob.cid.bytes, blob.mimeType, blob.size, blob.createdAt);
+        .run(blob.cid.bytes, mimeType, blob.size, blob.createdAt);
       if (forgetPendingUpTo !== undefined) this.#forget(forgetPendingUpTo);
+      return mimeType;
     });
   }
 

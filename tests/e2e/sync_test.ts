@@ -215,6 +215,7 @@ describe.each([...KEY_TYPES])("sync reads (%s)", (keyType) => {
     const record = { $type: "dev.kith.test.again", text: "there and back" };
     const input = { collection: "dev.kith.test.again", rkey: "again", record };
     const first = await createRecord(stage.url, stage.alice, input);
+    // Its event too has to be through before the next ones are looked at.
     await stage.eventsDuring(() =>
       xrpc(stage.url, "com.atproto.repo.deleteRecord", {
         token: stage.alice.accessJwt,

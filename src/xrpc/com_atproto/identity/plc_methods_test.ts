@@ -9,8 +9,8 @@ import {
 } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
 import { PlcRefusedError } from "../../../identity/mod.ts";
-import { callerOf } from "../../test_calls.ts";
-import { accountsInEveryState, TestRepos } from "../test_repos.ts";
+import { callerOf } from "../../calls_fixture.ts";
+import { accountsInEveryState, TestRepos } from "../repos_fixture.ts";
 import { plcMethods } from "./plc_methods.ts";
 
 const key = (fill: number) =>

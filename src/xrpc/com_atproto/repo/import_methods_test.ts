@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { buildDidDocument, cidOfRaw, cidToString } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
-import { callerOf } from "../../test_calls.ts";
-import { accountsInEveryState, TEST_SIGNER, TestRepos } from "../test_repos.ts";
+import { callerOf } from "../../calls_fixture.ts";
+import { accountsInEveryState, TEST_SIGNER, TestRepos } from "../repos_fixture.ts";
 import { importMethods } from "./import_methods.ts";
 
 const ALICE = "did:plc:active";
