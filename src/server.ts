@@ -9,6 +9,7 @@ import {
   CreationRetries,
   HandleRules,
   Invites,
+  KeyReservations,
   Passwords,
   Sessions,
 } from "./accounts/mod.ts";
@@ -23,7 +24,7 @@ import {
   type StartUpOptions,
 } from "./actors/mod.ts";
 import { parseDidDocument, serviceDidDocument, signerFromPrivateKey, TID_CLOCK_IDS } from "./atproto/mod.ts";
-import { HeaderAuthenticator, SessionTokens } from "./auth/mod.ts";
+import { HeaderAuthenticator, ServiceTokens, SessionTokens } from "./auth/mod.ts";
 import { atPort, type Config, ensureSecrets, type Secrets, VERSION } from "./config/mod.ts";
 import { KithError } from "./errors.ts";
 import {
@@ -51,19 +52,26 @@ import {
   Maintenance,
   PlcStore,
   RepoFiles,
+  ReservedKeyStore,
   refuseForeign,
   SessionStore,
 } from "./storage/mod.ts";
 import {
   accountMethods,
   createHttp,
+  deprecatedSyncMethods,
   describeMethods,
   handleMethods,
+  importMethods,
   inviteMethods,
+  keyMethods,
   type Method,
+  plcMethods,
   readMethods,
   repoStatusMethods,
+  ServiceJwts,
   type SiteOptions,
+  serviceAuthMethods,
   sessionMethods,
   syncBlobMethods,
   syncRepoMethods,
@@ -208,7 +216,9 @@ async function openStores(
   const files = new RepoFiles({ folder: folder.repos, tmp: folder.tmp, maintenance, onFatal });
   const accounts = new AccountStore(hub, keyring);
   const blobs = new DiskBlobStore({ folder: config.blobFolder, tmpFolder: join(config.blobFolder, "temp") });
-  return { accounts, sessions: new SessionStore(hub), invites: new InviteStore(hub), eventLog, files, blobs };
+  const [sessions, invites] = [new SessionStore(hub), new InviteStore(hub)];
+  const reservedKeys = new ReservedKeyStore(hub, keyring);
+  return { accounts, sessions, invites, reservedKeys, eventLog, files, blobs };
 }
 
 type Actors = Awaited<ReturnType<typeof startActors>>;
@@ -327,7 +337,15 @@ async function startFeatures(
   const handleResolver = createHandleResolver({ safeFetch, timeoutMs, backupNameservers, devMode });
   const didResolver = createDidResolver({ plc, safeFetch, timeoutMs, staleMs, maxMs, devMode });
   const tokens = new SessionTokens({ secret: secrets.jwtSecret, serviceDid: config.serviceDid });
-  const authenticator = new HeaderAuthenticator({ tokens, accounts, adminPassword: secrets.adminPassword });
+  const dids = {
+    resolve: async (did: string, options?: { fresh?: boolean }) =>
+      parseDidDocument(await didResolver.resolve(did, options), { did }),
+    forget: (did: string) => didResolver.forget(did),
+  };
+  const { publicUrl } = config;
+  const serviceTokens = new ServiceTokens({ serviceDid: config.serviceDid, dids });
+  const { adminPassword } = secrets;
+  const authenticator = new HeaderAuthenticator({ tokens, serviceTokens, accounts, adminPassword });
   const passwords = new Passwords();
   const handles = new HandleRules(config.handleDomains);
   const didDoc = config.didDocWithSession
@@ -347,6 +365,10 @@ async function startFeatures(
     onProblem: (did, error) => log.warn("An account waits to be completed", { did, error }),
   });
   onClose(() => retries.stop());
+  const { reservedKeys } = stores;
+  const { accountKeyType: keyType } = config;
+  const keys = new KeyReservations({ rows: reservedKeys, keyType, now: actors.now });
+  const rotationSigner = signerFromPrivateKey("k256", Buffer.from(secrets.plcRotationKeyHex, "hex"));
   const creator = new AccountCreator({
     accounts,
     invites: stores.invites,
@@ -354,19 +376,38 @@ async function startFeatures(
     repos,
     passwords,
     handles,
-    rotationSigner: signerFromPrivateKey("k256", Buffer.from(secrets.plcRotationKeyHex, "hex")),
+    handleResolver,
+    reservedKeys,
+    rotationSigner,
     recoveryKey: config.recoveryDidKey,
-    publicUrl: config.publicUrl,
-    keyType: config.accountKeyType,
+    publicUrl,
+    keyType,
     inviteRequired: config.inviteRequired,
     onUnfinished: () => retries.soon(),
   });
+  await completeAccounts(retries, log);
+  const serviceJwts = new ServiceJwts({ signer: (did) => accounts.signer(did), now: actors.now });
+  const rotationKeys = [config.recoveryDidKey, rotationSigner.didKey].filter((key) => key !== undefined);
+  const plcIdentity = { plc, dids, rotationKeys: [...new Set(rotationKeys)], publicUrl };
+  return {
+    authenticator,
+    sessions,
+    invites,
+    creator,
+    keys,
+    handles,
+    handleResolver,
+    dids,
+    plcIdentity,
+    serviceJwts,
+  };
+}
+
+async function completeAccounts(retries: CreationRetries, log: RootLogger): Promise<void> {
   const completed = await retries.now();
   if (completed.finished.length + completed.abandoned.length + completed.waiting.length > 0) {
     log.info("Looked at accounts that were being created", { ...completed });
   }
-  const dids = { resolve: async (did: string) => parseDidDocument(await didResolver.resolve(did), { did }) };
-  return { authenticator, sessions, invites, creator, handles, handleResolver, dids };
 }
 
 function edgeOf(parts: {
@@ -405,7 +446,18 @@ function methodsOf({
   log,
   stores: { accounts, blobs },
   actors: { registry: repos, clockId, now },
-  features: { authenticator, sessions, invites, creator, handles, handleResolver, dids },
+  features: {
+    authenticator,
+    sessions,
+    invites,
+    creator,
+    keys,
+    plcIdentity,
+    handles,
+    handleResolver,
+    dids,
+    serviceJwts,
+  },
 }: {
   config: Config;
   log: RootLogger;
@@ -424,14 +476,19 @@ function methodsOf({
       termsOfServiceUrl: config.termsOfServiceUrl,
       contactEmail: config.contactEmail,
     }),
-    ...accountMethods({ creator, sessions, authenticator }),
+    ...accountMethods({ creator, sessions }),
+    ...keyMethods({ keys }),
+    ...plcMethods({ ...plcIdentity, accounts, repos }),
     ...sessionMethods({ sessions, authenticator }),
     ...inviteMethods({ invites }),
+    ...serviceAuthMethods({ serviceJwts, now }),
     ...handleMethods({ accounts, handles, resolver: handleResolver }),
     ...writeMethods({ accounts, repos, now, clockId }),
     ...readMethods({ accounts, repos, dids }),
     uploadBlobMethod({ accounts, blobs, repos, blobBytesMax, now }),
+    ...importMethods({ repos, dids, isOpen: config.acceptingImports, bytesMax: config.importBytesMax }),
     ...syncRepoMethods({ accounts, repos }),
+    ...deprecatedSyncMethods({ accounts, repos }),
     ...syncBlobMethods({ accounts, repos, blobs }),
     ...repoStatusMethods({ accounts, repos, log }),
   ];

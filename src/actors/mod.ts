@@ -2,6 +2,7 @@
 export { Crawlers } from "./crawlers.ts";
 export { EventRetention } from "./event_retention.ts";
 export { Firehose } from "./firehose.ts";
+export type { ImportSource } from "./import_repo.ts";
 export type { FrameSink, Outbox } from "./outbox.ts";
 export { RepoRegistry } from "./repo_registry.ts";
 export type {

@@ -4,7 +4,15 @@
  * the caller is answered, and only then the event goes to the sequencer, first in first out.
  */
 import { type ActorRefFrom, createActor, fromPromise } from "xstate";
-import { buildCommit, type Cid, commitEvent, nextTid, type Signer, signCommit } from "../atproto/mod.ts";
+import {
+  buildCommit,
+  type Cid,
+  commitEvent,
+  identityEvent,
+  nextTid,
+  type Signer,
+  signCommit,
+} from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import type { PendingEvent, RepoState, RepoStore } from "../storage/mod.ts";
@@ -130,6 +138,11 @@ export class RepoActor {
     return this.#ask<string>((reply) => ({ type: "putBlob", row, reply }), "remember a blob of");
   }
 
+  /** Resolves once the #identity event is durable. */
+  announceIdentity(): Promise<void> {
+    return this.#ask<void>((reply) => ({ type: "announceIdentity", reply }), "announce the identity of");
+  }
+
   /** Runs `task` with the repo to itself. */
   import(task: ImportTask): Promise<void> {
     return this.#ask<void>((reply) => ({ type: "import", task, reply }), "import into", TASK_TIMEOUT_MS);
@@ -217,6 +230,7 @@ export class RepoActor {
   #act(event: RepoEvent): void {
     if (event.type === "write") this.#settle(event, (store) => this.#write(store, event.request));
     else if (event.type === "putBlob") this.#settle(event, (store) => this.#putBlob(store, event.row));
+    else if (event.type === "announceIdentity") this.#settle(event, (store) => this.#announceIdentity(store));
     else if (event.type === "setStatus") this.#setStatus(event);
     else throw new Error(`There is no turn for "${event.type}"`);
   }
@@ -224,6 +238,14 @@ export class RepoActor {
   #putBlob(store: RepoStore, row: BlobRow): Turn<string> {
     const mimeType = store.putBlob({ ...row, forgetPendingUpTo: this.#forgettable() });
     return { answer: mimeType, events: [] };
+  }
+
+  #announceIdentity(store: RepoStore): Turn<void> {
+    const key = this.#nextTid(store.state());
+    const time = new Date(this.#deps.now()).toISOString();
+    const events = [pendingOf(key, identityEvent({ did: this.did, handle: this.#deps.handle(), time }))];
+    store.appendEvents({ lastTid: key, events, forgetPendingUpTo: this.#forgettable() });
+    return { answer: undefined, events };
   }
 
   /** Runs a turn, awaits the disk, answers, hands over: in this order. */

@@ -8,7 +8,7 @@
  *   ready        acted upon
  *   importing    held until the import has ended
  *   deactivated  records are refused; status, blobs, import and deletion go on, as migration needs
- *   takendown    all but a change of status and deletion is refused
+ *   takendown    all but a change of status, news of the identity and deletion is refused
  *   deleting, closing, closed, failed   refused
  *
  * Reads do not pass here: they need no order, only an open file.
@@ -34,6 +34,7 @@ export type Mutation =
   | { type: "write"; request: WriteRequest; reply: Reply<WriteOutcome> }
   | { type: "setStatus"; status: RepoStatus; reply: Reply<void> }
   | { type: "putBlob"; row: BlobRow; reply: Reply<string> }
+  | { type: "announceIdentity"; reply: Reply<void> }
   | { type: "import"; task: ImportTask; reply: Reply<void> }
   | { type: "delete"; reply: Reply<void> };
 
@@ -211,6 +212,7 @@ const HOLD_ALL = fragment({
   write: HOLD_ONLY,
   setStatus: HOLD_ONLY,
   putBlob: HOLD_ONLY,
+  announceIdentity: HOLD_ONLY,
   import: HOLD_ONLY,
   delete: HOLD_ONLY,
 });
@@ -218,6 +220,7 @@ const REFUSE_GONE = fragment({
   write: { actions: "refuseGone" },
   setStatus: { actions: "refuseGone" },
   putBlob: { actions: "refuseGone" },
+  announceIdentity: { actions: "refuseGone" },
   import: { actions: "refuseGone" },
   delete: { actions: "refuseGone" },
 });
@@ -225,6 +228,7 @@ const REFUSE_CLOSED = fragment({
   write: { actions: "refuseClosed" },
   setStatus: { actions: "refuseClosed" },
   putBlob: { actions: "refuseClosed" },
+  announceIdentity: { actions: "refuseClosed" },
   import: { actions: "refuseClosed" },
   delete: { actions: "refuseClosed" },
 });
@@ -305,6 +309,7 @@ export const repoMachine = machineSetup.createMachine({
       on: {
         write: MUTATE,
         putBlob: MUTATE,
+        announceIdentity: MUTATE,
         setStatus: SET_STATUS,
         import: IMPORT,
         delete: DELETE,
@@ -315,6 +320,7 @@ export const repoMachine = machineSetup.createMachine({
       on: {
         write: { actions: "refuseDeactivated" },
         putBlob: MUTATE,
+        announceIdentity: MUTATE,
         setStatus: SET_STATUS,
         import: IMPORT,
         delete: DELETE,
@@ -325,6 +331,7 @@ export const repoMachine = machineSetup.createMachine({
       on: {
         write: { actions: "refuseTakendown" },
         putBlob: { actions: "refuseTakendown" },
+        announceIdentity: MUTATE,
         import: { actions: "refuseTakendown" },
         setStatus: SET_STATUS,
         delete: DELETE,

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { KithError } from "../errors.ts";
 import { AUTHORIZATION_CHARS_MAX, HeaderAuthenticator } from "./authenticator.ts";
 import type { AuthKind, SessionScope } from "./principal.ts";
 import { SessionTokens } from "./session_tokens.ts";
@@ -6,8 +7,17 @@ import { SessionTokens } from "./session_tokens.ts";
 const ADMIN_PASSWORD = "pässword:with colons";
 const tokens = new SessionTokens({ secret: "secret", serviceDid: "did:web:pds.test" });
 const states = ["active", "deactivated", "takendown", "suspended", "deleting", "deleted", "creating"];
+/** A token that says only what it is; its verification is the ServiceTokens' own business. */
+const SERVICE = `${Buffer.from(JSON.stringify({ alg: "ES256K" })).toString("base64url")}.e30.x`;
+const serviceTokens = {
+  verify: async (token: string, { lxm }: { lxm: string }) => {
+    if (token !== SERVICE) throw new KithError("bad_service_token", "Could not accept the service token");
+    return { kind: "service" as const, did: "did:plc:far", lxm, release: () => {} };
+  },
+};
 const authenticator = new HeaderAuthenticator({
   tokens,
+  serviceTokens,
   adminPassword: ADMIN_PASSWORD,
   accounts: {
     account: (did) => {
@@ -115,6 +125,39 @@ const ROWS: [header: string | undefined, kind: AuthKind, expected: unknown][] = 
   [await access("deleting"), "access", "account_not_found"],
   [await access("creating"), "access", "account_not_found"],
   [await access("unheard-of"), "access", "account_not_found"],
+  [
+    await access("takendown"),
+    "anySession",
+    { kind: "user", did: "did:plc:takendown", scope: "com.atproto.takendown" },
+  ],
+  [
+    await access("suspended", "com.atproto.takendown"),
+    "anySession",
+    { kind: "user", did: "did:plc:suspended", scope: "com.atproto.takendown" },
+  ],
+  [
+    await access("active", "com.atproto.appPass"),
+    "anySession",
+    { kind: "user", did: "did:plc:active", scope: "com.atproto.appPass" },
+  ],
+  [await access("deleted"), "anySession", "account_not_found"],
+  [undefined, "service", "auth_missing"],
+  [ADMIN, "service", "invalid_token"],
+  [`Bearer ${SERVICE}`, "service", { kind: "service", did: "did:plc:far", lxm: "x.y.z" }],
+  [`Bearer ${SERVICE}`, "accessOrService", { kind: "service", did: "did:plc:far" }],
+  [`Bearer ${SERVICE}`, "optionalService", { kind: "service", did: "did:plc:far" }],
+  [`Bearer ${SERVICE}`, "access", "invalid_token"],
+  [`Bearer ${SERVICE}`, "optional", "invalid_token"],
+  [`Bearer ${SERVICE}y`, "accessOrService", "bad_service_token"],
+  [await access("active"), "service", "bad_service_token"],
+  [await access("active"), "accessOrService", { kind: "user", did: "did:plc:active" }],
+  [await access("takendown"), "accessOrService", "account_takendown"],
+  [await access("active"), "optionalService", null],
+  ["Bearer nonsense", "optionalService", null],
+  [undefined, "optionalService", null],
+  [undefined, "accessOrService", "auth_missing"],
+  [ADMIN, "optionalService", { kind: "admin" }],
+  [basic("admin", "wrong"), "optionalService", "auth_required"],
 ];
 
 const TITLED = ROWS.map(([header, kind, expected], row) => {
@@ -125,9 +168,10 @@ const TITLED = ROWS.map(([header, kind, expected], row) => {
 test.each(TITLED)(
   "HeaderAuthenticator.authenticate row %d: kind %s, %s: %s",
   async (_row, kind, _scheme, _title, header, expected) => {
-    const answered = authenticator.authenticate(request(header), kind);
+    const answered = authenticator.authenticate(request(header), kind, { nsid: "x.y.z" });
     if (typeof expected === "string") await expect(answered).rejects.toMatchObject({ code: expected });
-    else expect(await answered).toEqual(expected as never);
+    else if (expected === null) expect(await answered).toBeNull();
+    else expect(await answered).toMatchObject(expected as never);
   },
 );
 
@@ -162,6 +206,6 @@ test("HeaderAuthenticator.expiredOrNotRefresh reads a refresh token past its end
 });
 
 test("HeaderAuthenticator does not start with an empty admin password", () => {
-  const options = { tokens, accounts: { account: () => undefined }, adminPassword: "" };
+  const options = { tokens, serviceTokens, accounts: { account: () => undefined }, adminPassword: "" };
   expect(() => new HeaderAuthenticator(options)).toThrow(expect.objectContaining({ code: "config_invalid" }));
 });

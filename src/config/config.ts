@@ -35,6 +35,8 @@ export interface Config {
   readonly recoveryDidKey: string | undefined;
   readonly didDocWithSession: boolean;
   readonly blobBytesMax: number;
+  readonly acceptingImports: boolean;
+  readonly importBytesMax: number;
   readonly contactEmail: string | undefined;
   readonly privacyPolicyUrl: string | undefined;
   readonly termsOfServiceUrl: string | undefined;

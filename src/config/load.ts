@@ -180,6 +180,8 @@ function complete(values: SettingValues, cwd: string): Config {
     recoveryDidKey: values.PDS_RECOVERY_DID_KEY,
     didDocWithSession: values.PDS_ENABLE_DID_DOC_WITH_SESSION ?? false,
     blobBytesMax: values.PDS_BLOB_UPLOAD_LIMIT ?? 104_857_600,
+    acceptingImports: values.PDS_ACCEPTING_REPO_IMPORTS ?? true,
+    importBytesMax: values.PDS_MAX_REPO_IMPORT_SIZE ?? 1_073_741_824,
     contactEmail: values.PDS_CONTACT_EMAIL_ADDRESS,
     privacyPolicyUrl: values.PDS_PRIVACY_POLICY_URL,
     termsOfServiceUrl: values.PDS_TERMS_OF_SERVICE_URL,

@@ -20,6 +20,8 @@ const EFFECTIVE: { readonly [N in SettingName]: (config: Config) => unknown } = 
   PDS_RECOVERY_DID_KEY: (config) => config.recoveryDidKey,
   PDS_ENABLE_DID_DOC_WITH_SESSION: (config) => config.didDocWithSession,
   PDS_BLOB_UPLOAD_LIMIT: (config) => config.blobBytesMax,
+  PDS_ACCEPTING_REPO_IMPORTS: (config) => config.acceptingImports,
+  PDS_MAX_REPO_IMPORT_SIZE: (config) => config.importBytesMax,
   PDS_CONTACT_EMAIL_ADDRESS: (config) => config.contactEmail,
   PDS_PRIVACY_POLICY_URL: (config) => config.privacyPolicyUrl,
   PDS_TERMS_OF_SERVICE_URL: (config) => config.termsOfServiceUrl,

@@ -39,7 +39,6 @@ export const WAITING: ReadonlyMap<string, string> = byName({
     "PDS_BACKGROUND_DARK_URL",
   ],
   OAuth: ["PDS_OAUTH_TRUSTED_CLIENTS", "PDS_DPOP_SECRET"],
-  "repo import": ["PDS_ACCEPTING_REPO_IMPORTS", "PDS_MAX_REPO_IMPORT_SIZE"],
   "routine invite codes": ["PDS_INVITE_INTERVAL", "PDS_INVITE_EPOCH"],
   "lexicon resolution": ["PDS_LEXICON_AUTHORITY_DID"],
   "no feature, as kith does it its own way": [

@@ -96,6 +96,18 @@ export const SETTINGS = {
     fallback: String(100 * MIB),
     schema: as.whole(1, BYTES_MAX),
   }),
+  PDS_ACCEPTING_REPO_IMPORTS: setting({
+    group: "Accounts",
+    help: "Whether accounts may bring a repo along, as they do when they move here.",
+    fallback: "true",
+    schema: as.flag,
+  }),
+  PDS_MAX_REPO_IMPORT_SIZE: setting({
+    group: "Accounts",
+    help: "The largest repo that may be imported, in bytes. An import takes about twice its size of disk while it runs.",
+    fallback: String(1024 * MIB),
+    schema: as.whole(1, BYTES_MAX),
+  }),
   PDS_CONTACT_EMAIL_ADDRESS: setting({
     group: "Accounts",
     help: "The address shown to users as this server's contact.",

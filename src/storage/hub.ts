@@ -78,6 +78,16 @@ const MIGRATIONS: readonly Migration[] = [
     PRIMARY KEY (code, used_by)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE reserved_key (
+    id TEXT PRIMARY KEY,
+    did_key TEXT NOT NULL,
+    key_type TEXT NOT NULL,
+    signing_key BLOB NOT NULL,
+    created_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX reserved_key_by_age ON reserved_key (created_at);
+  `,
 ];
 
 /** Makes the file durable after a crash, brings it to the latest schema, and opens it ready for writes. */

@@ -12,6 +12,7 @@ export * from "./migrations.ts";
 export * from "./plc_store.ts";
 export * from "./repo_files.ts";
 export * from "./repo_store.ts";
+export * from "./reserved_key_store.ts";
 export * from "./session_store.ts";
 export * from "./sqlite.ts";
 export * from "./wal_sync.ts";

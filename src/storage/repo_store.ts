@@ -13,13 +13,15 @@ import {
 } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import { type RepoExport, RepoExports } from "./_repo_export.ts";
+import { clearStaged, hasStaged, RepoStaging, swapStaged } from "./_repo_staging.ts";
 import type { SqliteFile } from "./_sqlite_file.ts";
 import type { CheckpointMode } from "./maintenance.ts";
 
 export type { RepoExport } from "./_repo_export.ts";
+export type { RepoStaging, StagedRecord } from "./_repo_staging.ts";
 
-/** Rows of one page of a listing. */
-const PAGE_ROWS_MAX = 1000;
+/** Rows of one page of a listing, and the one more that tells whether another page follows. */
+const PAGE_ROWS_MAX = 1001;
 
 /** An event that waits for its place in the event log. `key` is a TID of the DID's own, never repeated. */
 export interface PendingEvent extends EventBody {
@@ -58,6 +60,8 @@ export interface RepoCommit {
   readonly puts: readonly RecordPut[];
   readonly deletes: readonly RecordKey[];
   readonly events: readonly PendingEvent[];
+  /** Of an account's first commit: the status that it begins with; active where absent. */
+  readonly status?: RepoStatus;
   /** Pending events up to this key are in the event log, durably. */
   readonly forgetPendingUpTo?: string;
   /** Milliseconds. */
@@ -72,6 +76,13 @@ export interface EventsChange {
 
 export interface StatusChange extends EventsChange {
   readonly status: RepoStatus;
+}
+
+/** The switch of an import: everything that the repo holds changes at once. */
+export interface ImportSwitch extends EventsChange {
+  readonly head: Head;
+  /** The new commit, over the staged tree. */
+  readonly commit: Block;
 }
 
 /** An uploaded blob as the repo remembers it. */
@@ -250,6 +261,21 @@ export class RepoStore implements BlockReader {
     return rows.map((row) => cidFromBytes(row.cid));
   }
 
+  /** Blobs that records refer to and that are not here, by CID, each with one of the records. */
+  listMissingBlobs(page: { limit: number; cursor?: string }): { cid: Cid; path: string }[] {
+    const rows = this.#file
+      .statement<{ cid: Uint8Array; path: string }>(
+        `SELECT cid, min(collection || '/' || rkey) AS path FROM record_blob
+         WHERE cid > ? AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.cid = record_blob.cid)
+         GROUP BY cid ORDER BY cid LIMIT ?`,
+      )
+      .all(
+        page.cursor === undefined ? new Uint8Array() : parseCursor(page.cursor),
+        Math.min(page.limit, PAGE_ROWS_MAX),
+      );
+    return rows.map((row) => ({ cid: cidFromBytes(row.cid), path: row.path }));
+  }
+
   /** Uploads older than `olderThan` (milliseconds) that no record refers to. */
   temporaryBlobs(olderThan: number): Cid[] {
     const rows = this.#file
@@ -275,6 +301,35 @@ export class RepoStore implements BlockReader {
     if (this.#file.isPrimed) return;
     await this.#file.prepareWrites();
     this.#exports.scheduleSweep();
+    await this.clearStaging();
+  }
+
+  /** True where an import that ended, or was cut off, has left something behind. */
+  hasStaging(): boolean {
+    return hasStaged(this.#file);
+  }
+
+  /** Begins to stage a whole repo; `rev`, above all here, is that of its rows. Nothing else is to be written meanwhile. */
+  beginStaging(rev: string): RepoStaging {
+    return new RepoStaging(this.#file, rev);
+  }
+
+  /** Puts the staged repo in the place of the present one, in one transaction. Exports that are open end with an error. */
+  switchStaging(tx: ImportSwitch): void {
+    this.#file.transaction(() => {
+      swapStaged(this.#file);
+      this.#exports.add(tx.commit, tx.head.rev);
+      this.#file
+        .statement("UPDATE meta SET head = ?, data = ?, rev = ?")
+        .run(tx.head.commit.bytes, tx.head.data.bytes, tx.head.rev);
+      this.#events(tx);
+    });
+    this.#exports.closeAll();
+  }
+
+  /** Removes what is staged, be it an import that failed or the repo that one has replaced. */
+  async clearStaging(): Promise<void> {
+    if (this.hasStaging()) await clearStaged(this.#file);
   }
 
   /**
@@ -294,6 +349,7 @@ export class RepoStore implements BlockReader {
       this.#file
         .statement("UPDATE meta SET did = ?, generation = ?, head = ?, data = ?, rev = ?")
         .run(this.did, this.generation, tx.head.commit.bytes, tx.head.data.bytes, tx.head.rev);
+      if (tx.status) this.#file.statement("UPDATE meta SET status = ?").run(tx.status);
       this.#events(tx);
       return { unreferenced: released.filter((cid) => this.#dropUnreferenced(cid)) };
     });

@@ -1,5 +1,7 @@
 /** The HTTP edge: XRPC methods, the firehose, and the few plain routes. */
 export * from "./com_atproto/identity/handle_methods.ts";
+export * from "./com_atproto/identity/plc_methods.ts";
+export * from "./com_atproto/repo/import_methods.ts";
 export * from "./com_atproto/repo/read_methods.ts";
 export * from "./com_atproto/repo/upload_blob.ts";
 export * from "./com_atproto/repo/write_methods.ts";
@@ -7,13 +9,17 @@ export * from "./com_atproto/repo_access.ts";
 export * from "./com_atproto/server/account_methods.ts";
 export * from "./com_atproto/server/describe_methods.ts";
 export * from "./com_atproto/server/invite_methods.ts";
+export * from "./com_atproto/server/key_methods.ts";
+export * from "./com_atproto/server/service_auth_methods.ts";
 export * from "./com_atproto/server/session_methods.ts";
 export * from "./com_atproto/sync/blob_methods.ts";
+export * from "./com_atproto/sync/deprecated_methods.ts";
 export * from "./com_atproto/sync/repo_methods.ts";
 export * from "./com_atproto/sync/repo_status_methods.ts";
 export * from "./error_table.ts";
 export * from "./firehose_socket.ts";
 export * from "./http.ts";
 export * from "./method.ts";
+export * from "./proxy/service_jwts.ts";
 export type { Log } from "./request_log.ts";
 export type { Readiness, SiteOptions } from "./well_known.ts";

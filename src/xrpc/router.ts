@@ -48,17 +48,19 @@ export class Router {
     { nsid, context }: { nsid: string; context: RequestContext },
   ): Promise<Response> {
     const headers = new Headers();
+    let call: Call | undefined;
     try {
       const method = this.#find(nsid, request.method);
       context.nsid = method.nsid;
       if (method.auth !== "none") setPrivate(headers);
-      const call = await this.#readCall(request, { method, context, headers });
+      call = await this.#readCall(request, { method, context, headers });
       const output = await method.handler(call);
       const response =
         output instanceof Response ? withHeaders(output, headers) : jsonResponse(output, headers);
       return request.method === "HEAD" ? withoutBody(response) : response;
     } catch (thrown) {
       context.failure = thrown;
+      if (call?.principal?.kind === "service") call.principal.release();
       const response = errorResponse(thrown, { requestId: context.requestId, headers });
       return request.method === "HEAD" ? withoutBody(response) : response;
     }
@@ -83,7 +85,7 @@ export class Router {
   ): Promise<Call> {
     const params = readParams(method.schema.params, new URL(request.url).searchParams);
     const principal =
-      method.auth === "none" ? null : await this.#authenticator.authenticate(request, method.auth);
+      method.auth === "none" ? null : await this.#authenticator.authenticate(request, method.auth, method);
     if (principal && principal.kind !== "admin") context.did = principal.did;
     const expected = method.schema.type === "xrpc_procedure" ? method.schema.input : null;
     const input =
