@@ -30,6 +30,7 @@ import {
   createHandleResolver,
   createPlcClient,
   createSafeFetch,
+  createSafeStream,
   EmbeddedPlc,
   type PlcDirectory,
 } from "./identity/mod.ts";
@@ -58,9 +59,12 @@ import {
   handleMethods,
   inviteMethods,
   type Method,
+  ProxyTargets,
   readMethods,
+  reportMethods,
   repoStatusMethods,
   ServiceJwts,
+  ServiceProxy,
   type SiteOptions,
   serviceAuthMethods,
   sessionMethods,
@@ -348,7 +352,15 @@ async function startFeatures(
     log.info("Looked at accounts that were being created", { ...completed });
   }
   const serviceJwts = new ServiceJwts({ signer: (did) => accounts.signer(did), now: actors.now });
-  return { authenticator, sessions, invites, creator, handles, handleResolver, dids, serviceJwts };
+  const { appView, modService, reportService } = config;
+  const proxy = new ServiceProxy({
+    ...config.proxy,
+    targets: new ProxyTargets({ appView, modService, reportService, dids, allowHttp: allowPrivateNetwork }),
+    authenticator,
+    serviceJwts,
+    send: createSafeStream({ allowPrivateNetwork }),
+  });
+  return { authenticator, sessions, invites, creator, handles, handleResolver, dids, serviceJwts, proxy };
 }
 
 function edgeOf(parts: {
@@ -371,8 +383,8 @@ function edgeOf(parts: {
       return account?.state === "active" ? account.did : undefined;
     },
   };
-  const { authenticator } = features;
-  return { methods: methodsOf(parts), authenticator, firehose: actors.firehose, site, log };
+  const { authenticator, proxy } = features;
+  return { methods: methodsOf(parts), authenticator, proxy, firehose: actors.firehose, site, log };
 }
 
 function methodsOf({
@@ -380,7 +392,7 @@ function methodsOf({
   log,
   stores: { accounts, blobs },
   actors: { registry: repos, clockId, now },
-  features: { authenticator, sessions, invites, creator, handles, handleResolver, dids, serviceJwts },
+  features: { authenticator, sessions, invites, creator, handles, handleResolver, dids, serviceJwts, proxy },
 }: {
   config: Config;
   log: RootLogger;
@@ -403,6 +415,7 @@ function methodsOf({
     ...sessionMethods({ sessions, authenticator }),
     ...inviteMethods({ invites }),
     ...serviceAuthMethods({ serviceJwts, now }),
+    ...reportMethods({ proxy }),
     ...handleMethods({ accounts, handles, resolver: handleResolver }),
     ...writeMethods({ accounts, repos, now, clockId }),
     ...readMethods({ accounts, repos, dids }),

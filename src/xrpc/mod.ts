@@ -1,5 +1,6 @@
 /** The HTTP edge: XRPC methods, the firehose, and the few plain routes. */
 export * from "./com_atproto/identity/handle_methods.ts";
+export * from "./com_atproto/moderation/report_methods.ts";
 export * from "./com_atproto/repo/read_methods.ts";
 export * from "./com_atproto/repo/upload_blob.ts";
 export * from "./com_atproto/repo/write_methods.ts";
@@ -16,6 +17,8 @@ export * from "./error_table.ts";
 export * from "./firehose_socket.ts";
 export * from "./http.ts";
 export * from "./method.ts";
+export * from "./proxy/proxy_targets.ts";
 export * from "./proxy/service_jwts.ts";
+export * from "./proxy/service_proxy.ts";
 export type { Log } from "./request_log.ts";
 export type { Readiness, SiteOptions } from "./well_known.ts";
