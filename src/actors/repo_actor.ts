@@ -22,7 +22,14 @@ import type { PendingEvent, RepoState, RepoStore } from "../storage/mod.ts";
 import { AskPort } from "./ask.ts";
 import { planWrites } from "./plan_writes.ts";
 import { type Mutation, type RepoEvent, repoMachine } from "./repo_machine.ts";
-import type { BlobRow, ImportTask, RepoStatus, WriteOutcome, WriteRequest } from "./repo_types.ts";
+import type {
+  BlobRow,
+  ImportTask,
+  PreferencesChange,
+  RepoStatus,
+  WriteOutcome,
+  WriteRequest,
+} from "./repo_types.ts";
 import type { Sequencer } from "./sequencer.ts";
 
 /** A change is given up, its outcome unknown to the caller, after so long. */
@@ -136,6 +143,11 @@ export class RepoActor {
     return this.#ask<void>((reply) => ({ type: "putBlob", row, reply }), "remember a blob of");
   }
 
+  /** Resolves once the preferences are durable. */
+  putPreferences(change: PreferencesChange): Promise<void> {
+    return this.#ask<void>((reply) => ({ type: "putPreferences", change, reply }), "put preferences into");
+  }
+
   /** Runs `task` with the repo to itself. */
   import(task: ImportTask): Promise<void> {
     return this.#ask<void>((reply) => ({ type: "import", task, reply }), "import into", TASK_TIMEOUT_MS);
@@ -223,12 +235,19 @@ export class RepoActor {
   #act(event: RepoEvent): void {
     if (event.type === "write") this.#settle(event, (store) => this.#write(store, event.request));
     else if (event.type === "putBlob") this.#settle(event, (store) => this.#putBlob(store, event.row));
+    else if (event.type === "putPreferences")
+      this.#settle(event, (store) => this.#putPreferences(store, event.change));
     else if (event.type === "setStatus") this.#setStatus(event);
     else throw new Error(`There is no turn for "${event.type}"`);
   }
 
   #putBlob(store: RepoStore, row: BlobRow): Turn<void> {
     store.putBlob({ ...row, forgetPendingUpTo: this.#forgettable() });
+    return { answer: undefined, events: [] };
+  }
+
+  #putPreferences(store: RepoStore, change: PreferencesChange): Turn<void> {
+    store.putPreferences({ ...change, forgetPendingUpTo: this.#forgettable() });
     return { answer: undefined, events: [] };
   }
 

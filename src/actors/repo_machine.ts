@@ -7,7 +7,7 @@
  *   opening      held until the file is open
  *   ready        acted upon
  *   importing    held until the import has ended
- *   deactivated  records are refused; status, blobs, import and deletion go on, as migration needs
+ *   deactivated  records are refused; status, blobs, preferences, import and deletion go on, as migration needs
  *   takendown    all but a change of status and deletion is refused
  *   deleting, closing, closed, failed   refused
  *
@@ -16,7 +16,14 @@
 import { assign, fromPromise, setup } from "xstate";
 import { type ErrorCode, KithError } from "../errors.ts";
 import type { Reply } from "./ask.ts";
-import type { BlobRow, ImportTask, RepoStatus, WriteOutcome, WriteRequest } from "./repo_types.ts";
+import type {
+  BlobRow,
+  ImportTask,
+  PreferencesChange,
+  RepoStatus,
+  WriteOutcome,
+  WriteRequest,
+} from "./repo_types.ts";
 
 /** Transactions of one repo that may await the disk at a time. */
 export const IN_FLIGHT_MAX = 64;
@@ -34,6 +41,7 @@ export type Mutation =
   | { type: "write"; request: WriteRequest; reply: Reply<WriteOutcome> }
   | { type: "setStatus"; status: RepoStatus; reply: Reply<void> }
   | { type: "putBlob"; row: BlobRow; reply: Reply<void> }
+  | { type: "putPreferences"; change: PreferencesChange; reply: Reply<void> }
   | { type: "import"; task: ImportTask; reply: Reply<void> }
   | { type: "delete"; reply: Reply<void> };
 
@@ -211,6 +219,7 @@ const HOLD_ALL = fragment({
   write: HOLD_ONLY,
   setStatus: HOLD_ONLY,
   putBlob: HOLD_ONLY,
+  putPreferences: HOLD_ONLY,
   import: HOLD_ONLY,
   delete: HOLD_ONLY,
 });
@@ -218,6 +227,7 @@ const REFUSE_GONE = fragment({
   write: { actions: "refuseGone" },
   setStatus: { actions: "refuseGone" },
   putBlob: { actions: "refuseGone" },
+  putPreferences: { actions: "refuseGone" },
   import: { actions: "refuseGone" },
   delete: { actions: "refuseGone" },
 });
@@ -225,6 +235,7 @@ const REFUSE_CLOSED = fragment({
   write: { actions: "refuseClosed" },
   setStatus: { actions: "refuseClosed" },
   putBlob: { actions: "refuseClosed" },
+  putPreferences: { actions: "refuseClosed" },
   import: { actions: "refuseClosed" },
   delete: { actions: "refuseClosed" },
 });
@@ -305,6 +316,7 @@ export const repoMachine = machineSetup.createMachine({
       on: {
         write: MUTATE,
         putBlob: MUTATE,
+        putPreferences: MUTATE,
         setStatus: SET_STATUS,
         import: IMPORT,
         delete: DELETE,
@@ -315,6 +327,7 @@ export const repoMachine = machineSetup.createMachine({
       on: {
         write: { actions: "refuseDeactivated" },
         putBlob: MUTATE,
+        putPreferences: MUTATE,
         setStatus: SET_STATUS,
         import: IMPORT,
         delete: DELETE,
@@ -325,6 +338,7 @@ export const repoMachine = machineSetup.createMachine({
       on: {
         write: { actions: "refuseTakendown" },
         putBlob: { actions: "refuseTakendown" },
+        putPreferences: { actions: "refuseTakendown" },
         import: { actions: "refuseTakendown" },
         setStatus: SET_STATUS,
         delete: DELETE,

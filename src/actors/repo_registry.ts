@@ -9,7 +9,15 @@ import type { Account, PendingEvent, RepoStore } from "../storage/mod.ts";
 import { openBirth } from "./birth.ts";
 import { carStream } from "./export.ts";
 import { pendingOf, RepoActor, type RepoActorDeps } from "./repo_actor.ts";
-import type { BlobRow, ImportTask, RepoId, RepoStatus, WriteOutcome, WriteRequest } from "./repo_types.ts";
+import type {
+  BlobRow,
+  ImportTask,
+  PreferencesChange,
+  RepoId,
+  RepoStatus,
+  WriteOutcome,
+  WriteRequest,
+} from "./repo_types.ts";
 import type { Sequencer } from "./sequencer.ts";
 
 /** Requests that may wait for an open repo to make room. */
@@ -153,6 +161,11 @@ export class RepoRegistry<Upload = unknown> {
       entry.pins--;
       this.#makeRoom();
     }
+  }
+
+  /** Resolves once the preferences are durable. */
+  async putPreferences(did: RepoId, change: PreferencesChange): Promise<void> {
+    await (await this.#acquire(did)).actor.putPreferences(change);
   }
 
   /** Resolves once the status is durable and repeated in the accounts store. */

@@ -4,7 +4,8 @@ import type { Migration } from "./migrations.ts";
  * The schema of one account's file. CIDs are their 36 bytes.
  *
  * block.removed: 0, or the number of the commit (counted since the file was opened) that took the block out of the tree
- * while an export was open. pending_event.id rises with key, which is all the order that it needs.
+ * while an export was open. pending_event.id rises with key, which is all the order that it needs. preference.name is the
+ * $type of its JSON value; there may be several of one name, and they keep their order.
  */
 export const REPO_MIGRATIONS: readonly Migration[] = [
   `
@@ -57,5 +58,12 @@ export const REPO_MIGRATIONS: readonly Migration[] = [
     PRIMARY KEY (collection, rkey, cid)
   ) WITHOUT ROWID;
   CREATE INDEX record_blob_cid ON record_blob (cid);
+  `,
+  `
+  CREATE TABLE preference (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL
+  );
   `,
 ];

@@ -80,6 +80,22 @@ export interface BlobRow {
   readonly createdAt: number;
 }
 
+/** Something that an app keeps with the account, seen by nobody else. */
+export interface Preference {
+  /** The $type of the value. */
+  readonly name: string;
+  /** JSON. */
+  readonly value: string;
+}
+
+export interface PreferencesChange {
+  /** All preferences in this namespace are replaced... */
+  readonly namespace: string;
+  /** ...but those of these names. */
+  readonly kept: readonly string[];
+  readonly preferences: readonly Preference[];
+}
+
 export interface ListRecords {
   readonly collection: string;
   readonly limit: number;
@@ -258,6 +274,11 @@ export class RepoStore implements BlockReader {
     return rows.map((row) => cidFromBytes(row.cid));
   }
 
+  /** In the order in which they were put. */
+  preferences(): Preference[] {
+    return this.#file.statement<Preference>("SELECT name, value FROM preference ORDER BY id").all();
+  }
+
   /** In order of key. */
   pendingEvents(): PendingEvent[] {
     return this.#file
@@ -371,6 +392,23 @@ export class RepoStore implements BlockReader {
            ON CONFLICT (cid) DO UPDATE SET created_at = excluded.created_at`,
         )
         .run(blob.cid.bytes, blob.mimeType, blob.size, blob.createdAt);
+      if (forgetPendingUpTo !== undefined) this.#forget(forgetPendingUpTo);
+    });
+  }
+
+  /** Replaces the preferences of a namespace. */
+  putPreferences(change: PreferencesChange & { forgetPendingUpTo?: string }): void {
+    const { namespace, kept, preferences, forgetPendingUpTo } = change;
+    this.#file.transaction(() => {
+      this.#file
+        .statement(
+          `DELETE FROM preference WHERE (name = ?1 OR substr(name, 1, length(?1) + 1) = ?1 || '.')
+           AND name NOT IN (SELECT value FROM json_each(?2))`,
+        )
+        .run(namespace, JSON.stringify(kept));
+      for (const { name, value } of preferences) {
+        this.#file.statement("INSERT INTO preference (name, value) VALUES (?, ?)").run(name, value);
+      }
       if (forgetPendingUpTo !== undefined) this.#forget(forgetPendingUpTo);
     });
   }

@@ -347,3 +347,21 @@ test("RepoExport.next() holds no more than it was asked for, over a repo many ti
   expect(process.memoryUsage().rss - rss).toBeLessThan(12_000_000);
   await repo.store.close();
 });
+
+test("RepoStore.putPreferences() replaces those of a namespace but the kept ones, in order", async () => {
+  await using folder = new Fixture();
+  const { store } = await Repo.open(folder);
+  const names = (): string[] => store.preferences().map(({ name, value }) => `${name} ${value}`);
+  const put = (namespace: string, kept: string[], ...all: [string, string][]): void =>
+    store.putPreferences({ namespace, kept, preferences: all.map(([name, value]) => ({ name, value })) });
+  expect(store.preferences()).toEqual([]);
+  put("a.b", [], ["a.b.c#x", "1"], ["a.b", "2"], ["a.b.c#x", "3"]);
+  put("a.bc", [], ["a.bc.d", "4"]);
+  expect(names()).toEqual(["a.b.c#x 1", "a.b 2", "a.b.c#x 3", "a.bc.d 4"]);
+  put("a.b", ["a.b"], ["a.b.e", "5"]);
+  expect(names()).toEqual(["a.b 2", "a.bc.d 4", "a.b.e 5"]);
+  put("a.b", []);
+  expect(names()).toEqual(["a.bc.d 4"]);
+  await store.durable();
+  await store.close();
+});

@@ -1,4 +1,5 @@
 /** The HTTP edge: XRPC methods, the firehose, and the few plain routes. */
+export * from "./app_bsky/actor/preference_methods.ts";
 export * from "./com_atproto/identity/handle_methods.ts";
 export * from "./com_atproto/moderation/report_methods.ts";
 export * from "./com_atproto/repo/read_methods.ts";
