@@ -56,11 +56,15 @@ import {
   accountMethods,
   createHttp,
   describeMethods,
+  feedMethods,
   handleMethods,
   inviteMethods,
   type Method,
   ProxyTargets,
   preferenceMethods,
+  profileMethods,
+  pushMethods,
+  ReadAfterWrite,
   readMethods,
   reportMethods,
   repoStatusMethods,
@@ -71,6 +75,7 @@ import {
   sessionMethods,
   syncBlobMethods,
   syncRepoMethods,
+  threadMethods,
   uploadBlobMethod,
   writeMethods,
 } from "./xrpc/mod.ts";
@@ -401,7 +406,8 @@ function methodsOf({
   actors: Actors;
   features: Features;
 }): Method[] {
-  const { blobBytesMax } = config;
+  const { blobBytesMax, publicUrl, appViewCdnUrlPattern: cdnUrlPattern } = config;
+  const readAfterWrite = new ReadAfterWrite({ proxy, repos, accounts, cdnUrlPattern, publicUrl, now, log });
   return [
     ...describeMethods({
       did: config.serviceDid,
@@ -418,6 +424,10 @@ function methodsOf({
     ...serviceAuthMethods({ serviceJwts, now }),
     ...reportMethods({ proxy }),
     ...preferenceMethods({ repos, proxy, now }),
+    ...profileMethods({ readAfterWrite }),
+    ...feedMethods({ readAfterWrite, proxy }),
+    ...threadMethods({ readAfterWrite, proxy, accounts }),
+    ...pushMethods({ proxy }),
     ...handleMethods({ accounts, handles, resolver: handleResolver }),
     ...writeMethods({ accounts, repos, now, clockId }),
     ...readMethods({ accounts, repos, dids }),

@@ -66,4 +66,5 @@ export const REPO_MIGRATIONS: readonly Migration[] = [
     value TEXT NOT NULL
   );
   `,
+  "CREATE INDEX record_rev ON record (rev);",
 ];

@@ -80,6 +80,13 @@ export interface BlobRow {
   readonly createdAt: number;
 }
 
+/** A record with the rev of the commit that wrote it. */
+export interface SinceRecord extends RecordKey {
+  readonly cid: Cid;
+  readonly rev: string;
+  readonly bytes: Uint8Array;
+}
+
 /** Something that an app keeps with the account, seen by nobody else. */
 export interface Preference {
   /** The $type of the value. */
@@ -214,6 +221,22 @@ export class RepoStore implements BlockReader {
       )
       .all();
     return rows.map((row) => row.name);
+  }
+
+  /**
+   * The newest records of commits after `rev`, newest first; none where there is no older one, for then `rev` is not
+   * of this repo's past (it has been imported anew, say).
+   */
+  recordsSince(rev: string, { limit }: { limit: number }): SinceRecord[] {
+    const older = this.#file.statement("SELECT 1 FROM record WHERE rev <= ? LIMIT 1").get(rev);
+    if (older === null) return [];
+    const rows = this.#file
+      .statement<{ collection: string; rkey: string; cid: Uint8Array; rev: string; bytes: Uint8Array }>(
+        `SELECT r.collection, r.rkey, r.cid, r.rev, b.bytes FROM record r JOIN block b ON b.cid = r.cid
+         WHERE r.rev > ? ORDER BY r.rev DESC LIMIT ?`,
+      )
+      .all(rev, Math.min(limit, PAGE_ROWS_MAX));
+    return rows.map((row) => ({ ...row, cid: cidFromBytes(row.cid) }));
   }
 
   recordCount(): number {

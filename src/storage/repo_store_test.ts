@@ -365,3 +365,19 @@ test("RepoStore.putPreferences() replaces those of a namespace but the kept ones
   await store.durable();
   await store.close();
 });
+
+test("RepoStore.recordsSince() gives what is newer, newest first, and nothing where nothing is older", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  const create = (rkey: string): string =>
+    repo.write([{ action: "create", path: `${COLLECTION}/${rkey}`, record: record(rkey) }]).head.rev;
+  const since = (rev: string, limit = 10): string[] =>
+    repo.store.recordsSince(rev, { limit }).map(({ rkey, rev: own }) => `${rkey} ${own}`);
+  const before = repo.tid();
+  const [one, two, three] = [create("1"), create("2"), create("3")];
+  expect(since(one)).toEqual([`3 ${three}`, `2 ${two}`]);
+  expect(since(one, 1)).toEqual([`3 ${three}`]);
+  expect(since(three)).toEqual([]);
+  expect(since(before)).toEqual([]);
+  await repo.store.close();
+});

@@ -1,5 +1,10 @@
 /** The HTTP edge: XRPC methods, the firehose, and the few plain routes. */
 export * from "./app_bsky/actor/preference_methods.ts";
+export * from "./app_bsky/actor/profile_methods.ts";
+export * from "./app_bsky/feed/feed_methods.ts";
+export * from "./app_bsky/feed/thread_methods.ts";
+export * from "./app_bsky/notification/push_methods.ts";
+export * from "./app_bsky/read_after_write.ts";
 export * from "./com_atproto/identity/handle_methods.ts";
 export * from "./com_atproto/moderation/report_methods.ts";
 export * from "./com_atproto/repo/read_methods.ts";

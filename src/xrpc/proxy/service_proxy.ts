@@ -6,8 +6,9 @@ import type { Authenticator } from "../../auth/mod.ts";
 import { KithError } from "../../errors.ts";
 import { sendAsItIs } from "../compress.ts";
 import type { RequestContext } from "../router.ts";
-import { jsonObject, readDecoded } from "./_decode.ts";
+import { readDecoded } from "./_decode.ts";
 import { isProtectedMethod, mayCall } from "./guarded_methods.ts";
+import { jsonObject } from "./json_object.ts";
 import type { ProxyTarget, ProxyTargets, ServiceRef } from "./proxy_targets.ts";
 import type { ServiceJwts } from "./service_jwts.ts";
 import { UpstreamError } from "./upstream_error.ts";
@@ -61,7 +62,7 @@ export interface PassOn {
   readonly nsid: string;
   readonly to: ServiceRef;
   /** Whom the token is made out to, where it is not the service itself. */
-  readonly aud?: string;
+  readonly aud?: ServiceRef;
   /** The method that the token is for, where it is not the called one. */
   readonly lxm?: string;
   /** Encodings that the answer may have, where it will be read here; otherwise those of the caller. */
@@ -151,6 +152,12 @@ export class ServiceProxy {
     return new Response(body, { status, headers: answer });
   }
 
+  /** A service's answer that was read, and perhaps changed: with those of its headers that are the caller's. */
+  answerRead(json: object, { from, to }: { from: Headers; to: Headers }): object {
+    for (const [name, value] of picked(from, RESPONSE_HEADERS)) to.set(name, value);
+    return json;
+  }
+
   /** The JSON object that a service answers to a call of our own. Throws as `passOn`. */
   async ask(call: Ask): Promise<{ json: Record<string, unknown>; headers: Headers }> {
     const target = await this.targets.resolve(call.to);
@@ -180,12 +187,17 @@ export class ServiceProxy {
 
   #authorization(
     target: ProxyTarget,
-    { did, nsid, aud, lxm = nsid }: { did: string | undefined; nsid: string; aud?: string; lxm?: string },
+    {
+      did,
+      nsid,
+      aud = target,
+      lxm = nsid,
+    }: { did: string | undefined; nsid: string; aud?: ServiceRef; lxm?: string },
   ): Record<string, string> {
     if (did === undefined) return {};
     const { audienceWithService, serviceJwts } = this.#options;
-    const own = audienceWithService ? `${target.did}#${target.serviceId}` : target.did;
-    return { authorization: `Bearer ${serviceJwts.make({ iss: did, aud: aud ?? own, lxm })}` };
+    const audience = audienceWithService ? `${aud.did}#${aud.serviceId}` : aud.did;
+    return { authorization: `Bearer ${serviceJwts.make({ iss: did, aud: audience, lxm })}` };
   }
 
   #bounds(): Pick<UpstreamRequest, "headersTimeoutMs" | "bodyTimeoutMs" | "bytesMax" | "retriesMax"> {
