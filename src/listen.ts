@@ -10,6 +10,8 @@ const IDLE_TIMEOUT_S = 120;
 
 export interface Handlers {
   fetch(request: Request, server: HttpServer): Promise<Response | undefined>;
+  /** The answer where sending one failed after `fetch` gave it. */
+  error(error: unknown): Response;
   readonly websocket: Bun.WebSocketHandler<FirehoseSocket>;
 }
 
@@ -75,6 +77,7 @@ function serve({ hostname, port, handlers }: { hostname: string; port: number; h
     maxRequestBodySize: REQUEST_BODY_BYTES_MAX,
     idleTimeout: IDLE_TIMEOUT_S,
     fetch: (request, server) => handlers.fetch(request, server),
+    error: (error) => handlers.error(error),
     websocket: handlers.websocket,
   });
 }

@@ -1,6 +1,9 @@
 /** What stands between the sockets and the edge: it answers while there is no edge yet, and when there is none any more. */
 import type { Handlers } from "./listen.ts";
-import { type Http, WEBSOCKET_LIMITS } from "./xrpc/mod.ts";
+import { type Http, notReadyResponse, WEBSOCKET_LIMITS } from "./xrpc/mod.ts";
+
+/** How long bodies of requests may still take to arrive once the server drains. */
+const BODY_GRACE_MS = 300;
 
 export interface Edge {
   readonly http: Http;
@@ -11,6 +14,7 @@ export interface Edge {
 export class RequestGate implements Handlers {
   #state: "starting" | "open" | "draining" = "starting";
   #underWay = 0;
+  readonly #stopping = new AbortController();
   #edge: Edge | undefined;
 
   get state(): "starting" | "open" | "draining" {
@@ -22,15 +26,21 @@ export class RequestGate implements Handlers {
     return this.#underWay;
   }
 
+  /** Aborted when a draining server waits no longer for bodies that have not arrived. */
+  get stopping(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
   /** From now on requests are answered. */
   open(edge: Edge): void {
     this.#edge = edge;
     this.#state = "open";
   }
 
-  /** From now on they are refused; what is under way goes on. */
+  /** From now on they are refused; what is under way goes on, except a body that does not arrive. */
   drain(): void {
     this.#state = "draining";
+    setTimeout(() => this.#stopping.abort(), BODY_GRACE_MS).unref();
   }
 
   readonly fetch: Handlers["fetch"] = async (request, server) => {
@@ -39,10 +49,15 @@ export class RequestGate implements Handlers {
     this.#underWay++;
     try {
       return (await edge.aside(request)) ?? (await edge.http.fetch(request, server));
+    } catch (error) {
+      return edge.http.error(error);
     } finally {
       this.#underWay--;
     }
   };
+
+  /** Bun's own answer would show our source. */
+  readonly error: Handlers["error"] = (error) => this.#edge?.http.error(error) ?? this.#refuse();
 
   readonly websocket: Handlers["websocket"] = {
     ...WEBSOCKET_LIMITS,
@@ -53,14 +68,14 @@ export class RequestGate implements Handlers {
   };
 
   #refuse(): Response {
-    const message = `The server is ${this.#state === "starting" ? "starting" : "stopping"}: try again in a moment`;
-    const headers = { "Retry-After": "1", Connection: "close" };
-    return Response.json({ error: "NotReady", message }, { status: 503, headers });
+    return notReadyResponse(
+      `The server is ${this.#state === "starting" ? "starting" : "stopping"}: try again in a moment`,
+    );
   }
 }
 
 /** Supervisors may look while the server drains. */
 function isLook(request: Request): boolean {
-  const path = new URL(request.url).pathname;
+  const path = URL.parse(request.url)?.pathname;
   return path === "/ready" || path === "/health";
 }

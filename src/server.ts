@@ -14,6 +14,7 @@ import {
 } from "./accounts/mod.ts";
 import {
   Crawlers,
+  EventRetention,
   Firehose,
   RepoRegistry,
   recoverRepos,
@@ -33,6 +34,7 @@ import {
   createSafeStream,
   EmbeddedPlc,
   type PlcDirectory,
+  type SafeFetch,
 } from "./identity/mod.ts";
 import { type Handlers, type Listeners, listen } from "./listen.ts";
 import { createLogger, type RootLogger } from "./logger.ts";
@@ -61,6 +63,7 @@ import {
   inviteMethods,
   type Method,
   ProxyTargets,
+  type ProxyTargetsOptions,
   preferenceMethods,
   profileMethods,
   pushMethods,
@@ -70,6 +73,7 @@ import {
   repoStatusMethods,
   ServiceJwts,
   ServiceProxy,
+  type ServiceProxyOptions,
   type SiteOptions,
   serviceAuthMethods,
   sessionMethods,
@@ -112,12 +116,20 @@ export async function createServer(config: Config, options: ServerOptions = {}):
   const closing: (() => unknown)[] = [];
   const onClose = (close: () => unknown): void => void closing.unshift(close);
   const closeAll = async (): Promise<void> => {
-    for (const close of closing.splice(0)) await close();
+    const failures: unknown[] = [];
+    for (const close of closing.splice(0)) {
+      try {
+        await close();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw new AggregateError(failures, "Could not close everything");
   };
   try {
     return await start({ config, options, log, onClose, closeAll });
   } catch (error) {
-    await closeAll();
+    await closeAll().catch((cause: unknown) => log.warn("Could not close everything", { error: cause }));
     throw error;
   }
 }
@@ -155,6 +167,7 @@ async function start(context: StartContext): Promise<KithServer> {
     made: [...made, ...madeSecrets.map((name) => `${name} in ${path}`)],
     config,
     fetch: gate.fetch,
+    error: gate.error,
     websocket: gate.websocket,
     stop: () => {
       stopped ??= stop({ context, gate, listeners });
@@ -220,8 +233,16 @@ async function startActors(
   const clockId = randomInt(TID_CLOCK_IDS);
   const firstSeq = await reserveFirstSeq({ accounts, log: eventLog, now });
   const sequencer = new Sequencer({ log: eventLog, firstSeq, now, logger: log });
-  const firehose = new Firehose({ log: eventLog, sequencer, backfillMs: config.backfillMs, now });
+  const firehose = new Firehose({
+    log: eventLog,
+    sequencer,
+    backfillMs: config.backfillMs,
+    now,
+    logger: log,
+  });
   onClose(() => firehose.stop());
+  const retention = new EventRetention({ log: eventLog, backfillMs: config.backfillMs, now, logger: log });
+  onClose(() => retention.stop());
   onClose(() => sequencer.stop());
   await recover({ accounts, files, blobs, sequencer, logger: log, now });
   const openReposMax = boundOpenRepos(config.openReposMax);
@@ -258,7 +279,7 @@ async function recover(options: StartUpOptions): Promise<void> {
 }
 
 function startCrawlers(config: Config, logger: RootLogger): Crawlers {
-  const safeFetch = createSafeFetch({ allowPrivateNetwork: config.allowPrivateNetwork });
+  const safeFetch = safeFetchOf(config);
   return new Crawlers({
     relays: config.crawlers,
     hostname: config.hostname,
@@ -277,6 +298,10 @@ function startCrawlers(config: Config, logger: RootLogger): Crawlers {
       }
     },
   });
+}
+
+function safeFetchOf({ allowPrivateNetwork, fetchBytesMax: bytesMax }: Config): SafeFetch {
+  return createSafeFetch({ allowPrivateNetwork, bytesMax });
 }
 
 /** The PLC directory, and where it is built in, its HTTP side. */
@@ -307,8 +332,8 @@ async function startFeatures(
   const { plc } = parts.plc;
   const { accounts } = stores;
   const devMode = config.mode === "dev";
-  const { allowPrivateNetwork, resolverTimeoutMs: timeoutMs } = config;
-  const safeFetch = createSafeFetch({ allowPrivateNetwork });
+  const { resolverTimeoutMs: timeoutMs } = config;
+  const safeFetch = safeFetchOf(config);
   const { backupNameservers, didCacheStaleMs: staleMs, didCacheMaxMs: maxMs } = config;
   const handleResolver = createHandleResolver({ safeFetch, timeoutMs, backupNameservers, devMode });
   const didResolver = createDidResolver({ plc, safeFetch, timeoutMs, staleMs, maxMs, devMode });
@@ -358,15 +383,23 @@ async function startFeatures(
     log.info("Looked at accounts that were being created", { ...completed });
   }
   const serviceJwts = new ServiceJwts({ signer: (did) => accounts.signer(did), now: actors.now });
-  const { appView, modService, reportService } = config;
-  const proxy = new ServiceProxy({
+  const proxy = serviceProxyOf(config, { dids, authenticator, serviceJwts });
+  return { authenticator, sessions, invites, creator, handles, handleResolver, dids, serviceJwts, proxy };
+}
+
+function serviceProxyOf(
+  config: Config,
+  parts: Pick<ServiceProxyOptions, "authenticator" | "serviceJwts"> & Pick<ProxyTargetsOptions, "dids">,
+): ServiceProxy {
+  const { appView, modService, reportService, allowPrivateNetwork } = config;
+  const { dids, authenticator, serviceJwts } = parts;
+  return new ServiceProxy({
     ...config.proxy,
     targets: new ProxyTargets({ appView, modService, reportService, dids, allowHttp: allowPrivateNetwork }),
     authenticator,
     serviceJwts,
     send: createSafeStream({ allowPrivateNetwork }),
   });
-  return { authenticator, sessions, invites, creator, handles, handleResolver, dids, serviceJwts, proxy };
 }
 
 function edgeOf(parts: {
@@ -390,7 +423,15 @@ function edgeOf(parts: {
     },
   };
   const { authenticator, proxy } = features;
-  return { methods: methodsOf(parts), authenticator, proxy, firehose: actors.firehose, site, log };
+  return {
+    methods: methodsOf(parts),
+    authenticator,
+    proxy,
+    firehose: actors.firehose,
+    site,
+    log,
+    stopping: gate.stopping,
+  };
 }
 
 function methodsOf({

@@ -1,24 +1,13 @@
 /** What this folder needs to know about an account, and how its state is told to the outside. */
+import type { Account as StoredAccount } from "../storage/mod.ts";
 
-export type AccountState =
-  | "creating"
-  | "active"
-  | "deactivated"
-  | "takendown"
-  | "suspended"
-  | "deleting"
-  | "deleted";
+export type { AccountState } from "../storage/mod.ts";
 
 /** An account, as far as sign-in and the answers about it go. */
-export interface Account {
-  readonly did: string;
-  readonly handle: string;
-  readonly email: string | null;
-  /** Milliseconds since 1970. */
-  readonly emailConfirmedAt: number | null;
-  readonly passwordHash: string;
-  readonly state: AccountState;
-}
+export type Account = Pick<
+  StoredAccount,
+  "did" | "handle" | "email" | "emailConfirmedAt" | "passwordHash" | "state"
+>;
 
 /** A look-up may be answered at once or later: the stores decide. */
 export type Awaitable<T> = T | Promise<T>;

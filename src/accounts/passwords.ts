@@ -58,11 +58,19 @@ export class Passwords {
    */
   async verify(password: string, hash: string | undefined): Promise<boolean> {
     if (password.length === 0 || password.length > PASSWORD_CHARS_MAX) return false;
-    this.#decoy ??= this.#argon2(crypto.randomUUID());
-    const decoy = await this.#decoy;
+    const decoy = await this.#decoyHash();
     // An account without a password has an empty hash.
     const matches = await this.#inTurn(() => Bun.password.verify(password, hash || decoy));
     return matches && Boolean(hash);
+  }
+
+  /** A hash of nobody's password, made once; a failure is not kept. */
+  #decoyHash(): Promise<string> {
+    this.#decoy ??= this.#inTurn(() => this.#argon2(crypto.randomUUID())).catch((error: unknown) => {
+      this.#decoy = undefined;
+      throw error;
+    });
+    return this.#decoy;
   }
 
   #argon2(password: string): Promise<string> {

@@ -9,7 +9,7 @@ import {
   syncEvent,
 } from "../atproto/mod.ts";
 import type { RepoStore } from "../storage/mod.ts";
-import { pendingOf } from "./repo_actor.ts";
+import { pendingOf } from "./pending_events.ts";
 
 export interface BirthOptions {
   readonly handle: string;

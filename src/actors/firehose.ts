@@ -1,6 +1,7 @@
 /** The firehose: every subscriber's outbox, and what a cursor means. com.atproto.sync.subscribeRepos */
 import { errorFrame, infoFrame } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
+import type { Logger } from "../logger.ts";
 import { type FrameSink, Outbox, type OutboxSource, PAGE_BYTES_MAX, PAGE_ROWS_MAX } from "./outbox.ts";
 import type { SequencedFrame, Sequencer } from "./sequencer.ts";
 
@@ -23,6 +24,7 @@ export interface FirehoseOptions {
   /** How far back a cursor may reach, in milliseconds (PDS_REPO_BACKFILL_LIMIT_MS). */
   readonly backfillMs: number;
   readonly now: () => number;
+  readonly logger?: Logger;
 }
 
 const CLOSE_POLICY = 1008;
@@ -79,6 +81,11 @@ export class Firehose {
       sink,
       after,
       onClosed: () => void this.#outboxes.delete(outbox),
+      onFailed: (error) =>
+        this.#options.logger?.error("Could not read the event log for a subscriber", {
+          after: outbox.cursor,
+          error,
+        }),
     });
     this.#outboxes.add(outbox);
     return outbox;

@@ -1,5 +1,6 @@
 /** Order, lifecycle and live streams: one actor a repo, the sequencer, an outbox a subscriber, the crawlers. */
 export { Crawlers } from "./crawlers.ts";
+export { EventRetention } from "./event_retention.ts";
 export { Firehose } from "./firehose.ts";
 export type { FrameSink, Outbox } from "./outbox.ts";
 export { RepoRegistry } from "./repo_registry.ts";

@@ -22,6 +22,7 @@ export const STALL_MS_MAX = 5 * 60_000;
 
 /** WebSocket close codes. */
 const CLOSE_POLICY = 1008;
+const CLOSE_INTERNAL = 1011;
 const CLOSE_RESTART = 1012;
 
 /**
@@ -48,6 +49,8 @@ export interface OutboxOptions {
   readonly after: number;
   /** Called once, when the stream has ended. */
   readonly onClosed: () => void;
+  /** Called with what kept the next page from being read; the stream ends then. */
+  readonly onFailed?: (error: unknown) => void;
 }
 
 export type OutboxEvent =
@@ -139,9 +142,22 @@ export class Outbox {
 
   #sendPage(): void {
     if (this.state !== "backfilling") return;
-    const frames = this.#options.source.page(this.#cursor);
+    const frames = this.#readPage();
+    if (!frames) return;
     if (frames.length === 0) this.#actor.send({ type: "caughtUp" });
     else if (this.#sendAll(frames)) this.#actor.send({ type: "page" });
+  }
+
+  /** Undefined where the log cannot be read: this runs on its own turn, where an exception would end the process. */
+  #readPage(): readonly SequencedFrame[] | undefined {
+    try {
+      return this.#options.source.page(this.#cursor);
+    } catch (error) {
+      this.#options.onFailed?.(error);
+      this.#options.sink.close(CLOSE_INTERNAL, "internal error");
+      this.closed();
+      return undefined;
+    }
   }
 
   /** True when the socket took all of them and has room for more. */

@@ -12,6 +12,7 @@ import {
   type Write,
 } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
+import type { RecordKey, RecordPut } from "../storage/mod.ts";
 import type { BlobRow, RecordWrite, WriteRequest, WriteResult } from "./repo_types.ts";
 
 /** What planning needs to know of the repo; `RepoStore` has it. */
@@ -22,20 +23,11 @@ export interface RepoView {
   blob(cid: Cid): BlobRow | undefined;
 }
 
-/** A record to be stored beside its block. */
-export interface RecordPut {
-  readonly collection: string;
-  readonly rkey: string;
-  readonly cid: Cid;
-  readonly blobs: readonly Cid[];
-  readonly subject?: string;
-}
-
 export interface WritePlan {
   /** What the commit does, at most one write a path. Empty: there is nothing to commit. */
   readonly writes: Write[];
   readonly puts: RecordPut[];
-  readonly deletes: { readonly collection: string; readonly rkey: string }[];
+  readonly deletes: RecordKey[];
   /** One a requested write. */
   readonly results: WriteResult[];
 }

@@ -4,22 +4,12 @@
  * the caller is answered, and only then the event goes to the sequencer, first in first out.
  */
 import { type ActorRefFrom, createActor, fromPromise } from "xstate";
-import {
-  accountEvent,
-  buildCommit,
-  type Cid,
-  commitEvent,
-  type EventBody,
-  identityEvent,
-  nextTid,
-  type Signer,
-  signCommit,
-  syncEvent,
-} from "../atproto/mod.ts";
+import { buildCommit, type Cid, commitEvent, nextTid, type Signer, signCommit } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import type { PendingEvent, RepoState, RepoStore } from "../storage/mod.ts";
 import { AskPort } from "./ask.ts";
+import { pendingOf, statusEvents } from "./pending_events.ts";
 import { planWrites } from "./plan_writes.ts";
 import { type Mutation, type RepoEvent, repoMachine } from "./repo_machine.ts";
 import type {
@@ -36,8 +26,9 @@ import type { Sequencer } from "./sequencer.ts";
 export const CHANGE_TIMEOUT_MS = 30_000;
 /** Deletion and import may take longer: they touch every file of the account. */
 export const TASK_TIMEOUT_MS = 10 * 60_000;
-/** The WAL is measured after so many transactions. */
+/** The WAL is measured after so many transactions, or so many bytes written into it. */
 const MEASURE_WAL_EVERY = 32;
+const MEASURE_WAL_BYTES = 512 * 1024;
 
 /** What a repo actor needs of its surroundings. */
 export interface RepoActorDeps {
@@ -59,7 +50,7 @@ export interface RepoActorDeps {
   handle(): string | undefined;
   /** Unlinks blobs whose last reference is gone; their rows are durably gone already. */
   removeBlobs(cids: readonly Cid[]): Promise<void>;
-  /** Called when events have been published: it may be idle now. */
+  /** Called after each step and when events have been published: it may be idle now. */
   rested(): void;
   /** Decides the account's death in the accounts store, durably, and sequences its tombstone. */
   bury(key: string): Promise<{ sequenced: Promise<void> }>;
@@ -85,7 +76,9 @@ export class RepoActor {
   readonly #ended = Promise.withResolvers<void>();
   #store: RepoStore | undefined;
   #signer: Signer | undefined;
+  /** Since the WAL was measured last. */
   #transactions = 0;
+  #unmeasuredBytes = 0;
   /** Keys of events: handed to the sequencer, durable in the log, and deleted from the file, up to these. */
   #handedKey = "";
   #publishedKey = "";
@@ -99,6 +92,7 @@ export class RepoActor {
     this.#actor = createActor(this.#machine(opened), { input: { did, armed: opened !== undefined } });
     this.#port = new AskPort<RepoEvent>(this.#actor);
     this.#actor.subscribe({
+      next: () => deps.rested(),
       complete: () => this.#ended.resolve(),
       error: (error) => {
         deps.logger.error("A repo actor has died", { did, error });
@@ -138,9 +132,9 @@ export class RepoActor {
     return this.#ask<void>((reply) => ({ type: "setStatus", status, reply }), `make "${status}"`);
   }
 
-  /** Resolves once the blob's row is durable. */
-  putBlob(row: BlobRow): Promise<void> {
-    return this.#ask<void>((reply) => ({ type: "putBlob", row, reply }), "remember a blob of");
+  /** Resolves with the type that the blob has, once its row is durable. */
+  putBlob(row: BlobRow): Promise<string> {
+    return this.#ask<string>((reply) => ({ type: "putBlob", row, reply }), "remember a blob of");
   }
 
   /** Resolves once the preferences are durable. */
@@ -241,9 +235,9 @@ export class RepoActor {
     else throw new Error(`There is no turn for "${event.type}"`);
   }
 
-  #putBlob(store: RepoStore, row: BlobRow): Turn<void> {
-    store.putBlob({ ...row, forgetPendingUpTo: this.#forgettable() });
-    return { answer: undefined, events: [] };
+  #putBlob(store: RepoStore, row: BlobRow): Turn<string> {
+    const mimeType = store.putBlob({ ...row, forgetPendingUpTo: this.#forgettable() });
+    return { answer: mimeType, events: [] };
   }
 
   #putPreferences(store: RepoStore, change: PreferencesChange): Turn<void> {
@@ -265,6 +259,7 @@ export class RepoActor {
       queueMicrotask(() => this.#actor.send({ type: "settled" }));
       return;
     }
+    this.#measureWal(store, done.events);
     void this.#awaitDisk(store, done, mutation.reply);
   }
 
@@ -273,12 +268,19 @@ export class RepoActor {
     done: Turn<Answer>,
     reply: { resolve(answer: Answer): void },
   ): Promise<void> {
-    await store.durable();
-    reply.resolve(done.answer);
-    this.#hand(done.events);
-    done.afterwards?.();
-    this.#measureWal(store);
-    this.#actor.send({ type: "settled" });
+    try {
+      await store.durable();
+      reply.resolve(done.answer);
+      this.#hand(done.events);
+      done.afterwards?.();
+    } catch (error) {
+      this.#deps.logger.error("A change is durable, but not all that follows from it was done", {
+        did: this.did,
+        error,
+      });
+    } finally {
+      this.#actor.send({ type: "settled" });
+    }
   }
 
   #write(store: RepoStore, request: WriteRequest): Turn<WriteOutcome> {
@@ -317,10 +319,14 @@ export class RepoActor {
 
   #setStatus(mutation: Extract<Mutation, { type: "setStatus" }>): void {
     const store = this.#openStore();
-    const before = store.state();
     let events: PendingEvent[];
     try {
-      const made = this.#statusEvents(before, mutation.status);
+      const made = statusEvents(store, {
+        status: mutation.status,
+        handle: this.#deps.handle(),
+        nowMs: this.#deps.now(),
+        nextTid: (lastTid) => this.#nextTid({ lastTid }),
+      });
       events = made.events;
       store.setStatus({
         status: mutation.status,
@@ -330,32 +336,12 @@ export class RepoActor {
       });
     } catch (error) {
       mutation.reply.reject(error);
-      queueMicrotask(() => this.#actor.send({ type: "statusFailed", previous: before.status }));
+      queueMicrotask(() => this.#actor.send({ type: "statusFailed", previous: statusNow(store, mutation) }));
       return;
     }
+    this.#measureWal(store, events);
     this.#unprojected++;
     void this.#projectStatus(store, mutation, events);
-  }
-
-  /** #account, and on activation also #identity and #sync: a reader may have dropped what it knew. */
-  #statusEvents(state: RepoState, status: RepoStatus): { events: PendingEvent[]; lastTid: string } {
-    const time = new Date(this.#deps.now()).toISOString();
-    const bodies: EventBody[] = [
-      accountEvent({ did: this.did, active: status === "active", status: inactiveStatus(status), time }),
-    ];
-    const head = state.head;
-    if (status === "active" && head) {
-      bodies.push(identityEvent({ did: this.did, handle: this.#deps.handle(), time }));
-      const bytes = this.#openStore().get(head.commit);
-      if (!bytes) throw new KithError("storage_damaged", `The repo "${this.did}" lacks its newest commit`);
-      bodies.push(syncEvent({ did: this.did, rev: head.rev, commit: { cid: head.commit, bytes }, time }));
-    }
-    let lastTid = state.lastTid;
-    const events = bodies.map((body) => {
-      lastTid = this.#nextTid({ lastTid });
-      return pendingOf(lastTid, body);
-    });
-    return { events, lastTid: lastTid ?? "" };
   }
 
   async #projectStatus(
@@ -378,14 +364,16 @@ export class RepoActor {
   async #import(mutation: Mutation | undefined): Promise<RepoStatus> {
     const store = this.#openStore();
     if (mutation?.type !== "import") return store.state().status;
-    try {
-      await mutation.task(store);
-      await store.durable();
-      this.#hand(store.pendingEvents().filter((event) => event.key > this.#handedKey));
-      mutation.reply.resolve();
-    } catch (error) {
-      mutation.reply.reject(error);
-    }
+    const run = async (): Promise<void> => mutation.task(store);
+    const failure = await run().then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    );
+    // Also what a task has committed before it failed: handed after a later event, it would be taken for told.
+    await store.durable();
+    if (failure) mutation.reply.reject(failure.error);
+    else mutation.reply.resolve();
+    this.#hand(store.pendingEvents().filter((event) => event.key > this.#handedKey));
     return store.state().status;
   }
 
@@ -401,13 +389,26 @@ export class RepoActor {
     } catch (error) {
       reply?.reject(error);
       throw error;
+    } finally {
+      // Refused, it is opened anew by whoever needs it next.
+      await store.close();
     }
   }
 
   async #close(): Promise<void> {
     const store = this.#openStore();
-    if (this.#publishedKey > this.#forgottenKey) store.forgetPending(this.#publishedKey);
-    await store.close();
+    try {
+      // Events that an earlier actor left are found in a file that is only read, too; the next write forgets those.
+      const isArmed = this.#actor.getSnapshot().context.disk !== "reading";
+      if (isArmed && this.#publishedKey > this.#forgottenKey) store.forgetPending(this.#publishedKey);
+    } catch (error) {
+      this.#deps.logger.warn("Events that the log has stay in their repo until its next write", {
+        did: this.did,
+        error,
+      });
+    } finally {
+      await store.close();
+    }
   }
 
   #nextTid(state: Pick<RepoState, "lastTid">): string {
@@ -441,11 +442,15 @@ export class RepoActor {
     return this.#forgottenKey;
   }
 
-  #measureWal(store: RepoStore): void {
+  /** To be called after each transaction: a WAL that has grown is told to the machine. */
+  #measureWal(store: RepoStore, events: readonly PendingEvent[]): void {
     this.#transactions++;
-    if (this.#transactions % MEASURE_WAL_EVERY === 0) {
-      this.#actor.send({ type: "walGrown", bytes: store.walBytes() });
-    }
+    // An event holds the new blocks, so its size tells of the whole transaction's.
+    for (const { before, after } of events) this.#unmeasuredBytes += 2 * (before.length + after.length);
+    if (this.#transactions < MEASURE_WAL_EVERY && this.#unmeasuredBytes < MEASURE_WAL_BYTES) return;
+    this.#transactions = 0;
+    this.#unmeasuredBytes = 0;
+    this.#actor.send({ type: "walGrown", bytes: store.walBytes() });
   }
 
   async #checkpoint(mode: "passive" | "restart"): Promise<void> {
@@ -471,10 +476,11 @@ interface Turn<Answer> {
   readonly afterwards?: () => void;
 }
 
-export function pendingOf(key: string, body: EventBody): PendingEvent {
-  return { key, kind: body.kind, before: body.before, after: body.after };
-}
-
-function inactiveStatus(status: RepoStatus): Exclude<RepoStatus, "active"> | undefined {
-  return status === "active" ? undefined : status;
+/** What the file says after a change that failed: another one may have been acted upon since. */
+function statusNow(store: RepoStore, { status }: { status: RepoStatus }): RepoStatus {
+  try {
+    return store.state().status;
+  } catch {
+    return status;
+  }
 }

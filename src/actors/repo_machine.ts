@@ -40,7 +40,7 @@ export const CHECKPOINT_RETRY_MS = 1_000;
 export type Mutation =
   | { type: "write"; request: WriteRequest; reply: Reply<WriteOutcome> }
   | { type: "setStatus"; status: RepoStatus; reply: Reply<void> }
-  | { type: "putBlob"; row: BlobRow; reply: Reply<void> }
+  | { type: "putBlob"; row: BlobRow; reply: Reply<string> }
   | { type: "putPreferences"; change: PreferencesChange; reply: Reply<void> }
   | { type: "import"; task: ImportTask; reply: Reply<void> }
   | { type: "delete"; reply: Reply<void> };
@@ -361,7 +361,8 @@ export const repoMachine = machineSetup.createMachine({
     deleting: {
       initial: "draining",
       entry: [{ type: "refuseHeld", params: ["repo_not_found", "the account is being deleted"] }, "dropHeld"],
-      on: REFUSE_GONE,
+      // A change of status that was under way and failed decides nothing here any more.
+      on: { ...REFUSE_GONE, statusFailed: { actions: "restoreStatus" } },
       states: {
         /** What has begun reaches the disk first: the tombstone comes after every commit. */
         draining: { always: { guard: "drained", target: "removing" } },

@@ -7,8 +7,10 @@ import { KithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import type { Account, PendingEvent, RepoStore } from "../storage/mod.ts";
 import { openBirth } from "./birth.ts";
-import { carStream } from "./export.ts";
-import { pendingOf, RepoActor, type RepoActorDeps } from "./repo_actor.ts";
+import { CarExports } from "./export.ts";
+import { OpenSlots } from "./open_slots.ts";
+import { pendingOf } from "./pending_events.ts";
+import { RepoActor, type RepoActorDeps } from "./repo_actor.ts";
 import type {
   BlobRow,
   ImportTask,
@@ -20,16 +22,14 @@ import type {
 } from "./repo_types.ts";
 import type { Sequencer } from "./sequencer.ts";
 
-/** Requests that may wait for an open repo to make room. */
-export const SLOT_WAITERS_MAX = 1_000;
-/** A request that waits so long for room is refused as busy. */
-export const SLOT_TIMEOUT_MS = 15_000;
 /** A repo unused for so long is closed, and looked for so often. */
 export const IDLE_CLOSE_MS = 5 * 60_000;
 const IDLE_LOOK_MS = 30_000;
 /** How long a stop waits for repos to come to rest, and how often it looks. */
 const STOP_TIMEOUT_MS = 20_000;
 const STOP_LOOK_MS = 5;
+/** How long a stop lets exports run on; a reader that stands still must not hold it up. */
+const STOP_EXPORTS_MS = 200;
 
 /** The accounts store as the registry uses it. */
 export interface RegistryAccounts {
@@ -80,6 +80,8 @@ interface Entry {
   usedAt: number;
   /** Uploads whose file is in place and whose row is not yet durable, by CID. */
   readonly uploads: Map<string, number>;
+  /** Uploads on their way into the account's folder. */
+  readonly moves: Set<Promise<void>>;
   /** Blobs whose row is gone and whose file is being removed, by CID. */
   readonly dying: Map<string, Promise<void>>;
 }
@@ -89,14 +91,20 @@ export class RepoRegistry<Upload = unknown> {
   /** In the order of use, the least recent first. */
   readonly #entries = new Map<RepoId, Entry>();
   readonly #births = new Map<RepoId, Promise<void>>();
-  readonly #slotWaiters = new Set<() => void>();
+  readonly #slots: OpenSlots;
   readonly #timer: ReturnType<typeof setInterval>;
-  /** Slots given to callers whose actor does not run yet. */
-  #reserved = 0;
+  /** Repos that are being closed: each of them makes room for one waiter. */
+  #closing = 0;
   #stopping = false;
+  readonly #exports = new CarExports();
 
   constructor(options: RegistryOptions<Upload>) {
     this.#options = options;
+    this.#slots = new OpenSlots({
+      max: options.openReposMax,
+      used: () => this.#entries.size,
+      makeRoom: () => this.#evictOne(),
+    });
     this.#timer = setInterval(() => this.#closeIdle(), IDLE_LOOK_MS);
     this.#timer.unref?.();
   }
@@ -107,80 +115,102 @@ export class RepoRegistry<Upload = unknown> {
   }
 
   /** Applies writes as one commit. Resolves once it is durable. */
-  async write(did: RepoId, request: WriteRequest): Promise<WriteOutcome> {
-    return (await this.#acquire(did)).actor.write(request);
+  write(did: RepoId, request: WriteRequest): Promise<WriteOutcome> {
+    return this.#use(did, ({ actor }) => actor.write(request));
   }
 
   /** Runs `read`, which must be synchronous, on the open repo. May see what reaches the disk a moment later. */
-  async read<T>(did: RepoId, read: (repo: RepoStore) => T): Promise<T> {
-    const { actor } = await this.#acquire(did);
-    return read(actor.store ?? (await actor.opened));
+  read<T>(did: RepoId, read: (repo: RepoStore) => T): Promise<T> {
+    return this.#use(did, async ({ actor }) => read(actor.store ?? (await actor.opened)));
   }
 
   /** As `read`, but resolves only once what was read is durable: for everything that relays see. */
-  async readDurable<T>(did: RepoId, read: (repo: RepoStore) => T): Promise<T> {
-    const { actor } = await this.#acquire(did);
-    const store = actor.store ?? (await actor.opened);
-    const result = read(store);
-    if (!store.isDurable()) await store.durable();
-    return result;
+  readDurable<T>(did: RepoId, read: (repo: RepoStore) => T): Promise<T> {
+    return this.#use(did, async ({ actor }) => {
+      const store = actor.store ?? (await actor.opened);
+      const result = read(store);
+      if (!store.isDurable()) await store.durable();
+      return result;
+    });
   }
 
   /** The repo as a CAR: all of it, or the blocks newer than the rev `since`. Durable, and flat in memory. */
-  async exportRepo(did: RepoId, options: { since?: string } = {}): Promise<ReadableStream<Uint8Array>> {
-    const entry = await this.#acquire(did);
+  exportRepo(did: RepoId, options: { since?: string } = {}): Promise<ReadableStream<Uint8Array>> {
+    return this.#use(did, (entry) => this.#export(did, entry, options));
+  }
+
+  async #export(did: RepoId, entry: Entry, options: { since?: string }): Promise<ReadableStream<Uint8Array>> {
     entry.pins++;
-    const unpin = (): void => {
-      entry.pins--;
-      this.#makeRoom();
-    };
     try {
       const store = await entry.actor.opened;
       if (!store.isDurable()) await store.durable();
-      return carStream(store.openExport(options), unpin);
+      return this.#exports.open(store.openExport(options), () => this.#unpin(did, entry));
     } catch (error) {
-      unpin();
+      this.#unpin(did, entry);
       throw error;
     }
   }
 
-  /** Puts an uploaded blob in its place and remembers it. Resolves once both are durable. */
-  async keepBlob(did: RepoId, { upload, row }: { upload: Upload; row: BlobRow }): Promise<void> {
-    const entry = await this.#acquire(did);
+  #unpin(did: RepoId, entry: Entry): void {
+    entry.pins--;
+    this.#offerRoom(did);
+  }
+
+  /**
+   * Puts an uploaded blob in its place and remembers it. Resolves once both are durable, with the type that the blob has:
+   * another than the row's where records know it by another.
+   */
+  keepBlob(did: RepoId, blob: { upload: Upload; row: BlobRow }): Promise<string> {
+    return this.#use(did, (entry) => this.#keepBlob(did, entry, blob));
+  }
+
+  async #keepBlob(
+    did: RepoId,
+    entry: Entry,
+    { upload, row }: { upload: Upload; row: BlobRow },
+  ): Promise<string> {
+    const { uploads, dying } = entry;
     const key = cidKey(row.cid);
     entry.pins++;
     try {
-      await entry.dying.get(key);
-      entry.uploads.set(key, (entry.uploads.get(key) ?? 0) + 1);
-      await this.#options.blobs.keep(upload, { did, cid: row.cid });
-      await entry.actor.putBlob(row);
+      // Looked at and marked in one turn: a removal begins either before both or not at all.
+      for (let removal = dying.get(key); removal; removal = dying.get(key)) await removal.catch(() => {});
+      uploads.set(key, (uploads.get(key) ?? 0) + 1);
+      try {
+        // Not into the folder of an account whose death has been decided meanwhile.
+        this.#accountOf(did);
+        const move = this.#options.blobs.keep(upload, { did, cid: row.cid });
+        entry.moves.add(move);
+        await move.finally(() => entry.moves.delete(move));
+        return await entry.actor.putBlob(row);
+      } finally {
+        const left = (uploads.get(key) ?? 1) - 1;
+        if (left > 0) uploads.set(key, left);
+        else uploads.delete(key);
+      }
     } finally {
-      const left = (entry.uploads.get(key) ?? 1) - 1;
-      if (left > 0) entry.uploads.set(key, left);
-      else entry.uploads.delete(key);
-      entry.pins--;
-      this.#makeRoom();
+      this.#unpin(did, entry);
     }
   }
 
   /** Resolves once the preferences are durable. */
-  async putPreferences(did: RepoId, change: PreferencesChange): Promise<void> {
-    await (await this.#acquire(did)).actor.putPreferences(change);
+  putPreferences(did: RepoId, change: PreferencesChange): Promise<void> {
+    return this.#use(did, ({ actor }) => actor.putPreferences(change));
   }
 
   /** Resolves once the status is durable and repeated in the accounts store. */
-  async setStatus(did: RepoId, status: RepoStatus): Promise<void> {
-    await (await this.#acquire(did)).actor.setStatus(status);
+  setStatus(did: RepoId, status: RepoStatus): Promise<void> {
+    return this.#use(did, ({ actor }) => actor.setStatus(status));
   }
 
   /** Runs `task` with the repo to itself. */
-  async importRepo(did: RepoId, task: ImportTask): Promise<void> {
-    await (await this.#acquire(did)).actor.import(task);
+  importRepo(did: RepoId, task: ImportTask): Promise<void> {
+    return this.#use(did, ({ actor }) => actor.import(task));
   }
 
   /** Resolves once the deletion is decided; files and blobs go afterwards. */
-  async deleteRepo(did: RepoId): Promise<void> {
-    await (await this.#acquire(did)).actor.delete();
+  deleteRepo(did: RepoId): Promise<void> {
+    return this.#use(did, ({ actor }) => actor.delete());
   }
 
   /**
@@ -191,15 +221,21 @@ export class RepoRegistry<Upload = unknown> {
   createRepo(did: RepoId): Promise<void> {
     const running = this.#births.get(did);
     if (running) return running;
-    const birth = this.#create(did).finally(() => this.#births.delete(did));
+    const birth = this.#create(did).finally(() => {
+      this.#births.delete(did);
+      this.#offerRoom(did);
+    });
     this.#births.set(did, birth);
     return birth;
   }
 
   async #create(did: RepoId): Promise<void> {
-    const { accounts, files, now, clockId } = this.#options;
-    const entry = this.#entries.get(did);
-    if (entry && !entry.closing) return void (await entry.actor.opened);
+    const { accounts } = this.#options;
+    for (let entry = this.#entries.get(did); entry; entry = this.#entries.get(did)) {
+      if (!entry.closing && !entry.actor.hasEnded) return void (await entry.actor.opened);
+      await entry.gone.promise;
+    }
+    if (this.#stopping) throw stopping(did);
     const account = accounts.account(did);
     if (account?.state !== "creating") {
       throw new KithError(
@@ -207,17 +243,28 @@ export class RepoRegistry<Upload = unknown> {
         `Could not create the repo "${did}": its account is ${account?.state ?? "unknown"}`,
       );
     }
-    await this.#takeSlot(did);
+    await this.#slots.take(did);
     try {
-      await files.create(did, account.generation);
-      const store = await files.open(did, account.generation);
-      await openBirth(store, { handle: account.handle, signer: accounts.signer(did), now, clockId });
-      // The open row was made durable with the `creating` row.
-      const born = this.#spawn(account, store);
+      if (this.#stopping) throw stopping(did);
+      const born = this.#spawn(account, await this.#openBorn(account));
+      // The open row was made durable with the `creating` row, and is kept as long as that is.
       born.marked = true;
       await born.actor.opened;
     } finally {
-      this.#releaseSlot();
+      this.#slots.release();
+    }
+  }
+
+  async #openBorn({ did, generation, handle }: Account): Promise<RepoStore> {
+    const { accounts, files, now, clockId } = this.#options;
+    await files.create(did, generation);
+    const store = await files.open(did, generation);
+    try {
+      await openBirth(store, { handle, signer: accounts.signer(did), now, clockId });
+      return store;
+    } catch (error) {
+      await store.close();
+      throw error;
     }
   }
 
@@ -226,14 +273,13 @@ export class RepoRegistry<Upload = unknown> {
     this.#stopping = true;
     clearInterval(this.#timer);
     // Those who wait for a slot get one, look, and are refused.
-    for (const give of this.#slotWaiters) {
-      this.#reserved++;
-      give();
-    }
-    this.#slotWaiters.clear();
+    this.#slots.giveAll();
     await Promise.allSettled(this.#births.values());
-    const deadline = performance.now() + STOP_TIMEOUT_MS;
-    while (this.#entries.size > 0 && performance.now() < deadline) {
+    const startedMs = performance.now();
+    while (this.#entries.size > 0 && performance.now() - startedMs < STOP_TIMEOUT_MS) {
+      if (performance.now() - startedMs > STOP_EXPORTS_MS) {
+        this.#exports.cutAll("The server stops before the export has been read");
+      }
       for (const [did, entry] of this.#entries) this.#tryClose(did, entry);
       await new Promise((resolve) => setTimeout(resolve, STOP_LOOK_MS));
     }
@@ -244,23 +290,26 @@ export class RepoRegistry<Upload = unknown> {
     }
   }
 
-  /** The entry of an open repo, spawned where there is none. */
-  async #acquire(did: RepoId): Promise<Entry> {
+  /**
+   * Runs `use` on the entry of the open repo, spawned where there is none: in the very turn that found it, so that it is
+   * not closed in between. What `use` begins in that turn (a question, a pin) keeps it open.
+   */
+  async #use<T>(did: RepoId, use: (entry: Entry) => Promise<T>): Promise<T> {
     for (;;) {
       if (this.#stopping) throw stopping(did);
       const entry = this.#entries.get(did);
-      if (entry && !entry.closing && !entry.actor.hasEnded) return this.#touch(did, entry);
+      if (entry && !entry.closing && !entry.actor.hasEnded) return use(this.#touch(did, entry));
       if (entry) {
         await entry.gone.promise;
         continue;
       }
       this.#accountOf(did);
-      await this.#takeSlot(did);
+      await this.#slots.take(did);
       try {
         // While this waited, another may have opened it, or the account may be gone.
-        if (!this.#stopping && !this.#entries.has(did)) return this.#spawn(this.#accountOf(did));
+        if (!this.#stopping && !this.#entries.has(did)) return use(this.#spawn(this.#accountOf(did)));
       } finally {
-        this.#releaseSlot();
+        this.#slots.release();
       }
     }
   }
@@ -292,6 +341,7 @@ export class RepoRegistry<Upload = unknown> {
       marked: false,
       usedAt: this.#options.now(),
       uploads: new Map(),
+      moves: new Set(),
       dying: new Map(),
     };
     this.#entries.set(did, entry);
@@ -300,14 +350,17 @@ export class RepoRegistry<Upload = unknown> {
   }
 
   async #ended(did: RepoId, entry: Entry): Promise<void> {
-    if (entry.marked && entry.closing) {
-      await this.#options.accounts.unmarkOpen(did).catch((error: unknown) => {
+    const { accounts } = this.#options;
+    // Until an account is complete its birth may be repeated, which relies on the row.
+    if (entry.marked && entry.closing && accounts.account(did)?.state !== "creating") {
+      await accounts.unmarkOpen(did).catch((error: unknown) => {
         this.#options.logger.warn("Could not take back the open row of a repo", { did, error });
       });
     }
     this.#entries.delete(did);
+    if (entry.closing) this.#closing--;
     entry.gone.resolve();
-    this.#giveSlots();
+    this.#slots.give();
   }
 
   #depsOf(account: Account, entry: () => Entry): RepoActorDeps {
@@ -327,10 +380,11 @@ export class RepoRegistry<Upload = unknown> {
       projectStatus: (status) => accounts.projectState(did, status, { now: now() }),
       signer: () => accounts.signer(did),
       handle: () => accounts.account(did)?.handle,
-      rested: () => this.#makeRoom(),
+      rested: () => this.#offerRoom(did),
       removeBlobs: (cids) => this.#removeBlobs(did, entry(), cids),
       bury: (key) => this.#bury(did, key),
       removeFiles: async () => {
+        await Promise.allSettled(entry().moves);
         await blobs.removeAll(did);
         await files.remove(did, generation);
         await accounts.finishDeletion(did);
@@ -358,74 +412,47 @@ export class RepoRegistry<Upload = unknown> {
         await removal;
       }
     } finally {
-      entry.pins--;
-      this.#makeRoom();
+      this.#unpin(did, entry);
     }
   }
 
   #tryClose(did: RepoId, entry: Entry): boolean {
     if (entry.closing || entry.pins > 0 || this.#births.has(did)) return false;
     entry.closing = entry.actor.close();
+    if (entry.closing) this.#closing++;
     return entry.closing;
   }
 
-  /** Begins to close the least recently used repo that is idle. */
-  #evictOne(): boolean {
-    for (const [did, entry] of this.#entries) {
-      if (this.#tryClose(did, entry)) return true;
-    }
-    return false;
+  /** True where somebody waits for room that no repo being closed will give. */
+  get #lacksRoom(): boolean {
+    return this.#slots.waiting > this.#closing;
   }
 
-  #makeRoom(): void {
-    if (this.#slotWaiters.size > 0) this.#evictOne();
+  /** Begins to close the least recently used repo that is idle; where none is, an export that nobody reads gives way. */
+  #evictOne(): void {
+    if (!this.#lacksRoom) return;
+    for (const [did, entry] of this.#entries) {
+      if (this.#tryClose(did, entry)) return;
+    }
+    this.#exports.cutStalled();
+  }
+
+  /**
+   * To be called whenever the repo may have become idle: a request that found all of them in use waits for just that. It is
+   * closed only after the turn that has let it rest, whose caller goes first.
+   */
+  #offerRoom(did: RepoId): void {
+    if (!this.#lacksRoom) return;
+    queueMicrotask(() => {
+      const entry = this.#entries.get(did);
+      if (entry && this.#lacksRoom) this.#tryClose(did, entry);
+    });
   }
 
   #closeIdle(): void {
     const before = this.#options.now() - IDLE_CLOSE_MS;
     for (const [did, entry] of this.#entries) {
       if (entry.usedAt < before) this.#tryClose(did, entry);
-    }
-  }
-
-  /** Gives the slots that are free to those who wait for one, first come first served. */
-  #giveSlots(): void {
-    for (const give of this.#slotWaiters) {
-      if (this.#entries.size + this.#reserved >= this.#options.openReposMax) return;
-      this.#slotWaiters.delete(give);
-      this.#reserved++;
-      give();
-    }
-  }
-
-  /** To be called after the actor has been spawned, or where it will not be. */
-  #releaseSlot(): void {
-    this.#reserved--;
-    this.#giveSlots();
-  }
-
-  /** Resolves when a slot is reserved for the caller. Throws "busy" past the bound or the time, or "shutting_down". */
-  async #takeSlot(did: RepoId): Promise<void> {
-    if (this.#slotWaiters.size >= SLOT_WAITERS_MAX) {
-      throw new KithError(
-        "busy",
-        `Could not open the repo "${did}": ${SLOT_WAITERS_MAX} requests wait already`,
-      );
-    }
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const timer = setTimeout(() => {
-      this.#slotWaiters.delete(resolve);
-      const message = `Could not open the repo "${did}": all ${this.#options.openReposMax} open ones are in use`;
-      const hint = "Raise KITH_OPEN_REPOS_MAX, and the limit on open files with it";
-      reject(new KithError("busy", message, { hint }));
-    }, SLOT_TIMEOUT_MS);
-    this.#slotWaiters.add(resolve);
-    this.#giveSlots();
-    if (this.#slotWaiters.has(resolve)) this.#evictOne();
-    try {
-      await promise;
-    } finally {
-      clearTimeout(timer);
     }
   }
 }

@@ -2,11 +2,10 @@
 import type { BlobRef, Block, Cid } from "../atproto/mod.ts";
 import type { RepoStore } from "../storage/mod.ts";
 
+export type { BlobRow, RepoStatus } from "../storage/mod.ts";
+
 /** A repo's key in every store: today always a DID. */
 export type RepoId = string;
-
-/** Whether and why a repo may be written and seen. `suspended` is kept for peers that use it. */
-export type RepoStatus = "active" | "deactivated" | "takendown" | "suspended";
 
 /** What every change of a record carries. */
 interface RecordPath {
@@ -52,15 +51,6 @@ export interface WriteOutcome {
   readonly commit?: { readonly cid: Cid; readonly rev: string };
   /** One a write, in the order of the request. */
   readonly results: readonly WriteResult[];
-}
-
-/** An uploaded blob as the repo remembers it. */
-export interface BlobRow {
-  readonly cid: Cid;
-  readonly mimeType: string;
-  readonly size: number;
-  /** Unix milliseconds. */
-  readonly createdAt: number;
 }
 
 /** All preferences of a namespace, but those of the kept names, are replaced by these. */

@@ -22,6 +22,8 @@ const CHECKPOINT_AT_BYTES = 8 * 1024 * 1024;
 /** The event log as the sequencer uses it; `storage` has it. */
 export interface SequencerLog {
   lastSeq(): number;
+  /** The newest seq that retention has removed; 0 where none was. */
+  prunedUpTo(): number;
   lastKey(did: string): string | undefined;
   append(rows: readonly LogRow[]): void;
   durable(): Promise<void>;
@@ -74,7 +76,7 @@ export class Sequencer {
   constructor(options: SequencerOptions) {
     this.#options = options;
     this.#nextSeq = options.firstSeq;
-    this.#publishedSeq = options.log.lastSeq();
+    this.#publishedSeq = Math.max(options.log.lastSeq(), options.log.prunedUpTo());
     this.#actor = createActor(
       sequencerMachine.provide({
         actions: { append: () => this.#append(), reportStopped: () => this.#stopped.resolve() },
@@ -130,7 +132,10 @@ export class Sequencer {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Resolves when everything handed over has been published; nothing may be handed over after this call. */
+  /**
+   * Resolves when everything handed over has been published, or the log refuses it: then the rest stays pending in the
+   * repos' files, for the next start. Nothing may be handed over after this call.
+   */
   stop(): Promise<void> {
     this.#stopping = true;
     this.#actor.send({ type: "stop" });
@@ -140,11 +145,12 @@ export class Sequencer {
   /** Appends the next batch; what comes of it is sent back to the machine, never thrown into it. */
   #append(): void {
     const batch = this.#takeBatch();
-    const rows = this.#rowsOf(batch);
+    let rows: LogRow[];
     try {
+      rows = this.#rowsOf(batch);
       if (rows.length > 0) this.#options.log.append(rows);
     } catch (error) {
-      this.#logRefusal(error, rows.length);
+      this.#logRefusal(error, batch.length);
       queueMicrotask(() => this.#actor.send({ type: "appendFailed" }));
       return;
     }
@@ -184,11 +190,20 @@ export class Sequencer {
     const last = rows.at(-1);
     if (last) {
       this.#publishedSeq = last.seq;
-      for (const listener of [...this.#listeners]) listener(rows);
+      for (const listener of [...this.#listeners]) this.#tell(listener, rows);
     }
     for (const { published } of batch) published?.();
     await this.#checkpointIfDue();
     this.#actor.send({ type: "published", waiting: this.#waiting.length });
+  }
+
+  /** A listener that fails holds up neither the others nor the next batch. */
+  #tell(listener: (frames: readonly SequencedFrame[]) => void, rows: readonly LogRow[]): void {
+    try {
+      listener(rows);
+    } catch (error) {
+      this.#options.logger.error("A listener of the sequencer failed", { error });
+    }
   }
 
   /**

@@ -4,7 +4,7 @@
  *   idle        nothing waits
  *   appending   a batch has been appended, or was refused; the disk is awaited
  *   retrying    the log had no room: nothing is dropped, the same batch is tried again
- *   stopped     everything handed over has been published
+ *   stopped     everything handed over has been published, or the log had no room for it at the stop
  */
 import { assign, setup } from "xstate";
 
@@ -44,7 +44,10 @@ export const sequencerMachine = setup({
         appendFailed: "retrying",
       },
     },
-    retrying: { after: { APPEND_RETRY_MS: "appending" } },
+    retrying: {
+      always: { guard: "stopping", target: "stopped" },
+      after: { APPEND_RETRY_MS: "appending" },
+    },
     stopped: { type: "final", entry: "reportStopped" },
   },
 });

@@ -107,3 +107,12 @@ test("Sequencer.stop() resolves once everything handed over is published, and ta
     .catch((caught: unknown) => caught);
   expect(isKithError(error, "shutting_down")).toBe(true);
 });
+
+test("Sequencer knows what was published before a start, also where retention has removed all of it", async () => {
+  const log = new FakeLog();
+  const { sequencer } = make(log);
+  await sequencer.hand("did:plc:a", [pending("did:plc:a", "1")]);
+  log.prune(FIRST_SEQ);
+  expect(log.rows).toEqual([]);
+  expect(make(log).sequencer.publishedSeq).toBe(FIRST_SEQ);
+});

@@ -2,8 +2,9 @@
  * What a start repeats, so that a crash at any step of anything is as if it had not been: every part may be interrupted and
  * run again. It costs what was open at the crash, not the number of accounts.
  */
+import { isKithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
-import type { Account, PendingEvent, RepoStore } from "../storage/mod.ts";
+import { type Account, isDamage, type PendingEvent, type RepoStore } from "../storage/mod.ts";
 import type { RepoStatus } from "./repo_types.ts";
 import type { Sequencer } from "./sequencer.ts";
 
@@ -60,14 +61,28 @@ export async function recoverRepos(options: StartUpOptions): Promise<{ recovered
   const deleting = accounts.deleting();
   for (const account of deleting) await finishDeletion(account, options);
   // A `creating` account's file is finished with the account; here it only gets what any file gets after a crash.
-  for (const { did, generation } of accounts.creating()) {
-    if (files.exists(did, generation)) await (await files.recover(did, generation)).close();
+  for (const account of accounts.creating()) {
+    if (files.exists(account.did, account.generation)) await (await recoverFile(account, options))?.close();
   }
   const open = accounts.openRepos();
   for (let at = 0; at < open.length; at += RECOVER_AT_ONCE) {
-    await Promise.all(open.slice(at, at + RECOVER_AT_ONCE).map((row) => recoverRepo(row, options)));
+    await Promise.all(
+      open
+        .slice(at, at + RECOVER_AT_ONCE)
+        .map((row) => unlessDamaged(row.did, options.logger, () => recoverRepo(row, options))),
+    );
   }
   return { recovered: open.length, deleted: deleting.length };
+}
+
+/** One damaged file must not keep all other accounts from being served: it is left as it is, its row with it. */
+async function unlessDamaged(did: string, logger: Logger, recover: () => Promise<void>): Promise<void> {
+  try {
+    await recover();
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    logger.error("The repo file of an account is damaged; its account cannot be used", { did, error });
+  }
 }
 
 async function finishDeletion(
@@ -79,6 +94,24 @@ async function finishDeletion(
   await options.blobs.removeAll(did);
   await options.files.remove(did, generation);
   await options.accounts.finishDeletion(did);
+}
+
+/** The open file; undefined where it is damaged, which hurts its account and nobody else. */
+async function recoverFile(
+  { did, generation }: { did: string; generation: number },
+  { files, logger }: StartUpOptions,
+): Promise<RepoStore | undefined> {
+  try {
+    return await files.recover(did, generation);
+  } catch (error) {
+    if (!isKithError(error, "storage_damaged")) throw error;
+    logger.error("The repo file of an account is damaged; its account cannot be used", {
+      did,
+      generation,
+      error,
+    });
+    return undefined;
+  }
 }
 
 async function recoverRepo(row: { did: string; generation: number }, options: StartUpOptions): Promise<void> {
@@ -93,7 +126,8 @@ async function recoverRepo(row: { did: string; generation: number }, options: St
     logger.error("The repo file of an account is missing; its account cannot be used", { ...row });
     return;
   }
-  const store = await files.recover(row.did, row.generation);
+  const store = await recoverFile(row, options);
+  if (!store) return;
   const pending = store.pendingEvents();
   await sequencer.hand(row.did, pending);
   const last = pending.at(-1);

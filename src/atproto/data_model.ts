@@ -6,6 +6,7 @@ import { BytesWrapper, CidLinkWrapper } from "@atcute/cbor";
 import { KithError } from "../errors.ts";
 import { decodeCbor, encodeCbor, fromCidLink, toBytes, toCidLink } from "./cbor.ts";
 import { type Cid, cidOfCbor, parseCid } from "./cid.ts";
+import { RECORD_BYTES_MAX } from "./commit.ts";
 
 /** A blob that a record refers to. */
 export interface BlobRef {
@@ -26,8 +27,6 @@ export interface ParsedRecord {
   readonly blobs: BlobRef[];
 }
 
-/** The sync specification allows no larger record in a #commit. */
-const RECORD_BYTES_MAX = 1_000_000;
 /** Containers within containers, the record itself counted. */
 const NESTING_MAX = 32;
 /** Items of one array, or entries of one map. */

@@ -56,6 +56,7 @@ export interface Config {
   readonly didCacheMaxMs: number;
   /** Whether outgoing requests may go to private addresses, over http, and to any port. */
   readonly allowPrivateNetwork: boolean;
+  /** The largest answer of an outgoing request. */
   readonly fetchBytesMax: number;
   readonly appView: Service | undefined;
   /** With three %s: preset, DID, CID. */
@@ -64,7 +65,6 @@ export interface Config {
   /** Where reports go: the moderation service unless another is set. */
   readonly reportService: Service | undefined;
   readonly proxy: ProxyConfig;
-  readonly subscriptionBufferEvents: number;
   readonly backfillMs: number;
   readonly openReposMax: number;
   readonly logEnabled: boolean;

@@ -206,7 +206,6 @@ function complete(values: SettingValues, cwd: string): Config {
     modService,
     reportService: serviceOf(values.PDS_REPORT_SERVICE_URL, values.PDS_REPORT_SERVICE_DID) ?? modService,
     proxy: proxyOf(values),
-    subscriptionBufferEvents: values.PDS_MAX_SUBSCRIPTION_BUFFER ?? 500,
     backfillMs: values.PDS_REPO_BACKFILL_LIMIT_MS ?? 86_400_000,
     openReposMax: values.KITH_OPEN_REPOS_MAX ?? 256,
     logEnabled: values.LOG_ENABLED ?? true,

@@ -46,7 +46,6 @@ const EFFECTIVE: { readonly [N in SettingName]: (config: Config) => unknown } = 
   PDS_PROXY_BODY_TIMEOUT: (config) => config.proxy.bodyTimeoutMs,
   PDS_PROXY_MAX_RESPONSE_SIZE: (config) => config.proxy.bytesMax,
   PDS_PROXY_MAX_RETRIES: (config) => config.proxy.retriesMax,
-  PDS_MAX_SUBSCRIPTION_BUFFER: (config) => config.subscriptionBufferEvents,
   PDS_REPO_BACKFILL_LIMIT_MS: (config) => config.backfillMs,
   KITH_OPEN_REPOS_MAX: (config) => config.openReposMax,
   LOG_ENABLED: (config) => config.logEnabled,

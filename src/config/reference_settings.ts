@@ -33,6 +33,7 @@ export const WAITING: ReadonlyMap<string, string> = byName({
     "PDS_PROXY_PREFER_COMPRESSED",
     "PDS_ACTOR_STORE_CACHE_SIZE",
     "PDS_BLOBSTORE_DISK_TMP_LOCATION",
+    "PDS_MAX_SUBSCRIPTION_BUFFER",
     "LOG_SYSTEMS",
     "LOG_DESTINATION",
   ],

@@ -273,12 +273,6 @@ export const SETTINGS = {
     fallback: "0",
     schema: as.whole(0, 10),
   }),
-  PDS_MAX_SUBSCRIPTION_BUFFER: setting({
-    group: "Firehose",
-    help: "How many events may wait for one subscriber before it is read from the log instead.",
-    fallback: "500",
-    schema: as.whole(1, 100_000),
-  }),
   PDS_REPO_BACKFILL_LIMIT_MS: setting({
     group: "Firehose",
     help: "How far back a subscriber's cursor may reach, in milliseconds.",

@@ -96,7 +96,9 @@ export class EmbeddedPlc implements PlcDirectory {
 
   /** Answers what belongs to the directory: `/did:plc:...` with its sub-paths, and `/export`. Else undefined. */
   async fetch(request: Request): Promise<Response | undefined> {
-    const url = new URL(request.url);
+    // A Host header can make it unreadable; whoever is asked next says so.
+    const url = URL.parse(request.url);
+    if (url === null) return undefined;
     if (url.pathname === "/export" && request.method === "GET") return this.#export(url.searchParams);
     const [, did = "", path = ""] = /^\/(did(?::|%3A)plc[^/]*)(\/.*)?$/i.exec(url.pathname) ?? [];
     if (did === "") return undefined;

@@ -1,13 +1,13 @@
 import { lookup, Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
-import { isDid, isHandle } from "../atproto/mod.ts";
+import { isDid, isHandle, isReservedHandle } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import type { SafeFetch } from "./safe_fetch.ts";
 
 export interface HandleResolver {
   /**
-   * The DID that a handle points to, by the DNS or else by its web host, or undefined where neither knows one. That the DID
-   * points back is for the caller to check. Throws `upstream_failure` where several DIDs are named, or where nothing could be asked.
+   * The DID that a handle points to, by the DNS or else by its web host, or undefined where neither knows one, or where nobody
+   * may ask, as below ".local". That the DID points back is for the caller to check. Throws `upstream_failure` where several DIDs are named, or where nothing could be asked.
    */
   resolve(handle: string): Promise<string | undefined>;
 }
@@ -35,6 +35,7 @@ export function createHandleResolver(options: HandleResolverOptions): HandleReso
       const name = handle.toLowerCase();
       if (!isHandle(name))
         throw new KithError("invalid_handle", `Could not resolve "${handle}": it is not a handle`);
+      if (isReservedHandle(name, { allowTest: options.devMode })) return undefined;
       const stop = new AbortController();
       const web = settled(resolveByWeb(name, { options, signal: stop.signal }));
       const dns = await settled(resolveByDns(name, options));

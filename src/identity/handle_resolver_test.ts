@@ -146,3 +146,12 @@ test("resolve() asks the backup name servers where the system's know nothing", a
   answer = undefined;
   expect(await resolver(broken, {}, { backupNameservers }).resolve("a.example.com")).toBeUndefined();
 });
+
+test("HandleResolver asks nobody about a handle that may not be resolved", async () => {
+  const asked: string[] = [];
+  const safeFetch = web({}, asked);
+  for (const handle of ["printer.local", "a.onion", "a.internal", "a.test"]) {
+    expect(await resolver([[`did=${DID_A}`]], {}, { safeFetch }).resolve(handle)).toBeUndefined();
+  }
+  expect(asked).toEqual([]);
+});

@@ -7,7 +7,7 @@ import { existsSync, statSync } from "node:fs";
 import { isKithError, KithError } from "../errors.ts";
 import type { CheckpointMode, Maintenance } from "./maintenance.ts";
 import { schemaVersionOf } from "./migrations.ts";
-import { isSyncFailure, openSqlite, transaction } from "./sqlite.ts";
+import { isSyncFailure, openSqlite, storageError, transaction } from "./sqlite.ts";
 import { type OnFatal, WalSync } from "./wal_sync.ts";
 
 /** A WAL with this much that is not in the file yet is due for a passive checkpoint. */
@@ -74,17 +74,18 @@ export class SqliteFile {
 
   /** To be awaited before the first write: the first frame of an empty WAL costs fsyncs, which the worker does. */
   prepareWrites(): Promise<void> {
-    this.#primed ??= this.#options.maintenance.prime(this.path).then(
-      () => {
-        this.#isPrimed = true;
-        this.#walSync.noteCommit();
-      },
-      (error) => {
-        this.#primed = undefined;
-        throw error;
-      },
-    );
+    this.#primed ??= this.#prime().catch((error) => {
+      this.#primed = undefined;
+      throw storageError(error, `Could not make "${this.path}" ready for writing`);
+    });
     return this.#primed;
+  }
+
+  async #prime(): Promise<void> {
+    await this.#options.maintenance.prime(this.path);
+    this.#walSync.open();
+    this.#isPrimed = true;
+    this.#walSync.noteCommit();
   }
 
   /**

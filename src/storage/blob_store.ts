@@ -8,11 +8,13 @@ import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs
 import { join } from "node:path";
 import { type Cid, CODEC_RAW, cidFromBytes, cidToString } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
-import { safeDidName } from "./repo_files.ts";
+import { safeDidName, syncPath } from "./repo_files.ts";
 import { storageError } from "./sqlite.ts";
 
 /** The first bytes of an upload that are kept for finding out its type. */
 export const HEAD_BYTES = 4_096;
+/** Folders remembered as durable; past that they are synced anew. */
+const FOLDERS_REMEMBERED_MAX = 10_000;
 /** Bytes read from a file at a time. */
 const CHUNK_BYTES = 256 * 1024;
 
@@ -68,6 +70,8 @@ export interface DiskBlobStoreOptions {
 
 export class DiskBlobStore implements BlobStore {
   readonly #options: DiskBlobStoreOptions;
+  /** Accounts' folders known to be durable, or on their way. */
+  readonly #folders = new Map<string, Promise<void>>();
   #uploads = 0;
 
   constructor(options: DiskBlobStoreOptions) {
@@ -86,13 +90,25 @@ export class DiskBlobStore implements BlobStore {
     if (!(upload instanceof DiskUpload)) throw new TypeError("The upload is of another blob store");
     await guard(`Could not keep the blob ${cidToString(cid)}`, async () => {
       const folder = this.#folderOf(did);
-      if (!existsSync(folder)) {
-        await mkdir(folder, { recursive: true, mode: 0o700 });
-        await syncFolderPath(this.#options.folder);
-      }
+      await this.#makeFolder(folder);
       await upload.moveTo(join(folder, cidToString(cid)));
-      await syncFolderPath(folder);
+      await syncPath(folder);
     });
+  }
+
+  /** Durable when it resolves, also for those who come while another is making it, or after one that a crash cut short. */
+  #makeFolder(folder: string): Promise<void> {
+    let made = existsSync(folder) ? this.#folders.get(folder) : undefined;
+    if (!made) {
+      made = (async () => {
+        await mkdir(folder, { recursive: true, mode: 0o700 });
+        await syncPath(this.#options.folder);
+      })();
+      made.catch(() => this.#folders.delete(folder));
+      if (this.#folders.size >= FOLDERS_REMEMBERED_MAX) this.#folders.clear();
+      this.#folders.set(folder, made);
+    }
+    return made;
   }
 
   async open(did: string, cid: Cid): Promise<StoredBlob | undefined> {
@@ -116,7 +132,7 @@ export class DiskBlobStore implements BlobStore {
   async removeAll(did: string): Promise<void> {
     await guard(`Could not remove the blobs of "${did}"`, async () => {
       await rm(this.#folderOf(did), { recursive: true, force: true });
-      await syncFolderPath(this.#options.folder);
+      await syncPath(this.#options.folder);
     });
   }
 
@@ -222,16 +238,6 @@ function readFileStream(path: string, { start, end }: ByteRange): ReadableStream
     },
     { highWaterMark: 1 },
   );
-}
-
-/** fsyncs a folder in the thread pool, so that names in it survive a power cut. */
-async function syncFolderPath(path: string): Promise<void> {
-  const folder = await open(path, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }
 
 async function guard<T>(action: string, run: () => Promise<T>): Promise<T> {

@@ -62,6 +62,11 @@ export class EventLog {
     );
   }
 
+  /** The file below, for tests that fill the disk. */
+  get fileForTests(): SqliteFile {
+    return this.#file;
+  }
+
   /** Seq of the newest row, or 0. */
   lastSeq(): number {
     return this.#file.statement<{ seq: number | null }>("SELECT max(seq) AS seq FROM event").get()?.seq ?? 0;

@@ -13,10 +13,17 @@ import {
 } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import { type RepoExport, RepoExports } from "./_repo_export.ts";
+import {
+  type Preference,
+  type PreferencesChange,
+  readPreferences,
+  replacePreferences,
+} from "./_repo_preferences.ts";
 import type { SqliteFile } from "./_sqlite_file.ts";
 import type { CheckpointMode } from "./maintenance.ts";
 
 export type { RepoExport } from "./_repo_export.ts";
+export type { Preference, PreferencesChange } from "./_repo_preferences.ts";
 
 /** Rows of one page of a listing. */
 const PAGE_ROWS_MAX = 1000;
@@ -26,6 +33,7 @@ export interface PendingEvent extends EventBody {
   readonly key: string;
 }
 
+/** Whether and why a repo may be written and seen. `suspended` is kept for peers that use it. */
 export type RepoStatus = "active" | "deactivated" | "takendown" | "suspended";
 
 export interface RepoState {
@@ -34,6 +42,7 @@ export interface RepoState {
   readonly lastTid: string | null;
 }
 
+/** A record to be stored beside its block. */
 export interface RecordPut {
   readonly collection: string;
   readonly rkey: string;
@@ -72,6 +81,7 @@ export interface StatusChange extends EventsChange {
   readonly status: RepoStatus;
 }
 
+/** An uploaded blob as the repo remembers it. */
 export interface BlobRow {
   readonly cid: Cid;
   readonly mimeType: string;
@@ -85,22 +95,6 @@ export interface SinceRecord extends RecordKey {
   readonly cid: Cid;
   readonly rev: string;
   readonly bytes: Uint8Array;
-}
-
-/** Something that an app keeps with the account, seen by nobody else. */
-export interface Preference {
-  /** The $type of the value. */
-  readonly name: string;
-  /** JSON. */
-  readonly value: string;
-}
-
-export interface PreferencesChange {
-  /** All preferences in this namespace are replaced... */
-  readonly namespace: string;
-  /** ...but those of these names. */
-  readonly kept: readonly string[];
-  readonly preferences: readonly Preference[];
 }
 
 export interface ListRecords {
@@ -297,9 +291,8 @@ export class RepoStore implements BlockReader {
     return rows.map((row) => cidFromBytes(row.cid));
   }
 
-  /** In the order in which they were put. */
   preferences(): Preference[] {
-    return this.#file.statement<Preference>("SELECT name, value FROM preference ORDER BY id").all();
+    return readPreferences(this.#file);
   }
 
   /** In order of key. */
@@ -406,32 +399,29 @@ export class RepoStore implements BlockReader {
     this.#file.statement("DELETE FROM pending_event WHERE key <= ?").run(key);
   }
 
-  /** Adds the row of a blob whose file is durable under its name. A row that is there keeps its type; its age is new. */
-  putBlob({ forgetPendingUpTo, ...blob }: BlobRow & { forgetPendingUpTo?: string }): void {
-    this.#file.transaction(() => {
+  /**
+   * Adds the row of a blob whose file is durable under its name, or renews its age. Returns the type that the blob has
+   * now: the given one, unless records refer to it already by another.
+   */
+  putBlob({ forgetPendingUpTo, ...blob }: BlobRow & { forgetPendingUpTo?: string }): string {
+    return this.#file.transaction(() => {
+      const known = this.blobIsReferenced(blob.cid) ? this.blob(blob.cid)?.mimeType : undefined;
+      const mimeType = known ?? blob.mimeType;
       this.#file
         .statement(
           `INSERT INTO blob (cid, mime_type, size, created_at) VALUES (?, ?, ?, ?)
-           ON CONFLICT (cid) DO UPDATE SET created_at = excluded.created_at`,
+           ON CONFLICT (cid) DO UPDATE SET mime_type = excluded.mime_type, created_at = excluded.created_at`,
         )
-        .run(blob.cid.bytes, blob.mimeType, blob.size, blob.createdAt);
+        .run(blob.cid.bytes, mimeType, blob.size, blob.createdAt);
       if (forgetPendingUpTo !== undefined) this.#forget(forgetPendingUpTo);
+      return mimeType;
     });
   }
 
   /** Replaces the preferences of a namespace. */
-  putPreferences(change: PreferencesChange & { forgetPendingUpTo?: string }): void {
-    const { namespace, kept, preferences, forgetPendingUpTo } = change;
+  putPreferences({ forgetPendingUpTo, ...change }: PreferencesChange & { forgetPendingUpTo?: string }): void {
     this.#file.transaction(() => {
-      this.#file
-        .statement(
-          `DELETE FROM preference WHERE (name = ?1 OR substr(name, 1, length(?1) + 1) = ?1 || '.')
-           AND name NOT IN (SELECT value FROM json_each(?2))`,
-        )
-        .run(namespace, JSON.stringify(kept));
-      for (const { name, value } of preferences) {
-        this.#file.statement("INSERT INTO preference (name, value) VALUES (?, ?)").run(name, value);
-      }
+      replacePreferences(this.#file, change);
       if (forgetPendingUpTo !== undefined) this.#forget(forgetPendingUpTo);
     });
   }

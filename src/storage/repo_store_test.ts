@@ -192,6 +192,19 @@ test("RepoStore.recordWithSubject() finds the record until it is deleted or chan
   await repo.store.close();
 });
 
+test("RepoStore.putBlob() takes the newest type until a record refers to the blob, and tells the one it has", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  const blob = { cid: cidOfRaw(Uint8Array.of(1)), size: 1, createdAt: 100 };
+  expect(repo.store.putBlob({ ...blob, mimeType: "text/plain" })).toBe("text/plain");
+  expect(repo.store.putBlob({ ...blob, mimeType: "text/vtt" })).toBe("text/vtt");
+  expect(repo.store.blob(blob.cid)?.mimeType).toBe("text/vtt");
+  repo.create("a", "x", { blobs: [blob.cid] });
+  expect(repo.store.putBlob({ ...blob, mimeType: "text/plain" })).toBe("text/vtt");
+  expect(repo.store.blob(blob.cid)?.mimeType).toBe("text/vtt");
+  await repo.store.close();
+});
+
 test("RepoStore.commit() returns blobs with their last reference, and refuses one without a row", async () => {
   await using folder = new Fixture();
   const repo = await Repo.open(folder);

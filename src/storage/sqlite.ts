@@ -75,6 +75,8 @@ const CODES: readonly (readonly [string, ErrorCode, string])[] = [
   ["SQLITE_NOTADB", "storage_damaged", "the file is not a database"],
   ["SQLITE_CANTOPEN", "storage_damaged", "the file cannot be opened"],
   ["SQLITE_READONLY", "storage_full", "the file cannot be written"],
+  ["EMFILE", "busy", "too many files are open"],
+  ["ENFILE", "busy", "too many files are open"],
   ["ENOSPC", "storage_full", "the disk is full"],
   ["EDQUOT", "storage_full", "the disk quota is used up"],
   ["EIO", "storage_full", "the disk refused it"],
@@ -90,9 +92,16 @@ export function storageError(error: unknown, action: string): unknown {
   return new KithError(kithCode, `${action}: ${reason}`, { cause: error, hint: HINTS[kithCode] });
 }
 
+/** True where a file is not what SQLite wrote, whether a store has said so or SQLite itself. */
+export function isDamage(error: unknown): boolean {
+  return isKithError(storageError(error, "Could not read"), "storage_damaged");
+}
+
 const HINTS: Partial<Record<ErrorCode, string>> = {
-  storage_full: "Make room on the disk of the data folder, and look for disk errors in the kernel log.",
-  storage_damaged: "Restore the file from a backup.",
+  storage_full:
+    "Is the disk of the data folder full, may its files be written, are there enough descriptors? Look for disk errors in the kernel log, too.",
+  storage_damaged:
+    "Is the file there, may it be opened, are there enough descriptors? If it is damaged, restore it from a backup.",
 };
 
 /** `code` of a SQLiteError or of a system error, or "". */

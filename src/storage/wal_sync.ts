@@ -89,6 +89,11 @@ export class WalSync {
     if (this.#options.syncDelayMs) await Bun.sleep(this.#options.syncDelayMs);
   }
 
+  /** Opens the -wal, once SQLite has made it: a failure here is only a refusal, where one at the first sync is fatal. */
+  open(): void {
+    if (!this.#options.sync) this.#fd ??= openSync(this.#path, "r+");
+  }
+
   #fdatasync(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#fd ??= openSync(this.#path, "r+");

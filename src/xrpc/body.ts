@@ -61,8 +61,44 @@ export function tooLarge(bytesMax: number): KithError {
   return new KithError("payload_too_large", `Could not read the body: it is over ${bytesMax} bytes`);
 }
 
-/** The whole body, at most `bytesMax` decoded bytes. KithErrors payload_too_large, unsupported_encoding, invalid_request. */
-async function readBytes(request: Request, bytesMax: number): Promise<Uint8Array> {
+/**
+ * Gives up on what `reader` has not delivered when `stopping` aborts: it then reads as if it had ended. `end`, called at
+ * the end, throws KithError shutting_down where that happened; `release` is called in any case.
+ */
+export function cutAtStop(
+  reader: { cancel(): Promise<unknown> },
+  stopping: AbortSignal | undefined,
+): { end(): void; release(): void } {
+  let isCut = false;
+  const cut = (): void => {
+    isCut = true;
+    reader.cancel().catch(() => {});
+  };
+  if (stopping?.aborted) cut();
+  stopping?.addEventListener("abort", cut, { once: true });
+  return {
+    release: () => stopping?.removeEventListener("abort", cut),
+    end: () => {
+      if (isCut)
+        throw new KithError(
+          "shutting_down",
+          "Could not read the body: the server stops before it has arrived",
+        );
+    },
+  };
+}
+
+interface ReadOptions {
+  readonly bytesMax: number;
+  /** Aborted when a stopping server waits no longer for what has not arrived. */
+  readonly stopping?: AbortSignal | undefined;
+}
+
+/**
+ * The whole body, at most `bytesMax` decoded bytes. KithErrors payload_too_large, unsupported_encoding, invalid_request,
+ * shutting_down.
+ */
+async function readBytes(request: Request, { bytesMax, stopping }: ReadOptions): Promise<Uint8Array> {
   refuseDeclaredLength(request, bytesMax);
   const reader = decodedBody(request)?.getReader();
   if (!reader) return new Uint8Array();
@@ -73,18 +109,21 @@ async function readBytes(request: Request, bytesMax: number): Promise<Uint8Array
     isLate = true;
     reader.cancel().catch(() => {});
   }, BODY_TIMEOUT_MS);
+  const stop = cutAtStop(reader, stopping);
   try {
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
       bytes += next.value.byteLength;
       if (bytes > bytesMax) throw tooLarge(bytesMax);
       chunks.push(next.value);
     }
+    stop.end();
     if (isLate) throw invalid(`it did not arrive within ${BODY_TIMEOUT_MS / 1000} s`);
     return Buffer.concat(chunks, bytes);
   } catch (error) {
     reader.cancel().catch(() => {});
     throw asBodyError(error);
   } finally {
+    stop.release();
     clearTimeout(timer);
   }
 }
@@ -103,9 +142,9 @@ export function asBodyError(error: unknown): KithError {
  */
 export async function readJsonInput(
   request: Request,
-  { schema, bytesMax }: { schema: BaseSchema; bytesMax: number },
+  { schema, ...options }: ReadOptions & { schema: BaseSchema },
 ): Promise<unknown> {
-  const bytes = await readBytes(request, bytesMax);
+  const bytes = await readBytes(request, options);
   if (bytes.byteLength > 0) requireJsonType(request);
   const result = safeParse(schema, bytes.byteLength > 0 ? parseJson(bytes) : {});
   if (!result.ok) throw invalid(readableIssue(result.message));

@@ -35,6 +35,8 @@ export interface HttpOptions {
   readonly firehose: Firehose;
   readonly site: SiteOptions;
   readonly log: Log;
+  /** Aborted when a stopping server waits no longer for bodies that have not arrived. */
+  readonly stopping?: AbortSignal;
 }
 
 /** The part of `Bun.Server` that a request needs. */
@@ -109,6 +111,14 @@ function stamp(response: Response, requestId: string): Response {
   return response;
 }
 
+/** The answer while there is nobody to ask: at the start, and while the server drains. */
+export function notReadyResponse(message: string): Response {
+  const requestId = newRequestId();
+  const body = { error: "NotReady", message, requestId };
+  const headers = { "Retry-After": "1", Connection: "close" };
+  return stamp(Response.json(body, { status: 503, headers }), requestId);
+}
+
 interface Arrival {
   readonly path: string;
   readonly context: RequestContext;
@@ -116,10 +126,10 @@ interface Arrival {
 }
 
 function createApp(
-  { methods, authenticator, proxy, site }: HttpOptions,
+  { methods, authenticator, proxy, site, stopping }: HttpOptions,
   contexts: WeakMap<Request, RequestContext>,
 ) {
-  const router = new Router({ methods, authenticator, proxy });
+  const router = new Router({ methods, authenticator, proxy, stopping });
   return new Elysia({ handler: { standardHostname: false } })
     .onError(({ error, request }) => errorResponse(error, contextOf(contexts, request)))
     .get("/", () => banner(site))

@@ -35,6 +35,8 @@ export interface Call<P = unknown, I = unknown> {
   readonly requestId: string;
   /** The client's address, after trusted proxies. */
   readonly ip: string;
+  /** Aborted when a stopping server waits no longer for what has not arrived. */
+  readonly stopping?: AbortSignal | undefined;
   /** Headers to set on the answer. */
   readonly headers: Headers;
 }

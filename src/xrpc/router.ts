@@ -36,19 +36,23 @@ export interface RouterOptions {
   readonly authenticator: Authenticator;
   /** Without it a method that is not served here is not implemented. */
   readonly proxy?: MethodProxy | undefined;
+  /** Aborted when a stopping server waits no longer for bodies that have not arrived. */
+  readonly stopping?: AbortSignal | undefined;
 }
 
 export class Router {
   readonly #methods: ReadonlyMap<string, Method>;
   readonly #authenticator: Authenticator;
   readonly #proxy: MethodProxy | undefined;
+  readonly #stopping: AbortSignal | undefined;
 
   /** Throws TypeError where two methods have the same NSID. */
-  constructor({ methods, authenticator, proxy }: RouterOptions) {
+  constructor({ methods, authenticator, proxy, stopping }: RouterOptions) {
     this.#proxy = proxy;
     this.#methods = new Map(methods.map((method) => [method.nsid, method]));
     if (this.#methods.size !== methods.length) throw new TypeError("Two methods have the same NSID");
     this.#authenticator = authenticator;
+    this.#stopping = stopping;
   }
 
   /** Answers one request for the method `nsid`. Never rejects: whatever is thrown becomes an error answer. */
@@ -106,7 +110,11 @@ export class Router {
     const expected = method.schema.type === "xrpc_procedure" ? method.schema.input : null;
     const input =
       expected?.type === "lex"
-        ? await readJsonInput(request, { schema: expected.schema, bytesMax: method.bodyBytesMax })
+        ? await readJsonInput(request, {
+            schema: expected.schema,
+            bytesMax: method.bodyBytesMax,
+            stopping: this.#stopping,
+          })
         : undefined;
     const body = expected?.type === "blob" ? decodedBody(request) : null;
     return {
@@ -117,6 +125,7 @@ export class Router {
       request,
       requestId: context.requestId,
       ip: context.ip,
+      stopping: this.#stopping,
       headers,
     };
   }
@@ -173,7 +182,7 @@ function withHeaders(response: Response, headers: Headers): Response {
 }
 
 /** The answer to HEAD: the headers of GET. */
-export function withoutBody(response: Response): Response {
+function withoutBody(response: Response): Response {
   response.body?.cancel().catch(() => {});
   return new Response(null, { status: response.status, headers: response.headers });
 }

@@ -83,6 +83,18 @@ describe.each([...KEY_TYPES])("blobs (%s)", (keyType) => {
     );
   });
 
+  test("uploadBlob: the same bytes as another type answer with a blob that a record can refer to", async () => {
+    const { stage } = holder;
+    const bytes = Uint8Array.from(Buffer.from("words of two types"));
+    const put = async (rkey: string, blob: Blob) =>
+      (await write(stage, "putRecord", { collection: "dev.kith.test.file", rkey, record: { blob } })).status;
+    await upload(stage, bytes, "text/plain");
+    const second = await upload(stage, bytes, "text/vtt");
+    expect([second.mimeType, await put("second", second)]).toEqual(["text/vtt", 200]);
+    const third = await upload(stage, bytes, "text/plain");
+    expect([third.mimeType, await put("third", third)]).toEqual(["text/vtt", 200]);
+  });
+
   test("a blob is not served until a record refers to it, and is gone with the last one", async () => {
     const { stage } = holder;
     const bytes = png("life");

@@ -71,6 +71,20 @@ describe.each([...KEY_TYPES])("identity (%s)", (keyType) => {
     }
   });
 
+  test("a Host header that makes the URL unreadable is a bad request on every path", async () => {
+    const { stage } = holder;
+    for (const host of ["", "a b", "<script>", "@", "[::1", "a/b#c", "%00"]) {
+      for (const path of ["/", "/health", "/xrpc/_health", "/did:plc:aaaa"]) {
+        const answer = await rawRequest(
+          stage.server.port,
+          `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`,
+        );
+        expect(answer).toMatch(/^HTTP\/1\.1 4\d\d /);
+      }
+    }
+    expect(await rawRequest(stage.server.port, "GET / HTTP/1.0\r\n\r\n")).toMatch(/^HTTP\/1\.1 4\d\d /);
+  });
+
   test("/.well-known/did.json: the service's own document names its endpoint", async () => {
     const { stage } = holder;
     const answer = await http(`${stage.url}/.well-known/did.json`);

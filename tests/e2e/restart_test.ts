@@ -1,5 +1,6 @@
 /** SIGTERM under load: what was begun ends, what was answered stays, and the pause is short. */
 import { expect, test } from "bun:test";
+import { connect } from "node:net";
 import { type Account, createRecord, http, post } from "../client.ts";
 import { Firehose } from "../firehose.ts";
 import { KEY_TYPES } from "../harness.ts";
@@ -95,3 +96,27 @@ test.each([...KEY_TYPES])(
     }
   },
 );
+
+test("SIGTERM waits neither for a body that does not arrive nor for an export that nobody reads", async () => {
+  await using stage = await Stage.open({ keyType: "k256" });
+  const { alice } = stage;
+  const text = "x".repeat(900_000);
+  for (let n = 0; n < 8; n += 1) {
+    await createRecord(stage.url, alice, { collection: "dev.kith.test.large", record: { n, text } });
+  }
+  const head = (line: string, length: number) =>
+    `${line} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${alice.accessJwt}\r\nContent-Length: ${length}\r\n`;
+  const stalled = [
+    `${head("POST /xrpc/com.atproto.repo.uploadBlob", 100)}Content-Type: text/plain\r\n\r\nabc`,
+    `${head("POST /xrpc/com.atproto.server.createSession", 100)}Content-Type: application/json\r\n\r\n{`,
+    `${head(`GET /xrpc/com.atproto.sync.getRepo?did=${alice.did}`, 0)}\r\n`,
+  ].map((request) => {
+    const socket = connect(stage.server.port, "127.0.0.1", () => socket.write(request));
+    return socket.pause().on("error", () => {});
+  });
+  await Bun.sleep(300);
+  const startedMs = performance.now();
+  expect(await stage.server.stop()).toBe(0);
+  expect(performance.now() - startedMs).toBeLessThan(3_000);
+  for (const socket of stalled) socket.destroy();
+});

@@ -181,10 +181,13 @@ describe.each([...KEY_TYPES])("sync reads (%s)", (keyType) => {
     const record = { $type: "dev.kith.test.again", text: "there and back" };
     const input = { collection: "dev.kith.test.again", rkey: "again", record };
     const first = await createRecord(stage.url, stage.alice, input);
-    await xrpc(stage.url, "com.atproto.repo.deleteRecord", {
-      token: stage.alice.accessJwt,
-      body: { repo: stage.alice.did, ...input },
-    });
+    // Its event too has to be through before the next ones are looked at.
+    await stage.eventsDuring(() =>
+      xrpc(stage.url, "com.atproto.repo.deleteRecord", {
+        token: stage.alice.accessJwt,
+        body: { repo: stage.alice.did, ...input },
+      }),
+    );
     const gone = await stage.repo(stage.alice);
     expect(gone.blocks.has(parseCid(first.cid))).toBe(false);
     const { events } = await stage.eventsDuring(() => createRecord(stage.url, stage.alice, input));

@@ -1,5 +1,5 @@
 /** Which repo a call is about, and whether it may be seen: what com.atproto.repo and com.atproto.sync share. */
-import type { BlobRef, Block, Cid, Head } from "../../atproto/mod.ts";
+import type { Cid, Head } from "../../atproto/mod.ts";
 import type { Principal } from "../../auth/mod.ts";
 import { KithError } from "../../errors.ts";
 
@@ -43,35 +43,6 @@ export interface RepoReads {
   read<T>(did: string, read: (repo: RepoView) => T): Promise<T>;
   /** Resolves once what was read is durable: for everything that relays see. */
   readDurable<T>(did: string, read: (repo: RepoView) => T): Promise<T>;
-}
-
-interface RecordPath {
-  readonly collection: string;
-  readonly rkey: string;
-}
-
-interface RecordContent extends RecordPath {
-  readonly record: Block;
-  readonly blobs: readonly BlobRef[];
-  readonly subject?: string;
-}
-
-/** One change of one record, decided against the repo in its actor's turn. */
-export type RecordWrite =
-  | (RecordContent & { readonly action: "create"; readonly replacesSubject?: boolean })
-  | (RecordContent & { readonly action: "update" })
-  | (RecordContent & { readonly action: "put"; readonly swapRecord?: Cid | null })
-  | (RecordPath & { readonly action: "delete"; readonly swapRecord?: Cid; readonly ifExists?: boolean });
-
-export interface WriteOutcome {
-  /** Absent where nothing changed. */
-  readonly commit?: { readonly cid: Cid; readonly rev: string };
-  /** One a write, in the order of the request. */
-  readonly results: readonly {
-    readonly action: "create" | "update" | "delete" | "none";
-    readonly uri: string;
-    readonly cid?: Cid;
-  }[];
 }
 
 /** The account that a `repo` or `did` parameter names; undefined where none that exists here does. */

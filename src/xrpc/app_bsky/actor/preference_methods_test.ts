@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { SessionScope } from "../../../auth/mod.ts";
+import { callerOf } from "../../calls_fixture.ts";
 import { ProxyTargets } from "../../proxy/proxy_targets.ts";
-import { callerOf } from "../../test_calls.ts";
 import { type PreferenceMethodsOptions, preferenceMethods } from "./preference_methods.ts";
 
 const NOW = Date.parse("2026-06-15T12:00:00Z");

@@ -2,6 +2,7 @@
  * What a caller wants written, as JSON, turned into writes for the repo's actor: the data model, the lexicon, the record
  * key and the subject are settled here; swaps, blobs and what exists already are the actor's to decide.
  */
+import type { RecordWrite } from "../../../actors/mod.ts";
 import {
   type BlobRef,
   type Block,
@@ -14,7 +15,6 @@ import {
   validateRecord,
 } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
-import type { RecordWrite } from "../repo_access.ts";
 
 /** Record types of which an account has at most one per subject; and where their subject is. */
 const SUBJECT_KINDS: Readonly<Record<string, "uri" | "did">> = {

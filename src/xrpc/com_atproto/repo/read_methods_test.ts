@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { cidOfCbor, cidToString, toCidLink } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
-import { callerOf } from "../../test_calls.ts";
-import { accountsInEveryState, TestRepos } from "../test_repos.ts";
+import { callerOf } from "../../calls_fixture.ts";
+import { accountsInEveryState, TestRepos } from "../repos_fixture.ts";
 import { readMethods } from "./read_methods.ts";
 
 const ALICE = "did:plc:active";

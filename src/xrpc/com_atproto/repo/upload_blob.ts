@@ -1,9 +1,11 @@
 /** com.atproto.repo.uploadBlob: straight from the socket to the blob store, never whole in memory. */
 import { ComAtprotoRepoUploadBlob } from "@atcute/atproto";
+import type { BlobRow } from "../../../actors/mod.ts";
 import { type Cid, cidToString } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
 import {
   asBodyError,
+  cutAtStop,
   declaredLength,
   isIdentityEncoded,
   refuseDeclaredLength,
@@ -15,6 +17,8 @@ import { sniffMimeType } from "./_sniff_mime_type.ts";
 
 /** Uploads at one time, over all accounts: each holds a file open. */
 const UPLOADS_MAX = 128;
+/** Uploads of one account at one time: a few whose bytes trickle in must not keep all others from uploading. */
+const ACCOUNT_UPLOADS_MAX = 32;
 
 /** A blob on its way into the store. */
 export interface BlobUpload {
@@ -29,13 +33,14 @@ export interface UploadBlobOptions<Upload extends BlobUpload> {
   readonly accounts: Accounts;
   readonly blobs: { begin(did: string): Promise<Upload> };
   readonly repos: {
+    /** Resolves with the media type that the blob has in the repo. */
     keepBlob(
       did: string,
       blob: {
         upload: Upload;
-        row: { cid: Cid; mimeType: string; size: number; createdAt: number };
+        row: BlobRow;
       },
-    ): Promise<void>;
+    ): Promise<string>;
   };
   /** PDS_BLOB_UPLOAD_LIMIT, in bytes. */
   readonly blobBytesMax: number;
@@ -48,21 +53,44 @@ export interface UploadBlobOptions<Upload extends BlobUpload> {
  * given a token for this method, as those do that process videos.
  */
 export function uploadBlobMethod<Upload extends BlobUpload>(options: UploadBlobOptions<Upload>): Method {
-  let uploads = 0;
+  const slots = new UploadSlots();
   return method(ComAtprotoRepoUploadBlob.mainSchema, {
     auth: "accessOrService",
     handler: async (call) => {
-      await assertMayUpload(options.accounts, callerDid(call));
-      if (uploads >= UPLOADS_MAX)
-        throw new KithError("busy", `Could not upload: ${UPLOADS_MAX} uploads run already`);
-      uploads += 1;
+      const did = callerDid(call);
+      await assertMayUpload(options.accounts, did);
+      slots.take(did);
       try {
         return await uploadBlob(call, options);
       } finally {
-        uploads -= 1;
+        slots.giveBack(did);
       }
     },
   });
+}
+
+/** Who uploads how much at the moment. */
+class UploadSlots {
+  readonly #byAccount = new Map<string, number>();
+  #taken = 0;
+
+  /** Throws KithError busy where the account, or the server, has no room for another upload. */
+  take(did: string): void {
+    const own = this.#byAccount.get(did) ?? 0;
+    if (this.#taken >= UPLOADS_MAX || own >= ACCOUNT_UPLOADS_MAX) {
+      const running = own >= ACCOUNT_UPLOADS_MAX ? `${own} uploads of the account` : `${this.#taken} uploads`;
+      throw new KithError("busy", `Could not upload: ${running} run already`);
+    }
+    this.#byAccount.set(did, own + 1);
+    this.#taken += 1;
+  }
+
+  giveBack(did: string): void {
+    const left = (this.#byAccount.get(did) ?? 1) - 1;
+    if (left > 0) this.#byAccount.set(did, left);
+    else this.#byAccount.delete(did);
+    this.#taken -= 1;
+  }
 }
 
 async function assertMayUpload(accounts: Accounts, did: string): Promise<void> {
@@ -90,8 +118,9 @@ async function uploadBlob<Upload extends BlobUpload>(
         `Could not upload: ${declared} bytes declared, ${size} received`,
       );
     }
-    const mimeType = sniffMimeType(head, call.request.headers.get("content-type"));
-    await repos.keepBlob(did, { upload, row: { cid, mimeType, size, createdAt: now() } });
+    const sniffed = sniffMimeType(head, call.request.headers.get("content-type"));
+    const row = { cid, mimeType: sniffed, size, createdAt: now() };
+    const mimeType = await repos.keepBlob(did, { upload, row });
     return { blob: { $type: "blob", ref: { $link: cidToString(cid) }, mimeType, size } };
   } catch (error) {
     await upload.discard();
@@ -106,17 +135,22 @@ async function receive(
 ): Promise<void> {
   const reader = call.body?.getReader();
   if (!reader) return;
+  const stop = cutAtStop(reader, call.stopping);
   let bytes = 0;
-  for (;;) {
-    const { done, value } = await reader.read().catch((error: unknown) => {
-      throw asBodyError(error);
-    });
-    if (done) return;
-    bytes += value.byteLength;
-    if (bytes > bytesMax) {
-      await reader.cancel().catch(() => {});
-      throw tooLarge(bytesMax);
+  try {
+    for (;;) {
+      const { done, value } = await reader.read().catch((error: unknown) => {
+        throw asBodyError(error);
+      });
+      if (done) return stop.end();
+      bytes += value.byteLength;
+      if (bytes > bytesMax) {
+        await reader.cancel().catch(() => {});
+        throw tooLarge(bytesMax);
+      }
+      await upload.write(value);
     }
-    await upload.write(value);
+  } finally {
+    stop.release();
   }
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { cidOfRaw, cidToString } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
-import { callerOf } from "../../test_calls.ts";
+import { callerOf } from "../../calls_fixture.ts";
 import type { AccountView } from "../repo_access.ts";
 import { uploadBlobMethod } from "./upload_blob.ts";
 
@@ -44,8 +44,10 @@ function setUp({ storeBytesMax = Number.POSITIVE_INFINITY } = {}) {
     accounts: { byIdentifier: (did) => accounts.find((account) => account.did === did) },
     blobs: { begin },
     repos: {
-      keepBlob: async (did, { row: { mimeType, size, createdAt } }) =>
-        void kept.push({ did, mimeType, size, createdAt }),
+      keepBlob: async (did, { row: { mimeType, size, createdAt } }) => {
+        kept.push({ did, mimeType, size, createdAt });
+        return mimeType;
+      },
     },
     blobBytesMax: 100_000,
     now: () => NOW_MS,
@@ -113,6 +115,21 @@ test("uploadBlob says 503 where the disk is full, and leaves nothing", async () 
   const answer = await call({ nsid: NSID, as: ALICE, bytes: PNG });
   expect(answer).toMatchObject({ status: 503, body: { error: "NotEnoughResources" } });
   expect(uploads[0]?.discarded).toBe(1);
+});
+
+test("uploadBlob leaves room for others where one account's uploads trickle in", async () => {
+  const { call } = setUp();
+  const senders: ReadableStreamDefaultController<Uint8Array>[] = [];
+  const trickle = () => new ReadableStream<Uint8Array>({ start: (sender) => void senders.push(sender) });
+  const begun = Array.from({ length: 32 }, () => call({ nsid: NSID, as: ALICE, bytes: trickle() }));
+  expect(await call({ nsid: NSID, as: ALICE, bytes: PNG })).toMatchObject({
+    status: 503,
+    body: { error: "NotEnoughResources" },
+  });
+  expect((await call({ nsid: NSID, as: "did:plc:sleep", bytes: PNG })).status).toBe(200);
+  for (const sender of senders) sender.close();
+  expect((await Promise.all(begun)).map(({ status }) => status)).toEqual(begun.map(() => 200));
+  expect((await call({ nsid: NSID, as: ALICE, bytes: PNG })).status).toBe(200);
 });
 
 test("uploadBlob hands the body on in chunks", async () => {

@@ -5,10 +5,11 @@ import {
   ComAtprotoRepoDeleteRecord,
   ComAtprotoRepoPutRecord,
 } from "@atcute/atproto";
-import { type Cid, COMMIT_OPS_MAX, cidToString } from "../../../atproto/mod.ts";
+import type { RecordWrite, WriteOutcome, WriteRequest } from "../../../actors/mod.ts";
+import { COMMIT_OPS_MAX, cidToString } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
 import { type Call, callerDid, type InputOf, type Method, method } from "../../method.ts";
-import { type Accounts, findAccount, type RecordWrite, type WriteOutcome } from "../repo_access.ts";
+import { type Accounts, findAccount } from "../repo_access.ts";
 import { createWrite, prepareRecord, RkeySource, swapCid, type ValidationStatus } from "./_prepare.ts";
 
 /** JSON of one record in bytes; the record itself may have 1,000,000 in DRISL, where text is shorter. */
@@ -19,10 +20,7 @@ const WRITES_JSON_BYTES_MAX = 4 * 1024 * 1024;
 export interface WriteMethodsOptions {
   readonly accounts: Accounts;
   readonly repos: {
-    write(
-      did: string,
-      request: { readonly writes: readonly RecordWrite[]; readonly swapCommit?: Cid },
-    ): Promise<WriteOutcome>;
+    write(did: string, request: WriteRequest): Promise<WriteOutcome>;
   };
   /** Unix milliseconds. */
   readonly now: () => number;

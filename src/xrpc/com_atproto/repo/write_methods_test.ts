@@ -1,8 +1,9 @@
 import { expect, test } from "bun:test";
+import type { RecordWrite, WriteOutcome } from "../../../actors/mod.ts";
 import { cidOfCbor, cidOfRaw, cidToString, decodeCbor } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
-import { callerOf, type TestCall } from "../../test_calls.ts";
-import type { AccountView, RecordWrite, WriteOutcome } from "../repo_access.ts";
+import { callerOf, type TestCall } from "../../calls_fixture.ts";
+import type { AccountView } from "../repo_access.ts";
 import { writeMethods } from "./write_methods.ts";
 
 const ALICE = "did:plc:alicealicealicealicealic";

@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
 import { parseServiceJwt, signerFromPrivateKey, verifyServiceJwt } from "../../../atproto/mod.ts";
 import type { SessionScope } from "../../../auth/mod.ts";
+import { callerOf } from "../../calls_fixture.ts";
 import { ServiceJwts } from "../../proxy/service_jwts.ts";
-import { callerOf } from "../../test_calls.ts";
 import { serviceAuthMethods } from "./service_auth_methods.ts";
 
 const NOW_S = 1_790_000_000;

@@ -39,6 +39,10 @@ function getBlob({ accounts, repos, blobs }: SyncBlobOptions): Method {
       );
       const blob = row && (await blobs.open(did, cid));
       if (!row || !blob) throw new KithError("blob_not_found", `Could not find the blob "${params.cid}"`);
+      if (blob.size !== row.size) {
+        const sizes = `${blob.size} bytes instead of ${row.size}`;
+        throw new KithError("storage_damaged", `The file of the blob "${params.cid}" has ${sizes}`);
+      }
       const headers = blobHeaders(cid, row.mimeType);
       if (request.method === "HEAD" || !blob.file) headers.set("Content-Length", String(blob.size));
       if (request.method === "HEAD") return new Response(null, { headers });

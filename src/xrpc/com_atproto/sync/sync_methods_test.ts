@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { verifyProofs, verifyRecords, verifyRepoCar } from "@atproto/repo";
 import { cidKey, cidOfCbor, cidOfRaw, cidToString, encodeCbor, readCar } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
+import { callerOf } from "../../calls_fixture.ts";
 import { Router } from "../../router.ts";
-import { callerOf } from "../../test_calls.ts";
-import { accountsInEveryState, TEST_SIGNER, TestRepos } from "../test_repos.ts";
+import { accountsInEveryState, TEST_SIGNER, TestRepos } from "../repos_fixture.ts";
 import { syncBlobMethods } from "./blob_methods.ts";
 import { syncRepoMethods } from "./repo_methods.ts";
 import { repoStatusMethods } from "./repo_status_methods.ts";
@@ -290,6 +290,14 @@ test.each([
   const { call } = setUp();
   const answer = await call({ nsid: sync("getBlob"), params: { did: ALICE, cid } });
   expect(answer).toMatchObject({ status: 400, body: { error: "BlobNotFound" } });
+});
+
+test("getBlob does not give a file that is not as long as the blob was", async () => {
+  const { call, files } = setUp();
+  const cid = cidOfRaw(HTML);
+  files.set(cidKey(cid), Buffer.from(HTML.subarray(0, 3)));
+  const answer = await call({ nsid: sync("getBlob"), params: { did: ALICE, cid: cidToString(cid) } });
+  expect(answer).toMatchObject({ status: 500, body: { error: "InternalServerError" } });
 });
 
 test("listBlobs lists referenced blobs by pages", async () => {
