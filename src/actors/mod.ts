@@ -8,6 +8,7 @@ export { RepoRegistry } from "./repo_registry.ts";
 export type {
   BlobRow,
   ImportTask,
+  PreferencesChange,
   RecordWrite,
   RepoId,
   RepoStatus,

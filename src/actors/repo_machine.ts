@@ -7,7 +7,7 @@
  *   opening      held until the file is open
  *   ready        acted upon
  *   importing    held until the import has ended
- *   deactivated  records are refused; status, blobs, import and deletion go on, as migration needs
+ *   deactivated  records are refused; status, blobs, preferences, import and deletion go on, as migration needs
  *   takendown    all but a change of status, news of the identity and deletion is refused
  *   deleting, closing, closed, failed   refused
  *
@@ -16,7 +16,14 @@
 import { assign, fromPromise, setup } from "xstate";
 import { type ErrorCode, KithError } from "../errors.ts";
 import type { Reply } from "./ask.ts";
-import type { BlobRow, ImportTask, RepoStatus, WriteOutcome, WriteRequest } from "./repo_types.ts";
+import type {
+  BlobRow,
+  ImportTask,
+  PreferencesChange,
+  RepoStatus,
+  WriteOutcome,
+  WriteRequest,
+} from "./repo_types.ts";
 
 /** Transactions of one repo that may await the disk at a time. */
 export const IN_FLIGHT_MAX = 64;
@@ -35,6 +42,7 @@ export type Mutation =
   | { type: "setStatus"; status: RepoStatus; reply: Reply<void> }
   | { type: "putBlob"; row: BlobRow; reply: Reply<string> }
   | { type: "announceIdentity"; reply: Reply<void> }
+  | { type: "putPreferences"; change: PreferencesChange; reply: Reply<void> }
   | { type: "import"; task: ImportTask; reply: Reply<void> }
   | { type: "delete"; reply: Reply<void> };
 
@@ -213,6 +221,7 @@ const HOLD_ALL = fragment({
   setStatus: HOLD_ONLY,
   putBlob: HOLD_ONLY,
   announceIdentity: HOLD_ONLY,
+  putPreferences: HOLD_ONLY,
   import: HOLD_ONLY,
   delete: HOLD_ONLY,
 });
@@ -221,6 +230,7 @@ const REFUSE_GONE = fragment({
   setStatus: { actions: "refuseGone" },
   putBlob: { actions: "refuseGone" },
   announceIdentity: { actions: "refuseGone" },
+  putPreferences: { actions: "refuseGone" },
   import: { actions: "refuseGone" },
   delete: { actions: "refuseGone" },
 });
@@ -229,6 +239,7 @@ const REFUSE_CLOSED = fragment({
   setStatus: { actions: "refuseClosed" },
   putBlob: { actions: "refuseClosed" },
   announceIdentity: { actions: "refuseClosed" },
+  putPreferences: { actions: "refuseClosed" },
   import: { actions: "refuseClosed" },
   delete: { actions: "refuseClosed" },
 });
@@ -310,6 +321,7 @@ export const repoMachine = machineSetup.createMachine({
         write: MUTATE,
         putBlob: MUTATE,
         announceIdentity: MUTATE,
+        putPreferences: MUTATE,
         setStatus: SET_STATUS,
         import: IMPORT,
         delete: DELETE,
@@ -321,6 +333,7 @@ export const repoMachine = machineSetup.createMachine({
         write: { actions: "refuseDeactivated" },
         putBlob: MUTATE,
         announceIdentity: MUTATE,
+        putPreferences: MUTATE,
         setStatus: SET_STATUS,
         import: IMPORT,
         delete: DELETE,
@@ -332,6 +345,7 @@ export const repoMachine = machineSetup.createMachine({
         write: { actions: "refuseTakendown" },
         putBlob: { actions: "refuseTakendown" },
         announceIdentity: MUTATE,
+        putPreferences: { actions: "refuseTakendown" },
         import: { actions: "refuseTakendown" },
         setStatus: SET_STATUS,
         delete: DELETE,

@@ -11,8 +11,16 @@ import { CarExports } from "./export.ts";
 import { type ImportSource, importTask } from "./import_repo.ts";
 import { OpenSlots } from "./open_slots.ts";
 import { pendingOf } from "./pending_events.ts";
-import { RepoActor, type RepoActorDeps, TASK_TIMEOUT_MS } from "./repo_actor.ts";
-import type { BlobRow, RepoId, RepoStatus, WriteOutcome, WriteRequest } from "./repo_types.ts";
+import { RepoActor, TASK_TIMEOUT_MS } from "./repo_actor.ts";
+import type { RepoActorDeps } from "./repo_actor_deps.ts";
+import type {
+  BlobRow,
+  PreferencesChange,
+  RepoId,
+  RepoStatus,
+  WriteOutcome,
+  WriteRequest,
+} from "./repo_types.ts";
 import type { Sequencer } from "./sequencer.ts";
 
 /** A repo unused for so long is closed, and looked for so often. */
@@ -186,6 +194,11 @@ export class RepoRegistry<Upload = unknown> {
     } finally {
       this.#unpin(did, entry);
     }
+  }
+
+  /** Resolves once the preferences are durable. */
+  putPreferences(did: RepoId, change: PreferencesChange): Promise<void> {
+    return this.#use(did, ({ actor }) => actor.putPreferences(change));
   }
 
   /** Resolves once the status is durable and repeated in the accounts store. */

@@ -107,7 +107,7 @@ describe.each([
     await directory.submit(did, createTombstone(next, { signer: weak }));
     for (const gone of [directory.document(did), directory.data(did)]) {
       const error = await gone.catch((thrown: unknown) => thrown);
-      expect(isKithError(error, "did_not_found")).toBe(true);
+      expect(isKithError(error, "did_deactivated")).toBe(true);
     }
   });
 

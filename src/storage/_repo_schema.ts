@@ -6,7 +6,8 @@ import type { Migration } from "./migrations.ts";
  * block.removed: 0, or the number of the commit (counted since the file was opened) that took the block out of the tree
  * while an export was open. A staged_ table holds the repo that an import brings, and takes the name of its twin when the
  * import is switched in (_repo_staging.ts): a later step changes both of a pair, and relies on no index by its name.
- * pending_event.id rises with key, which is all the order that it needs.
+ * pending_event.id rises with key, which is all the order that it needs. preference.name is the $type of its JSON value;
+ * there may be several of one name, and they keep their order.
  */
 export const REPO_MIGRATIONS: readonly Migration[] = [
   `
@@ -86,5 +87,16 @@ export const REPO_MIGRATIONS: readonly Migration[] = [
     PRIMARY KEY (collection, rkey, cid)
   ) WITHOUT ROWID;
   CREATE INDEX staged_record_blob_cid ON staged_record_blob (cid);
+  `,
+  `
+  CREATE TABLE preference (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL
+  );
+  `,
+  `
+  CREATE INDEX record_rev ON record (rev);
+  CREATE INDEX staged_record_rev ON staged_record (rev);
   `,
 ];

@@ -3,7 +3,7 @@ import { type KeyType, type Signer, signerFromPrivateKey } from "../atproto/mod.
 import { KithError } from "../errors.ts";
 import type { Hub, Run } from "./hub.ts";
 import type { Keyring, SealedPlace } from "./keyring.ts";
-import type { PendingEvent } from "./repo_store.ts";
+import type { PendingEvent } from "./repo_changes.ts";
 import { isUniqueViolation } from "./sqlite.ts";
 
 export type AccountState =

@@ -10,6 +10,7 @@ export * from "./keyring.ts";
 export * from "./maintenance.ts";
 export * from "./migrations.ts";
 export * from "./plc_store.ts";
+export * from "./repo_changes.ts";
 export * from "./repo_files.ts";
 export * from "./repo_store.ts";
 export * from "./reserved_key_store.ts";

@@ -2,106 +2,39 @@
  * One account's file: records, blocks, blob rows, head, status and the events that tell the network, in one transaction
  * of its actor. It is the truth about the account; whoever else knows something of it, knows it from here.
  */
-import {
-  type Block,
-  type BlockReader,
-  type Cid,
-  cidFromBytes,
-  type EventBody,
-  type Head,
-  parseCid,
-} from "../atproto/mod.ts";
+import { type BlockReader, type Cid, cidFromBytes, parseCid } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import { type RepoExport, RepoExports } from "./_repo_export.ts";
+import {
+  type Preference,
+  type PreferencesChange,
+  readPreferences,
+  replacePreferences,
+} from "./_repo_preferences.ts";
 import { clearStaged, hasStaged, RepoStaging, swapStaged } from "./_repo_staging.ts";
 import type { SqliteFile } from "./_sqlite_file.ts";
 import type { CheckpointMode } from "./maintenance.ts";
+import type {
+  BlobRow,
+  EventsChange,
+  ImportSwitch,
+  ListRecords,
+  PendingEvent,
+  RecordKey,
+  RecordPut,
+  RepoCommit,
+  RepoState,
+  RepoStatus,
+  SinceRecord,
+  StatusChange,
+} from "./repo_changes.ts";
 
 export type { RepoExport } from "./_repo_export.ts";
+export type { Preference, PreferencesChange } from "./_repo_preferences.ts";
 export type { RepoStaging, StagedRecord } from "./_repo_staging.ts";
 
 /** Rows of one page of a listing, and the one more that tells whether another page follows. */
 const PAGE_ROWS_MAX = 1001;
-
-/** An event that waits for its place in the event log. `key` is a TID of the DID's own, never repeated. */
-export interface PendingEvent extends EventBody {
-  readonly key: string;
-}
-
-/** Whether and why a repo may be written and seen. `suspended` is kept for peers that use it. */
-export type RepoStatus = "active" | "deactivated" | "takendown" | "suspended";
-
-export interface RepoState {
-  readonly head: Head | null;
-  readonly status: RepoStatus;
-  readonly lastTid: string | null;
-}
-
-/** A record to be stored beside its block. */
-export interface RecordPut {
-  readonly collection: string;
-  readonly rkey: string;
-  readonly cid: Cid;
-  readonly blobs: readonly Cid[];
-  readonly subject?: string;
-}
-
-export interface RecordKey {
-  readonly collection: string;
-  readonly rkey: string;
-}
-
-export interface RepoCommit {
-  readonly head: Head;
-  readonly lastTid: string;
-  /** The commit, the new MST nodes and the new records. */
-  readonly newBlocks: readonly Block[];
-  readonly removed: readonly Cid[];
-  readonly puts: readonly RecordPut[];
-  readonly deletes: readonly RecordKey[];
-  readonly events: readonly PendingEvent[];
-  /** Of an account's first commit: the status that it begins with; active where absent. */
-  readonly status?: RepoStatus;
-  /** Pending events up to this key are in the event log, durably. */
-  readonly forgetPendingUpTo?: string;
-  /** Milliseconds. */
-  readonly now: number;
-}
-
-export interface EventsChange {
-  readonly lastTid: string;
-  readonly events: readonly PendingEvent[];
-  readonly forgetPendingUpTo?: string;
-}
-
-export interface StatusChange extends EventsChange {
-  readonly status: RepoStatus;
-}
-
-/** The switch of an import: everything that the repo holds changes at once. */
-export interface ImportSwitch extends EventsChange {
-  readonly head: Head;
-  /** The new commit, over the staged tree. */
-  readonly commit: Block;
-}
-
-/** An uploaded blob as the repo remembers it. */
-export interface BlobRow {
-  readonly cid: Cid;
-  readonly mimeType: string;
-  readonly size: number;
-  /** Milliseconds. */
-  readonly createdAt: number;
-}
-
-export interface ListRecords {
-  readonly collection: string;
-  readonly limit: number;
-  /** The rkey after which the page begins. */
-  readonly cursor?: string;
-  /** Oldest rkey first. */
-  readonly reverse?: boolean;
-}
 
 interface MetaRow {
   did: string | null;
@@ -214,6 +147,22 @@ export class RepoStore implements BlockReader {
     return rows.map((row) => row.name);
   }
 
+  /**
+   * The newest records of commits after `rev`, newest first; none where there is no older one, for then `rev` is not
+   * of this repo's past (it has been imported anew, say).
+   */
+  recordsSince(rev: string, { limit }: { limit: number }): SinceRecord[] {
+    const older = this.#file.statement("SELECT 1 FROM record WHERE rev <= ? LIMIT 1").get(rev);
+    if (older === null) return [];
+    const rows = this.#file
+      .statement<{ collection: string; rkey: string; cid: Uint8Array; rev: string; bytes: Uint8Array }>(
+        `SELECT r.collection, r.rkey, r.cid, r.rev, b.bytes FROM record r JOIN block b ON b.cid = r.cid
+         WHERE r.rev > ? ORDER BY r.rev DESC LIMIT ?`,
+      )
+      .all(rev, Math.min(limit, PAGE_ROWS_MAX));
+    return rows.map((row) => ({ ...row, cid: cidFromBytes(row.cid) }));
+  }
+
   recordCount(): number {
     return this.#file.statement<{ n: number }>("SELECT count(*) AS n FROM record").get()?.n ?? 0;
   }
@@ -285,6 +234,10 @@ export class RepoStore implements BlockReader {
       )
       .all(olderThan);
     return rows.map((row) => cidFromBytes(row.cid));
+  }
+
+  preferences(): Preference[] {
+    return readPreferences(this.#file);
   }
 
   /** In order of key. */
@@ -437,6 +390,14 @@ export class RepoStore implements BlockReader {
         .run(blob.cid.bytes, mimeType, blob.size, blob.createdAt);
       if (forgetPendingUpTo !== undefined) this.#forget(forgetPendingUpTo);
       return mimeType;
+    });
+  }
+
+  /** Replaces the preferences of a namespace. */
+  putPreferences({ forgetPendingUpTo, ...change }: PreferencesChange & { forgetPendingUpTo?: string }): void {
+    this.#file.transaction(() => {
+      replacePreferences(this.#file, change);
+      if (forgetPendingUpTo !== undefined) this.#forget(forgetPendingUpTo);
     });
   }
 

@@ -1,5 +1,6 @@
 /** The only place that maps our error codes to XRPC error names and HTTP statuses. https://atproto.com/specs/xrpc#error-responses */
 import { type ErrorCode, isKithError } from "../errors.ts";
+import { UpstreamError } from "./proxy/upstream_error.ts";
 
 export interface XrpcError {
   readonly status: number;
@@ -69,6 +70,8 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
 
 /** What a caller is told of anything thrown. Of a failure of ours nothing but that it happened: no path, no detail. */
 export function toXrpcError(thrown: unknown): XrpcError {
+  if (thrown instanceof UpstreamError)
+    return { status: thrown.status, error: thrown.error, message: thrown.message };
   const code = isKithError(thrown) ? thrown.code : "internal";
   const [status, error] = ERROR_TABLE[code];
   if (status === 500 || !isKithError(thrown)) return { status, error, message: "Internal Server Error" };

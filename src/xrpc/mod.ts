@@ -1,6 +1,14 @@
 /** The HTTP edge: XRPC methods, the firehose, and the few plain routes. */
+export * from "./app_bsky/actor/preference_methods.ts";
+export * from "./app_bsky/actor/profile_methods.ts";
+export * from "./app_bsky/feed/feed_methods.ts";
+export * from "./app_bsky/feed/thread_methods.ts";
+export * from "./app_bsky/notification/push_methods.ts";
+export * from "./app_bsky/read_after_write.ts";
 export * from "./com_atproto/identity/handle_methods.ts";
 export * from "./com_atproto/identity/plc_methods.ts";
+export * from "./com_atproto/identity/resolve_methods.ts";
+export * from "./com_atproto/moderation/report_methods.ts";
 export * from "./com_atproto/repo/import_methods.ts";
 export * from "./com_atproto/repo/read_methods.ts";
 export * from "./com_atproto/repo/upload_blob.ts";
@@ -20,6 +28,8 @@ export * from "./error_table.ts";
 export * from "./firehose_socket.ts";
 export * from "./http.ts";
 export * from "./method.ts";
+export * from "./proxy/proxy_targets.ts";
 export * from "./proxy/service_jwts.ts";
+export * from "./proxy/service_proxy.ts";
 export type { Log } from "./request_log.ts";
 export type { Readiness, SiteOptions } from "./well_known.ts";
