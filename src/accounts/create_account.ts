@@ -9,7 +9,7 @@ import {
   type Signer,
   signerFromPrivateKey,
 } from "../atproto/mod.ts";
-import { KithError } from "../errors.ts";
+import { isKithError, KithError } from "../errors.ts";
 import { type PlcDirectory, PlcRefusedError } from "../identity/mod.ts";
 import { type Account, type AccountLookup, type Awaitable, isPresent } from "./account.ts";
 import { checkEmail } from "./email_address.ts";
@@ -232,7 +232,7 @@ export async function isRegistered(plc: Pick<PlcClient, "data">, did: string): P
     await plc.data(did);
     return true;
   } catch (error) {
-    if (error instanceof KithError && error.code === "did_not_found") return false;
+    if (isKithError(error, "did_not_found") || isKithError(error, "did_deactivated")) return false;
     throw error;
   }
 }

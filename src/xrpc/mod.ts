@@ -6,6 +6,7 @@ export * from "./app_bsky/feed/thread_methods.ts";
 export * from "./app_bsky/notification/push_methods.ts";
 export * from "./app_bsky/read_after_write.ts";
 export * from "./com_atproto/identity/handle_methods.ts";
+export * from "./com_atproto/identity/resolve_methods.ts";
 export * from "./com_atproto/moderation/report_methods.ts";
 export * from "./com_atproto/repo/read_methods.ts";
 export * from "./com_atproto/repo/upload_blob.ts";

@@ -86,7 +86,8 @@ export class ProxyTargets {
     try {
       return await this.#options.dids.resolve(did);
     } catch (cause) {
-      if (isKithError(cause, "did_not_found") || isKithError(cause, "invalid_request"))
+      const isAbsent = isKithError(cause, "did_not_found") || isKithError(cause, "did_deactivated");
+      if (isAbsent || isKithError(cause, "invalid_request"))
         throw refusal("could not resolve proxy did", cause);
       throw cause;
     }
