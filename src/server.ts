@@ -3,7 +3,7 @@
  * `kith serve` listens with it; a host application can mount `fetch` and `websocket` in a server of its own.
  */
 import { randomInt } from "node:crypto";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import {
   AccountCreator,
   CreationRetries,
@@ -52,6 +52,7 @@ import {
   Maintenance,
   PlcStore,
   RepoFiles,
+  refuseForeign,
   SessionStore,
 } from "./storage/mod.ts";
 import {
@@ -147,6 +148,8 @@ interface StartContext {
 
 async function start(context: StartContext): Promise<KithServer> {
   const { options, log } = context;
+  // An environment file of the reference names its own blob folder, inside its data folder.
+  refuseForeign(dirname(context.config.blobFolder));
   const folder = DataFolder.open(context.config.dataFolder);
   context.onClose(() => folder.close());
   const made = folder.hasAccounts() ? [] : ["the accounts database", "the event log"];
@@ -166,7 +169,7 @@ async function start(context: StartContext): Promise<KithServer> {
   let stopped: Promise<void> | undefined;
   return {
     url: `http://localhost:${config.port}`,
-    made: [...made, ...madeSecrets.map((name) => `${name} in ${path}`)],
+    made: madeSecrets.length > 0 ? [...made, `${madeSecrets.join(", ")} (in ${path})`] : made,
     config,
     fetch: gate.fetch,
     error: gate.error,

@@ -32,7 +32,13 @@ const request = (authorization?: string) =>
 const basic = (user: string, password: string) =>
   `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
 const pair = (state: string, scope: SessionScope = "com.atproto.access") =>
-  tokens.issue({ did: `did:plc:${state}`, scope, refreshId: "row 1", refreshExpiresAt: Date.now() + 60_000 });
+  tokens.issue({
+    did: `did:plc:${state}`,
+    scope,
+    refreshId: "row 1",
+    refreshExpiresAt: Date.now() + 60_000,
+    refreshIssuedAt: 0,
+  });
 const access = async (state: string, scope?: SessionScope) =>
   `Bearer ${(await pair(state, scope)).accessJwt}`;
 const ADMIN = basic("admin", ADMIN_PASSWORD);
@@ -184,6 +190,7 @@ test("HeaderAuthenticator.expiredOrNotRefresh reads a refresh token past its end
     scope: "com.atproto.access",
     refreshId: "row 1",
     refreshExpiresAt: 1_000_000,
+    refreshIssuedAt: 0,
   });
   expect(await authenticator.expiredOrNotRefresh(request(`Bearer ${refreshJwt}`))).toEqual({
     did: "did:plc:active",

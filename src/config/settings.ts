@@ -281,7 +281,7 @@ export const SETTINGS = {
   }),
   KITH_OPEN_REPOS_MAX: setting({
     group: "Limits",
-    help: "How many repos are held open at once. Each takes three file descriptors and about 250 kB.",
+    help: "How many repos are held open at once. Each takes four file descriptors and about 250 kB.",
     fallback: "256",
     schema: as.whole(1, 100_000),
   }),
