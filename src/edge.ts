@@ -119,7 +119,12 @@ function methodsOf({
     ...handleMethods({ accounts, handles, resolver: handleResolver }),
     ...resolveMethods({ dids, handles: handleFinder({ accounts, handles, resolver: handleResolver }) }),
     ...writeMethods({ accounts, repos, now, clockId }),
-    ...readMethods({ accounts, repos, dids }),
+    ...readMethods({
+      accounts,
+      repos,
+      dids,
+      recordElsewhere: (request) => proxy.answerAnonymously(request, "com.atproto.repo.getRecord"),
+    }),
     uploadBlobMethod({ accounts, blobs, repos, blobBytesMax, now }),
     ...importMethods({ repos, dids, isOpen: config.acceptingImports, bytesMax: config.importBytesMax }),
     ...syncRepoMethods({ accounts, repos }),

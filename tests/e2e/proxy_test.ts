@@ -180,6 +180,23 @@ describe.each([...KEY_TYPES])("the service proxy (%s)", (keyType) => {
       error: "InvalidRequest",
     },
     {
+      title: "asks the AppView for a record of a repo that is not here, in nobody's name",
+      to: "com.atproto.repo.getRecord",
+      call: as({ params: { repo: "other.test", collection: "app.bsky.feed.post", rkey: "a" } }),
+      status: 200,
+      check: (answer) => {
+        expect(answer.json.nsid).toBe("com.atproto.repo.getRecord");
+        expect(appView.last.claims).toBeUndefined();
+      },
+    },
+    {
+      title: "knows itself which records are not in a repo that is here",
+      to: "com.atproto.repo.getRecord",
+      call: (s) => ({ params: { repo: s.alice.did, collection: "app.bsky.feed.post", rkey: "a" } }),
+      status: 400,
+      error: "RecordNotFound",
+    },
+    {
       title: "answers its own methods of com.atproto, whatever the header says",
       to: "com.atproto.server.getSession",
       call: as({ headers: { "atproto-proxy": `${other.did}#bsky_chat` } }),

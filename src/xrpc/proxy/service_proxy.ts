@@ -119,6 +119,13 @@ export class ServiceProxy {
     return this.answer(request, await this.passOn(request, { did: principal.did, nsid, to }));
   }
 
+  /** Answers a call from the default AppView, in nobody's name; undefined where none is set. */
+  answerAnonymously(request: Request, nsid: string): Promise<Response> | undefined {
+    const to = this.targets.appView;
+    if (!to) return undefined;
+    return this.passOn(request, { did: undefined, nsid, to }).then((answer) => this.answer(request, answer));
+  }
+
   /**
    * Sends a call on as it came. The answer's status is below 300; its body is to be read or cancelled. Throws KithErrors
    * invalid_request (no such service), upstream_failure, timeout, and UpstreamError for what the service refused.
