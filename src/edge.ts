@@ -1,3 +1,4 @@
+import { ownerMethods } from "./account_features.ts";
 import { serviceDidDocument } from "./atproto/mod.ts";
 import { type Config, VERSION } from "./config/mod.ts";
 import type { Actors, Stores } from "./engine.ts";
@@ -27,7 +28,6 @@ import {
   resolveMethods,
   type SiteOptions,
   serviceAuthMethods,
-  sessionMethods,
   syncBlobMethods,
   syncRepoMethods,
   threadMethods,
@@ -74,7 +74,7 @@ function methodsOf({
   actors: { registry: repos, clockId, now },
   features: {
     authenticator,
-    sessions,
+    owners,
     invites,
     creator,
     keys,
@@ -104,10 +104,10 @@ function methodsOf({
       termsOfServiceUrl: config.termsOfServiceUrl,
       contactEmail: config.contactEmail,
     }),
-    ...accountMethods({ creator, sessions }),
+    ...accountMethods({ creator, sessions: owners.sessions }),
     ...keyMethods({ keys }),
     ...plcMethods({ ...plcIdentity, accounts, repos }),
-    ...sessionMethods({ sessions, authenticator }),
+    ...ownerMethods(owners, { accounts, repos, authenticator }),
     ...inviteMethods({ invites }),
     ...serviceAuthMethods({ serviceJwts, now }),
     ...reportMethods({ proxy }),

@@ -18,6 +18,7 @@ import { createSafeFetch, type SafeFetch } from "./identity/mod.ts";
 import type { RootLogger } from "./logger.ts";
 import {
   AccountStore,
+  AppPasswordStore,
   type BlobUpload,
   boundOpenRepos,
   type DataFolder,
@@ -65,7 +66,8 @@ export async function openStores(
   const blobs = new DiskBlobStore({ folder: config.blobFolder, tmpFolder: join(config.blobFolder, "temp") });
   const [sessions, invites] = [new SessionStore(hub), new InviteStore(hub)];
   const reservedKeys = new ReservedKeyStore(hub, keyring);
-  return { accounts, sessions, invites, reservedKeys, eventLog, files, blobs };
+  const appPasswords = new AppPasswordStore(hub);
+  return { accounts, sessions, appPasswords, invites, reservedKeys, eventLog, files, blobs };
 }
 
 export type Actors = Awaited<ReturnType<typeof startActors>>;

@@ -70,6 +70,8 @@ export type ErrorCode =
 export interface KithErrorOptions {
   /** What the operator can do about it; shown in logs and on the terminal, never to a remote caller. */
   readonly hint?: string;
+  /** After how many seconds a caller may try again. */
+  readonly retryAfterS?: number;
   readonly cause?: unknown;
 }
 
@@ -77,11 +79,13 @@ export class KithError extends Error {
   override readonly name = "KithError";
   readonly code: ErrorCode;
   readonly hint: string | undefined;
+  readonly retryAfterS: number | undefined;
 
   constructor(code: ErrorCode, message: string, options: KithErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.hint = options.hint;
+    this.retryAfterS = options.retryAfterS;
   }
 }
 

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { startAccountFeatures } from "./account_features.ts";
 import {
   AccountCreator,
   CreationRetries,
@@ -6,7 +7,6 @@ import {
   Invites,
   KeyReservations,
   Passwords,
-  Sessions,
 } from "./accounts/mod.ts";
 import { parseDidDocument, signerFromPrivateKey } from "./atproto/mod.ts";
 import { HeaderAuthenticator, ServiceTokens, SessionTokens } from "./auth/mod.ts";
@@ -57,28 +57,25 @@ export async function startFeatures(
   const { config, secrets, stores, actors } = parts;
   const { plc } = parts.plc;
   const { accounts } = stores;
-  const devMode = config.mode === "dev";
-  const { resolverTimeoutMs: timeoutMs } = config;
-  const safeFetch = safeFetchOf(config);
-  const { backupNameservers, didCacheStaleMs: staleMs, didCacheMaxMs: maxMs } = config;
-  const handleResolver = createHandleResolver({ safeFetch, timeoutMs, backupNameservers, devMode });
-  const didResolver = createDidResolver({ plc, safeFetch, timeoutMs, staleMs, maxMs, devMode });
+  const { handleResolver, didResolver, dids } = resolversOf(config, plc);
   const tokens = new SessionTokens({ secret: secrets.jwtSecret, serviceDid: config.serviceDid });
-  const dids = {
-    resolve: async (did: string, options?: { fresh?: boolean }) =>
-      parseDidDocument(await didResolver.resolve(did, options), { did }),
-    forget: (did: string) => didResolver.forget(did),
-  };
   const { publicUrl } = config;
   const serviceTokens = new ServiceTokens({ serviceDid: config.serviceDid, dids });
   const { adminPassword } = secrets;
   const authenticator = new HeaderAuthenticator({ tokens, serviceTokens, accounts, adminPassword });
   const passwords = new Passwords();
   const handles = new HandleRules(config.handleDomains);
-  const didDoc = config.didDocWithSession
-    ? (did: string) => didResolver.resolve(did).catch(() => undefined)
-    : undefined;
-  const sessions = new Sessions({ accounts, rows: stores.sessions, tokens, passwords, didDoc });
+  const owners = startAccountFeatures({
+    config,
+    stores,
+    repos: actors.registry,
+    plc,
+    didResolver,
+    tokens,
+    passwords,
+    log,
+    onClose,
+  });
   const invites = new Invites({ codes: stores.invites, hostname: config.hostname });
   const repos = {
     createRepo: (did: string) => actors.registry.createRepo(did),
@@ -118,7 +115,7 @@ export async function startFeatures(
   const plcIdentity = { plc, dids, rotationKeys: [...new Set(rotationKeys)], publicUrl };
   return {
     authenticator,
-    sessions,
+    owners,
     invites,
     creator,
     keys,
@@ -129,6 +126,21 @@ export async function startFeatures(
     serviceJwts,
     proxy: serviceProxyOf(config, { dids, authenticator, serviceJwts }),
   };
+}
+
+function resolversOf(config: Config, plc: PlcDirectory) {
+  const devMode = config.mode === "dev";
+  const { resolverTimeoutMs: timeoutMs } = config;
+  const safeFetch = safeFetchOf(config);
+  const { backupNameservers, didCacheStaleMs: staleMs, didCacheMaxMs: maxMs } = config;
+  const handleResolver = createHandleResolver({ safeFetch, timeoutMs, backupNameservers, devMode });
+  const didResolver = createDidResolver({ plc, safeFetch, timeoutMs, staleMs, maxMs, devMode });
+  const dids = {
+    resolve: async (did: string, options?: { fresh?: boolean }) =>
+      parseDidDocument(await didResolver.resolve(did, options), { did }),
+    forget: (did: string) => didResolver.forget(did),
+  };
+  return { handleResolver, didResolver, dids };
 }
 
 async function completeAccounts(retries: CreationRetries, log: RootLogger): Promise<void> {

@@ -24,6 +24,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   web: 4,
   oauth: 5,
   xrpc: 5,
+  "account_features.ts": 6,
   cli: 6,
   "edge.ts": 6,
   "engine.ts": 6,

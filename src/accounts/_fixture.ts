@@ -2,6 +2,7 @@
 import { KithError } from "../errors.ts";
 import { type PlcData, PlcRefusedError } from "../identity/mod.ts";
 import type { Account, AccountState } from "./account.ts";
+import type { AppPassword, AppPasswordRows } from "./app_passwords.ts";
 import type { BirthRows, InviteLookup, PlcClient, RepoBirths } from "./create_account.ts";
 import type { CreatingRows } from "./finish_creation.ts";
 import type { InviteCodeRows } from "./invites.ts";
@@ -87,8 +88,12 @@ export class FakeReservedKeys implements ReservedKeyRows {
 export class FakeRefreshRows implements RefreshRows {
   readonly rows = new Map<string, RefreshRow & { nextId?: string; graceUntil?: number }>();
 
-  async insert(row: RefreshRow): Promise<void> {
-    this.rows.set(row.id, row);
+  /** False: the password has been changed meanwhile. */
+  secretIsCurrent = true;
+
+  async insert({ secretHash: _, ...row }: RefreshRow & { secretHash?: string }): Promise<boolean> {
+    if (this.secretIsCurrent) this.rows.set(row.id, row);
+    return this.secretIsCurrent;
   }
   find(id: string): RefreshRow | undefined {
     return this.rows.get(id);
@@ -113,6 +118,29 @@ export class FakeRefreshRows implements RefreshRows {
   }
   async removeFamily(familyId: string): Promise<void> {
     for (const [id, row] of this.rows) if (row.familyId === familyId) this.rows.delete(id);
+  }
+}
+
+/** The contract of the store of app passwords, without its sessions. */
+export class FakeAppPasswords implements AppPasswordRows {
+  readonly rows: Parameters<AppPasswordRows["create"]>[0][] = [];
+
+  async create(row: Parameters<AppPasswordRows["create"]>[0]): Promise<void> {
+    const known = this.list(row.did);
+    if (known.length >= row.accountMax || known.some(({ name }) => name === row.name)) {
+      throw new KithError("invalid_request", "there is one of this name");
+    }
+    this.rows.push(row);
+  }
+  list(did: string): Parameters<AppPasswordRows["create"]>[0][] {
+    return this.rows.filter((row) => row.did === did);
+  }
+  find(did: string, passwordHash: string): AppPassword | undefined {
+    return this.list(did).find((row) => row.passwordHash === passwordHash);
+  }
+  async remove(did: string, name: string): Promise<void> {
+    const at = this.rows.findIndex((row) => row.did === did && row.name === name);
+    if (at >= 0) this.rows.splice(at, 1);
   }
 }
 

@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { KithError } from "../errors.ts";
 import { type Account, type AccountLookup, type Awaitable, isPresent, statusOf } from "./account.ts";
+import { type AppPassword, hashAppPassword } from "./app_passwords.ts";
+import { LoginLock } from "./login_lock.ts";
 import type { Passwords } from "./passwords.ts";
 
 /** As the reference: a refresh token lives 90 days, and may be used again for two hours after it was replaced. */
@@ -18,11 +20,16 @@ export interface RefreshRow {
   readonly expiresAt: number;
   /** Set where the session was opened with an app password. */
   readonly appPasswordName?: string | null;
+  readonly appPasswordPrivileged?: boolean;
 }
 
 /** What sessions need of the session store. Every change is durable when its promise resolves. */
 export interface RefreshRows {
-  insert(row: RefreshRow & { readonly now: number }): Promise<unknown>;
+  /**
+   * Adds a token. False, and nothing is added, where `secretHash` is not what is stored of the password, or of the app
+   * password, any more.
+   */
+  insert(row: RefreshRow & { readonly secretHash: string; readonly now: number }): Promise<boolean>;
   find(id: string): Awaitable<RefreshRow | undefined>;
   /**
    * Replaces a refresh token, in one transaction: the first call stores `nextId` with `expiresAt`, a repeat until
@@ -72,50 +79,104 @@ export interface SessionsOptions {
   readonly rows: RefreshRows;
   readonly tokens: TokenIssuer;
   readonly passwords: Passwords;
+  readonly appPasswords: {
+    /** The app password of the account that has this hash. */
+    find(did: string, passwordHash: string): Awaitable<AppPassword | undefined>;
+  };
+  readonly lock?: LoginLock;
   /** The DID document to show, where PDS_ENABLE_DID_DOC_WITH_SESSION asks for it. It answers undefined rather than throw. */
   readonly didDoc?: (did: string) => Awaitable<unknown>;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
 
-/** Opens, renews and ends the sessions of passwords. */
+/** Opens, renews and ends the sessions of passwords and app passwords. */
 export class Sessions {
   readonly #options: SessionsOptions;
+  readonly #lock: LoginLock;
   readonly #now: () => number;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
+    this.#lock = options.lock ?? new LoginLock(options);
     this.#now = options.now ?? Date.now;
   }
 
   /**
-   * Signs in with a handle, DID or e-mail address and the account's password.
-   * Throws KithError auth_required (the same for an unknown name and a wrong password), account_takendown (also of a
-   * suspended account, unless `allowTakendown`), busy.
+   * Signs in with a handle, DID or e-mail address and the account's password, or one of its app passwords. `ip` is the
+   * caller's address. Throws KithError auth_required (the same for an unknown name and a wrong password), rate_limited
+   * (too many wrong passwords; said of unknown names too), account_takendown (also of a suspended account, unless
+   * `allowTakendown` and with the account's own password), busy.
    */
   async signIn(request: {
     identifier: string;
     password: string;
+    ip: string;
     allowTakendown?: boolean;
   }): Promise<OpenSession> {
     const found = await this.#find(request.identifier);
     const account = isPresent(found) ? found : undefined;
-    const matches = await this.#options.passwords.verify(request.password, account?.passwordHash);
-    if (account === undefined || !matches) {
-      throw new KithError("auth_required", "Invalid identifier or password");
-    }
-    if (!isTakenDown(account)) return this.open(account);
-    if (request.allowTakendown !== true) throw takenDown();
-    return this.#answer(account, await this.#narrowTokens(account.did));
+    const name = account?.did ?? request.identifier.slice(0, IDENTIFIER_CHARS_MAX).toLowerCase();
+    return this.#lock.attempt({ account: name, ip: request.ip }, async () => {
+      const secret = await this.#verify(account, request.password);
+      if (account === undefined || secret === undefined) throw wrongPassword();
+      if (!isTakenDown(account)) return this.#open(account, secret);
+      if (request.allowTakendown !== true || secret.appPassword) throw takenDown();
+      return this.#answer(account, await this.#narrowTokens(account.did));
+    });
+  }
+
+  /**
+   * Checks the account's own password, outside of a session. Throws KithError auth_required, also of an unknown DID,
+   * rate_limited, busy.
+   */
+  async checkPassword({
+    did,
+    password,
+    ip,
+  }: {
+    did: string;
+    password: string;
+    ip: string;
+  }): Promise<Account> {
+    const found = await this.#options.accounts.account(did);
+    const account = isPresent(found) ? found : undefined;
+    return this.#lock.attempt({ account: did.slice(0, IDENTIFIER_CHARS_MAX), ip }, async () => {
+      const matches = await this.#options.passwords.verify(password, account?.passwordHash);
+      if (account === undefined || !matches) throw wrongPassword();
+      return account;
+    });
   }
 
   /** A new session of the main password; its refresh token is durable when this resolves. */
-  async open(account: Account): Promise<OpenSession> {
+  open(account: Account): Promise<OpenSession> {
+    return this.#open(account, { hash: account.passwordHash });
+  }
+
+  /** What the password is of the account: its own, an app password, or neither. */
+  async #verify(account: Account | undefined, password: string): Promise<Secret | undefined> {
+    const { appPasswords, passwords } = this.#options;
+    const hash = account && hashAppPassword(account.did, password);
+    const appPassword = account && hash && (await appPasswords.find(account.did, hash));
+    if (appPassword) return { hash, appPassword };
+    const matches = await passwords.verify(password, account?.passwordHash);
+    return account && matches ? { hash: account.passwordHash } : undefined;
+  }
+
+  async #open(account: Account, { hash, appPassword }: Secret): Promise<OpenSession> {
     const now = this.#now();
-    const row = { id: newTokenId(), familyId: newTokenId(), did: account.did };
+    const row = {
+      id: newTokenId(),
+      familyId: newTokenId(),
+      did: account.did,
+      appPasswordName: appPassword?.name ?? null,
+      appPasswordPrivileged: appPassword?.privileged ?? false,
+    };
     const expiresAt = now + REFRESH_LIFETIME_MS;
-    await this.#options.rows.insert({ ...row, expiresAt, now });
-    return this.#answer(account, await this.#tokens(account.did, "com.atproto.access", row.id, expiresAt));
+    // The password may have been changed or revoked while it was looked at.
+    if (!(await this.#options.rows.insert({ ...row, expiresAt, secretHash: hash, now })))
+      throw wrongPassword();
+    return this.#answer(account, await this.#tokens(account.did, scopeOf(row), row.id, expiresAt));
   }
 
   /**
@@ -136,8 +197,7 @@ export class Sessions {
     if (row === undefined || row.did !== token.did) {
       throw new KithError("expired_token", "Token has been revoked");
     }
-    const scope = row.appPasswordName ? "com.atproto.appPass" : "com.atproto.access";
-    return this.#answer(account, await this.#tokens(account.did, scope, row.id, row.expiresAt));
+    return this.#answer(account, await this.#tokens(account.did, scopeOf(row), row.id, row.expiresAt));
   }
 
   /** Ends the session of a (verified, perhaps expired) refresh token: none of its family renews again. */
@@ -188,6 +248,21 @@ export class Sessions {
       ...statusOf(account),
     };
   }
+}
+
+/** The password that opens a session: its stored hash, and the app password where it is one. */
+interface Secret {
+  readonly hash: string;
+  readonly appPassword?: AppPassword;
+}
+
+function scopeOf(row: Pick<RefreshRow, "appPasswordName" | "appPasswordPrivileged">): Scope {
+  if (!row.appPasswordName) return "com.atproto.access";
+  return row.appPasswordPrivileged ? "com.atproto.appPassPrivileged" : "com.atproto.appPass";
+}
+
+function wrongPassword(): KithError {
+  return new KithError("auth_required", "Invalid identifier or password");
 }
 
 function isTakenDown(account: Account): boolean {

@@ -1,10 +1,13 @@
 import { expect, test } from "bun:test";
-import { FakeRefreshRows } from "./_fixture.ts";
+import { FakeAppPasswords, FakeRefreshRows } from "./_fixture.ts";
 import type { Account, AccountState } from "./account.ts";
+import { AppPasswords } from "./app_passwords.ts";
+import { LOGIN_FAILURES_MAX, LOGIN_LOCK_MS } from "./login_lock.ts";
 import { Passwords } from "./passwords.ts";
 import { IDENTIFIER_CHARS_MAX, REFRESH_GRACE_MS, REFRESH_LIFETIME_MS, Sessions } from "./sessions.ts";
 
 const NOW = 1_790_000_000_000;
+const IP = "203.0.113.7";
 const passwords = new Passwords({ cost: { memoryKib: 64, passes: 1 } });
 const passwordHash = await passwords.hash("pa55word");
 
@@ -34,6 +37,7 @@ const ACCOUNTS = [
 
 function makeSessions(options: { didDoc?: (did: string) => unknown } = {}) {
   const rows = new FakeRefreshRows();
+  const appPasswordRows = new FakeAppPasswords();
   let now = NOW;
   let issued = 0;
   const sessions = new Sessions({
@@ -50,6 +54,7 @@ function makeSessions(options: { didDoc?: (did: string) => unknown } = {}) {
       }),
     },
     passwords,
+    appPasswords: appPasswordRows,
     now: () => now,
     ...options,
   });
@@ -57,15 +62,16 @@ function makeSessions(options: { didDoc?: (did: string) => unknown } = {}) {
     did: session.did,
     tokenId: session.refreshJwt,
   });
-  return { sessions, rows, tokenOf, advance: (ms: number) => (now += ms) };
+  const appPasswords = new AppPasswords({ rows: appPasswordRows, now: () => now });
+  return { sessions, rows, appPasswords, tokenOf, advance: (ms: number) => (now += ms) };
 }
 
 const signIn = (identifier: string, password = "pa55word", allowTakendown?: boolean) =>
-  makeSessions().sessions.signIn({ identifier, password, allowTakendown });
+  makeSessions().sessions.signIn({ identifier, password, ip: IP, allowTakendown });
 
 test("Sessions.signIn answers all that clients read, and stores the refresh token", async () => {
   const { sessions, rows } = makeSessions();
-  const session = await sessions.signIn({ identifier: "alice.test", password: "pa55word" });
+  const session = await sessions.signIn({ identifier: "alice.test", password: "pa55word", ip: IP });
   expect(session).toEqual({
     accessJwt: "com.atproto.access of did:plc:alice #1",
     refreshJwt: expect.stringMatching(/^[A-Za-z0-9+/]{43}=$/),
@@ -114,9 +120,9 @@ test("Sessions.signIn tells the status wherever an account is not active", async
 test("Sessions.signIn lets who is taken down in only when asked, with a narrow token and no row", async () => {
   const { sessions, rows } = makeSessions();
   for (const identifier of ["gone.test", "paused.test"]) {
-    const refused = sessions.signIn({ identifier, password: "pa55word" });
+    const refused = sessions.signIn({ identifier, password: "pa55word", ip: IP });
     await expect(refused).rejects.toMatchObject({ code: "account_takendown" });
-    const session = await sessions.signIn({ identifier, password: "pa55word", allowTakendown: true });
+    const session = await sessions.signIn({ identifier, password: "pa55word", ip: IP, allowTakendown: true });
     expect(session.accessJwt).toStartWith("com.atproto.takendown of ");
   }
   expect(rows.rows.size).toBe(0);
@@ -137,7 +143,7 @@ test("Sessions shows the DID document where it is given one", async () => {
 
 test("Sessions.refresh replaces the token, and gives a repeat within the grace the same one", async () => {
   const { sessions, rows, tokenOf, advance } = makeSessions();
-  const first = await sessions.signIn({ identifier: "alice.test", password: "pa55word" });
+  const first = await sessions.signIn({ identifier: "alice.test", password: "pa55word", ip: IP });
   advance(60_000);
   const second = await sessions.refresh(tokenOf(first));
   expect(second.refreshJwt).not.toBe(first.refreshJwt);
@@ -149,15 +155,15 @@ test("Sessions.refresh replaces the token, and gives a repeat within the grace t
 
 test("Sessions.refresh gives concurrent repeats the same next token", async () => {
   const { sessions, tokenOf } = makeSessions();
-  const first = await sessions.signIn({ identifier: "alice.test", password: "pa55word" });
+  const first = await sessions.signIn({ identifier: "alice.test", password: "pa55word", ip: IP });
   const repeats = await Promise.all(Array.from({ length: 5 }, () => sessions.refresh(tokenOf(first))));
   expect(new Set(repeats.map((one) => one.refreshJwt)).size).toBe(1);
 });
 
 test("Sessions.refresh revokes the whole family on a repeat after the grace", async () => {
   const { sessions, tokenOf, advance } = makeSessions();
-  const first = await sessions.signIn({ identifier: "alice.test", password: "pa55word" });
-  const other = await sessions.signIn({ identifier: "alice.test", password: "pa55word" });
+  const first = await sessions.signIn({ identifier: "alice.test", password: "pa55word", ip: IP });
+  const other = await sessions.signIn({ identifier: "alice.test", password: "pa55word", ip: IP });
   const second = await sessions.refresh(tokenOf(first));
   advance(REFRESH_GRACE_MS + 1);
   for (const token of [first, second]) {
@@ -183,7 +189,7 @@ test("Sessions.refresh refuses tokens of nobody, of the dead and of who is taken
 
 test("Sessions.end removes the family, whichever of its tokens is sent, and minds no repeat", async () => {
   const { sessions, rows, tokenOf } = makeSessions();
-  const first = await sessions.signIn({ identifier: "alice.test", password: "pa55word" });
+  const first = await sessions.signIn({ identifier: "alice.test", password: "pa55word", ip: IP });
   const second = await sessions.refresh(tokenOf(first));
   await sessions.end({ did: "did:plc:sleeper", tokenId: first.refreshJwt });
   expect(rows.rows.size).toBe(2);
@@ -199,4 +205,68 @@ test("Sessions.refresh keeps a session of an app password one", async () => {
   await rows.insert({ id: "app", ...row });
   const session = await sessions.refresh({ did: "did:plc:alice", tokenId: "app" });
   expect(session.accessJwt).toStartWith("com.atproto.appPass of ");
+});
+
+test.each([
+  [false, "com.atproto.appPass"],
+  [true, "com.atproto.appPassPrivileged"],
+])(
+  "Sessions.signIn with an app password (privileged: %p) keeps %s when it is renewed",
+  async (privileged, scope) => {
+    const { sessions, appPasswords, tokenOf } = makeSessions();
+    const { password } = await appPasswords.create("did:plc:alice", { name: "phone", privileged });
+    const session = await sessions.signIn({ identifier: "alice.test", password, ip: IP });
+    expect(session.accessJwt).toStartWith(`${scope} of did:plc:alice`);
+    const renewed = await sessions.refresh(tokenOf(session));
+    expect(renewed.accessJwt).toStartWith(`${scope} of did:plc:alice`);
+    const other = sessions.signIn({ identifier: "confirmed.test", password, ip: IP });
+    await expect(other).rejects.toMatchObject({ code: "auth_required" });
+  },
+);
+
+test("Sessions.signIn refuses an app password of who is taken down, and one that was revoked meanwhile", async () => {
+  const { sessions, rows, appPasswords } = makeSessions();
+  const gone = await appPasswords.create("did:plc:gone", { name: "phone", privileged: false });
+  const request = { identifier: "gone.test", password: gone.password, ip: IP, allowTakendown: true };
+  await expect(sessions.signIn(request)).rejects.toMatchObject({ code: "account_takendown" });
+  const { password } = await appPasswords.create("did:plc:alice", { name: "phone", privileged: false });
+  rows.secretIsCurrent = false;
+  for (const secret of [password, "pa55word"]) {
+    const refused = sessions.signIn({ identifier: "alice.test", password: secret, ip: IP });
+    await expect(refused).rejects.toMatchObject({ code: "auth_required" });
+  }
+});
+
+test.each(["alice.test", "nobody.test"])(
+  "Sessions.signIn locks %s alike, by any of its names",
+  async (name) => {
+    const { sessions, advance } = makeSessions();
+    const attempt = (identifier: string, password: string, ip = IP) =>
+      sessions.signIn({ identifier, password, ip }).catch((error: { code: string }) => error.code);
+    for (let failure = 1; failure <= LOGIN_FAILURES_MAX; failure++) {
+      expect(await attempt(name.toUpperCase(), "wrong")).toBe("auth_required");
+    }
+    expect(await attempt(name, "pa55word")).toBe("rate_limited");
+    expect(await attempt("confirmed.test", "pa55word")).toMatchObject({ handle: "confirmed.test" });
+    if (name === "alice.test") {
+      expect(await attempt("did:plc:alice", "pa55word")).toBe("rate_limited");
+      expect(await attempt("alice@mail.test", "pa55word")).toBe("rate_limited");
+      expect(await attempt(name, "pa55word", "198.51.100.1")).toMatchObject({ handle: name });
+    }
+    advance(LOGIN_LOCK_MS);
+    expect(await attempt(name, "wrong")).toBe("auth_required");
+  },
+);
+
+test("Sessions.checkPassword takes the account's own password alone, and counts as a sign-in does", async () => {
+  const { sessions, appPasswords } = makeSessions();
+  const { password } = await appPasswords.create("did:plc:alice", { name: "phone", privileged: true });
+  const check = (did: string, secret: string) =>
+    sessions.checkPassword({ did, password: secret, ip: IP }).catch((error: { code: string }) => error.code);
+  expect(await check("did:plc:alice", "pa55word")).toMatchObject({ did: "did:plc:alice" });
+  expect(await check("did:plc:nobody", "pa55word")).toBe("auth_required");
+  for (let failure = 1; failure <= LOGIN_FAILURES_MAX; failure++) {
+    expect(await check("did:plc:alice", password)).toBe("auth_required");
+  }
+  expect(await check("did:plc:alice", "pa55word")).toBe("rate_limited");
 });

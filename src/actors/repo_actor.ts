@@ -107,8 +107,8 @@ export class RepoActor {
   }
 
   /** Resolves once the status is durable in the file and repeated in the accounts store. */
-  setStatus(status: RepoStatus): Promise<void> {
-    return this.#ask<void>((reply) => ({ type: "setStatus", status, reply }), `make "${status}"`);
+  setStatus(status: RepoStatus, { from }: { from?: readonly RepoStatus[] } = {}): Promise<void> {
+    return this.#ask<void>((reply) => ({ type: "setStatus", status, from, reply }), `make "${status}"`);
   }
 
   /** Resolves with the type that the blob has, once its row is durable. */
@@ -132,8 +132,8 @@ export class RepoActor {
   }
 
   /** Resolves once the deletion is decided, durably; the files go afterwards. */
-  delete(): Promise<void> {
-    return this.#ask<void>((reply) => ({ type: "delete", reply }), "delete", TASK_TIMEOUT_MS);
+  delete({ from }: { from?: readonly RepoStatus[] } = {}): Promise<void> {
+    return this.#ask<void>((reply) => ({ type: "delete", from, reply }), "delete", TASK_TIMEOUT_MS);
   }
 
   /** True where it may be closed: nothing under way, nothing pending, nothing unprojected. */

@@ -39,12 +39,12 @@ export const CHECKPOINT_RETRY_MS = 1_000;
 /** A change that somebody asked for. */
 export type Mutation =
   | { type: "write"; request: WriteRequest; reply: Reply<WriteOutcome> }
-  | { type: "setStatus"; status: RepoStatus; reply: Reply<void> }
+  | { type: "setStatus"; status: RepoStatus; from?: readonly RepoStatus[]; reply: Reply<void> }
   | { type: "putBlob"; row: BlobRow; reply: Reply<string> }
   | { type: "announceIdentity"; reply: Reply<void> }
   | { type: "putPreferences"; change: PreferencesChange; reply: Reply<void> }
   | { type: "import"; task: ImportTask; reply: Reply<void> }
-  | { type: "delete"; reply: Reply<void> };
+  | { type: "delete"; from?: readonly RepoStatus[]; reply: Reply<void> };
 
 /** What the effects report back, and the registry's wish to close. */
 export type Report =
@@ -105,6 +105,18 @@ const refuse =
     if (isMutation(event)) event.reply.reject(refusal(context, reason));
   };
 
+/** True where a change is only for statuses of which the present one is none. */
+function isBarred(context: RepoContext, event: RepoEvent): boolean {
+  return "from" in event && event.from !== undefined && !event.from.includes(context.status);
+}
+
+const BARRED: Readonly<Record<RepoStatus, readonly [ErrorCode, string]>> = {
+  active: ["invalid_request", "the account is active"],
+  deactivated: ["account_deactivated", "the account is deactivated"],
+  takendown: ["account_takendown", "the account has been taken down"],
+  suspended: ["account_suspended", "the account is suspended"],
+};
+
 function isFree(context: RepoContext): boolean {
   return context.disk === "writing" && context.inFlight < IN_FLIGHT_MAX;
 }
@@ -151,6 +163,9 @@ const machineSetup = setup({
     refuseBusy: refuse("busy", `${HELD_MAX} changes wait already`),
     refuseDeactivated: refuse("account_deactivated", "the account is deactivated"),
     refuseTakendown: refuse("account_takendown", "the account has been taken down"),
+    refuseBarred: ({ context, event }) => {
+      if (isMutation(event)) event.reply.reject(refusal(context, BARRED[context.status]));
+    },
     refuseGone: refuse("repo_not_found", "the account is being deleted"),
     refuseClosed: refuse("busy", "its file is being closed"),
   },
@@ -169,6 +184,8 @@ const machineSetup = setup({
     checkpointDue: ({ context, event }) =>
       event.type === "walGrown" && event.bytes >= CHECKPOINT_AT_BYTES && !context.checkpointing,
     walFull: ({ context }) => context.walBytes >= WAL_BYTES_MAX,
+    barred: ({ context, event }) => isBarred(context, event),
+    barredAndFree: ({ context, event }) => isFree(context) && isBarred(context, event),
     freeForActive: ({ context, event }) => freeFor(context, event, "active"),
     freeForDeactivated: ({ context, event }) => freeFor(context, event, "deactivated"),
     wasActive: ({ event }) => event.type === "statusFailed" && event.previous === "active",
@@ -208,13 +225,18 @@ const HOLD = fragment([{ guard: "canArm", actions: ["hold", "toArming", "arm"] }
 const MUTATE = fragment([{ guard: "free", actions: ["countIn", "act"] }, ...HOLD]);
 /** The state changes before the file does, so that nothing slips in between; `statusFailed` takes it back. */
 const SET_STATUS = fragment([
+  // Looked at in its turn only: what is held before it may change the status.
+  { guard: "barredAndFree", actions: "refuseBarred" },
   { guard: "freeForActive", target: "ready", actions: ["countIn", "act", "rememberStatus"] },
   { guard: "freeForDeactivated", target: "deactivated", actions: ["countIn", "act", "rememberStatus"] },
   { guard: "free", target: "takendown", actions: ["countIn", "act", "rememberStatus"] },
   ...HOLD,
 ]);
 const IMPORT = fragment([{ guard: "freeAlone", target: "importing", actions: "begin" }, ...HOLD]);
-const DELETE = fragment({ target: "deleting", actions: "begin" });
+const DELETE = fragment([
+  { guard: "barred", actions: "refuseBarred" },
+  { target: "deleting", actions: "begin" },
+]);
 const CLOSE = fragment({ guard: "idle", target: "closing" });
 const HOLD_ALL = fragment({
   write: HOLD_ONLY,

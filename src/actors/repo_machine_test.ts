@@ -263,6 +263,29 @@ describe("checkpoints", () => {
   });
 });
 
+describe("a change that names the statuses it is for", () => {
+  const activate: Mutation = { type: "setStatus", status: "active", from: ["deactivated"], reply };
+  const deleteIfAsleep: Mutation = { type: "delete", from: ["deactivated"], reply };
+
+  test("is acted upon in one of them, and refused in another", () => {
+    expect(at("deactivated").send(activate).state).toBe("ready");
+    expect(at("takendown").send(activate).actions).toEqual(["refuseBarred"]);
+    expect(at("suspended").send(activate).state).toBe("takendown");
+    expect(at("deactivated").send(deleteIfAsleep).state).toEqual({ deleting: "removing" });
+    expect(at("active").send(deleteIfAsleep).actions).toEqual(["refuseBarred"]);
+  });
+
+  test("is judged in its turn, by what was held before it", () => {
+    const driver = new Driver().send(setStatus("takendown"), activate).send(done("open", "deactivated"));
+    driver.send({ type: "armed" });
+    expect(driver.state).toBe("takendown");
+    expect(driver.count("refuseBarred")).toBe(1);
+    const woken = at("deactivated").send(setStatus("active"), deleteIfAsleep);
+    expect(woken.actions).toContain("refuseBarred");
+    expect(woken.state).toBe("ready");
+  });
+});
+
 test("every state answers every change", () => {
   const drivers: Driver[] = [
     new Driver(),

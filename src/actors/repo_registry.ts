@@ -201,9 +201,12 @@ export class RepoRegistry<Upload = unknown> {
     return this.#use(did, ({ actor }) => actor.putPreferences(change));
   }
 
-  /** Resolves once the status is durable and repeated in the accounts store. */
-  setStatus(did: RepoId, status: RepoStatus): Promise<void> {
-    return this.#use(did, ({ actor }) => actor.setStatus(status));
+  /**
+   * Resolves once the status is durable and repeated in the accounts store. With `from` only a repo of one of these
+   * statuses, as its turn finds it, is changed; KithErrors account_takendown, account_deactivated, ... for another.
+   */
+  setStatus(did: RepoId, status: RepoStatus, options: { from?: readonly RepoStatus[] } = {}): Promise<void> {
+    return this.#use(did, ({ actor }) => actor.setStatus(status, options));
   }
 
   /** Tells the network to look at the DID document anew. Resolves once that is durable. */
@@ -224,9 +227,9 @@ export class RepoRegistry<Upload = unknown> {
     );
   }
 
-  /** Resolves once the deletion is decided; files and blobs go afterwards. */
-  deleteRepo(did: RepoId): Promise<void> {
-    return this.#use(did, ({ actor }) => actor.delete());
+  /** Resolves once the deletion is decided; files and blobs go afterwards. `from` as in `setStatus`. */
+  deleteRepo(did: RepoId, options: { from?: readonly RepoStatus[] } = {}): Promise<void> {
+    return this.#use(did, ({ actor }) => actor.delete(options));
   }
 
   /**

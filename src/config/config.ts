@@ -44,6 +44,9 @@ export interface Config {
   readonly blobBytesMax: number;
   readonly acceptingImports: boolean;
   readonly importBytesMax: number;
+  /** Wrong passwords until an account is locked, and for how long. */
+  readonly loginFailuresMax: number;
+  readonly loginLockMs: number;
   readonly contactEmail: string | undefined;
   readonly privacyPolicyUrl: string | undefined;
   readonly termsOfServiceUrl: string | undefined;

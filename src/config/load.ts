@@ -191,6 +191,8 @@ function complete(values: SettingValues, cwd: string): Config {
     blobBytesMax: values.PDS_BLOB_UPLOAD_LIMIT ?? 104_857_600,
     acceptingImports: values.PDS_ACCEPTING_REPO_IMPORTS ?? true,
     importBytesMax: values.PDS_MAX_REPO_IMPORT_SIZE ?? 1_073_741_824,
+    loginFailuresMax: values.KITH_LOGIN_FAILURES_MAX ?? 5,
+    loginLockMs: values.KITH_LOGIN_LOCK_MS ?? 15 * 60_000,
     contactEmail: values.PDS_CONTACT_EMAIL_ADDRESS,
     privacyPolicyUrl: values.PDS_PRIVACY_POLICY_URL,
     termsOfServiceUrl: values.PDS_TERMS_OF_SERVICE_URL,

@@ -22,6 +22,8 @@ const EFFECTIVE: { readonly [N in SettingName]: (config: Config) => unknown } = 
   PDS_BLOB_UPLOAD_LIMIT: (config) => config.blobBytesMax,
   PDS_ACCEPTING_REPO_IMPORTS: (config) => config.acceptingImports,
   PDS_MAX_REPO_IMPORT_SIZE: (config) => config.importBytesMax,
+  KITH_LOGIN_FAILURES_MAX: (config) => config.loginFailuresMax,
+  KITH_LOGIN_LOCK_MS: (config) => config.loginLockMs,
   PDS_CONTACT_EMAIL_ADDRESS: (config) => config.contactEmail,
   PDS_PRIVACY_POLICY_URL: (config) => config.privacyPolicyUrl,
   PDS_TERMS_OF_SERVICE_URL: (config) => config.termsOfServiceUrl,

@@ -108,6 +108,18 @@ export const SETTINGS = {
     fallback: String(1024 * MIB),
     schema: as.whole(1, BYTES_MAX),
   }),
+  KITH_LOGIN_FAILURES_MAX: setting({
+    group: "Accounts",
+    help: "After how many wrong passwords in a row an account is locked for the network that they came from. From all networks together it takes ten times as many.",
+    fallback: "5",
+    schema: as.whole(1, 1_000),
+  }),
+  KITH_LOGIN_LOCK_MS: setting({
+    group: "Accounts",
+    help: "How long such a lock holds, in milliseconds.",
+    fallback: String(15 * 60_000),
+    schema: as.whole(1_000, DAY_MS),
+  }),
   PDS_CONTACT_EMAIL_ADDRESS: setting({
     group: "Accounts",
     help: "The address shown to users as this server's contact.",

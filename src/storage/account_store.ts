@@ -184,13 +184,30 @@ export class AccountStore {
     await this.#hub.write((run) => {
       run(
         `UPDATE account SET state = ?1,
-           deactivated_at = CASE WHEN ?1 = 'deactivated' THEN coalesce(deactivated_at, ?2) END
+           deactivated_at = CASE WHEN ?1 = 'deactivated' THEN coalesce(deactivated_at, ?2) END,
+           delete_after = CASE WHEN ?1 = 'deactivated' THEN delete_after END
          WHERE did = ?3 AND state NOT IN ('creating', 'deleting', 'deleted')`,
         state,
         now,
         did,
       );
     });
+  }
+
+  /** When a deactivated account is to be deleted; null for never. Nothing where it is not deactivated any more. */
+  async setDeleteAfter(did: string, at: number | null): Promise<void> {
+    await this.#hub.write((run) => {
+      run("UPDATE account SET delete_after = ? WHERE did = ? AND state = 'deactivated'", at, did);
+    });
+  }
+
+  /** Deactivated accounts in the order in which they are to be deleted, `limit` at most. */
+  endingAccounts(limit: number): { did: string; deleteAfter: number }[] {
+    return this.#hub.read(
+      `SELECT did, delete_after AS deleteAfter FROM account
+       WHERE delete_after IS NOT NULL AND state = 'deactivated' ORDER BY delete_after LIMIT ?`,
+      limit,
+    );
   }
 
   /** Decides a death: from now on it will be finished. The tombstone is kept until its event is in the log. */
@@ -213,12 +230,14 @@ export class AccountStore {
     await this.#hub.write((run) => {
       run(
         `UPDATE account SET state = 'deleted', handle = NULL, email = NULL, email_confirmed_at = NULL, password_hash = '',
-           signing_key = NULL, tombstone_key = NULL, tombstone_before = NULL, tombstone_after = NULL
+           signing_key = NULL, tombstone_key = NULL, tombstone_before = NULL, tombstone_after = NULL,
+           delete_after = NULL
          WHERE did = ?`,
         did,
       );
       run("DELETE FROM open_repo WHERE did = ?", did);
       run("DELETE FROM session WHERE did = ?", did);
+      run("DELETE FROM app_password WHERE did = ?", did);
     });
   }
 

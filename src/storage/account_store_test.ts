@@ -229,3 +229,33 @@ test("SessionStore.rotate() repeats within the grace, and removes the family on 
   expect([sessions.find("q"), sessions.find("r")]).toEqual([undefined, undefined]);
   await hub.close();
 });
+
+test("AccountStore.setDeleteAfter() holds while the account is deactivated, and endingAccounts() goes by time", async () => {
+  await using folder = new Fixture();
+  const { accounts, hub } = await Stores.open(folder);
+  for (const name of ["alice", "bob", "carl"]) {
+    await accounts.beginAccount(newAccount(name));
+    await accounts.finishCreation(`did:plc:${name}`, "active");
+  }
+  await accounts.setDeleteAfter("did:plc:alice", 5);
+  expect(accounts.endingAccounts(9)).toEqual([]);
+  for (const [name, at] of [
+    ["alice", 7],
+    ["bob", 6],
+    ["carl", null],
+  ] as const) {
+    await accounts.projectState(`did:plc:${name}`, "deactivated", { now: 1 });
+    await accounts.setDeleteAfter(`did:plc:${name}`, at);
+  }
+  expect(accounts.endingAccounts(9)).toEqual([
+    { did: "did:plc:bob", deleteAfter: 6 },
+    { did: "did:plc:alice", deleteAfter: 7 },
+  ]);
+  expect(accounts.endingAccounts(1)).toHaveLength(1);
+  await accounts.projectState("did:plc:bob", "takendown", { now: 2 });
+  await accounts.projectState("did:plc:alice", "deactivated", { now: 2 });
+  expect(accounts.endingAccounts(9)).toEqual([{ did: "did:plc:alice", deleteAfter: 7 }]);
+  await accounts.finishDeletion("did:plc:alice");
+  expect(accounts.endingAccounts(9)).toEqual([]);
+  await hub.close();
+});

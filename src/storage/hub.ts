@@ -88,6 +88,21 @@ const MIGRATIONS: readonly Migration[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX reserved_key_by_age ON reserved_key (created_at);
   `,
+  `
+  CREATE TABLE app_password (
+    did TEXT NOT NULL,
+    name TEXT NOT NULL,
+    password_hash TEXT NOT NULL,
+    privileged INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (did, name)
+  ) STRICT, WITHOUT ROWID;
+  CREATE UNIQUE INDEX app_password_by_hash ON app_password (did, password_hash);
+  `,
+  `
+  ALTER TABLE account ADD COLUMN delete_after INTEGER;
+  CREATE INDEX account_by_end ON account (delete_after) WHERE delete_after IS NOT NULL;
+  `,
 ];
 
 /** Makes the file durable after a crash, brings it to the latest schema, and opens it ready for writes. */

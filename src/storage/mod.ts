@@ -1,5 +1,6 @@
 /** SQLite and files: the only place that knows SQL. The rules that everything here keeps: docs/storage_rules.md */
 export * from "./account_store.ts";
+export * from "./app_password_store.ts";
 export * from "./blob_store.ts";
 export * from "./data_folder.ts";
 export * from "./descriptors.ts";

@@ -87,3 +87,10 @@ export interface ListRecords {
   /** Oldest rkey first. */
   readonly reverse?: boolean;
 }
+
+export interface RepoCounts {
+  readonly blocks: number;
+  readonly records: number;
+  readonly expectedBlobs: number;
+  readonly importedBlobs: number;
+}

@@ -23,6 +23,7 @@ import type {
   RecordKey,
   RecordPut,
   RepoCommit,
+  RepoCounts,
   RepoState,
   RepoStatus,
   SinceRecord,
@@ -165,6 +166,19 @@ export class RepoStore implements BlockReader {
 
   recordCount(): number {
     return this.#file.statement<{ n: number }>("SELECT count(*) AS n FROM record").get()?.n ?? 0;
+  }
+
+  /** How much there is: blocks and records of the tree, blobs that records refer to, blobs that are here. */
+  counts(): RepoCounts {
+    const row = this.#file
+      .statement<RepoCounts>(
+        `SELECT (SELECT count(*) FROM block) - (SELECT count(*) FROM block WHERE removed <> 0) AS blocks,
+           (SELECT count(*) FROM record) AS records,
+           (SELECT count(DISTINCT cid) FROM record_blob) AS expectedBlobs,
+           (SELECT count(*) FROM blob) AS importedBlobs`,
+      )
+      .get();
+    return row ?? { blocks: 0, records: 0, expectedBlobs: 0, importedBlobs: 0 };
   }
 
   /** The rkey of the newest record of a collection with this subject: of a like, repost, follow or block. */

@@ -8,6 +8,19 @@ export interface SessionRow {
   readonly familyId: string;
   readonly expiresAt: number;
   readonly appPasswordName: string | null;
+  /** Whether that app password is a privileged one; false without one. */
+  readonly appPasswordPrivileged: boolean;
+}
+
+export interface NewSessionRow {
+  readonly id: string;
+  readonly did: string;
+  readonly familyId: string;
+  readonly expiresAt: number;
+  readonly appPasswordName?: string | null;
+  /** The stored hash of the password, or of the app password, that opens the session: it must still be the one. */
+  readonly secretHash?: string;
+  readonly now: number;
 }
 
 interface Row {
@@ -16,11 +29,13 @@ interface Row {
   family_id: string;
   expires_at: number;
   app_password_name: string | null;
+  privileged: number | null;
   next_id: string | null;
   grace_until: number | null;
 }
 
-const COLUMNS = "id, did, family_id, expires_at, app_password_name, next_id, grace_until";
+const COLUMNS = `id, did, family_id, expires_at, app_password_name, next_id, grace_until,
+  (SELECT privileged FROM app_password a WHERE a.did = session.did AND a.name = session.app_password_name) privileged`;
 /** Rows of ended sessions that one insertion clears away. */
 const PRUNE_ROWS = 10;
 
@@ -31,16 +46,18 @@ export class SessionStore {
     this.#hub = hub;
   }
 
-  /** Adds a token; a few that have ended go with it, so that the table does not grow for ever. */
-  async insert(
-    row: Omit<SessionRow, "appPasswordName"> & { appPasswordName?: string | null; now: number },
-  ): Promise<void> {
-    await this.#hub.write((run) => {
+  /**
+   * Adds a token; a few that have ended go with it, so that the table does not grow for ever. False, and nothing is added,
+   * where the password that opens the session has been changed or revoked meanwhile.
+   */
+  async insert(row: NewSessionRow): Promise<boolean> {
+    return this.#hub.write((run) => {
       run(
         `DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires_at < ? ORDER BY expires_at LIMIT ?)`,
         row.now,
         PRUNE_ROWS,
       );
+      if (!this.#isCurrent(row)) return false;
       run(
         "INSERT INTO session (id, did, family_id, expires_at, app_password_name) VALUES (?, ?, ?, ?, ?)",
         row.id,
@@ -49,7 +66,20 @@ export class SessionStore {
         row.expiresAt,
         row.appPasswordName ?? null,
       );
+      return true;
     });
+  }
+
+  #isCurrent({ did, appPasswordName, secretHash }: NewSessionRow): boolean {
+    if (secretHash === undefined) return true;
+    const row = appPasswordName
+      ? this.#hub.readOne<{ password_hash: string }>(
+          "SELECT password_hash FROM app_password WHERE did = ? AND name = ?",
+          did,
+          appPasswordName,
+        )
+      : this.#hub.readOne<{ password_hash: string }>("SELECT password_hash FROM account WHERE did = ?", did);
+    return row?.password_hash === secretHash;
   }
 
   find(id: string): SessionRow | undefined {
@@ -111,5 +141,6 @@ function fromRow(row: Row): SessionRow {
     familyId: row.family_id,
     expiresAt: row.expires_at,
     appPasswordName: row.app_password_name,
+    appPasswordPrivileged: row.privileged === 1,
   };
 }

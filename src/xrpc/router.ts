@@ -1,7 +1,7 @@
 /** From a request below /xrpc to the handler of its method, and from what the handler gives to an answer. */
 import { isNsid } from "../atproto/mod.ts";
 import type { Authenticator } from "../auth/mod.ts";
-import { KithError } from "../errors.ts";
+import { isKithError, KithError } from "../errors.ts";
 import { readParams } from "./_params.ts";
 import { decodedBody, readJsonInput } from "./body.ts";
 import { toXrpcError } from "./error_table.ts";
@@ -161,7 +161,9 @@ export function errorResponse(
   if (thrown instanceof WrongVerb) headers.set("Allow", thrown.allow);
   if (status === 426) headers.set("Upgrade", "websocket");
   if (status === 401 && !headers.has("WWW-Authenticate")) headers.set("WWW-Authenticate", "Bearer");
-  if (status === 503 && !headers.has("Retry-After")) headers.set("Retry-After", String(RETRY_AFTER_S));
+  const retryAfterS =
+    (isKithError(thrown) ? thrown.retryAfterS : undefined) ?? (status === 503 && RETRY_AFTER_S);
+  if (retryAfterS !== false && !headers.has("Retry-After")) headers.set("Retry-After", String(retryAfterS));
   return Response.json({ error, message, requestId }, { status, headers });
 }
 

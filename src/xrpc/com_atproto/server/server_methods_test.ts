@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { decodeJwt } from "jose";
 import {
   FakeAccounts,
+  FakeAppPasswords,
   FakePlc,
   FakeRefreshRows,
   FakeRepos,
@@ -9,6 +10,7 @@ import {
 } from "../../../accounts/_fixture.ts";
 import {
   AccountCreator,
+  AppPasswords,
   HandleRules,
   Invites,
   KeyReservations,
@@ -20,6 +22,7 @@ import { HeaderAuthenticator, SessionTokens } from "../../../auth/mod.ts";
 import { Router } from "../../router.ts";
 import { handleMethods } from "../identity/handle_methods.ts";
 import { accountMethods } from "./account_methods.ts";
+import { appPasswordMethods } from "./app_password_methods.ts";
 import { describeMethods } from "./describe_methods.ts";
 import { inviteMethods } from "./invite_methods.ts";
 import { keyMethods } from "./key_methods.ts";
@@ -49,7 +52,8 @@ function makeServer({ inviteRequired = false } = {}) {
     accounts,
     adminPassword: "hunter2",
   });
-  const sessions = new Sessions({ accounts, rows, tokens, passwords, now });
+  const appPasswordRows = new FakeAppPasswords();
+  const sessions = new Sessions({ accounts, rows, tokens, passwords, appPasswords: appPasswordRows, now });
   const reservedKeys = new FakeReservedKeys();
   const keys = new KeyReservations({ rows: reservedKeys, keyType: "k256", now });
   const creator = new AccountCreator({
@@ -79,6 +83,7 @@ function makeServer({ inviteRequired = false } = {}) {
       contactEmail: "admin@pds.test",
     }),
     ...sessionMethods({ sessions, authenticator }),
+    ...appPasswordMethods({ appPasswords: new AppPasswords({ rows: appPasswordRows, now }) }),
     ...accountMethods({ creator, sessions }),
     ...keyMethods({ keys }),
     ...inviteMethods({ invites: new Invites({ codes: accounts, hostname: "pds.test" }) }),

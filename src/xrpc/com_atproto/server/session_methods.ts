@@ -26,8 +26,8 @@ export function sessionMethods({ sessions, authenticator }: SessionMethodsOption
       // A header that comes along is ignored: goat sends an old token while it signs in.
       auth: "none",
       bodyBytesMax: SIGN_IN_BYTES_MAX,
-      handler: ({ input: { identifier, password, allowTakendown } }) =>
-        sessions.signIn({ identifier, password, allowTakendown: allowTakendown === true }),
+      handler: ({ input: { identifier, password, allowTakendown }, ip }) =>
+        sessions.signIn({ identifier, password, ip, allowTakendown: allowTakendown === true }),
     }),
     method(ComAtprotoServerGetSession.mainSchema, {
       auth: "access",

@@ -1,0 +1,38 @@
+/** com.atproto.server.*AppPassword(s). */
+import {
+  ComAtprotoServerCreateAppPassword,
+  ComAtprotoServerListAppPasswords,
+  ComAtprotoServerRevokeAppPassword,
+} from "@atcute/atproto";
+import type { AppPassword, AppPasswords } from "../../../accounts/mod.ts";
+import { callerDid, type Method, method } from "../../method.ts";
+
+export interface AppPasswordMethodsOptions {
+  readonly appPasswords: Pick<AppPasswords, "create" | "list" | "revoke">;
+}
+
+/** createAppPassword, which takes the account's own password, listAppPasswords and revokeAppPassword, which do not. */
+export function appPasswordMethods({ appPasswords }: AppPasswordMethodsOptions): Method[] {
+  return [
+    method(ComAtprotoServerCreateAppPassword.mainSchema, {
+      auth: "full",
+      handler: async (call) => {
+        const { name, privileged = false } = call.input;
+        const made = await appPasswords.create(callerDid(call), { name, privileged });
+        return { ...shown(made), password: made.password };
+      },
+    }),
+    method(ComAtprotoServerListAppPasswords.mainSchema, {
+      auth: "access",
+      handler: async (call) => ({ passwords: (await appPasswords.list(callerDid(call))).map(shown) }),
+    }),
+    method(ComAtprotoServerRevokeAppPassword.mainSchema, {
+      auth: "access",
+      handler: (call) => appPasswords.revoke(callerDid(call), call.input.name),
+    }),
+  ];
+}
+
+function shown({ name, privileged, createdAt }: AppPassword) {
+  return { name, privileged, createdAt: new Date(createdAt).toISOString() };
+}
