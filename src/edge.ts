@@ -1,3 +1,4 @@
+/** Every method, and what the plain routes beside them tell. */
 import { ownerMethods } from "./account_features.ts";
 import { serviceDidDocument } from "./atproto/mod.ts";
 import { type Config, VERSION } from "./config/mod.ts";

@@ -1,3 +1,4 @@
+/** Accounts, sessions, identity and the proxy, over the stores and the actors. */
 import { join } from "node:path";
 import { startAccountFeatures } from "./account_features.ts";
 import {
