@@ -15,6 +15,7 @@ export type ErrorCode =
   | "invalid_swap"
   | "invalid_handle"
   | "handle_not_available"
+  | "already_exists"
   | "unsupported_domain"
   | "unsupported_encoding"
   | "invalid_invite_code"
@@ -34,6 +35,9 @@ export type ErrorCode =
   | "invalid_token"
   | "expired_token"
   | "token_required"
+  | "bad_service_token"
+  | "expired_service_token"
+  | "bad_expiration"
   | "forbidden"
   | "rate_limited"
   // what is not there, or may not be seen
@@ -49,7 +53,10 @@ export type ErrorCode =
   | "blob_not_found"
   | "block_not_found"
   | "handle_not_found"
+  | "head_not_found"
   | "did_not_found"
+  | "did_deactivated"
+  | "unknown_feed"
   // the server or what it depends on
   | "busy"
   | "shutting_down"

@@ -1,5 +1,4 @@
 /** The listening sockets: one a configured address, all on one port, all with the same handlers. */
-import { KithError } from "./errors.ts";
 import type { Logger } from "./logger.ts";
 import type { FirehoseSocket, HttpServer } from "./xrpc/mod.ts";
 
@@ -33,8 +32,8 @@ export interface Listeners {
 }
 
 /**
- * Listens on every address that this machine has. Throws KithError config_invalid where the port is taken, or where no address
- * can be had.
+ * Listens on every address that this machine has. Throws Bun's error (EADDRINUSE, EACCES, EADDRNOTAVAIL) where the
+ * port is taken, or where no address can be had.
  */
 export function listen({ addresses, port, handlers, logger }: ListenOptions): Listeners {
   const servers: Bun.Server<FirehoseSocket>[] = [];
@@ -45,19 +44,14 @@ export function listen({ addresses, port, handlers, logger }: ListenOptions): Li
     } catch (error) {
       if (isTaken(error)) {
         for (const server of servers) void server.stop(true);
-        throw portTaken(servers[0]?.port ?? port, hostname);
+        throw error;
       }
       problems.push(error);
       logger.warn("Could not listen on an address", { address: hostname, error: String(error) });
     }
   }
   const bound = servers[0]?.port;
-  if (bound === undefined) {
-    throw new KithError("config_invalid", `Could not listen on ${addresses.join(", ")}, port ${port}`, {
-      cause: problems[0],
-      hint: "Set KITH_LISTEN to addresses that this machine has.",
-    });
-  }
+  if (bound === undefined) throw problems[0] ?? new Error("There is no address to listen on");
   return {
     port: bound,
     refuse: () => {
@@ -84,14 +78,4 @@ function serve({ hostname, port, handlers }: { hostname: string; port: number; h
 
 function isTaken(error: unknown): boolean {
   return (error as { code?: unknown }).code === "EADDRINUSE";
-}
-
-function portTaken(port: number, address: string): KithError {
-  return new KithError(
-    "config_invalid",
-    `Could not listen on port ${port} of ${address}: another program has it`,
-    {
-      hint: "Stop that program, or choose another port with PDS_PORT or --port.",
-    },
-  );
 }

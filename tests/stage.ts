@@ -24,6 +24,8 @@ const MARK_COLLECTION = "dev.kith.test.mark";
 export interface StageOptions {
   readonly keyType?: KeyType;
   readonly env?: ServerOptions["env"];
+  /** Called once it is set, before the tests. */
+  readonly onReady?: (stage: Stage) => unknown;
 }
 
 export class Stage implements AsyncDisposable {
@@ -55,6 +57,7 @@ export class Stage implements AsyncDisposable {
       stage.alice = await createAccount(server.url, "alice", plc);
       stage.#marker = await createAccount(server.url, "marker", plc);
       await stage.eventsDuring(async () => undefined);
+      await options.onReady?.(stage);
     } catch (error) {
       await stage[Symbol.asyncDispose]();
       throw new Error(`The stage could not be set; the server printed:\n${server.output}`, { cause: error });

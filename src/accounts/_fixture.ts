@@ -7,6 +7,7 @@ import type { BirthRows, InviteLookup, PlcClient, RepoBirths } from "./create_ac
 import type { EmailTokenRows, TokenProof } from "./email_tokens.ts";
 import type { CreatingRows } from "./finish_creation.ts";
 import type { InviteCodeRows } from "./invites.ts";
+import type { ReservedKey, ReservedKeyRows } from "./move_in.ts";
 import type { RefreshRow, RefreshRows } from "./sessions.ts";
 
 type BeginAccount = Parameters<BirthRows["beginAccount"]>[0];
@@ -30,8 +31,10 @@ export class FakeAccounts implements BirthRows, CreatingRows, InviteLookup, Invi
   accountByEmail(email: string): Account | undefined {
     return [...this.rows.values()].find((row) => row.email === email);
   }
-  creating(): Account[] {
-    return [...this.rows.values()].filter((row) => row.state === "creating");
+  creating(): (Account & { movesIn: boolean })[] {
+    return [...this.rows.values()]
+      .filter((row) => row.state === "creating")
+      .map((row) => ({ ...row, movesIn: row.begun.genesisOperation === null }));
   }
   inviteIsUsable(code: string): boolean {
     return (this.invites.get(code) ?? 0) > 0;
@@ -63,6 +66,22 @@ export class FakeAccounts implements BirthRows, CreatingRows, InviteLookup, Invi
     const left = (this.invites.get(code) ?? 0) - uses;
     if (left < 0) throw new KithError("invalid_invite_code", "Provided invite code not available");
     this.invites.set(code, left);
+  }
+}
+
+/** The contract of the store of reserved keys. */
+export class FakeReservedKeys implements ReservedKeyRows {
+  readonly rows = new Map<string, ReservedKey>();
+
+  find(id: string): ReservedKey | undefined {
+    return this.rows.get(id);
+  }
+  async reserve(key: ReservedKey): Promise<string> {
+    if (!this.rows.has(key.id)) this.rows.set(key.id, key);
+    return this.rows.get(key.id)?.didKey ?? "";
+  }
+  async forget(id: string): Promise<void> {
+    this.rows.delete(id);
   }
 }
 

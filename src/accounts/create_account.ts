@@ -9,20 +9,28 @@ import {
   type Signer,
   signerFromPrivateKey,
 } from "../atproto/mod.ts";
-import { KithError } from "../errors.ts";
+import { isKithError, KithError } from "../errors.ts";
 import { type PlcDirectory, PlcRefusedError } from "../identity/mod.ts";
 import { type Account, type AccountLookup, type Awaitable, isPresent } from "./account.ts";
 import { checkEmail } from "./email_address.ts";
-import type { HandleRules } from "./handle_rules.ts";
+import type { HandleClaim, HandleRules } from "./handle_rules.ts";
 import { INVITE_CODE_CHARS_MAX } from "./invites.ts";
+import {
+  checkDid,
+  checkOwnHandle,
+  checkProof,
+  type HandleLookup,
+  newKey,
+  type ReservedKeyRows,
+} from "./move_in.ts";
 import { checkNewPassword, type Passwords } from "./passwords.ts";
 
 /** What the birth of an account needs of the accounts store. Every change is durable when its promise resolves. */
 export interface BirthRows extends AccountLookup {
   /**
    * A row in state "creating": reserved names, the sealed key, the genesis operation, the use of the invite code and the
-   * open-repo row, in one transaction. Throws KithError handle_not_available, invalid_request (e-mail address taken),
-   * invalid_invite_code.
+   * open-repo row, in one transaction. Throws KithError handle_not_available, already_exists (the DID), invalid_request
+   * (e-mail address taken), invalid_invite_code.
    */
   beginAccount(account: {
     did: string;
@@ -30,13 +38,14 @@ export interface BirthRows extends AccountLookup {
     email: string;
     passwordHash: string;
     signingKey: { type: KeyType; privateKey: Uint8Array };
-    genesisOperation: Uint8Array;
+    /** Null where the DID is there already. */
+    genesisOperation: Uint8Array | null;
     inviteCode?: string;
     now: number;
   }): Promise<unknown>;
   /** Removes a "creating" row and gives its names and its invite use back. */
   abandonAccount(did: string): Promise<unknown>;
-  finishCreation(did: string, state: "active"): Promise<unknown>;
+  finishCreation(did: string, state: "active" | "deactivated"): Promise<unknown>;
 }
 
 /** Asks about an invite code, before anything is spent on the sign-up. */
@@ -50,8 +59,9 @@ export type PlcClient = Pick<PlcDirectory, "submit" | "data">;
 /** What the birth of an account needs of the repo registry. */
 export interface RepoBirths {
   /**
-   * Writes the file with the genesis commit and its events, durable, and hands the events to the sequencer. Repeatable:
-   * what is there already stays, and only what is missing is done.
+   * Writes the file with the genesis commit and its events, durable, and hands the events to the sequencer; of an account
+   * that moves in it is deactivated, and without events. Repeatable: what is there already stays, and only what is missing
+   * is done.
    */
   createRepo(did: string): Promise<unknown>;
   /** True where the account's file is there, be it without a commit: it is made only once the DID is registered. */
@@ -65,6 +75,9 @@ export interface AccountCreatorOptions {
   readonly repos: RepoBirths;
   readonly passwords: Passwords;
   readonly handles: HandleRules;
+  /** For handles of their own, of accounts that move in. */
+  readonly handleResolver: HandleLookup;
+  readonly reservedKeys: ReservedKeyRows;
   /** The server's PLC rotation key. */
   readonly rotationSigner: Signer;
   /** PDS_RECOVERY_DID_KEY, a did:key. */
@@ -87,8 +100,15 @@ export interface NewAccount {
   readonly inviteCode?: string | undefined;
   /** A did:key of the caller's own, which goes before the server's rotation keys. */
   readonly recoveryKey?: string | undefined;
+  /** A DID that is there already, whose account moves in. */
   readonly did?: string | undefined;
   readonly plcOp?: unknown;
+}
+
+/** Who asks. `did`: whose key has signed the service token that came along. */
+export interface AccountClaimant {
+  readonly admin: boolean;
+  readonly did?: string | undefined;
 }
 
 /** A request that passed every check. */
@@ -122,8 +142,11 @@ export class AccountCreator {
    *
    * Throws KithError invalid_request, invalid_password, invalid_handle, unsupported_domain, handle_not_available,
    * invalid_invite_code, upstream_failure (the directory did not answer; nothing is left behind), busy, storage_full.
+   * With a DID that is there already the account moves in: an empty repo, deactivated and told to nobody until it is
+   * activated. Then also auth_required, already_exists.
    */
-  async create(request: NewAccount, caller: { admin: boolean }): Promise<Account> {
+  async create(request: NewAccount, caller: AccountClaimant): Promise<Account> {
+    if (request.did !== undefined) return await this.#moveIn(request.did, request, caller);
     const checked = await this.#check(request, caller);
     const passwordHash = await this.#options.passwords.hash(checked.password);
     const { accounts, keyType, rotationSigner, publicUrl } = this.#options;
@@ -148,19 +171,53 @@ export class AccountCreator {
         now: (this.#options.now ?? Date.now)(),
       });
       await this.#register(checked.handle, did, operation);
-      return await this.#complete(checked.handle, did);
+      return await this.#complete(checked.handle, did, "active");
+    } finally {
+      this.#inFlight.delete(did);
+    }
+  }
+
+  async #moveIn(did: string, request: NewAccount, caller: AccountClaimant): Promise<Account> {
+    const { accounts, reservedKeys, keyType, passwords } = this.#options;
+    checkDid(did);
+    checkProof(did, caller.did);
+    if (request.recoveryKey) {
+      const why = "a recovery key is named in the PLC operation of the move";
+      throw new KithError("invalid_request", `Unsupported input: "recoveryKey": ${why}`);
+    }
+    const known = await accounts.account(did);
+    if (known !== undefined && known.state !== "deleted") {
+      throw new KithError("already_exists", `Could not create the account "${did}": it exists already`);
+    }
+    const checked = await this.#check(request, caller);
+    const passwordHash = await passwords.hash(checked.password);
+    const { handle, email, inviteCode } = checked;
+    const reserved = await reservedKeys.find(did);
+    const { type, privateKey } = reserved ?? newKey(keyType);
+    this.#inFlight.add(did);
+    try {
+      await accounts.beginAccount({
+        did,
+        handle,
+        email,
+        passwordHash,
+        signingKey: { type, privateKey },
+        genesisOperation: null,
+        ...(inviteCode === undefined ? {} : { inviteCode }),
+        now: (this.#options.now ?? Date.now)(),
+      });
+      const account = await this.#complete(handle, did, "deactivated");
+      if (reserved) await reservedKeys.forget(did);
+      return account;
     } finally {
       this.#inFlight.delete(did);
     }
   }
 
   /** Everything that can be refused before anything is spent or stored. */
-  async #check(request: NewAccount, caller: { admin: boolean }): Promise<Checked> {
-    const { accounts, handles, inviteRequired, invites } = this.#options;
+  async #check(request: NewAccount, caller: AccountClaimant): Promise<Checked> {
+    const { accounts, inviteRequired, invites } = this.#options;
     if (request.plcOp !== undefined) throw new KithError("invalid_request", 'Unsupported input: "plcOp"');
-    if (request.did !== undefined) {
-      throw new KithError("invalid_request", 'Unsupported input: "did": an account cannot be moved in yet');
-    }
     const { password } = request;
     if (password === undefined) throw new KithError("invalid_request", "Password is required");
     checkNewPassword(password);
@@ -171,7 +228,7 @@ export class AccountCreator {
     }
     const email = checkEmail(request.email);
     const claim = caller.admin ? "admin" : inviteCode === undefined ? "open" : "invited";
-    const handle = handles.check(request.handle, claim);
+    const handle = await this.#checkHandle(request, claim);
     const rotationKeys = this.#rotationKeys(request.recoveryKey || undefined);
     if (inviteCode !== undefined && !(await isUsable(invites, inviteCode))) {
       throw new KithError("invalid_invite_code", "Provided invite code not available");
@@ -183,6 +240,12 @@ export class AccountCreator {
       throw new KithError("invalid_request", `Email already taken: ${email}`);
     }
     return { handle, email, password, rotationKeys, ...(inviteCode === undefined ? {} : { inviteCode }) };
+  }
+
+  async #checkHandle({ handle, did }: NewAccount, claim: HandleClaim): Promise<string> {
+    const { handles, handleResolver: resolver } = this.#options;
+    if (did === undefined) return handles.check(handle, claim);
+    return await checkOwnHandle(handle, { did, claim, handles, resolver });
   }
 
   /** Highest authority first: the caller's own key, the operator's recovery key, the server's. */
@@ -206,11 +269,11 @@ export class AccountCreator {
     }
   }
 
-  async #complete(handle: string, did: string): Promise<Account> {
+  async #complete(handle: string, did: string, state: "active" | "deactivated"): Promise<Account> {
     const { accounts, repos } = this.#options;
     try {
       await repos.createRepo(did);
-      await accounts.finishCreation(did, "active");
+      await accounts.finishCreation(did, state);
     } catch (error) {
       // The DID is public and its file may be decided: it is completed later, never taken back.
       this.#options.onUnfinished?.(did);
@@ -232,7 +295,7 @@ export async function isRegistered(plc: Pick<PlcClient, "data">, did: string): P
     await plc.data(did);
     return true;
   } catch (error) {
-    if (error instanceof KithError && error.code === "did_not_found") return false;
+    if (isKithError(error, "did_not_found") || isKithError(error, "did_deactivated")) return false;
     throw error;
   }
 }

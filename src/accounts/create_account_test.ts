@@ -1,9 +1,10 @@
 import { expect, test } from "bun:test";
 import { generatePrivateKey, type KeyType, signerFromPrivateKey } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
-import { FakeAccounts, FakePlc, FakeRepos } from "./_fixture.ts";
+import { FakeAccounts, FakePlc, FakeRepos, FakeReservedKeys } from "./_fixture.ts";
 import { AccountCreator, type AccountCreatorOptions, type NewAccount } from "./create_account.ts";
 import { HandleRules } from "./handle_rules.ts";
+import { KeyReservations } from "./move_in.ts";
 import { Passwords } from "./passwords.ts";
 
 const SERVER_KEY = signerFromPrivateKey("k256", generatePrivateKey("k256", new Uint8Array(32).fill(1)));
@@ -12,6 +13,8 @@ const didKey = (type: KeyType, fill: number) =>
 const passwords = new Passwords({ cost: { memoryKib: 64, passes: 1 } });
 const ALICE: NewAccount = { handle: "alice.test", email: "alice@mail.test", password: "pa55word" };
 const ANYONE = { admin: false };
+const MOVER = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
+const HANDLES: Record<string, string> = { "own.example.com": MOVER, "far.example.com": "did:plc:far" };
 
 function makeCreator(change: Partial<AccountCreatorOptions> = {}) {
   const journal: string[] = [];
@@ -19,6 +22,7 @@ function makeCreator(change: Partial<AccountCreatorOptions> = {}) {
   const plc = new FakePlc(journal);
   const repos = new FakeRepos(journal);
   const unfinished: string[] = [];
+  const reservedKeys = new FakeReservedKeys();
   const creator = new AccountCreator({
     accounts,
     invites: accounts,
@@ -26,6 +30,8 @@ function makeCreator(change: Partial<AccountCreatorOptions> = {}) {
     repos,
     passwords,
     handles: new HandleRules([".test"]),
+    handleResolver: { resolve: async (handle) => HANDLES[handle] },
+    reservedKeys,
     rotationSigner: SERVER_KEY,
     publicUrl: "https://pds.test",
     keyType: "k256",
@@ -34,7 +40,7 @@ function makeCreator(change: Partial<AccountCreatorOptions> = {}) {
     now: () => 1234,
     ...change,
   });
-  return { creator, accounts, plc, repos, journal, unfinished };
+  return { creator, accounts, plc, repos, journal, unfinished, reservedKeys };
 }
 
 test.each(["k256", "p256"] as const)(
@@ -54,7 +60,7 @@ test.each(["k256", "p256"] as const)(
     const { begun } = accounts.rows.get(account.did)!;
     expect(begun.signingKey.type).toBe(keyType);
     expect(await passwords.verify("pa55word", begun.passwordHash)).toBe(true);
-    expect(begun.genesisOperation.length).toBeGreaterThan(100);
+    expect(begun.genesisOperation?.length).toBeGreaterThan(100);
     expect(plc.operations.get(account.did)).toMatchObject({
       type: "plc_operation",
       prev: null,
@@ -93,7 +99,7 @@ const REFUSED: [what: string, change: Partial<NewAccount>, code: string, words?:
   ["a taken e-mail address", { email: "Taken@mail.test" }, "invalid_request", "already taken: taken@"],
   ["an unknown invite code", { inviteCode: "pds-test-aaaaa-bbbbb" }, "invalid_invite_code"],
   ["an oversize invite code", { inviteCode: "x".repeat(100_000) }, "invalid_invite_code"],
-  ["a DID of its own", { did: "did:plc:ewvi7nxzyoun6zhxrhs64oiz" }, "invalid_request", '"did"'],
+  ["a DID without a proof", { did: "did:plc:ewvi7nxzyoun6zhxrhs64oiz" }, "auth_required", "Missing auth"],
   ["a PLC operation", { plcOp: { type: "plc_operation" } }, "invalid_request", '"plcOp"'],
   ["a recovery key that is none", { recoveryKey: "did:key:zQ3sh" }, "invalid_request", "recovery key"],
   ["a recovery key of another curve", { recoveryKey: `did:key:z6Mk${"h".repeat(44)}` }, "invalid_request"],
@@ -206,4 +212,51 @@ test("AccountCreator.isInFlight is true from before the row is there", async () 
   };
   await creator.create(ALICE, ANYONE);
   expect(seen).toEqual([true]);
+});
+
+test("AccountCreator.create lets an account move in: no operation, no event, deactivated", async () => {
+  const { creator, accounts, plc, journal } = makeCreator();
+  const caller = { admin: false, did: MOVER };
+  const account = await creator.create({ ...ALICE, did: MOVER }, caller);
+  expect(account).toMatchObject({ did: MOVER, handle: "alice.test", state: "deactivated" });
+  expect(journal).toEqual(["begin", "repo", "finish deactivated"]);
+  expect(accounts.rows.get(MOVER)?.begun.genesisOperation).toBeNull();
+  expect(plc.operations.size).toBe(0);
+  const again = creator.create({ ...ALICE, did: MOVER, handle: "other.test", email: "o@mail.test" }, caller);
+  await expect(again).rejects.toMatchObject({ code: "already_exists" });
+});
+
+test("AccountCreator.create gives a mover the key that was reserved for it, once", async () => {
+  const { creator, accounts, reservedKeys } = makeCreator();
+  const keys = new KeyReservations({ rows: reservedKeys, keyType: "p256", now: () => 1 });
+  const reserved = await keys.reserve(MOVER);
+  expect(await keys.reserve(MOVER)).toBe(reserved);
+  expect(await keys.reserve()).not.toBe(await keys.reserve());
+  await expect(keys.reserve("did:key:zQ3sh")).rejects.toMatchObject({ code: "invalid_request" });
+  await creator.create({ ...ALICE, did: MOVER }, { admin: false, did: MOVER });
+  const { type, privateKey } = accounts.rows.get(MOVER)!.begun.signingKey;
+  expect(signerFromPrivateKey(type, privateKey).didKey).toBe(reserved);
+  expect(reservedKeys.rows.has(MOVER)).toBe(false);
+});
+
+test.each([
+  ["a handle of its own that points to it", { handle: "Own.Example.com" }, "none"],
+  ["a did:web", { did: "did:web:own.example.com" }, "none"],
+  ["a handle that points elsewhere", { handle: "far.example.com" }, "invalid_handle"],
+  ["a handle that points nowhere", { handle: "none.example.com" }, "invalid_handle"],
+  ["a handle under a reserved domain", { handle: "own.example" }, "invalid_handle"],
+  ["a reserved name of ours", { handle: "admin.test" }, "handle_not_available"],
+  ["a DID of another kind", { did: "did:key:zQ3sh" }, "invalid_request"],
+  ["a DID that another has proven", { did: "did:plc:other" }, "auth_required"],
+  ["a recovery key", { recoveryKey: didKey("k256", 2) }, "invalid_request"],
+] as const)("AccountCreator.create of a mover with %s", async (_, change, code) => {
+  const { creator, accounts } = makeCreator();
+  const request = { ...ALICE, did: MOVER, ...change };
+  const proven = request.did === "did:plc:other" ? MOVER : request.did;
+  const outcome = await creator.create(request, { admin: false, did: proven }).then(
+    () => "none",
+    (error: KithError) => error.code,
+  );
+  expect(outcome).toBe(code);
+  expect(accounts.rows.size).toBe(code === "none" ? 1 : 0);
 });

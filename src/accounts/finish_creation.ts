@@ -6,7 +6,7 @@ export const RETRY_INTERVAL_MS = 30_000;
 
 /** What finishing needs of the accounts store. */
 export interface CreatingRows extends Pick<BirthRows, "abandonAccount" | "finishCreation"> {
-  creating(): Awaitable<readonly { readonly did: string }[]>;
+  creating(): Awaitable<readonly { readonly did: string; readonly movesIn?: boolean }[]>;
 }
 
 export interface FinishCreationsOptions {
@@ -35,10 +35,13 @@ export interface FinishedCreations {
 export async function finishCreations(options: FinishCreationsOptions): Promise<FinishedCreations> {
   const outcome: FinishedCreations = { finished: [], abandoned: [], waiting: [] };
   let directoryAnswers = true;
-  for (const { did } of await options.accounts.creating()) {
+  for (const { did, movesIn = false } of await options.accounts.creating()) {
     if (options.isInFlight?.(did)) continue;
     try {
-      outcome[await finishOne(did, options, directoryAnswers)].push(did);
+      const become = movesIn
+        ? await finishMove(did, options)
+        : await finishOne(did, options, directoryAnswers);
+      outcome[become].push(did);
     } catch (error) {
       // One time-out is enough: start-up must not wait for as many as there are accounts.
       if (error instanceof DirectorySilent) directoryAnswers = false;
@@ -70,6 +73,20 @@ async function finishOne(
   // Also where there is a commit: its events may not have reached the event log.
   await repos.createRepo(did);
   await accounts.finishCreation(did, "active");
+  return "finished";
+}
+
+/** A DID that came from elsewhere loses nothing where its account here is taken back: only a file that is there is kept. */
+async function finishMove(
+  did: string,
+  { accounts, repos }: FinishCreationsOptions,
+): Promise<"finished" | "abandoned"> {
+  if (!(await repos.hasRepo(did))) {
+    await accounts.abandonAccount(did);
+    return "abandoned";
+  }
+  await repos.createRepo(did);
+  await accounts.finishCreation(did, "deactivated");
   return "finished";
 }
 

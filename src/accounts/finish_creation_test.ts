@@ -122,3 +122,16 @@ test("CreationRetries runs one at a time, and never after stop", async () => {
   expect(timers).not.toHaveBeenCalled();
   timers.mockRestore();
 });
+
+test("finishCreations keeps a mover only where its file is there, deactivated, and asks no directory", async () => {
+  const { accounts, plc, repos, options } = await makeLeftovers("with repo", "nowhere");
+  for (const row of accounts.rows.values()) Object.assign(row.begun, { genesisOperation: null });
+  plc.mood = "silent";
+  expect(await finishCreations(options)).toEqual({
+    finished: ["did:plc:0"],
+    abandoned: ["did:plc:1"],
+    waiting: [],
+  });
+  expect([0, 1].map(stateOf(accounts))).toEqual(["deactivated", undefined]);
+  expect([repos.dids.size, plc.asked]).toEqual([1, 0]);
+});

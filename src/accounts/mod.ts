@@ -12,5 +12,6 @@ export * from "./finish_creation.ts";
 export * from "./handle_rules.ts";
 export * from "./invites.ts";
 export * from "./login_lock.ts";
+export * from "./move_in.ts";
 export * from "./passwords.ts";
 export * from "./sessions.ts";

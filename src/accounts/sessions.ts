@@ -49,13 +49,14 @@ type Scope =
   | "com.atproto.appPassPrivileged"
   | "com.atproto.takendown";
 
-/** Makes the two tokens of a session. `refreshExpiresAt` in milliseconds since 1970. */
+/** Makes the two tokens of a session. Times in milliseconds since 1970. */
 export interface TokenIssuer {
   issue(request: {
     did: string;
     scope: Scope;
     refreshId: string;
     refreshExpiresAt: number;
+    refreshIssuedAt: number;
   }): Promise<{ accessJwt: string; refreshJwt: string }>;
 }
 
@@ -226,7 +227,8 @@ export class Sessions {
   }
 
   #tokens(did: string, scope: Scope, refreshId: string, refreshExpiresAt: number) {
-    return this.#options.tokens.issue({ did, scope, refreshId, refreshExpiresAt });
+    const refreshIssuedAt = refreshExpiresAt - REFRESH_LIFETIME_MS;
+    return this.#options.tokens.issue({ did, scope, refreshId, refreshExpiresAt, refreshIssuedAt });
   }
 
   async #answer(account: Account, tokens: { accessJwt: string; refreshJwt: string }): Promise<OpenSession> {

@@ -16,6 +16,8 @@ export interface BirthOptions {
   readonly signer: Signer;
   readonly now: () => number;
   readonly clockId: number;
+  /** The DID has a repo elsewhere: this one begins deactivated, and nobody is told of it before it is activated. */
+  readonly movesIn: boolean;
 }
 
 /**
@@ -28,7 +30,7 @@ export async function openBirth(store: RepoStore, options: BirthOptions): Promis
   await store.durable();
 }
 
-function writeGenesis(store: RepoStore, { handle, signer, now, clockId }: BirthOptions): void {
+function writeGenesis(store: RepoStore, { handle, signer, now, clockId, movesIn }: BirthOptions): void {
   const { did } = store;
   const time = new Date(now()).toISOString();
   const tids: string[] = [];
@@ -37,6 +39,12 @@ function writeGenesis(store: RepoStore, { handle, signer, now, clockId }: BirthO
   }
   const [identityKey = "", accountKey = "", rev = "", syncKey = ""] = tids;
   const signed = signCommit(buildCommit({ did, head: null, writes: [], rev, blocks: store }), signer);
+  const events = [
+    pendingOf(identityKey, identityEvent({ did, handle, time })),
+    pendingOf(accountKey, accountEvent({ did, active: true, time })),
+    pendingOf(rev, commitEvent(signed, { time })),
+    pendingOf(syncKey, syncEvent({ did, rev, commit: signed.commit, time })),
+  ];
   store.commit({
     head: signed.head,
     lastTid: syncKey,
@@ -44,12 +52,8 @@ function writeGenesis(store: RepoStore, { handle, signer, now, clockId }: BirthO
     removed: [],
     puts: [],
     deletes: [],
-    events: [
-      pendingOf(identityKey, identityEvent({ did, handle, time })),
-      pendingOf(accountKey, accountEvent({ did, active: true, time })),
-      pendingOf(rev, commitEvent(signed, { time })),
-      pendingOf(syncKey, syncEvent({ did, rev, commit: signed.commit, time })),
-    ],
+    events: movesIn ? [] : events,
+    status: movesIn ? "deactivated" : "active",
     now: now(),
   });
 }

@@ -4,16 +4,30 @@
  * the caller is answered, and only then the event goes to the sequencer, first in first out.
  */
 import { type ActorRefFrom, createActor, fromPromise } from "xstate";
-import { buildCommit, type Cid, commitEvent, nextTid, type Signer, signCommit } from "../atproto/mod.ts";
+import {
+  buildCommit,
+  type Cid,
+  commitEvent,
+  identityEvent,
+  nextTid,
+  type Signer,
+  signCommit,
+} from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
-import type { Logger } from "../logger.ts";
 import type { PendingEvent, RepoState, RepoStore } from "../storage/mod.ts";
 import { AskPort } from "./ask.ts";
 import { pendingOf, statusEvents } from "./pending_events.ts";
 import { planWrites } from "./plan_writes.ts";
+import type { RepoActorDeps } from "./repo_actor_deps.ts";
 import { type Mutation, type RepoEvent, repoMachine } from "./repo_machine.ts";
-import type { BlobRow, ImportTask, RepoStatus, WriteOutcome, WriteRequest } from "./repo_types.ts";
-import type { Sequencer } from "./sequencer.ts";
+import type {
+  BlobRow,
+  ImportTask,
+  PreferencesChange,
+  RepoStatus,
+  WriteOutcome,
+  WriteRequest,
+} from "./repo_types.ts";
 
 /** A change is given up, its outcome unknown to the caller, after so long. */
 export const CHANGE_TIMEOUT_MS = 30_000;
@@ -22,34 +36,6 @@ export const TASK_TIMEOUT_MS = 10 * 60_000;
 /** The WAL is measured after so many transactions, or so many bytes written into it. */
 const MEASURE_WAL_EVERY = 32;
 const MEASURE_WAL_BYTES = 512 * 1024;
-
-/** What a repo actor needs of its surroundings. */
-export interface RepoActorDeps {
-  readonly sequencer: Sequencer;
-  /** Unix milliseconds. */
-  readonly now: () => number;
-  /** 0 to 1023; tells apart the TIDs of processes. */
-  readonly clockId: number;
-  readonly logger: Logger;
-  /** Opens the account's file; its connection serves reads from then on. */
-  open(): Promise<RepoStore>;
-  /** Makes the open row durable: before the first write after an open. */
-  markOpen(): Promise<void>;
-  /** Repeats the file's status in the accounts store. */
-  projectStatus(status: RepoStatus): Promise<void>;
-  /** The account's signing key, unsealed. */
-  signer(): Signer;
-  /** The account's handle, for #identity. */
-  handle(): string | undefined;
-  /** Unlinks blobs whose last reference is gone; their rows are durably gone already. */
-  removeBlobs(cids: readonly Cid[]): Promise<void>;
-  /** Called after each step and when events have been published: it may be idle now. */
-  rested(): void;
-  /** Decides the account's death in the accounts store, durably, and sequences its tombstone. */
-  bury(key: string): Promise<{ sequenced: Promise<void> }>;
-  /** After the tombstone is durable in the log: removes the account's files. */
-  removeFiles(): Promise<void>;
-}
 
 export type RepoMachineActor = ActorRefFrom<typeof repoMachine>;
 
@@ -128,6 +114,16 @@ export class RepoActor {
   /** Resolves with the type that the blob has, once its row is durable. */
   putBlob(row: BlobRow): Promise<string> {
     return this.#ask<string>((reply) => ({ type: "putBlob", row, reply }), "remember a blob of");
+  }
+
+  /** Resolves once the #identity event is durable. */
+  announceIdentity(): Promise<void> {
+    return this.#ask<void>((reply) => ({ type: "announceIdentity", reply }), "announce the identity of");
+  }
+
+  /** Resolves once the preferences are durable. */
+  putPreferences(change: PreferencesChange): Promise<void> {
+    return this.#ask<void>((reply) => ({ type: "putPreferences", change, reply }), "put preferences into");
   }
 
   /** Runs `task` with the repo to itself. */
@@ -217,6 +213,9 @@ export class RepoActor {
   #act(event: RepoEvent): void {
     if (event.type === "write") this.#settle(event, (store) => this.#write(store, event.request));
     else if (event.type === "putBlob") this.#settle(event, (store) => this.#putBlob(store, event.row));
+    else if (event.type === "announceIdentity") this.#settle(event, (store) => this.#announceIdentity(store));
+    else if (event.type === "putPreferences")
+      this.#settle(event, (store) => this.#putPreferences(store, event.change));
     else if (event.type === "setStatus") this.#setStatus(event);
     else throw new Error(`There is no turn for "${event.type}"`);
   }
@@ -224,6 +223,19 @@ export class RepoActor {
   #putBlob(store: RepoStore, row: BlobRow): Turn<string> {
     const mimeType = store.putBlob({ ...row, forgetPendingUpTo: this.#forgettable() });
     return { answer: mimeType, events: [] };
+  }
+
+  #announceIdentity(store: RepoStore): Turn<void> {
+    const key = this.#nextTid(store.state());
+    const time = new Date(this.#deps.now()).toISOString();
+    const events = [pendingOf(key, identityEvent({ did: this.did, handle: this.#deps.handle(), time }))];
+    store.appendEvents({ lastTid: key, events, forgetPendingUpTo: this.#forgettable() });
+    return { answer: undefined, events };
+  }
+
+  #putPreferences(store: RepoStore, change: PreferencesChange): Turn<void> {
+    store.putPreferences({ ...change, forgetPendingUpTo: this.#forgettable() });
+    return { answer: undefined, events: [] };
   }
 
   /** Runs a turn, awaits the disk, answers, hands over: in this order. */

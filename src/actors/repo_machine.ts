@@ -7,8 +7,8 @@
  *   opening      held until the file is open
  *   ready        acted upon
  *   importing    held until the import has ended
- *   deactivated  records are refused; status, blobs, import and deletion go on, as migration needs
- *   takendown    all but a change of status and deletion is refused
+ *   deactivated  records are refused; status, blobs, preferences, import and deletion go on, as migration needs
+ *   takendown    all but a change of status, news of the identity and deletion is refused
  *   deleting, closing, closed, failed   refused
  *
  * Reads do not pass here: they need no order, only an open file.
@@ -16,7 +16,14 @@
 import { assign, fromPromise, setup } from "xstate";
 import { type ErrorCode, KithError } from "../errors.ts";
 import type { Reply } from "./ask.ts";
-import type { BlobRow, ImportTask, RepoStatus, WriteOutcome, WriteRequest } from "./repo_types.ts";
+import type {
+  BlobRow,
+  ImportTask,
+  PreferencesChange,
+  RepoStatus,
+  WriteOutcome,
+  WriteRequest,
+} from "./repo_types.ts";
 
 /** Transactions of one repo that may await the disk at a time. */
 export const IN_FLIGHT_MAX = 64;
@@ -34,6 +41,8 @@ export type Mutation =
   | { type: "write"; request: WriteRequest; reply: Reply<WriteOutcome> }
   | { type: "setStatus"; status: RepoStatus; from?: readonly RepoStatus[]; reply: Reply<void> }
   | { type: "putBlob"; row: BlobRow; reply: Reply<string> }
+  | { type: "announceIdentity"; reply: Reply<void> }
+  | { type: "putPreferences"; change: PreferencesChange; reply: Reply<void> }
   | { type: "import"; task: ImportTask; reply: Reply<void> }
   | { type: "delete"; from?: readonly RepoStatus[]; reply: Reply<void> };
 
@@ -233,6 +242,8 @@ const HOLD_ALL = fragment({
   write: HOLD_ONLY,
   setStatus: HOLD_ONLY,
   putBlob: HOLD_ONLY,
+  announceIdentity: HOLD_ONLY,
+  putPreferences: HOLD_ONLY,
   import: HOLD_ONLY,
   delete: HOLD_ONLY,
 });
@@ -240,6 +251,8 @@ const REFUSE_GONE = fragment({
   write: { actions: "refuseGone" },
   setStatus: { actions: "refuseGone" },
   putBlob: { actions: "refuseGone" },
+  announceIdentity: { actions: "refuseGone" },
+  putPreferences: { actions: "refuseGone" },
   import: { actions: "refuseGone" },
   delete: { actions: "refuseGone" },
 });
@@ -247,6 +260,8 @@ const REFUSE_CLOSED = fragment({
   write: { actions: "refuseClosed" },
   setStatus: { actions: "refuseClosed" },
   putBlob: { actions: "refuseClosed" },
+  announceIdentity: { actions: "refuseClosed" },
+  putPreferences: { actions: "refuseClosed" },
   import: { actions: "refuseClosed" },
   delete: { actions: "refuseClosed" },
 });
@@ -327,6 +342,8 @@ export const repoMachine = machineSetup.createMachine({
       on: {
         write: MUTATE,
         putBlob: MUTATE,
+        announceIdentity: MUTATE,
+        putPreferences: MUTATE,
         setStatus: SET_STATUS,
         import: IMPORT,
         delete: DELETE,
@@ -337,6 +354,8 @@ export const repoMachine = machineSetup.createMachine({
       on: {
         write: { actions: "refuseDeactivated" },
         putBlob: MUTATE,
+        announceIdentity: MUTATE,
+        putPreferences: MUTATE,
         setStatus: SET_STATUS,
         import: IMPORT,
         delete: DELETE,
@@ -347,6 +366,8 @@ export const repoMachine = machineSetup.createMachine({
       on: {
         write: { actions: "refuseTakendown" },
         putBlob: { actions: "refuseTakendown" },
+        announceIdentity: MUTATE,
+        putPreferences: { actions: "refuseTakendown" },
         import: { actions: "refuseTakendown" },
         setStatus: SET_STATUS,
         delete: DELETE,

@@ -17,6 +17,7 @@ import type { RepoStatus } from "./repo_types.ts";
 const reply: Reply<never> = { resolve: () => {}, reject: () => {} };
 const write: Mutation = { type: "write", request: { writes: [] }, reply };
 const putBlob = { type: "putBlob", row: {}, reply } as unknown as Mutation;
+const putPreferences = { type: "putPreferences", change: {}, reply } as unknown as Mutation;
 const importing: Mutation = { type: "import", task: async () => {}, reply };
 const deletion: Mutation = { type: "delete", reply };
 const setStatus = (status: RepoStatus): Mutation => ({ type: "setStatus", status, reply });
@@ -167,11 +168,13 @@ describe("status", () => {
   test("deactivated refuses records and takes blobs", () => {
     expect(at("deactivated").send(write).actions).toEqual(["refuseDeactivated"]);
     expect(at("deactivated").send(putBlob).count("act")).toBe(1);
+    expect(at("deactivated").send(putPreferences).count("act")).toBe(1);
   });
 
   test.each([
     ["write", write],
     ["putBlob", putBlob],
+    ["putPreferences", putPreferences],
     ["import", importing],
   ] as const)("takendown refuses %s", (_, event) => {
     expect(at("takendown").send(event).actions).toEqual(["refuseTakendown"]);
@@ -216,7 +219,7 @@ describe("deleting", () => {
 describe("closing", () => {
   test("refuses changes, ends closed, or failed", () => {
     const driver = at("active").send({ type: "close" });
-    for (const event of [write, putBlob, importing, deletion, setStatus("active")]) {
+    for (const event of [write, putBlob, putPreferences, importing, deletion, setStatus("active")]) {
       expect(driver.send(event).actions).toEqual(["refuseClosed"]);
     }
     expect(at("active").send({ type: "close" }, done("close")).state).toBe("closed");
@@ -295,7 +298,7 @@ test("every state answers every change", () => {
     at("active").send({ type: "close" }),
   ];
   for (const driver of drivers) {
-    for (const event of [write, putBlob, importing, deletion, setStatus("active")]) {
+    for (const event of [write, putBlob, putPreferences, importing, deletion, setStatus("active")]) {
       expect(driver.snapshot.can(event)).toBe(true);
     }
   }

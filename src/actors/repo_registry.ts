@@ -8,10 +8,19 @@ import type { Logger } from "../logger.ts";
 import type { Account, PendingEvent, RepoStore } from "../storage/mod.ts";
 import { openBirth } from "./birth.ts";
 import { CarExports } from "./export.ts";
+import { type ImportSource, importTask } from "./import_repo.ts";
 import { OpenSlots } from "./open_slots.ts";
 import { pendingOf } from "./pending_events.ts";
-import { RepoActor, type RepoActorDeps } from "./repo_actor.ts";
-import type { BlobRow, ImportTask, RepoId, RepoStatus, WriteOutcome, WriteRequest } from "./repo_types.ts";
+import { RepoActor, TASK_TIMEOUT_MS } from "./repo_actor.ts";
+import type { RepoActorDeps } from "./repo_actor_deps.ts";
+import type {
+  BlobRow,
+  PreferencesChange,
+  RepoId,
+  RepoStatus,
+  WriteOutcome,
+  WriteRequest,
+} from "./repo_types.ts";
 import type { Sequencer } from "./sequencer.ts";
 
 /** A repo unused for so long is closed, and looked for so often. */
@@ -20,6 +29,8 @@ const IDLE_LOOK_MS = 30_000;
 /** How long a stop waits for repos to come to rest, and how often it looks. */
 const STOP_TIMEOUT_MS = 20_000;
 const STOP_LOOK_MS = 5;
+/** An import gives up so long before its caller would be told that it may still happen. */
+const IMPORT_MARGIN_MS = 30_000;
 /** How long a stop lets exports run on; a reader that stands still must not hold it up. */
 const STOP_EXPORTS_MS = 200;
 
@@ -185,6 +196,11 @@ export class RepoRegistry<Upload = unknown> {
     }
   }
 
+  /** Resolves once the preferences are durable. */
+  putPreferences(did: RepoId, change: PreferencesChange): Promise<void> {
+    return this.#use(did, ({ actor }) => actor.putPreferences(change));
+  }
+
   /**
    * Resolves once the status is durable and repeated in the accounts store. With `from` only a repo of one of these
    * statuses, as its turn finds it, is changed; KithErrors account_takendown, account_deactivated, ... for another.
@@ -193,9 +209,22 @@ export class RepoRegistry<Upload = unknown> {
     return this.#use(did, ({ actor }) => actor.setStatus(status, options));
   }
 
-  /** Runs `task` with the repo to itself. */
-  importRepo(did: RepoId, task: ImportTask): Promise<void> {
-    return this.#use(did, ({ actor }) => actor.import(task));
+  /** Tells the network to look at the DID document anew. Resolves once that is durable. */
+  announceIdentity(did: RepoId): Promise<void> {
+    return this.#use(did, ({ actor }) => actor.announceIdentity());
+  }
+
+  /** Puts a whole repo in the place of the present one. Resolves once it is durable; else nothing has changed. */
+  importRepo(did: RepoId, source: ImportSource): Promise<void> {
+    const { accounts, now, clockId, logger } = this.#options;
+    const deadlineMs = performance.now() + TASK_TIMEOUT_MS - IMPORT_MARGIN_MS;
+    const onLeftover = (error: unknown) =>
+      logger.warn("Could not remove what an import has left", { did, error });
+    return this.#use(did, ({ actor }) =>
+      actor.import(
+        importTask({ ...source, signer: accounts.signer(did), now, clockId, deadlineMs, onLeftover }),
+      ),
+    );
   }
 
   /** Resolves once the deletion is decided; files and blobs go afterwards. `from` as in `setStatus`. */
@@ -245,12 +274,12 @@ export class RepoRegistry<Upload = unknown> {
     }
   }
 
-  async #openBorn({ did, generation, handle }: Account): Promise<RepoStore> {
+  async #openBorn({ did, generation, handle, movesIn }: Account): Promise<RepoStore> {
     const { accounts, files, now, clockId } = this.#options;
     await files.create(did, generation);
     const store = await files.open(did, generation);
     try {
-      await openBirth(store, { handle, signer: accounts.signer(did), now, clockId });
+      await openBirth(store, { handle, movesIn, signer: accounts.signer(did), now, clockId });
       return store;
     } catch (error) {
       await store.close();

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { identityEvent, nextTid, readCar } from "../atproto/mod.ts";
+import { readCar } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import { Bench, didOf, fill, handleOf, outcomeOf, post, unpost, watch } from "./_bench.ts";
 import { until } from "./_fake_log.ts";
@@ -614,19 +614,22 @@ test("RepoRegistry.stop() refuses births that have not begun", async () => {
 test("RepoRegistry.importRepo() begins when nothing is in flight, and holds every change until it has ended", async () => {
   await using bench = await Bench.start();
   await bench.createAccounts(DID);
+  const car = await new Response(await bench.registry.exportRepo(DID)).bytes();
   bench.disks.repo.hold();
   const before = bench.write(DID, post("before"));
-  const steps: string[] = [];
   const [begun, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const imported = bench.registry.importRepo(DID, async (repo) => {
-    steps.push(`begins with ${repo.recordCount()}`);
+  let hasBegun = false;
+  async function* chunks(): AsyncGenerator<Uint8Array> {
+    hasBegun = true;
     begun.resolve();
     await go.promise;
-    steps.push(`ends with ${repo.recordCount()}`);
-  });
+    yield car;
+  }
+  const documentKey = async () => undefined;
+  const imported = bench.registry.importRepo(DID, { chunks: chunks(), bytesMax: 1_000_000, documentKey });
   await bench.disks.repo.reached();
   await bench.registry.read(DID, () => {});
-  expect(steps).toEqual([]);
+  expect(hasBegun).toBe(false);
   bench.disks.repo.release();
   await before;
   await begun.promise;
@@ -641,20 +644,31 @@ test("RepoRegistry.importRepo() begins when nothing is in flight, and holds ever
   go.resolve();
   await imported;
   expect(await Promise.all(behind)).toEqual(["done", "done", "account_deactivated"]);
-  expect(steps).toEqual(["begins with 1", "ends with 1"]);
+  expect(await bench.registry.read(DID, (repo) => repo.recordCount())).toBe(1);
+  await until(() => bench.typesOf(DID).length === 8);
+  expect(bench.typesOf(DID).slice(4)).toEqual(["#commit", "#sync", "#commit", "#account"]);
 });
 
-test("RepoRegistry.importRepo() hands over what its task has committed, also where the task fails later", async () => {
+test("RepoRegistry.importRepo() into a deactivated repo is told on its activation", async () => {
   await using bench = await Bench.start();
   await bench.createAccounts(DID);
-  const failed = bench.registry.importRepo(DID, async (repo) => {
-    const key = nextTid(repo.state().lastTid, bench.nowMs * 1_000, 1);
-    const body = identityEvent({ did: DID, handle: "imported.test", time: "2027-01-15T08:00:00.000Z" });
-    repo.appendEvents({ lastTid: key, events: [{ key, ...body }] });
-    throw new KithError("invalid_request", "the rest is damaged");
-  });
-  expect(await outcomeOf(failed)).toBe("invalid_request");
   await bench.write(DID, post("one"));
-  await until(() => bench.typesOf(DID).includes("#commit", 4));
-  expect(bench.typesOf(DID).slice(4)).toEqual(["#identity", "#commit"]);
+  const car = await new Response(await bench.registry.exportRepo(DID)).bytes();
+  await bench.registry.setStatus(DID, "deactivated");
+  async function* chunks(): AsyncGenerator<Uint8Array> {
+    yield car;
+  }
+  const documentKey = async () => undefined;
+  await bench.registry.importRepo(DID, { chunks: chunks(), bytesMax: 1_000_000, documentKey });
+  await bench.registry.announceIdentity(DID);
+  await until(() => bench.typesOf(DID).length === 7);
+  expect(bench.typesOf(DID).slice(5)).toEqual(["#account", "#identity"]);
+  const rev = await bench.registry.read(DID, (repo) => repo.state().head?.rev);
+  await bench.registry.setStatus(DID, "active");
+  await until(() => bench.typesOf(DID).length === 10);
+  expect(bench.eventsOf(DID).slice(-3)).toMatchObject([
+    { type: "#account", payload: { active: true } },
+    { type: "#identity", payload: { handle: handleOf(DID) } },
+    { type: "#sync", payload: { rev } },
+  ]);
 });

@@ -53,5 +53,13 @@ export interface WriteOutcome {
   readonly results: readonly WriteResult[];
 }
 
+/** All preferences of a namespace, but those of the kept names, are replaced by these. */
+export interface PreferencesChange {
+  readonly namespace: string;
+  readonly kept: readonly string[];
+  /** By the $type of the value, which is JSON. */
+  readonly preferences: readonly { readonly name: string; readonly value: string }[];
+}
+
 /** Work that has the repo to itself while it runs: no other change begins before it has ended. */
 export type ImportTask = (repo: RepoStore) => Promise<void>;

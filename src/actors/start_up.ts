@@ -135,6 +135,8 @@ async function recoverRepo(row: { did: string; generation: number }, options: St
     await store.prepareWrites();
     store.forgetPending(last.key);
   }
+  // What an import has left that was cut off.
+  if (store.hasStaging()) await store.prepareWrites();
   const { status } = store.state();
   if (status !== account.state) await accounts.projectState(row.did, status, { now: now() });
   await store.close();

@@ -30,7 +30,10 @@ interface Fixture {
 }
 
 const FOLDER = "atproto-interop-tests/data-model";
-describe.skipIf(!hasVectors(FOLDER))("data-model vectors", () => {
+const HAS_FOLDER = hasVectors(FOLDER);
+/** `test.each` reads its rows also where the tests are left out. */
+const fixtures = (name: string): Fixture[] => (HAS_FOLDER ? vectorJson<Fixture[]>(`${FOLDER}/${name}`) : []);
+describe.skipIf(!HAS_FOLDER)("data-model vectors", () => {
   test("recordFromJson() and recordToJson() give the bytes, the CID and the JSON of the fixtures", () => {
     for (const { json, cbor_base64, cid } of vectorJson<Fixture[]>(`${FOLDER}/data-model-fixtures.json`)) {
       const bytes = new Uint8Array(Buffer.from(cbor_base64, "base64"));
@@ -43,13 +46,13 @@ describe.skipIf(!hasVectors(FOLDER))("data-model vectors", () => {
     }
   });
 
-  test.each(vectorJson<Fixture[]>(`${FOLDER}/data-model-valid.json`))("accepts: $note", ({ json }) => {
+  test.each(fixtures("data-model-valid.json"))("accepts: $note", ({ json }) => {
     const { rcrd } = json as { rcrd?: { $type: string } };
     parse(json);
     if (rcrd) recordFromJson(rcrd, { collection: rcrd.$type });
   });
 
-  test.each(vectorJson<Fixture[]>(`${FOLDER}/data-model-invalid.json`))("refuses: $note", ({ json }) => {
+  test.each(fixtures("data-model-invalid.json"))("refuses: $note", ({ json }) => {
     expect(refused(json)).toStartWith("Could not read the record");
   });
 });

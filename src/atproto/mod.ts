@@ -16,6 +16,7 @@ export * from "./lexicon.ts";
 export * from "./memory_blocks.ts";
 export * from "./mst/mod.ts";
 export * from "./plc.ts";
+export * from "./record_subject.ts";
 export * from "./repo_car.ts";
 export * from "./service_jwt.ts";
 export * from "./signer.ts";

@@ -12,7 +12,7 @@ import { proveKey, readBlock, walkTree } from "./mst/mod.ts";
 import { isTid } from "./syntax.ts";
 
 /** Bytes of records that may be counted twice, being under several paths; no honest repo comes near. */
-const REPEATED_BYTES_MAX = 64 * 1024 * 1024;
+export const REPEATED_BYTES_MAX = 64 * 1024 * 1024;
 
 /** One record of a repo. */
 export interface RepoRecord {
@@ -27,6 +27,8 @@ export interface VerifiedRepo {
   readonly head: Head;
   readonly commit: Block;
   readonly recordCount: number;
+  /** Nodes of the tree, each of which is another block. */
+  readonly nodeCount: number;
   /** In the order of their paths. */
   readonly records: Iterable<RepoRecord>;
   /** What is reachable and nothing else: the commit, then nodes and records in the order of the export. */
@@ -63,30 +65,52 @@ export function verifyRepoCar(bytes: Uint8Array, options: VerifyRepoOptions): Ve
  * Checks a repo from any source: the signature and the DID of its commit, the shape of its tree, and that every record
  * is there. KithError `invalid_request` on anything that is wrong with it.
  */
-export function verifyRepo(source: RepoSource, { did, didKey }: VerifyRepoOptions): VerifiedRepo {
+export function verifyRepo(source: RepoSource, options: VerifyRepoOptions): VerifiedRepo {
+  const steps = verifyRepoSteps(source, options);
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
+}
+
+/**
+ * As `verifyRepo`, one record at a time, in the order of their paths, so that a large repo can be checked without holding
+ * up others. What it has yielded counts only once it has come to its end.
+ */
+export function* verifyRepoSteps(
+  source: RepoSource,
+  { did, didKey }: VerifyRepoOptions,
+): Generator<RepoRecord, VerifiedRepo> {
   const { blocks } = source;
   const root = ownedCid(source.root);
   const block = { cid: root, bytes: readBlock(blocks, root, "invalid_request") };
   const commit = verifyCommit(block, didKey);
   if (commit.did !== did) throw refusal(`it is the repo of "${commit.did}", not of "${did}"`);
   if (!isTid(commit.rev)) throw refusal(`its rev "${commit.rev}" is not a TID`);
+  let nodeCount = 0;
   let recordCount = 0;
   let recordBytes = 0;
   for (const item of walkTree(blocks, commit.data, { fault: "invalid_request", verify: true })) {
-    if (item.kind === "node") continue;
-    const size = readBlock(blocks, item.value, "invalid_request").length;
+    if (item.kind === "node") {
+      nodeCount++;
+      continue;
+    }
+    const bytes = readBlock(blocks, item.value, "invalid_request");
+    const size = bytes.length;
     if (size > RECORD_BYTES_MAX) {
       throw refusal(`the record "${item.key}" has ${size} bytes, ${RECORD_BYTES_MAX} at most`);
     }
     recordCount++;
     recordBytes += size;
     if (recordBytes > source.recordBytesMax) throw refusal("its records are repeated too often");
+    yield { path: item.key, cid: item.value, bytes };
   }
   const head = { commit: root, rev: commit.rev, data: ownedCid(commit.data) };
   return {
     head,
     commit: block,
     recordCount,
+    nodeCount,
     records: { [Symbol.iterator]: () => recordsOf(head, blocks) },
     blocks: { [Symbol.iterator]: () => exportOrder(head, blocks) },
   };

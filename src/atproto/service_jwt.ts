@@ -42,11 +42,14 @@ export interface ParsedServiceJwt {
   readonly signature: Uint8Array;
 }
 
-export interface VerifyServiceJwtOptions {
+export interface CheckServiceJwtOptions {
   /** The receiver, exactly; several where it goes by several names (with and without service id). */
   readonly aud: string | readonly string[];
   readonly lxm: string;
   readonly nowSeconds: number;
+}
+
+export interface VerifyServiceJwtOptions extends CheckServiceJwtOptions {
   /** The `#atproto` key of the issuer's DID document. */
   readonly didKey: string;
 }
@@ -84,11 +87,12 @@ export function parseServiceJwt(jwt: string): ParsedServiceJwt {
 }
 
 /**
- * Verifies a token: kind, audience, method, time and signature. Replays are the caller's to notice, by `jti`.
+ * Checks all of a token but its signature, which needs the issuer's key: kind, audience, method, time.
  * KithError expired_token, or invalid_token for anything else.
  */
-export function verifyServiceJwt(jwt: string, options: VerifyServiceJwtOptions): ServiceJwtClaims {
-  const { header, claims, signed, signature } = parseServiceJwt(jwt);
+export function checkServiceJwt(jwt: string, options: CheckServiceJwtOptions): ParsedServiceJwt {
+  const parsed = parseServiceJwt(jwt);
+  const { claims } = parsed;
   const audiences = typeof options.aud === "string" ? [options.aud] : options.aud;
   if (!audiences.includes(claims.aud)) throw refusal(`its audience is "${claims.aud}"`);
   if (claims.lxm !== options.lxm) {
@@ -98,6 +102,15 @@ export function verifyServiceJwt(jwt: string, options: VerifyServiceJwtOptions):
   if (claims.exp <= options.nowSeconds) {
     throw new KithError("expired_token", "Could not accept the service token: it has expired");
   }
+  return parsed;
+}
+
+/**
+ * Verifies a token: kind, audience, method, time and signature. Replays are the caller's to notice, by `jti`.
+ * KithError expired_token, or invalid_token for anything else.
+ */
+export function verifyServiceJwt(jwt: string, options: VerifyServiceJwtOptions): ServiceJwtClaims {
+  const { header, claims, signed, signature } = checkServiceJwt(jwt, options);
   const expected = parseDidKey(options.didKey).type === "k256" ? "ES256K" : "ES256";
   if (header.alg !== expected)
     throw refusal(`its algorithm is "${header.alg}", its issuer's key ${expected}`);

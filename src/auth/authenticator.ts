@@ -1,14 +1,15 @@
 import { KithError } from "../errors.ts";
 import { AdminPassword } from "./admin_password.ts";
 import type { AuthKind, Principal } from "./principal.ts";
+import { isServiceToken, type ServiceTokens } from "./service_tokens.ts";
 import { ACCESS_LIFETIME_S, type RefreshClaims, type SessionTokens } from "./session_tokens.ts";
 
 /** The longest Authorization header that is looked into. */
 export const AUTHORIZATION_CHARS_MAX = 8_192;
 
-/** Decides who is calling; throws a KithError where `kind` is not met. */
+/** Decides who is calling the method `nsid`; throws a KithError where `kind` is not met. */
 export interface Authenticator {
-  authenticate(request: Request, kind: AuthKind): Promise<Principal | null>;
+  authenticate(request: Request, kind: AuthKind, call: { readonly nsid: string }): Promise<Principal | null>;
 }
 
 /** What the authenticator asks about an account, on every request with a session: it must be cheap. */
@@ -26,6 +27,7 @@ type Awaitable<T> = T | Promise<T>;
 
 export interface HeaderAuthenticatorOptions {
   readonly tokens: SessionTokens;
+  readonly serviceTokens: Pick<ServiceTokens, "verify">;
   readonly accounts: AccountStates;
   /** PDS_ADMIN_PASSWORD. */
   readonly adminPassword: string;
@@ -36,14 +38,16 @@ interface Credentials {
   readonly value: string;
 }
 
-/** Reads the Authorization header: session tokens as Bearer, the admin password as Basic. */
+/** Reads the Authorization header: session and service tokens as Bearer, the admin password as Basic. */
 export class HeaderAuthenticator implements Authenticator {
   readonly #tokens: SessionTokens;
+  readonly #serviceTokens: Pick<ServiceTokens, "verify">;
   readonly #accounts: AccountStates;
   readonly #admin: AdminPassword;
 
   constructor(options: HeaderAuthenticatorOptions) {
     this.#tokens = options.tokens;
+    this.#serviceTokens = options.serviceTokens;
     this.#accounts = options.accounts;
     this.#admin = new AdminPassword(options.adminPassword);
   }
@@ -51,19 +55,32 @@ export class HeaderAuthenticator implements Authenticator {
   /**
    * Who is calling; null for nobody, where `kind` allows it.
    * Throws KithError auth_missing, auth_required (a wrong admin password), invalid_token (also a token of another kind),
-   * expired_token, account_not_found, account_takendown, account_suspended.
+   * expired_token, account_not_found, account_takendown, account_suspended; of a service token bad_service_token,
+   * expired_service_token.
    */
-  async authenticate(request: Request, kind: AuthKind): Promise<Principal | null> {
+  async authenticate(
+    request: Request,
+    kind: AuthKind,
+    { nsid }: { readonly nsid: string },
+  ): Promise<Principal | null> {
     if (kind === "none") return null;
     if (kind === "admin") return this.#adminOf(request);
     const credentials = credentialsOf(request);
     if (credentials === null) {
-      if (kind === "optional") return null;
+      if (kind === "optional" || kind === "optionalService") return null;
       throw new KithError("auth_missing", "Authentication Required");
     }
     if (kind === "refresh") return this.#refresher(bearerOf(credentials));
-    if (kind === "optional" && credentials.scheme === "basic") return this.#adminOf(request);
-    return this.#user(bearerOf(credentials), kind);
+    const admitsAdmin = kind === "optional" || kind === "optionalService";
+    if (admitsAdmin && credentials.scheme === "basic") return this.#adminOf(request);
+    const token = bearerOf(credentials);
+    if (kind === "service") return this.#serviceTokens.verify(token, { lxm: nsid });
+    if (kind === "accessOrService" || kind === "optionalService") {
+      if (isServiceToken(token)) return this.#serviceTokens.verify(token, { lxm: nsid });
+      // Clients send what they happen to have while they make an account.
+      return kind === "optionalService" ? null : this.#user(token, "access");
+    }
+    return this.#user(token, kind);
   }
 
   /** The claims of the refresh token in the header, also of an expired one: to end a session needs no more. */
@@ -93,28 +110,35 @@ export class HeaderAuthenticator implements Authenticator {
     return { kind: "refresh", did, tokenId };
   }
 
-  async #user(token: string, kind: "optional" | "access" | "full"): Promise<Principal> {
+  async #user(token: string, kind: "optional" | "access" | "full" | "anySession"): Promise<Principal> {
     const { did, scope, exp } = await this.#tokens.verifyAccess(token);
-    const narrow = scope === "com.atproto.takendown" && kind !== "optional";
-    if (narrow || (kind === "full" && scope !== "com.atproto.access")) {
+    const admitsNarrow = kind === "optional" || kind === "anySession";
+    const isTooNarrow = scope === "com.atproto.takendown" && !admitsNarrow;
+    if (isTooNarrow || (kind === "full" && scope !== "com.atproto.access")) {
       throw new KithError("invalid_token", "Bad token scope");
     }
     const account = await this.#accounts.account(did);
-    refuseByState(account?.state, kind);
+    const state = account?.state;
+    refuseByState(state, { admitsTakendown: admitsNarrow });
     const issuedAtS = exp - ACCESS_LIFETIME_S;
     if (issuedAtS < Math.floor((account?.sessionsFrom ?? 0) / 1000)) {
       throw new KithError("expired_token", "Token has been revoked");
     }
-    return { kind: "user", did, scope };
+    // A session that was opened before the takedown is worth no more than one opened after it.
+    const isNarrow = kind === "anySession" && (state === "takendown" || state === "suspended");
+    return { kind: "user", did, scope: isNarrow ? "com.atproto.takendown" : scope };
   }
 }
 
 /** An access token outlives its account: what has become of the account is asked on every request. */
-function refuseByState(state: string | undefined, kind: AuthKind): void {
+function refuseByState(
+  state: string | undefined,
+  { admitsTakendown }: { readonly admitsTakendown: boolean },
+): void {
   if (state === "active" || state === "deactivated") return;
   if (state === "takendown" || state === "suspended") {
     // An owner may still read and carry away what is taken down.
-    if (kind === "optional") return;
+    if (admitsTakendown) return;
     if (state === "suspended") throw new KithError("account_suspended", "Account has been suspended");
     throw new KithError("account_takendown", "Account has been taken down");
   }

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { KithError } from "../errors.ts";
 import { AUTHORIZATION_CHARS_MAX, HeaderAuthenticator } from "./authenticator.ts";
 import type { AuthKind, SessionScope } from "./principal.ts";
 import { SessionTokens } from "./session_tokens.ts";
@@ -6,8 +7,17 @@ import { SessionTokens } from "./session_tokens.ts";
 const ADMIN_PASSWORD = "pässword:with colons";
 const tokens = new SessionTokens({ secret: "secret", serviceDid: "did:web:pds.test" });
 const states = ["active", "deactivated", "takendown", "suspended", "deleting", "deleted", "creating"];
+/** A token that says only what it is; its verification is the ServiceTokens' own business. */
+const SERVICE = `${Buffer.from(JSON.stringify({ alg: "ES256K" })).toString("base64url")}.e30.x`;
+const serviceTokens = {
+  verify: async (token: string, { lxm }: { lxm: string }) => {
+    if (token !== SERVICE) throw new KithError("bad_service_token", "Could not accept the service token");
+    return { kind: "service" as const, did: "did:plc:far", lxm, release: () => {} };
+  },
+};
 const authenticator = new HeaderAuthenticator({
   tokens,
+  serviceTokens,
   adminPassword: ADMIN_PASSWORD,
   accounts: {
     account: (did) => {
@@ -22,7 +32,13 @@ const request = (authorization?: string) =>
 const basic = (user: string, password: string) =>
   `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
 const pair = (state: string, scope: SessionScope = "com.atproto.access") =>
-  tokens.issue({ did: `did:plc:${state}`, scope, refreshId: "row 1", refreshExpiresAt: Date.now() + 60_000 });
+  tokens.issue({
+    did: `did:plc:${state}`,
+    scope,
+    refreshId: "row 1",
+    refreshExpiresAt: Date.now() + 60_000,
+    refreshIssuedAt: 0,
+  });
 const access = async (state: string, scope?: SessionScope) =>
   `Bearer ${(await pair(state, scope)).accessJwt}`;
 const ADMIN = basic("admin", ADMIN_PASSWORD);
@@ -109,6 +125,39 @@ const ROWS: [header: string | undefined, kind: AuthKind, expected: unknown][] = 
   [await access("deleting"), "access", "account_not_found"],
   [await access("creating"), "access", "account_not_found"],
   [await access("unheard-of"), "access", "account_not_found"],
+  [
+    await access("takendown"),
+    "anySession",
+    { kind: "user", did: "did:plc:takendown", scope: "com.atproto.takendown" },
+  ],
+  [
+    await access("suspended", "com.atproto.takendown"),
+    "anySession",
+    { kind: "user", did: "did:plc:suspended", scope: "com.atproto.takendown" },
+  ],
+  [
+    await access("active", "com.atproto.appPass"),
+    "anySession",
+    { kind: "user", did: "did:plc:active", scope: "com.atproto.appPass" },
+  ],
+  [await access("deleted"), "anySession", "account_not_found"],
+  [undefined, "service", "auth_missing"],
+  [ADMIN, "service", "invalid_token"],
+  [`Bearer ${SERVICE}`, "service", { kind: "service", did: "did:plc:far", lxm: "x.y.z" }],
+  [`Bearer ${SERVICE}`, "accessOrService", { kind: "service", did: "did:plc:far" }],
+  [`Bearer ${SERVICE}`, "optionalService", { kind: "service", did: "did:plc:far" }],
+  [`Bearer ${SERVICE}`, "access", "invalid_token"],
+  [`Bearer ${SERVICE}`, "optional", "invalid_token"],
+  [`Bearer ${SERVICE}y`, "accessOrService", "bad_service_token"],
+  [await access("active"), "service", "bad_service_token"],
+  [await access("active"), "accessOrService", { kind: "user", did: "did:plc:active" }],
+  [await access("takendown"), "accessOrService", "account_takendown"],
+  [await access("active"), "optionalService", null],
+  ["Bearer nonsense", "optionalService", null],
+  [undefined, "optionalService", null],
+  [undefined, "accessOrService", "auth_missing"],
+  [ADMIN, "optionalService", { kind: "admin" }],
+  [basic("admin", "wrong"), "optionalService", "auth_required"],
 ];
 
 const TITLED = ROWS.map(([header, kind, expected], row) => {
@@ -119,9 +168,10 @@ const TITLED = ROWS.map(([header, kind, expected], row) => {
 test.each(TITLED)(
   "HeaderAuthenticator.authenticate row %d: kind %s, %s: %s",
   async (_row, kind, _scheme, _title, header, expected) => {
-    const answered = authenticator.authenticate(request(header), kind);
+    const answered = authenticator.authenticate(request(header), kind, { nsid: "x.y.z" });
     if (typeof expected === "string") await expect(answered).rejects.toMatchObject({ code: expected });
-    else expect(await answered).toEqual(expected as never);
+    else if (expected === null) expect(await answered).toBeNull();
+    else expect(await answered).toMatchObject(expected as never);
   },
 );
 
@@ -140,6 +190,7 @@ test("HeaderAuthenticator.expiredOrNotRefresh reads a refresh token past its end
     scope: "com.atproto.access",
     refreshId: "row 1",
     refreshExpiresAt: 1_000_000,
+    refreshIssuedAt: 0,
   });
   expect(await authenticator.expiredOrNotRefresh(request(`Bearer ${refreshJwt}`))).toEqual({
     did: "did:plc:active",
@@ -155,24 +206,26 @@ test("HeaderAuthenticator.expiredOrNotRefresh reads a refresh token past its end
 });
 
 test("HeaderAuthenticator does not start with an empty admin password", () => {
-  const options = { tokens, accounts: { account: () => undefined }, adminPassword: "" };
+  const options = { tokens, serviceTokens, accounts: { account: () => undefined }, adminPassword: "" };
   expect(() => new HeaderAuthenticator(options)).toThrow(expect.objectContaining({ code: "config_invalid" }));
 });
 
 test("HeaderAuthenticator takes no access token from before the sessions of an account were ended", async () => {
+  const CALL = { nsid: "x.y.z" };
   let sessionsFrom: number | null = null;
   const strict = new HeaderAuthenticator({
     tokens,
+    serviceTokens,
     adminPassword: ADMIN_PASSWORD,
     accounts: { account: () => ({ state: "active", sessionsFrom }) },
   });
   const asked = request(await access("active"));
-  expect(await strict.authenticate(asked, "access")).toMatchObject({ did: "did:plc:active" });
+  expect(await strict.authenticate(asked, "access", CALL)).toMatchObject({ did: "did:plc:active" });
   // Tokens tell whole seconds: those of the same one count on.
   sessionsFrom = Date.now();
-  expect(await strict.authenticate(request(await access("active")), "access")).not.toBeNull();
+  expect(await strict.authenticate(request(await access("active")), "access", CALL)).not.toBeNull();
   sessionsFrom = Date.now() + 2_000;
   for (const kind of ["access", "full", "optional"] as const) {
-    await expect(strict.authenticate(asked, kind)).rejects.toMatchObject({ code: "expired_token" });
+    await expect(strict.authenticate(asked, kind, CALL)).rejects.toMatchObject({ code: "expired_token" });
   }
 });

@@ -1,4 +1,5 @@
 /** Who is calling: session tokens and the admin password, to a Principal. */
 export * from "./authenticator.ts";
 export * from "./principal.ts";
+export * from "./service_tokens.ts";
 export * from "./session_tokens.ts";

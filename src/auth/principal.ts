@@ -9,10 +9,34 @@ export type SessionScope =
 export type Principal =
   | { readonly kind: "user"; readonly did: string; readonly scope: SessionScope; readonly sessionId?: string }
   | { readonly kind: "refresh"; readonly did: string; readonly tokenId: string }
+  | ServicePrincipal
   | { readonly kind: "admin" };
+
+/** A server or an app that speaks for an account by a token that the account's own key has signed. */
+export interface ServicePrincipal {
+  readonly kind: "service";
+  /** The account; it need not be one of ours. */
+  readonly did: string;
+  /** The method that the token is for. */
+  readonly lxm: string;
+  /** Lets the token serve again: for a call that was refused and has changed nothing. */
+  release(): void;
+}
 
 /**
  * What a method asks of its caller. "none": the header is not looked at; "optional": anonymous, a user (also one who is
- * taken down) or the admin; "access": any session; "full": a session of the main password; "refresh": a refresh token.
+ * taken down) or the admin; "access": any session; "full": a session of the main password; "anySession": any session, also of
+ * an account that is taken down, whose scope is then the narrow one; "refresh": a refresh token; "service": a service token
+ * for the method; "accessOrService": either; "optionalService": a service token, the admin, or nobody (a session counts as nobody).
  */
-export type AuthKind = "none" | "optional" | "access" | "full" | "refresh" | "admin";
+export type AuthKind =
+  | "none"
+  | "optional"
+  | "access"
+  | "full"
+  | "anySession"
+  | "refresh"
+  | "service"
+  | "accessOrService"
+  | "optionalService"
+  | "admin";

@@ -35,6 +35,8 @@ export interface IssueRequest {
   readonly refreshId: string;
   /** When the refresh token ends, in milliseconds since 1970. */
   readonly refreshExpiresAt: number;
+  /** When the refresh token was made, in milliseconds since 1970. */
+  readonly refreshIssuedAt: number;
 }
 
 export interface SessionTokensOptions {
@@ -72,7 +74,7 @@ export class SessionTokens {
         scope: REFRESH_SCOPE,
         sub: request.did,
         jti: request.refreshId,
-        iat,
+        iat: Math.floor(request.refreshIssuedAt / 1000),
         exp: Math.floor(request.refreshExpiresAt / 1000),
       }),
     ]);

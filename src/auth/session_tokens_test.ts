@@ -25,6 +25,7 @@ function issue(tokens: SessionTokens, scope = "com.atproto.access" as const) {
     scope,
     refreshId: "row 1",
     refreshExpiresAt: (NOW_S + 90 * DAY_S) * 1000,
+    refreshIssuedAt: NOW_S * 1000,
   });
 }
 

@@ -16,6 +16,9 @@ export function welcome(facts: WelcomeFacts): string {
   const isDev = config.mode === "dev";
   const rows: [string, string][] = [
     ["data folder", config.dataFolder],
+    ...(config.blobFolder.startsWith(config.dataFolder)
+      ? []
+      : [["blob folder", config.blobFolder] as [string, string]]),
     ["server", isDev ? config.publicUrl : `${config.publicUrl}, here at ${url}`],
     ["mode", isDev ? `dev: not visible to the network, because ${reason}` : "public"],
     ["PLC directory", config.plcEmbedded ? `built in, at ${config.plcUrl}` : config.plcUrl],
@@ -28,7 +31,8 @@ export function welcome(facts: WelcomeFacts): string {
   const steps = (isDev ? devSteps(config) : publicSteps(facts)).map(
     ([title, command], index) => `  ${index + 1}. ${title}\n     ${command}\n`,
   );
-  return `kith ${VERSION}\n\n${table}\nNext, in another terminal:\n\n${steps.join("\n")}\n`;
+  const next = made.length > 0 ? `\nNext, in another terminal:\n\n${steps.join("\n")}` : "";
+  return `kith ${VERSION}\n\n${table}${next}\n`;
 }
 
 function mailOf({ mail, mode, mailFolder }: Config): string {
@@ -58,14 +62,15 @@ function devSteps({ publicUrl, handleDomains, inviteRequired }: Config): Step[] 
     .replaceAll('"', '\\"')
     .replace("$type", "\\$type")
     .replace("NOW", "$(date -u +%Y-%m-%dT%H:%M:%SZ)");
-  const token = `TOKEN=$(curl -s ${xrpc}/com.atproto.server.createSession ${JSON_TYPE} -d '${login}' | sed 's/.*"accessJwt":"\\([^"]*\\)".*/\\1/')`;
+  const session = `SESSION=$(curl -s ${xrpc}/com.atproto.server.createSession ${JSON_TYPE} -d '${login}')`;
+  const token = `${session}; TOKEN=$(echo "$SESSION" | sed -n 's/.*"accessJwt":"\\([^"]*\\)".*/\\1/p')`;
   const account: Step = [
     "Create an account",
     `curl ${xrpc}/com.atproto.server.createAccount ${JSON_TYPE} -d '${newAccount}'`,
   ];
   const write: Step = [
     "Sign in and write a post",
-    `${token}; curl ${xrpc}/com.atproto.repo.createRecord ${JSON_TYPE} -H "authorization: Bearer $TOKEN" -d "${post}"`,
+    `${token}; [ -z "$TOKEN" ] && echo "$SESSION" || curl ${xrpc}/com.atproto.repo.createRecord ${JSON_TYPE} -H "authorization: Bearer $TOKEN" -d "${post}"`,
   ];
   if (inviteRequired) return [inviteStep(xrpc), account, write];
   const read = `curl '${xrpc}/com.atproto.repo.listRecords?repo=${handle}&collection=app.bsky.feed.post'`;

@@ -4,15 +4,21 @@ import { welcome } from "./welcome.ts";
 
 const facts = (env: Record<string, string>) => {
   const { config } = loadConfig({ env, cwd: "/srv" });
-  return { config, url: "http://127.0.0.1:2583", made: [], devModeSet: env.PDS_DEV_MODE !== undefined };
+  return {
+    config,
+    url: "http://127.0.0.1:2583",
+    made: ["the accounts database"],
+    devModeSet: env.PDS_DEV_MODE !== undefined,
+  };
 };
 
 test("welcome() in dev mode gives commands that a shell takes as they are", () => {
   const text = welcome(facts({}));
   const commands = text.split("\n").filter((line) => line.startsWith("     "));
   expect(commands.length).toBe(3);
-  const script = `curl() { for word in "$@"; do printf '%s\\n' "$word"; done; }\n${commands.join("\n")}`;
-  const run = Bun.spawnSync(["sh", "-eu", "-c", script.replace("TOKEN=$(", "TOKEN=abc; : $(")]);
+  // A curl that shows its words, and answers createSession as the server does.
+  const curl = `curl() { case "$*" in *createSession*) echo '{"accessJwt":"abc"}';; *) for word in "$@"; do printf '%s\\n' "$word"; done;; esac; }`;
+  const run = Bun.spawnSync(["sh", "-eu", "-c", `${curl}\n${commands.join("\n")}`]);
   const words = run.stdout.toString().split("\n");
   expect(run.exitCode).toBe(0);
   const bodies = words.filter((word) => word.startsWith("{")).map((word) => JSON.parse(word));
@@ -20,6 +26,19 @@ test("welcome() in dev mode gives commands that a shell takes as they are", () =
   expect(bodies[1]).toMatchObject({ repo: "alice.test", record: { $type: "app.bsky.feed.post" } });
   expect(bodies[1].record.createdAt).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
   expect(words).toContain("authorization: Bearer abc");
+});
+
+test("welcome() in dev mode shows what createSession answers where there is no token", () => {
+  const [, write = ""] = welcome(facts({}))
+    .split("\n")
+    .filter((line) => line.startsWith("     "));
+  const curl = `curl() { echo '{"error":"AuthenticationRequired"}'; }`;
+  const run = Bun.spawnSync(["sh", "-u", "-c", `${curl}\n${write}`]);
+  expect(run.stdout.toString()).toBe('{"error":"AuthenticationRequired"}\n');
+});
+
+test("welcome() tells the next steps at the first start only", () => {
+  expect(welcome({ ...facts({}), made: [] })).not.toContain("Next");
 });
 
 test("welcome() in dev mode with invites begins with an invite code", () => {

@@ -78,6 +78,15 @@ export const httpUrl = z.string().transform((value, context) => {
   return value.replace(/\/+$/, "");
 });
 
+/** The URL of something that is put into it, at each of its `holes` %s. */
+export function urlPattern(holes: number) {
+  return z.string().transform((value, context) => {
+    const isUrl = /^https?:$/.test(URL.parse(value.replaceAll("%s", "x"))?.protocol ?? "");
+    if (isUrl && value.split("%s").length === holes + 1) return value;
+    return refuse(context, `it must be a URL with ${holes} times %s in it`);
+  });
+}
+
 export const email = z.string().regex(/^[^\s@]+@[^\s@]+$/, "it must be an e-mail address");
 
 /** What nodemailer takes: a server, or the machine's own sendmail. */

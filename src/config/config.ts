@@ -9,6 +9,13 @@ export interface Secrets {
   readonly plcRotationKeyHex: string;
 }
 
+/** A service that calls are passed on to. */
+export interface Service {
+  /** Without a slash at its end. */
+  readonly url: string;
+  readonly did: string;
+}
+
 /** Everything that can be set, checked and completed. */
 export interface Config {
   /** "dev": this machine only, as http://localhost:PORT. "public": the real server, as https://HOSTNAME. */
@@ -35,6 +42,8 @@ export interface Config {
   readonly recoveryDidKey: string | undefined;
   readonly didDocWithSession: boolean;
   readonly blobBytesMax: number;
+  readonly acceptingImports: boolean;
+  readonly importBytesMax: number;
   /** Wrong passwords until an account is locked, and for how long. */
   readonly loginFailuresMax: number;
   readonly loginLockMs: number;
@@ -56,11 +65,28 @@ export interface Config {
   readonly allowPrivateNetwork: boolean;
   /** The largest answer of an outgoing request. */
   readonly fetchBytesMax: number;
+  readonly appView: Service | undefined;
+  /** With three %s: preset, DID, CID. */
+  readonly appViewCdnUrlPattern: string | undefined;
+  readonly modService: Service | undefined;
+  /** Where reports go: the moderation service unless another is set. */
+  readonly reportService: Service | undefined;
+  readonly proxy: ProxyConfig;
   readonly backfillMs: number;
   readonly openReposMax: number;
   readonly logEnabled: boolean;
   readonly logLevel: LogLevel;
   readonly logFormat: "auto" | "json" | "text";
+}
+
+/** How calls are passed on to services. */
+export interface ProxyConfig {
+  /** Whether tokens are made out to `did#service` rather than to the DID alone. */
+  readonly audienceWithService: boolean;
+  readonly headersTimeoutMs: number;
+  readonly bodyTimeoutMs: number;
+  readonly bytesMax: number;
+  readonly retriesMax: number;
 }
 
 /**

@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import { KithError } from "../errors.ts";
 import { gather, type Raw, SECRET_NAMES, type SourceOptions } from "./_sources.ts";
-import { type Config, devIdentity } from "./config.ts";
+import { type Config, devIdentity, type ProxyConfig, type Service } from "./config.ts";
 import { nearestName } from "./nearest.ts";
 import { PAIRS, REFUSED, WAITING } from "./reference_settings.ts";
 import { SETTING_NAMES, type SettingName, type SettingValues, settingOf } from "./settings.ts";
@@ -10,6 +10,14 @@ const DEFAULT_PORT = 2583;
 const DEFAULT_PLC_URL = "https://plc.directory";
 const DEFAULT_CRAWLERS = ["https://bsky.network"];
 const JWT_SECRET_CHARS_MIN = 16;
+/** Servers elsewhere, which the real server calls by https only. */
+const REMOTE_URLS = [
+  "PDS_DID_PLC_URL",
+  "PDS_CRAWLERS",
+  "PDS_BSKY_APP_VIEW_URL",
+  "PDS_MOD_SERVICE_URL",
+  "PDS_REPORT_SERVICE_URL",
+] as const;
 
 export interface LoadOptions extends SourceOptions {
   /** The folder that relative paths start from. Default: the current one. */
@@ -109,7 +117,7 @@ function contradictions(values: SettingValues, raw: ReadonlyMap<string, Raw>): s
       `PDS_DID_CACHE_STALE_TTL is ${stale}: it must not be larger than PDS_DID_CACHE_MAX_TTL, which is ${max}`,
     );
   if (!isDev(values)) {
-    for (const name of ["PDS_DID_PLC_URL", "PDS_CRAWLERS"] as const) {
+    for (const name of REMOTE_URLS) {
       const insecure = [values[name] ?? []].flat().find((url) => url.startsWith("http:"));
       if (insecure && values.PDS_DISABLE_SSRF_PROTECTION !== true)
         found.push(`${name} is "${insecure}": it must be https outside of dev mode`);
@@ -162,6 +170,7 @@ function complete(values: SettingValues, cwd: string): Config {
     ? devIdentity(port)
     : { publicUrl: `https://${hostname}`, serviceDid: `did:web:${hostname}` };
   const dataFolder = resolve(cwd, values.PDS_DATA_DIRECTORY ?? "data");
+  const modService = serviceOf(values.PDS_MOD_SERVICE_URL, values.PDS_MOD_SERVICE_DID);
   const didCacheMaxMs = values.PDS_DID_CACHE_MAX_TTL ?? 86_400_000;
   return {
     mode: dev ? "dev" : "public",
@@ -184,6 +193,8 @@ function complete(values: SettingValues, cwd: string): Config {
     recoveryDidKey: values.PDS_RECOVERY_DID_KEY,
     didDocWithSession: values.PDS_ENABLE_DID_DOC_WITH_SESSION ?? false,
     blobBytesMax: values.PDS_BLOB_UPLOAD_LIMIT ?? 104_857_600,
+    acceptingImports: values.PDS_ACCEPTING_REPO_IMPORTS ?? true,
+    importBytesMax: values.PDS_MAX_REPO_IMPORT_SIZE ?? 1_073_741_824,
     loginFailuresMax: values.KITH_LOGIN_FAILURES_MAX ?? 5,
     loginLockMs: values.KITH_LOGIN_LOCK_MS ?? 15 * 60_000,
     mail:
@@ -202,10 +213,29 @@ function complete(values: SettingValues, cwd: string): Config {
     didCacheMaxMs,
     allowPrivateNetwork: values.PDS_DISABLE_SSRF_PROTECTION ?? dev,
     fetchBytesMax: values.PDS_FETCH_MAX_RESPONSE_SIZE ?? 524_288,
+    appView: serviceOf(values.PDS_BSKY_APP_VIEW_URL, values.PDS_BSKY_APP_VIEW_DID),
+    appViewCdnUrlPattern: values.PDS_BSKY_APP_VIEW_CDN_URL_PATTERN,
+    modService,
+    reportService: serviceOf(values.PDS_REPORT_SERVICE_URL, values.PDS_REPORT_SERVICE_DID) ?? modService,
+    proxy: proxyOf(values),
     backfillMs: values.PDS_REPO_BACKFILL_LIMIT_MS ?? 86_400_000,
     openReposMax: values.KITH_OPEN_REPOS_MAX ?? 256,
     logEnabled: values.LOG_ENABLED ?? true,
     logLevel: values.LOG_LEVEL ?? "info",
     logFormat: values.KITH_LOG_FORMAT ?? "auto",
+  };
+}
+
+function serviceOf(url: string | undefined, did: string | undefined): Service | undefined {
+  return url === undefined || did === undefined ? undefined : { url, did };
+}
+
+function proxyOf(values: SettingValues): ProxyConfig {
+  return {
+    audienceWithService: values.KITH_PROXY_AUDIENCE_WITH_SERVICE ?? false,
+    headersTimeoutMs: values.PDS_PROXY_HEADERS_TIMEOUT ?? 10_000,
+    bodyTimeoutMs: values.PDS_PROXY_BODY_TIMEOUT ?? 30_000,
+    bytesMax: values.PDS_PROXY_MAX_RESPONSE_SIZE ?? 10_485_760,
+    retriesMax: values.PDS_PROXY_MAX_RETRIES ?? 0,
   };
 }

@@ -2,21 +2,6 @@
 
 /** Accepted without effect, because an existing pds.env has them; by the feature that will give them an effect. */
 export const WAITING: ReadonlyMap<string, string> = byName({
-  "service proxying": [
-    "PDS_BSKY_APP_VIEW_URL",
-    "PDS_BSKY_APP_VIEW_DID",
-    "PDS_BSKY_APP_VIEW_CDN_URL_PATTERN",
-    "PDS_MOD_SERVICE_URL",
-    "PDS_MOD_SERVICE_DID",
-    "PDS_REPORT_SERVICE_URL",
-    "PDS_REPORT_SERVICE_DID",
-    "PDS_PROXY_ALLOW_HTTP2",
-    "PDS_PROXY_HEADERS_TIMEOUT",
-    "PDS_PROXY_BODY_TIMEOUT",
-    "PDS_PROXY_MAX_RESPONSE_SIZE",
-    "PDS_PROXY_MAX_RETRIES",
-    "PDS_PROXY_PREFER_COMPRESSED",
-  ],
   mail: [
     "PDS_EMAIL_DISABLE_CONFIRMATION_LINK",
     "PDS_MODERATION_EMAIL_SMTP_URL",
@@ -37,11 +22,12 @@ export const WAITING: ReadonlyMap<string, string> = byName({
     "PDS_BACKGROUND_DARK_URL",
   ],
   OAuth: ["PDS_OAUTH_TRUSTED_CLIENTS", "PDS_DPOP_SECRET"],
-  "repo import": ["PDS_ACCEPTING_REPO_IMPORTS", "PDS_MAX_REPO_IMPORT_SIZE"],
   "routine invite codes": ["PDS_INVITE_INTERVAL", "PDS_INVITE_EPOCH"],
   "lexicon resolution": ["PDS_LEXICON_AUTHORITY_DID"],
   "no feature, as kith does it its own way": [
     "PDS_VERSION",
+    "PDS_PROXY_ALLOW_HTTP2",
+    "PDS_PROXY_PREFER_COMPRESSED",
     "PDS_ACTOR_STORE_CACHE_SIZE",
     "PDS_BLOBSTORE_DISK_TMP_LOCATION",
     "PDS_MAX_SUBSCRIPTION_BUFFER",

@@ -1,11 +1,11 @@
 import { type DidDocument, isDid, parseDidDocument } from "../atproto/mod.ts";
-import { KithError } from "../errors.ts";
+import { isKithError, KithError } from "../errors.ts";
 import type { PlcDirectory } from "./plc_directory.ts";
 import type { SafeFetch } from "./safe_fetch.ts";
 
 export interface DidResolver {
   /**
-   * The DID document, as JSON whose `id` is the DID. `fresh` asks past the cache. Throws `did_not_found`, `upstream_failure`,
+   * The DID document, as JSON whose `id` is the DID. `fresh` asks past the cache. Throws `did_not_found`, `did_deactivated`, `upstream_failure`,
    * `timeout`, and `invalid_request` for a DID of another method than plc and web.
    */
   resolve(did: string, options?: { fresh?: boolean }): Promise<DidDocument>;
@@ -54,7 +54,7 @@ export function createDidResolver(options: DidResolverOptions): DidResolver {
       keep(did, { document, at: now() });
       return document;
     } catch (error) {
-      if (error instanceof KithError && error.code === "did_not_found") cache.delete(did);
+      if (isKithError(error, "did_not_found") || isKithError(error, "did_deactivated")) cache.delete(did);
       throw error;
     } finally {
       underway.delete(did);

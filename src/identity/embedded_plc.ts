@@ -166,7 +166,10 @@ class NotAvailable extends KithError {
   readonly reason: string;
 
   constructor(did: string, { status, message }: { status: number; message: string }) {
-    super("did_not_found", `The DID "${did}" is not in the PLC directory: ${message}`);
+    super(
+      status === 410 ? "did_deactivated" : "did_not_found",
+      `The DID "${did}" is not in the PLC directory: ${message}`,
+    );
     this.status = status;
     this.reason = message;
   }

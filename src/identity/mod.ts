@@ -4,3 +4,4 @@ export * from "./embedded_plc.ts";
 export * from "./handle_resolver.ts";
 export * from "./plc_directory.ts";
 export * from "./safe_fetch.ts";
+export * from "./safe_stream.ts";

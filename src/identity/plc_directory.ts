@@ -7,7 +7,7 @@ import {
   parseDidDocument,
   parsePlcOperation,
 } from "../atproto/mod.ts";
-import { KithError } from "../errors.ts";
+import { isKithError, KithError } from "../errors.ts";
 import { createSafeFetch, type SafeRequest, type SafeResponse } from "./safe_fetch.ts";
 
 /** What the operations of a DID add up to. https://web.plc.directory/spec/v0.1/did-plc */
@@ -16,7 +16,7 @@ export interface PlcData extends PlcState {
 }
 
 /**
- * The directory of did:plc. Reading a DID that is not there, or not any more, throws `did_not_found`; a directory that
+ * The directory of did:plc. Reading a DID that is not there throws `did_not_found`, one that was given up `did_deactivated`; a directory that
  * cannot be reached or fails throws `upstream_failure` or `timeout`.
  */
 export interface PlcDirectory {
@@ -74,7 +74,7 @@ export function createPlcClient({ url, timeoutMs = PLC_TIMEOUT_MS }: PlcClientOp
     const answer = await call(`${encodeURIComponent(did)}${path}`);
     if (answer.status === 404 || answer.status === 410)
       throw new KithError(
-        "did_not_found",
+        isTombstone(answer) ? "did_deactivated" : "did_not_found",
         `The DID "${did}" is not in the PLC directory: ${reasonOf(answer)}`,
       );
     if (answer.status !== 200) throw unexpected(`read "${did}" from`, { url, answer });
@@ -100,7 +100,7 @@ export function createPlcClient({ url, timeoutMs = PLC_TIMEOUT_MS }: PlcClientOp
       try {
         return understood(await read(did, "/log/audit"), parseLog);
       } catch (error) {
-        if (error instanceof KithError && error.code === "did_not_found") return [];
+        if (isKithError(error, "did_not_found") || isKithError(error, "did_deactivated")) return [];
         throw error;
       }
     },
@@ -158,6 +158,11 @@ function reasonOf(answer: SafeResponse): string {
   const { message } = (jsonOf(answer) ?? {}) as { message?: unknown };
   const words = typeof message === "string" ? message : `status ${answer.status}`;
   return words.slice(0, REASON_CHARS_MAX);
+}
+
+/** The directory says 410; the version of it that is published for others says 404, and only its words differ. */
+function isTombstone(answer: SafeResponse): boolean {
+  return answer.status === 410 || reasonOf(answer).startsWith("DID not available");
 }
 
 function unexpected(action: string, { url, answer }: { url: string; answer: SafeResponse }): KithError {

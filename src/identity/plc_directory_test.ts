@@ -105,9 +105,9 @@ describe.each([
     const log = await directory.auditLog(did);
     expect(log.map(({ cid }) => cid)).toEqual([operation, next].map(cidOfOperation));
     await directory.submit(did, createTombstone(next, { signer: weak }));
-    for (const gone of [directory.document(did), directory.data(did)]) {
-      const error = await gone.catch((thrown: unknown) => thrown);
-      expect(isKithError(error, "did_not_found")).toBe(true);
+    for (const ask of [() => directory.document(did), () => directory.data(did)]) {
+      const error = await ask().catch((thrown: unknown) => thrown);
+      expect(isKithError(error, "did_deactivated")).toBe(true);
     }
   });
 

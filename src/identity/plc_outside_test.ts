@@ -75,7 +75,7 @@ describe("createPlcClient() against plc.directory", () => {
 
   test.each([
     ["not found", () => HttpResponse.json({ message: "not registered" }, { status: 404 }), "did_not_found"],
-    ["a tombstone", () => HttpResponse.json({ message: "tombstoned" }, { status: 410 }), "did_not_found"],
+    ["a tombstone", () => HttpResponse.json({ message: "tombstoned" }, { status: 410 }), "did_deactivated"],
     ["of another DID", () => HttpResponse.json({ ...DATA, did: "did:plc:aaaa" }), "upstream_failure"],
     ["no JSON", () => new HttpResponse("<html>"), "upstream_failure"],
     ["of the wrong shape", () => HttpResponse.json({ did: DID }), "upstream_failure"],

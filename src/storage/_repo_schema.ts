@@ -4,7 +4,10 @@ import type { Migration } from "./migrations.ts";
  * The schema of one account's file. CIDs are their 36 bytes.
  *
  * block.removed: 0, or the number of the commit (counted since the file was opened) that took the block out of the tree
- * while an export was open. pending_event.id rises with key, which is all the order that it needs.
+ * while an export was open. A staged_ table holds the repo that an import brings, and takes the name of its twin when the
+ * import is switched in (_repo_staging.ts): a later step changes both of a pair, and relies on no index by its name.
+ * pending_event.id rises with key, which is all the order that it needs. preference.name is the $type of its JSON value;
+ * there may be several of one name, and they keep their order.
  */
 export const REPO_MIGRATIONS: readonly Migration[] = [
   `
@@ -57,5 +60,43 @@ export const REPO_MIGRATIONS: readonly Migration[] = [
     PRIMARY KEY (collection, rkey, cid)
   ) WITHOUT ROWID;
   CREATE INDEX record_blob_cid ON record_blob (cid);
+  `,
+  `
+  CREATE TABLE staged_block (
+    id INTEGER PRIMARY KEY,
+    cid BLOB NOT NULL UNIQUE,
+    rev TEXT NOT NULL,
+    removed INTEGER NOT NULL DEFAULT 0,
+    bytes BLOB NOT NULL
+  );
+  CREATE INDEX staged_block_removed ON staged_block (removed) WHERE removed <> 0;
+  CREATE TABLE staged_record (
+    collection TEXT NOT NULL,
+    rkey TEXT NOT NULL,
+    cid BLOB NOT NULL,
+    rev TEXT NOT NULL,
+    subject TEXT,
+    PRIMARY KEY (collection, rkey)
+  ) WITHOUT ROWID;
+  CREATE INDEX staged_record_cid ON staged_record (cid);
+  CREATE INDEX staged_record_subject ON staged_record (collection, subject) WHERE subject IS NOT NULL;
+  CREATE TABLE staged_record_blob (
+    collection TEXT NOT NULL,
+    rkey TEXT NOT NULL,
+    cid BLOB NOT NULL,
+    PRIMARY KEY (collection, rkey, cid)
+  ) WITHOUT ROWID;
+  CREATE INDEX staged_record_blob_cid ON staged_record_blob (cid);
+  `,
+  `
+  CREATE TABLE preference (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL
+  );
+  `,
+  `
+  CREATE INDEX record_rev ON record (rev);
+  CREATE INDEX staged_record_rev ON staged_record (rev);
   `,
 ];

@@ -164,6 +164,13 @@ export class SqliteFile {
     });
   }
 
+  /** Empties tables in the worker. Nothing else is to be written meanwhile. */
+  async clear(tables: readonly string[]): Promise<void> {
+    while (this.#checkpoint) await this.#checkpoint;
+    await this.#options.maintenance.clear(this.path, tables);
+    this.#walSync.noteCommit();
+  }
+
   /** True while transactions are refused because the WAL is being restarted. */
   get isRestarting(): boolean {
     return this.#isRestarting;

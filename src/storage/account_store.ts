@@ -3,7 +3,7 @@ import { type KeyType, type Signer, signerFromPrivateKey } from "../atproto/mod.
 import { KithError } from "../errors.ts";
 import type { Hub, Run } from "./hub.ts";
 import type { Keyring, SealedPlace } from "./keyring.ts";
-import type { PendingEvent } from "./repo_store.ts";
+import type { PendingEvent } from "./repo_changes.ts";
 import { isUniqueViolation } from "./sqlite.ts";
 
 export type AccountState =
@@ -32,6 +32,8 @@ export interface Account {
   readonly takedownRef: string | null;
   /** Access tokens from before this time do not count any more; null where all do. */
   readonly sessionsFrom: number | null;
+  /** Of an account that is being created: its DID was there before. */
+  readonly movesIn: boolean;
 }
 
 export interface NewAccountRow {
@@ -40,8 +42,8 @@ export interface NewAccountRow {
   readonly email: string | null;
   readonly passwordHash: string;
   readonly signingKey: { readonly type: KeyType; readonly privateKey: Uint8Array };
-  /** The signed operation, as DRISL. */
-  readonly genesisOperation: Uint8Array;
+  /** The signed operation, as DRISL; null where the DID is there already. */
+  readonly genesisOperation: Uint8Array | null;
   readonly inviteCode?: string;
   readonly now: number;
 }
@@ -59,10 +61,11 @@ interface Row {
   invites_disabled: number;
   takedown_ref: string | null;
   sessions_from: number | null;
+  moves_in: number;
 }
 
 const COLUMNS =
-  "did, handle, email, email_confirmed_at, password_hash, state, generation, created_at, deactivated_at, invites_disabled, takedown_ref, sessions_from";
+  "did, handle, email, email_confirmed_at, password_hash, state, generation, created_at, deactivated_at, invites_disabled, takedown_ref, sessions_from, state = 'creating' AND genesis_operation IS NULL AS moves_in";
 const HANDLE_GONE = "handle.invalid";
 
 export class AccountStore {
@@ -124,7 +127,8 @@ export class AccountStore {
   /**
    * The first step of an account's birth, in one transaction: a `creating` row with its reserved names, the sealed key and
    * the signed genesis operation, the use of the invite code, and the open row of its repo.
-   * Throws KithError handle_not_available, invalid_request (the e-mail address is taken, or the DID), invalid_invite_code.
+   * A DID that was deleted here may move in again. Throws KithError handle_not_available, already_exists (the DID),
+   * invalid_request (the e-mail address is taken), invalid_invite_code.
    */
   async beginAccount(account: NewAccountRow): Promise<Account> {
     const { did, signingKey, inviteCode, now } = account;
@@ -133,6 +137,9 @@ export class AccountStore {
     const sealed = this.#keyring.seal(signingKey.privateKey, keyPlace(did));
     await this.#hub.write((run) => {
       if (inviteCode !== undefined) this.#useInvite(run, { code: inviteCode, did, now });
+      if (account.genesisOperation === null) {
+        run("DELETE FROM account WHERE did = ? AND state = 'deleted'", did);
+      }
       run("UPDATE meta SET last_generation = last_generation + 1");
       const generation = this.#hub.readOne<{ g: number }>("SELECT last_generation g FROM meta")?.g ?? 0;
       insertAccount(run, { ...account, handle, email, generation, sealed });
@@ -328,7 +335,7 @@ export class AccountStore {
       code,
     );
     if (used.changes === 0) throw new KithError("invalid_invite_code", "Provided invite code not available");
-    run("INSERT INTO invite_use (code, used_by, used_at) VALUES (?, ?, ?)", code, did, now);
+    run("INSERT OR REPLACE INTO invite_use (code, used_by, used_at) VALUES (?, ?, ?)", code, did, now);
   }
 }
 
@@ -358,7 +365,7 @@ function insertAccount(run: Run, row: NewAccountRow & { generation: number; seal
       throw new KithError("handle_not_available", `Handle already taken: ${row.handle}`);
     }
     if (isUniqueViolation(error, "account.did")) {
-      throw new KithError("invalid_request", `Could not create the account "${row.did}": it exists already`);
+      throw new KithError("already_exists", `Could not create the account "${row.did}": it exists already`);
     }
     if (isUniqueViolation(error, "account.email")) {
       throw new KithError("invalid_request", `Email already taken: ${row.email}`);
@@ -381,6 +388,7 @@ function fromRow(row: Row): Account {
     invitesDisabled: row.invites_disabled !== 0,
     takedownRef: row.takedown_ref,
     sessionsFrom: row.sessions_from,
+    movesIn: row.moves_in !== 0,
   };
 }
 

@@ -82,7 +82,7 @@ test("AccountStore.beginAccount() refuses taken names, also while their owner is
   const attempt = (more: Partial<NewAccountRow>) => codeOf(accounts.beginAccount(newAccount("bob", more)));
   expect(await attempt({ handle: "ALICE.test" })).toBe("handle_not_available");
   expect(await attempt({ email: "ALICE@example.com" })).toBe("invalid_request");
-  expect(await attempt({ did: "did:plc:alice" })).toBe("invalid_request");
+  expect(await attempt({ did: "did:plc:alice" })).toBe("already_exists");
   expect(accounts.account("did:plc:bob")).toBeUndefined();
   expect(await attempt({ email: null })).toBe("none");
   expect(await codeOf(accounts.beginAccount(newAccount("carol", { email: null })))).toBe("none");
@@ -138,11 +138,15 @@ test("AccountStore deletion keeps the tombstone until it is finished, then frees
   expect(() => accounts.signer("did:plc:alice")).toThrow("no signing key");
   expect(sessions.find("t")).toBeUndefined();
   expect([accounts.deleting(), accounts.openRepos()]).toEqual([[], []]);
-  expect(await codeOf(accounts.beginAccount(newAccount("alice")))).toBe("invalid_request");
+  expect(await codeOf(accounts.beginAccount(newAccount("alice")))).toBe("already_exists");
   const bob = await accounts.beginAccount(
     newAccount("bob", { handle: "alice.test", email: "alice@example.com" }),
   );
   expect(bob.generation).toBeGreaterThan(1);
+  const names = { handle: "back.test", email: "back@example.com" };
+  const back = await accounts.beginAccount(newAccount("alice", { genesisOperation: null, ...names }));
+  expect(back).toMatchObject({ state: "creating", movesIn: true });
+  expect(back.generation).toBeGreaterThan(bob.generation);
   await hub.close();
 });
 

@@ -68,7 +68,8 @@ export class DataFolder {
   }
 }
 
-function refuseForeign(path: string): void {
+/** Throws KithError data_folder_refused where a folder holds the data of a reference PDS. */
+export function refuseForeign(path: string): void {
   if (!existsSync(path)) return;
   const found = namesIn(path).filter((name) => FOREIGN_NAMES.includes(name));
   if (found.length === 0) return;
@@ -116,7 +117,8 @@ function makeWritable(path: string): void {
 }
 
 function unusable(path: string, cause: unknown): KithError {
-  const reason = errorCodeOf(cause) || "unknown reason";
+  const code = errorCodeOf(cause);
+  const reason = code === "ENOTDIR" || code === "EEXIST" ? "it is a file" : code || "unknown reason";
   return new KithError("data_folder_refused", `Could not write in the data folder "${path}": ${reason}`, {
     cause,
     hint: "Check that the folder belongs to the user that runs kith, and that its disk is writable and not full.",

@@ -79,6 +79,16 @@ const MIGRATIONS: readonly Migration[] = [
   ) STRICT, WITHOUT ROWID;
   `,
   `
+  CREATE TABLE reserved_key (
+    id TEXT PRIMARY KEY,
+    did_key TEXT NOT NULL,
+    key_type TEXT NOT NULL,
+    signing_key BLOB NOT NULL,
+    created_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX reserved_key_by_age ON reserved_key (created_at);
+  `,
+  `
   CREATE TABLE app_password (
     did TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -131,6 +141,7 @@ export class Hub {
   readonly #file: SqliteFile;
   /** Writes wait for it while the WAL is being restarted. */
   #gate: Promise<void> | undefined;
+  #openGate: (() => void) | undefined;
   #checkpoint: Promise<void> | undefined;
 
   private constructor(file: SqliteFile) {
@@ -162,8 +173,8 @@ export class Hub {
     const result = this.#file.transaction(() =>
       change((sql, ...params) => this.#file.statement<never>(sql).run(...params)),
     );
-    await this.#file.durable();
     this.#checkpointIfDue();
+    await this.#file.durable();
     return result;
   }
 
@@ -173,25 +184,34 @@ export class Hub {
   }
 
   #checkpointIfDue(): void {
-    if (this.#checkpoint || !this.#file.checkpointDue()) return;
-    this.#checkpoint = this.#runCheckpoint()
-      // A full disk, say: the WAL grows until a later one succeeds.
+    const due = this.#file.checkpointDue();
+    if (!due) return;
+    // So large that no more may be written into it: the next write waits from here on.
+    if (due === "restart") this.#closeGate();
+    this.#checkpoint ??= this.#runCheckpoint()
+      // A full disk, say: a later write tries again.
       .catch(() => {})
       .finally(() => {
         this.#checkpoint = undefined;
+        this.#openGate?.();
       });
   }
 
   async #runCheckpoint(): Promise<void> {
     await this.#file.checkpoint("passive");
-    const gate = Promise.withResolvers<void>();
-    this.#gate = gate.promise;
-    try {
-      await this.#file.checkpoint("restart");
-    } finally {
+    this.#closeGate();
+    await this.#file.checkpoint("restart");
+  }
+
+  #closeGate(): void {
+    if (this.#gate) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#gate = promise;
+    this.#openGate = () => {
       this.#gate = undefined;
-      gate.resolve();
-    }
+      this.#openGate = undefined;
+      resolve();
+    };
   }
 }
 

@@ -75,6 +75,11 @@ export class Maintenance {
     return (await this.#ask("migrate", path, { steps })) as number;
   }
 
+  /** Empties tables of a file that this process writes nothing to meanwhile. */
+  async clear(path: string, tables: readonly string[]): Promise<void> {
+    await this.#ask("clear", path, { tables });
+  }
+
   /** Closes `db` such that the worker closes last: the last close syncs twice and swallows errors. */
   async closeLast(path: string, db: Database): Promise<void> {
     await this.#ask("hold", path);

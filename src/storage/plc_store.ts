@@ -1,4 +1,5 @@
 import { Database } from "bun:sqlite";
+import { closeSync, existsSync, openSync } from "node:fs";
 
 /** An accepted operation of the PLC directory that dev mode has built in. */
 export interface PlcRow {
@@ -29,6 +30,7 @@ export class PlcStore {
 
   /** Opens or makes the file. */
   constructor(path: string) {
+    if (!existsSync(path)) closeSync(openSync(path, "a", 0o600));
     this.#db = new Database(path, { create: true, strict: true });
     this.#db.run("PRAGMA journal_mode = WAL");
     this.#db.run("PRAGMA synchronous = FULL");

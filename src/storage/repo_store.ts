@@ -2,102 +2,40 @@
  * One account's file: records, blocks, blob rows, head, status and the events that tell the network, in one transaction
  * of its actor. It is the truth about the account; whoever else knows something of it, knows it from here.
  */
-import {
-  type Block,
-  type BlockReader,
-  type Cid,
-  cidFromBytes,
-  type EventBody,
-  type Head,
-  parseCid,
-} from "../atproto/mod.ts";
+import { type BlockReader, type Cid, cidFromBytes, parseCid } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import { type RepoExport, RepoExports } from "./_repo_export.ts";
+import {
+  type Preference,
+  type PreferencesChange,
+  readPreferences,
+  replacePreferences,
+} from "./_repo_preferences.ts";
+import { clearStaged, hasStaged, RepoStaging, swapStaged } from "./_repo_staging.ts";
 import type { SqliteFile } from "./_sqlite_file.ts";
 import type { CheckpointMode } from "./maintenance.ts";
+import type {
+  BlobRow,
+  EventsChange,
+  ImportSwitch,
+  ListRecords,
+  PendingEvent,
+  RecordKey,
+  RecordPut,
+  RepoCommit,
+  RepoCounts,
+  RepoState,
+  RepoStatus,
+  SinceRecord,
+  StatusChange,
+} from "./repo_changes.ts";
 
 export type { RepoExport } from "./_repo_export.ts";
+export type { Preference, PreferencesChange } from "./_repo_preferences.ts";
+export type { RepoStaging, StagedRecord } from "./_repo_staging.ts";
 
-/** Rows of one page of a listing. */
-const PAGE_ROWS_MAX = 1000;
-
-/** An event that waits for its place in the event log. `key` is a TID of the DID's own, never repeated. */
-export interface PendingEvent extends EventBody {
-  readonly key: string;
-}
-
-/** Whether and why a repo may be written and seen. `suspended` is kept for peers that use it. */
-export type RepoStatus = "active" | "deactivated" | "takendown" | "suspended";
-
-export interface RepoState {
-  readonly head: Head | null;
-  readonly status: RepoStatus;
-  readonly lastTid: string | null;
-}
-
-/** A record to be stored beside its block. */
-export interface RecordPut {
-  readonly collection: string;
-  readonly rkey: string;
-  readonly cid: Cid;
-  readonly blobs: readonly Cid[];
-  readonly subject?: string;
-}
-
-export interface RecordKey {
-  readonly collection: string;
-  readonly rkey: string;
-}
-
-export interface RepoCommit {
-  readonly head: Head;
-  readonly lastTid: string;
-  /** The commit, the new MST nodes and the new records. */
-  readonly newBlocks: readonly Block[];
-  readonly removed: readonly Cid[];
-  readonly puts: readonly RecordPut[];
-  readonly deletes: readonly RecordKey[];
-  readonly events: readonly PendingEvent[];
-  /** Pending events up to this key are in the event log, durably. */
-  readonly forgetPendingUpTo?: string;
-  /** Milliseconds. */
-  readonly now: number;
-}
-
-export interface EventsChange {
-  readonly lastTid: string;
-  readonly events: readonly PendingEvent[];
-  readonly forgetPendingUpTo?: string;
-}
-
-export interface StatusChange extends EventsChange {
-  readonly status: RepoStatus;
-}
-
-/** An uploaded blob as the repo remembers it. */
-export interface BlobRow {
-  readonly cid: Cid;
-  readonly mimeType: string;
-  readonly size: number;
-  /** Milliseconds. */
-  readonly createdAt: number;
-}
-
-export interface RepoCounts {
-  readonly blocks: number;
-  readonly records: number;
-  readonly expectedBlobs: number;
-  readonly importedBlobs: number;
-}
-
-export interface ListRecords {
-  readonly collection: string;
-  readonly limit: number;
-  /** The rkey after which the page begins. */
-  readonly cursor?: string;
-  /** Oldest rkey first. */
-  readonly reverse?: boolean;
-}
+/** Rows of one page of a listing, and the one more that tells whether another page follows. */
+const PAGE_ROWS_MAX = 1001;
 
 interface MetaRow {
   did: string | null;
@@ -210,6 +148,22 @@ export class RepoStore implements BlockReader {
     return rows.map((row) => row.name);
   }
 
+  /**
+   * The newest records of commits after `rev`, newest first; none where there is no older one, for then `rev` is not
+   * of this repo's past (it has been imported anew, say).
+   */
+  recordsSince(rev: string, { limit }: { limit: number }): SinceRecord[] {
+    const older = this.#file.statement("SELECT 1 FROM record WHERE rev <= ? LIMIT 1").get(rev);
+    if (older === null) return [];
+    const rows = this.#file
+      .statement<{ collection: string; rkey: string; cid: Uint8Array; rev: string; bytes: Uint8Array }>(
+        `SELECT r.collection, r.rkey, r.cid, r.rev, b.bytes FROM record r JOIN block b ON b.cid = r.cid
+         WHERE r.rev > ? ORDER BY r.rev DESC LIMIT ?`,
+      )
+      .all(rev, Math.min(limit, PAGE_ROWS_MAX));
+    return rows.map((row) => ({ ...row, cid: cidFromBytes(row.cid) }));
+  }
+
   recordCount(): number {
     return this.#file.statement<{ n: number }>("SELECT count(*) AS n FROM record").get()?.n ?? 0;
   }
@@ -270,6 +224,21 @@ export class RepoStore implements BlockReader {
     return rows.map((row) => cidFromBytes(row.cid));
   }
 
+  /** Blobs that records refer to and that are not here, by CID, each with one of the records. */
+  listMissingBlobs(page: { limit: number; cursor?: string }): { cid: Cid; path: string }[] {
+    const rows = this.#file
+      .statement<{ cid: Uint8Array; path: string }>(
+        `SELECT cid, min(collection || '/' || rkey) AS path FROM record_blob
+         WHERE cid > ? AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.cid = record_blob.cid)
+         GROUP BY cid ORDER BY cid LIMIT ?`,
+      )
+      .all(
+        page.cursor === undefined ? new Uint8Array() : parseCursor(page.cursor),
+        Math.min(page.limit, PAGE_ROWS_MAX),
+      );
+    return rows.map((row) => ({ cid: cidFromBytes(row.cid), path: row.path }));
+  }
+
   /** Uploads older than `olderThan` (milliseconds) that no record refers to. */
   temporaryBlobs(olderThan: number): Cid[] {
     const rows = this.#file
@@ -279,6 +248,10 @@ export class RepoStore implements BlockReader {
       )
       .all(olderThan);
     return rows.map((row) => cidFromBytes(row.cid));
+  }
+
+  preferences(): Preference[] {
+    return readPreferences(this.#file);
   }
 
   /** In order of key. */
@@ -295,6 +268,35 @@ export class RepoStore implements BlockReader {
     if (this.#file.isPrimed) return;
     await this.#file.prepareWrites();
     this.#exports.scheduleSweep();
+    await this.clearStaging();
+  }
+
+  /** True where an import that ended, or was cut off, has left something behind. */
+  hasStaging(): boolean {
+    return hasStaged(this.#file);
+  }
+
+  /** Begins to stage a whole repo; `rev`, above all here, is that of its rows. Nothing else is to be written meanwhile. */
+  beginStaging(rev: string): RepoStaging {
+    return new RepoStaging(this.#file, rev);
+  }
+
+  /** Puts the staged repo in the place of the present one, in one transaction. Exports that are open end with an error. */
+  switchStaging(tx: ImportSwitch): void {
+    this.#file.transaction(() => {
+      swapStaged(this.#file);
+      this.#exports.add(tx.commit, tx.head.rev);
+      this.#file
+        .statement("UPDATE meta SET head = ?, data = ?, rev = ?")
+        .run(tx.head.commit.bytes, tx.head.data.bytes, tx.head.rev);
+      this.#events(tx);
+    });
+    this.#exports.closeAll();
+  }
+
+  /** Removes what is staged, be it an import that failed or the repo that one has replaced. */
+  async clearStaging(): Promise<void> {
+    if (this.hasStaging()) await clearStaged(this.#file);
   }
 
   /**
@@ -314,6 +316,7 @@ export class RepoStore implements BlockReader {
       this.#file
         .statement("UPDATE meta SET did = ?, generation = ?, head = ?, data = ?, rev = ?")
         .run(this.did, this.generation, tx.head.commit.bytes, tx.head.data.bytes, tx.head.rev);
+      if (tx.status) this.#file.statement("UPDATE meta SET status = ?").run(tx.status);
       this.#events(tx);
       return { unreferenced: released.filter((cid) => this.#dropUnreferenced(cid)) };
     });
@@ -401,6 +404,14 @@ export class RepoStore implements BlockReader {
         .run(blob.cid.bytes, mimeType, blob.size, blob.createdAt);
       if (forgetPendingUpTo !== undefined) this.#forget(forgetPendingUpTo);
       return mimeType;
+    });
+  }
+
+  /** Replaces the preferences of a namespace. */
+  putPreferences({ forgetPendingUpTo, ...change }: PreferencesChange & { forgetPendingUpTo?: string }): void {
+    this.#file.transaction(() => {
+      replacePreferences(this.#file, change);
+      if (forgetPendingUpTo !== undefined) this.#forget(forgetPendingUpTo);
     });
   }
 

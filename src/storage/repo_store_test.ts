@@ -17,8 +17,9 @@ import {
   type Write,
 } from "../atproto/mod.ts";
 import { Fixture } from "./_fixture.ts";
+import type { PendingEvent, RepoCommit } from "./repo_changes.ts";
 import { RepoFiles } from "./repo_files.ts";
-import type { PendingEvent, RepoCommit, RepoExport, RepoStore } from "./repo_store.ts";
+import type { RepoExport, RepoStore } from "./repo_store.ts";
 
 const DID = "did:plc:repostore";
 const SIGNER: Signer = { didKey: "did:key:none", jwtAlg: "ES256K", sign: () => new Uint8Array(64) };
@@ -358,5 +359,39 @@ test("RepoExport.next() holds no more than it was asked for, over a repo many ti
   expect(total).toBeGreaterThan(15_000_000);
   expect(largest).toBeLessThanOrEqual(200_000);
   expect(process.memoryUsage().rss - rss).toBeLessThan(12_000_000);
+  await repo.store.close();
+});
+
+test("RepoStore.putPreferences() replaces those of a namespace but the kept ones, in order", async () => {
+  await using folder = new Fixture();
+  const { store } = await Repo.open(folder);
+  const names = (): string[] => store.preferences().map(({ name, value }) => `${name} ${value}`);
+  const put = (namespace: string, kept: string[], ...all: [string, string][]): void =>
+    store.putPreferences({ namespace, kept, preferences: all.map(([name, value]) => ({ name, value })) });
+  expect(store.preferences()).toEqual([]);
+  put("a.b", [], ["a.b.c#x", "1"], ["a.b", "2"], ["a.b.c#x", "3"]);
+  put("a.bc", [], ["a.bc.d", "4"]);
+  expect(names()).toEqual(["a.b.c#x 1", "a.b 2", "a.b.c#x 3", "a.bc.d 4"]);
+  put("a.b", ["a.b"], ["a.b.e", "5"]);
+  expect(names()).toEqual(["a.b 2", "a.bc.d 4", "a.b.e 5"]);
+  put("a.b", []);
+  expect(names()).toEqual(["a.bc.d 4"]);
+  await store.durable();
+  await store.close();
+});
+
+test("RepoStore.recordsSince() gives what is newer, newest first, and nothing where nothing is older", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  const create = (rkey: string): string =>
+    repo.write([{ action: "create", path: `${COLLECTION}/${rkey}`, record: record(rkey) }]).head.rev;
+  const since = (rev: string, limit = 10): string[] =>
+    repo.store.recordsSince(rev, { limit }).map(({ rkey, rev: own }) => `${rkey} ${own}`);
+  const before = repo.tid();
+  const [one, two, three] = [create("1"), create("2"), create("3")];
+  expect(since(one)).toEqual([`3 ${three}`, `2 ${two}`]);
+  expect(since(one, 1)).toEqual([`3 ${three}`]);
+  expect(since(three)).toEqual([]);
+  expect(since(before)).toEqual([]);
   await repo.store.close();
 });

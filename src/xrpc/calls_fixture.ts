@@ -1,6 +1,6 @@
 /** For tests of method files: calls through the real router, with every answer held against its lexicon. */
 import { safeParse } from "@atcute/lexicons/validations";
-import type { Authenticator, AuthKind, Principal } from "../auth/mod.ts";
+import type { Authenticator, AuthKind, Principal, SessionScope } from "../auth/mod.ts";
 import { KithError } from "../errors.ts";
 import type { Method } from "./method.ts";
 import { Router } from "./router.ts";
@@ -16,6 +16,8 @@ export interface TestCall {
   readonly headers?: Readonly<Record<string, string>>;
   /** A DID for a user's session, "admin", or absent for nobody. */
   readonly as?: string;
+  /** Of the user's session; a full one by default. */
+  readonly scope?: SessionScope;
   readonly verb?: string;
 }
 
@@ -55,17 +57,21 @@ function requestOf(call: TestCall, verb: string): Request {
   }
   const headers = new Headers(call.headers);
   if (call.as !== undefined) headers.set("authorization", `Bearer ${call.as}`);
+  if (call.scope !== undefined) headers.set(SCOPE_HEADER, call.scope);
   if (call.json !== undefined) headers.set("content-type", "application/json");
   const body = call.json === undefined ? call.bytes : JSON.stringify(call.json);
   return new Request(url, { method: verb, headers, body });
 }
 
+const SCOPE_HEADER = "x-test-scope";
+
 const HEADER_IS_CALLER: Authenticator = {
   authenticate: async (request: Request, kind: AuthKind): Promise<Principal | null> => {
     const caller = request.headers.get("authorization")?.slice("Bearer ".length);
     if (caller === "admin") return { kind: "admin" };
-    if (caller !== undefined) return { kind: "user", did: caller, scope: "com.atproto.access" };
-    if (kind === "optional") return null;
+    const scope = (request.headers.get(SCOPE_HEADER) ?? "com.atproto.access") as SessionScope;
+    if (caller !== undefined) return { kind: "user", did: caller, scope };
+    if (kind === "optional" || kind === "optionalService") return null;
     throw new KithError("auth_missing", "Authentication Required");
   },
 };

@@ -1,5 +1,6 @@
 /** The only place that maps our error codes to XRPC error names and HTTP statuses. https://atproto.com/specs/xrpc#error-responses */
 import { type ErrorCode, isKithError } from "../errors.ts";
+import { UpstreamError } from "./proxy/upstream_error.ts";
 
 export interface XrpcError {
   readonly status: number;
@@ -17,6 +18,7 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
   invalid_swap: [400, "InvalidSwap"],
   invalid_handle: [400, "InvalidHandle"],
   handle_not_available: [400, "HandleNotAvailable"],
+  already_exists: [400, "AlreadyExists"],
   unsupported_domain: [400, "UnsupportedDomain"],
   unsupported_encoding: [415, "UnsupportedMediaType"],
   invalid_invite_code: [400, "InvalidInviteCode"],
@@ -35,6 +37,9 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
   invalid_token: [400, "InvalidToken"],
   expired_token: [400, "ExpiredToken"],
   token_required: [400, "TokenRequired"],
+  bad_service_token: [401, "BadJwt"],
+  expired_service_token: [401, "JwtExpired"],
+  bad_expiration: [400, "BadExpiration"],
   forbidden: [403, "Forbidden"],
   rate_limited: [429, "RateLimitExceeded"],
   account_not_found: [403, "AccountNotFound"],
@@ -49,7 +54,10 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
   blob_not_found: [400, "BlobNotFound"],
   block_not_found: [400, "BlockNotFound"],
   handle_not_found: [400, "HandleNotFound"],
+  head_not_found: [400, "HeadNotFound"],
   did_not_found: [400, "DidNotFound"],
+  did_deactivated: [400, "DidDeactivated"],
+  unknown_feed: [400, "UnknownFeed"],
   busy: [503, "NotEnoughResources"],
   shutting_down: [503, "NotEnoughResources"],
   storage_full: [503, "NotEnoughResources"],
@@ -64,6 +72,8 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
 
 /** What a caller is told of anything thrown. Of a failure of ours nothing but that it happened: no path, no detail. */
 export function toXrpcError(thrown: unknown): XrpcError {
+  if (thrown instanceof UpstreamError)
+    return { status: thrown.status, error: thrown.error, message: thrown.message };
   const code = isKithError(thrown) ? thrown.code : "internal";
   const [status, error] = ERROR_TABLE[code];
   if (status === 500 || !isKithError(thrown)) return { status, error, message: "Internal Server Error" };

@@ -4,7 +4,7 @@ import { Elysia } from "elysia";
 import type { Authenticator } from "../auth/mod.ts";
 import { KithError } from "../errors.ts";
 import { clientIp } from "./_client_ip.ts";
-import { compressJson } from "./_compress.ts";
+import { compressJson } from "./compress.ts";
 import { preflightResponse, setCorsHeaders } from "./cors.ts";
 import {
   type Firehose,
@@ -15,7 +15,7 @@ import {
 } from "./firehose_socket.ts";
 import type { Method } from "./method.ts";
 import { type Log, logRequest } from "./request_log.ts";
-import { errorResponse, type RequestContext, Router } from "./router.ts";
+import { errorResponse, type MethodProxy, type RequestContext, Router } from "./router.ts";
 import {
   atprotoDid,
   banner,
@@ -30,6 +30,8 @@ import {
 export interface HttpOptions {
   readonly methods: readonly Method[];
   readonly authenticator: Authenticator;
+  /** Without it a method that is not served here is not implemented. */
+  readonly proxy?: MethodProxy | undefined;
   readonly firehose: Firehose;
   readonly site: SiteOptions;
   readonly log: Log;
@@ -124,10 +126,10 @@ interface Arrival {
 }
 
 function createApp(
-  { methods, authenticator, site, stopping }: HttpOptions,
+  { methods, authenticator, proxy, site, stopping }: HttpOptions,
   contexts: WeakMap<Request, RequestContext>,
 ) {
-  const router = new Router({ methods, authenticator, stopping });
+  const router = new Router({ methods, authenticator, proxy, stopping });
   return new Elysia({ handler: { standardHostname: false } })
     .onError(({ error, request }) => errorResponse(error, contextOf(contexts, request)))
     .get("/", () => banner(site))

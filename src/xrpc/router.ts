@@ -6,6 +6,7 @@ import { readParams } from "./_params.ts";
 import { decodedBody, readJsonInput } from "./body.ts";
 import { toXrpcError } from "./error_table.ts";
 import type { Call, Method } from "./method.ts";
+import { UpstreamError } from "./proxy/upstream_error.ts";
 
 /** How long a caller is asked to wait after a 503, in seconds. */
 const RETRY_AFTER_S = 5;
@@ -22,9 +23,19 @@ export interface RequestContext {
   failure?: unknown;
 }
 
+/** Answers calls of methods that are not served here, or throws. */
+export interface MethodProxy {
+  handle(
+    request: Request,
+    call: { nsid: string; context: RequestContext; headers: Headers },
+  ): Promise<Response>;
+}
+
 export interface RouterOptions {
   readonly methods: readonly Method[];
   readonly authenticator: Authenticator;
+  /** Without it a method that is not served here is not implemented. */
+  readonly proxy?: MethodProxy | undefined;
   /** Aborted when a stopping server waits no longer for bodies that have not arrived. */
   readonly stopping?: AbortSignal | undefined;
 }
@@ -32,10 +43,12 @@ export interface RouterOptions {
 export class Router {
   readonly #methods: ReadonlyMap<string, Method>;
   readonly #authenticator: Authenticator;
+  readonly #proxy: MethodProxy | undefined;
   readonly #stopping: AbortSignal | undefined;
 
   /** Throws TypeError where two methods have the same NSID. */
-  constructor({ methods, authenticator, stopping }: RouterOptions) {
+  constructor({ methods, authenticator, proxy, stopping }: RouterOptions) {
+    this.#proxy = proxy;
     this.#methods = new Map(methods.map((method) => [method.nsid, method]));
     if (this.#methods.size !== methods.length) throw new TypeError("Two methods have the same NSID");
     this.#authenticator = authenticator;
@@ -48,32 +61,41 @@ export class Router {
     { nsid, context }: { nsid: string; context: RequestContext },
   ): Promise<Response> {
     const headers = new Headers();
+    let call: Call | undefined;
     try {
-      const method = this.#find(nsid, request.method);
+      const method = this.#find(nsid);
+      if (!method) return await this.#passOn(request, { nsid, context, headers });
+      refuseWrongVerb(method, request.method);
       context.nsid = method.nsid;
       if (method.auth !== "none") setPrivate(headers);
-      const call = await this.#readCall(request, { method, context, headers });
+      call = await this.#readCall(request, { method, context, headers });
       const output = await method.handler(call);
       const response =
         output instanceof Response ? withHeaders(output, headers) : jsonResponse(output, headers);
       return request.method === "HEAD" ? withoutBody(response) : response;
     } catch (thrown) {
       context.failure = thrown;
+      if (call?.principal?.kind === "service") call.principal.release();
       const response = errorResponse(thrown, { requestId: context.requestId, headers });
       return request.method === "HEAD" ? withoutBody(response) : response;
     }
   }
 
-  #find(nsid: string, verb: string): Method {
-    if (!isNsid(nsid)) {
-      throw new KithError("invalid_request", `Could not call "${nsid.slice(0, 64)}": it is not an NSID`);
-    }
-    const method = this.#methods.get(nsid);
-    if (!method)
+  #find(nsid: string): Method | undefined {
+    if (isNsid(nsid)) return this.#methods.get(nsid);
+    throw new KithError("invalid_request", `Could not call "${nsid.slice(0, 64)}": it is not an NSID`);
+  }
+
+  async #passOn(
+    request: Request,
+    call: { nsid: string; context: RequestContext; headers: Headers },
+  ): Promise<Response> {
+    const { nsid, context, headers } = call;
+    if (!this.#proxy)
       throw new KithError("method_not_implemented", `Could not call "${nsid}": it is not served here`);
-    const isRight = method.kind === "procedure" ? verb === "POST" : verb === "GET" || verb === "HEAD";
-    if (!isRight) throw new WrongVerb(method);
-    return method;
+    setPrivate(headers);
+    context.nsid = nsid;
+    return withHeaders(await this.#proxy.handle(request, call), headers);
   }
 
   /** Cheap checks first: parameters, then who is calling, then the body. */
@@ -83,7 +105,7 @@ export class Router {
   ): Promise<Call> {
     const params = readParams(method.schema.params, new URL(request.url).searchParams);
     const principal =
-      method.auth === "none" ? null : await this.#authenticator.authenticate(request, method.auth);
+      method.auth === "none" ? null : await this.#authenticator.authenticate(request, method.auth, method);
     if (principal && principal.kind !== "admin") context.did = principal.did;
     const expected = method.schema.type === "xrpc_procedure" ? method.schema.input : null;
     const input =
@@ -109,6 +131,11 @@ export class Router {
   }
 }
 
+function refuseWrongVerb(method: Method, verb: string): void {
+  const isRight = method.kind === "procedure" ? verb === "POST" : verb === "GET" || verb === "HEAD";
+  if (!isRight) throw new WrongVerb(method);
+}
+
 /**
  * A known method called with the other verb. The specification leaves the status open and the reference answers 400;
  * 405 with Allow says the same and also what would be right, and clients go by the name, which is the reference's.
@@ -130,6 +157,7 @@ export function errorResponse(
   { requestId, headers = new Headers() }: { requestId: string; headers?: Headers },
 ): Response {
   const { status, error, message } = toXrpcError(thrown);
+  if (thrown instanceof UpstreamError) for (const [name, value] of thrown.headers) headers.set(name, value);
   if (thrown instanceof WrongVerb) headers.set("Allow", thrown.allow);
   if (status === 426) headers.set("Upgrade", "websocket");
   if (status === 401 && !headers.has("WWW-Authenticate")) headers.set("WWW-Authenticate", "Bearer");

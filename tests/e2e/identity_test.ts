@@ -38,6 +38,44 @@ const rows: Row[] = [
   },
   { title: "asks for the handle", to: RESOLVE, status: 400, error: "InvalidRequest" },
   {
+    title: "gives the DID document",
+    to: "com.atproto.identity.resolveDid",
+    call: (s) => ({ params: { did: s.alice.did } }),
+    status: 200,
+    check: async ({ json }, s) => expect(json).toEqual({ didDoc: await s.plc.document(s.alice.did) }),
+  },
+  {
+    title: "does not find a DID that nobody has",
+    to: "com.atproto.identity.resolveDid",
+    call: () => ({ params: { did: "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa" } }),
+    status: 400,
+    error: "DidNotFound",
+  },
+  ...["did", "handle"].map(
+    (kind): Row => ({
+      title: `gives the identity of a ${kind}`,
+      to: "com.atproto.identity.resolveIdentity",
+      call: (s) => ({ params: { identifier: kind === "did" ? s.alice.did : s.alice.handle } }),
+      status: 200,
+      check: ({ json }, { alice: { did, handle } }) =>
+        expect(json).toMatchObject({ did, handle, didDoc: { id: did } }),
+    }),
+  ),
+  {
+    title: "asks the network anew for an account of the server",
+    to: "com.atproto.identity.refreshIdentity",
+    call: (s) => ({ token: s.alice.accessJwt, body: { identifier: s.alice.did } }),
+    status: 200,
+    check: ({ json }, s) => expect(json).toMatchObject({ did: s.alice.did, handle: s.alice.handle }),
+  },
+  {
+    title: "does so for nobody else",
+    to: "com.atproto.identity.refreshIdentity",
+    call: (s) => ({ body: { identifier: s.alice.did } }),
+    status: 401,
+    error: "AuthMissing",
+  },
+  {
     title: "gives the DID of the host it is asked as",
     to: "/.well-known/atproto-did",
     call: (s) => ({ headers: { host: s.alice.handle } }),

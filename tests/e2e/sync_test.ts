@@ -62,6 +62,26 @@ const rows: Row[] = [
     }),
   ),
   {
+    title: "knows no other's repo",
+    to: "com.atproto.sync.getHead",
+    call: () => ({ params: { did: OTHER_DID } }),
+    status: 400,
+    error: "HeadNotFound",
+  },
+  {
+    title: "knows no other's repo",
+    to: "com.atproto.sync.getCheckout",
+    call: () => ({ params: { did: OTHER_DID } }),
+    ...notFound,
+  },
+  {
+    title: "finds no repo with a collection that nobody has",
+    to: "com.atproto.sync.listReposByCollection",
+    call: () => ({ params: { collection: "com.example.nobodys" } }),
+    status: 200,
+    check: (answer) => expect(answer.json).toEqual({ repos: [] }),
+  },
+  {
     title: "refuses a limit out of range",
     to: "com.atproto.sync.listRepos",
     call: () => ({ params: { limit: 1001 } }),
@@ -137,6 +157,20 @@ describe.each([...KEY_TYPES])("sync reads (%s)", (keyType) => {
     ]) {
       await judgeProof((await proofOf(path)).bytes, { did, didKey, path, cid: null });
     }
+  });
+
+  test("getHead, getCheckout and listReposByCollection: the same repo under other names", async () => {
+    const { stage } = holder;
+    const { did } = stage.alice;
+    const head = await xrpc(stage.url, "com.atproto.sync.getHead", { params: { did } });
+    expect(head.json).toEqual({ root: (await latest(stage.url, stage.alice)).cid });
+    const checkout = await xrpc(stage.url, "com.atproto.sync.getCheckout", { params: { did } });
+    expect(Buffer.compare(checkout.bytes, await repoCar(stage.url, did))).toBe(0);
+    const collection = (await stage.repo(stage.alice)).records.keys().next().value?.split("/")[0] ?? POST;
+    const listed = await xrpc(stage.url, "com.atproto.sync.listReposByCollection", {
+      params: { collection },
+    });
+    expect(listed.json.repos).toContainEqual({ did });
   });
 
   test("getBlocks: the blocks asked for, no more", async () => {

@@ -36,6 +36,8 @@ export interface RepoView {
   blob(cid: Cid): { readonly mimeType: string; readonly size: number } | undefined;
   blobIsReferenced(cid: Cid): boolean;
   listBlobs(page: { since?: string; limit: number; cursor?: string }): Cid[];
+  /** Blobs that records refer to and that are not here, each with the path of one such record. */
+  listMissingBlobs(page: { limit: number; cursor?: string }): { readonly cid: Cid; readonly path: string }[];
 }
 
 /** Reads of open repos; the callbacks are synchronous. */

@@ -23,6 +23,7 @@ export const TEST_SIGNER = signerFromPrivateKey("p256", new Uint8Array(32).fill(
 export class TestRepo implements RepoView {
   readonly did: string;
   readonly blocks = new MemoryBlocks();
+  readonly missing: { cid: Cid; path: string }[] = [];
   readonly blobs = new Map<string, { cid: Cid; mimeType: string; size: number; referenced: boolean }>();
   readonly #records = new Map<string, { cid: Cid; bytes: Uint8Array; rev: string }>();
   #head: Head | null = null;
@@ -91,6 +92,13 @@ export class TestRepo implements RepoView {
     const all = [...this.blobs.values()].filter(({ referenced }) => referenced).map(({ cid }) => cid);
     const after = all.filter((cid) => cursor === undefined || cidToString(cid) > cursor);
     return after.sort((a, b) => (cidToString(a) < cidToString(b) ? -1 : 1)).slice(0, limit);
+  }
+
+  listMissingBlobs({ limit, cursor }: { limit: number; cursor?: string }) {
+    return this.missing
+      .filter(({ cid }) => cursor === undefined || cidToString(cid) > cursor)
+      .sort((a, b) => (cidToString(a.cid) < cidToString(b.cid) ? -1 : 1))
+      .slice(0, limit);
   }
 }
 

@@ -12,17 +12,29 @@ export interface HandleMethodsOptions {
   readonly resolver: { resolve(handle: string): Promise<string | undefined> };
 }
 
-/** resolveHandle: the accounts here first; what is under our domains and not here is nowhere. */
-export function handleMethods({ accounts, handles, resolver }: HandleMethodsOptions): Method[] {
+/** The DID of any handle: the accounts here first; what is under our domains and not here is nowhere. */
+export function handleFinder({ accounts, handles, resolver }: HandleMethodsOptions): {
+  resolve(handle: string): Promise<string | undefined>;
+} {
+  return {
+    resolve: async (handle) => {
+      const account = await accounts.accountByHandle(handle);
+      if (account?.state === "active") return account.did;
+      // An account that has moved away leaves an inactive row, and its own domain then speaks for it.
+      return handles.isLocal(handle) ? undefined : await resolver.resolve(handle);
+    },
+  };
+}
+
+/** resolveHandle. */
+export function handleMethods(options: HandleMethodsOptions): Method[] {
+  const finder = handleFinder(options);
   return [
     method(ComAtprotoIdentityResolveHandle.mainSchema, {
       auth: "none",
       handler: async ({ params }) => {
         const handle = normalizeHandle(params.handle);
-        const account = await accounts.accountByHandle(handle);
-        if (account?.state === "active") return { did: account.did };
-        // An account that has moved away leaves an inactive row, and its own domain then speaks for it.
-        const did = handles.isLocal(handle) ? undefined : await resolver.resolve(handle);
+        const did = await finder.resolve(handle);
         if (did === undefined) throw new KithError("handle_not_found", `Unable to resolve handle: ${handle}`);
         return { did };
       },

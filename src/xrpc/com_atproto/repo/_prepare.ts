@@ -12,17 +12,10 @@ import {
   parseCid,
   recordFromJson,
   recordKeyProblem,
+  subjectOf,
   validateRecord,
 } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
-
-/** Record types of which an account has at most one per subject; and where their subject is. */
-const SUBJECT_KINDS: Readonly<Record<string, "uri" | "did">> = {
-  "app.bsky.feed.like": "uri",
-  "app.bsky.feed.repost": "uri",
-  "app.bsky.graph.block": "did",
-  "app.bsky.graph.follow": "did",
-};
 
 export type ValidationStatus = "valid" | "unknown";
 
@@ -73,15 +66,6 @@ function judge({ collection, rkey, value, validate }: Judged): ValidationStatus 
   const verdict = validateRecord(collection, value);
   if (verdict.ok) return "valid";
   throw new KithError("invalid_record", `Invalid ${collection} record: ${verdict.message}`);
-}
-
-/** What a like, repost, follow or block points at; undefined for other records and for malformed ones. */
-function subjectOf(collection: string, value: unknown): string | undefined {
-  const kind = Object.hasOwn(SUBJECT_KINDS, collection) ? SUBJECT_KINDS[collection] : undefined;
-  if (kind === undefined) return undefined;
-  const { subject } = value as { subject?: { uri?: unknown } | string };
-  const target = kind === "did" ? subject : typeof subject === "object" ? subject?.uri : undefined;
-  return typeof target === "string" ? target : undefined;
 }
 
 /** The write that creates a record; `replaces` an earlier like, repost, follow or block of the same subject. */

@@ -7,7 +7,13 @@ import {
 import { cidToString, type DidDocument, handleOf, recordToJson } from "../../../atproto/mod.ts";
 import { isKithError, KithError } from "../../../errors.ts";
 import { type Method, method } from "../../method.ts";
-import { type Accounts, type AccountView, type RepoReads, servedAccount } from "../repo_access.ts";
+import {
+  type Accounts,
+  type AccountView,
+  findAccount,
+  type RepoReads,
+  servedAccount,
+} from "../repo_access.ts";
 
 /** DRISL bytes of records on one page of listRecords; a page that reaches it ends early, with a cursor. */
 const PAGE_BYTES_MAX = 4 * 1024 * 1024;
@@ -17,6 +23,8 @@ export interface ReadMethodsOptions {
   readonly repos: RepoReads;
   /** DID documents, as the network sees them. */
   readonly dids: { resolve(did: string): Promise<DidDocument> };
+  /** Answers a getRecord of a repo that is not here, from the AppView; undefined where there is none. */
+  readonly recordElsewhere?: (request: Request) => Promise<Response> | undefined;
 }
 
 export function readMethods(options: ReadMethodsOptions): Method[] {
@@ -24,11 +32,16 @@ export function readMethods(options: ReadMethodsOptions): Method[] {
 }
 
 /** Only the current version of a record is held: another `cid` is not found. */
-function getRecord({ accounts, repos }: ReadMethodsOptions): Method {
+function getRecord({ accounts, repos, recordElsewhere }: ReadMethodsOptions): Method {
   return method(ComAtprotoRepoGetRecord.mainSchema, {
     auth: "none",
-    handler: async ({ params }) => {
+    handler: async ({ params, request }) => {
       const { repo, collection, rkey, cid } = params;
+      // Apps ask their own server for everybody's records.
+      if (recordElsewhere && !(await findAccount(accounts, repo))) {
+        const answer = recordElsewhere(request);
+        if (answer) return answer;
+      }
       const notFound = `Could not locate record: at://${repo}/${collection}/${rkey}`;
       const { did } = await visibleAccount(accounts, { repo, code: "record_not_found", message: notFound });
       const found = await repos.read(did, (view) => view.record(collection, rkey));

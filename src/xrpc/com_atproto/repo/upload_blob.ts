@@ -48,11 +48,14 @@ export interface UploadBlobOptions<Upload extends BlobUpload> {
   readonly now: () => number;
 }
 
-/** uploadBlob. A deactivated account may upload, since it does so while it moves in. */
+/**
+ * uploadBlob. A deactivated account may upload, since it does so while it moves in; and a service that the account has
+ * given a token for this method, as those do that process videos.
+ */
 export function uploadBlobMethod<Upload extends BlobUpload>(options: UploadBlobOptions<Upload>): Method {
   const slots = new UploadSlots();
   return method(ComAtprotoRepoUploadBlob.mainSchema, {
-    auth: "access",
+    auth: "accessOrService",
     handler: async (call) => {
       const did = callerDid(call);
       await assertMayUpload(options.accounts, did);

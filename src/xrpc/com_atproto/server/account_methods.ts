@@ -15,23 +15,25 @@ const SCHEMA = {
 export interface AccountMethodsOptions {
   readonly creator: Pick<AccountCreator, "create">;
   readonly sessions: Pick<Sessions, "open">;
-  readonly authenticator: {
-    /** True where the header holds the admin's password, false where it holds no Basic credentials. */
-    isAdmin(request: Request): boolean;
-  };
   /** Mails a welcome, if it can; nobody waits for it. */
   readonly welcome?: (account: Account) => void;
 }
 
-/** createAccount: the account, then its first session. */
-export function accountMethods(options: AccountMethodsOptions): Method[] {
-  const { creator, sessions, authenticator, welcome } = options;
+/** createAccount: the account, then its first session. A service token brings the DID of an account that moves in. */
+export function accountMethods({ creator, sessions, welcome }: AccountMethodsOptions): Method[] {
   return [
     method(SCHEMA, {
-      auth: "none",
-      handler: async ({ input, request }) => {
-        const account = await creator.create(input, { admin: authenticator.isAdmin(request) });
-        welcome?.(account);
+      auth: "optionalService",
+      handler: async ({ input, principal }) => {
+        const service = principal?.kind === "service" ? principal : undefined;
+        const caller = { admin: principal?.kind === "admin", did: service?.did };
+        const account = await creator.create(input, caller).catch((error: unknown) => {
+          // What was refused has changed nothing: the same token may be tried again, with another handle, say.
+          service?.release();
+          throw error;
+        });
+        // Who moves in is not here yet.
+        if (account.state === "active") welcome?.(account);
         const { accessJwt, refreshJwt, handle, did, didDoc } = await sessions.open(account);
         return { accessJwt, refreshJwt, handle, did, didDoc };
       },

@@ -6,12 +6,14 @@ import {
   FakePlc,
   FakeRefreshRows,
   FakeRepos,
+  FakeReservedKeys,
 } from "../../../accounts/_fixture.ts";
 import {
   AccountCreator,
   AppPasswords,
   HandleRules,
   Invites,
+  KeyReservations,
   Passwords,
   Sessions,
 } from "../../../accounts/mod.ts";
@@ -23,6 +25,7 @@ import { accountMethods } from "./account_methods.ts";
 import { appPasswordMethods } from "./app_password_methods.ts";
 import { describeMethods } from "./describe_methods.ts";
 import { inviteMethods } from "./invite_methods.ts";
+import { keyMethods } from "./key_methods.ts";
 import { sessionMethods } from "./session_methods.ts";
 
 const SERVICE_DID = "did:web:pds.test";
@@ -42,9 +45,17 @@ function makeServer({ inviteRequired = false } = {}) {
   const handles = new HandleRules([".test"]);
   const passwords = new Passwords({ cost: { memoryKib: 64, passes: 1 } });
   const tokens = new SessionTokens({ secret: "jwt secret", serviceDid: SERVICE_DID, now });
-  const authenticator = new HeaderAuthenticator({ tokens, accounts, adminPassword: "hunter2" });
+  const serviceTokens = { verify: () => Promise.reject(new Error("There is no service token here")) };
+  const authenticator = new HeaderAuthenticator({
+    tokens,
+    serviceTokens,
+    accounts,
+    adminPassword: "hunter2",
+  });
   const appPasswordRows = new FakeAppPasswords();
   const sessions = new Sessions({ accounts, rows, tokens, passwords, appPasswords: appPasswordRows, now });
+  const reservedKeys = new FakeReservedKeys();
+  const keys = new KeyReservations({ rows: reservedKeys, keyType: "k256", now });
   const creator = new AccountCreator({
     accounts,
     invites: accounts,
@@ -52,6 +63,8 @@ function makeServer({ inviteRequired = false } = {}) {
     repos: new FakeRepos(),
     passwords,
     handles,
+    handleResolver: { resolve: async () => undefined },
+    reservedKeys,
     rotationSigner: signerFromPrivateKey("k256", generatePrivateKey("k256", new Uint8Array(32).fill(7))),
     publicUrl: "https://pds.test",
     keyType: "k256",
@@ -71,7 +84,8 @@ function makeServer({ inviteRequired = false } = {}) {
     }),
     ...sessionMethods({ sessions, authenticator }),
     ...appPasswordMethods({ appPasswords: new AppPasswords({ rows: appPasswordRows, now }) }),
-    ...accountMethods({ creator, sessions, authenticator }),
+    ...accountMethods({ creator, sessions }),
+    ...keyMethods({ keys }),
     ...inviteMethods({ invites: new Invites({ codes: accounts, hostname: "pds.test" }) }),
     ...handleMethods({ accounts, handles, resolver }),
   ];
@@ -164,7 +178,7 @@ test.each([
   [{ handle: "bob.test", password: "x" }, 400, "InvalidRequest", "Email is required"],
   [{ handle: "bob.test", email: "bob@mail.test" }, 400, "InvalidRequest", "Password is required"],
   [{ ...ALICE, handle: "bob.test", inviteCode: "no" }, 400, "InvalidInviteCode", ""],
-  [{ ...ALICE, did: "did:plc:ewvi7nxzyoun6zhxrhs64oiz" }, 400, "InvalidRequest", '"did"'],
+  [{ ...ALICE, did: "did:plc:ewvi7nxzyoun6zhxrhs64oiz" }, 401, "AuthenticationRequired", "Missing auth"],
   [{ ...ALICE, plcOp: {} }, 400, "InvalidRequest", '"plcOp"'],
   [[], 400, "InvalidRequest", ""],
 ])("createAccount refuses %j: %d %s %s", async (input, status, error, words) => {
@@ -339,4 +353,16 @@ test("resolveHandle knows who is here, asks for who is elsewhere, and finds nobo
   }
   setState(accounts, alice.did, "deactivated");
   expect(await resolve("alice.test")).toMatchObject({ status: 400, body: { error: "HandleNotFound" } });
+});
+
+test("reserveSigningKey gives the same key for a DID again, and a new one without", async () => {
+  const server = makeServer();
+  const reserve = async (input: object) =>
+    (await server.post("server.reserveSigningKey", input)).body.signingKey as string;
+  const first = await reserve({ did: "did:plc:ewvi7nxzyoun6zhxrhs64oiz" });
+  expect(first).toStartWith("did:key:zQ3sh");
+  expect(await reserve({ did: "did:plc:ewvi7nxzyoun6zhxrhs64oiz" })).toBe(first);
+  expect(await reserve({})).not.toBe(await reserve({}));
+  const refused = await server.post("server.reserveSigningKey", { did: "did:key:z" });
+  expect(refused).toMatchObject({ status: 400, body: { error: "InvalidRequest" } });
 });

@@ -15,6 +15,7 @@ import {
   parseCid,
   recordProof,
 } from "../../../atproto/mod.ts";
+import type { Principal } from "../../../auth/mod.ts";
 import { KithError } from "../../../errors.ts";
 import { type Method, method } from "../../method.ts";
 import { type Accounts, type RepoReads, type RepoView, servedAccount } from "../repo_access.ts";
@@ -36,16 +37,22 @@ export function syncRepoMethods(options: SyncRepoOptions): Method[] {
   return [getRepo(options), getLatestCommit(options), getRecord(options), getBlocks(options)];
 }
 
-function getRepo({ accounts, repos }: SyncRepoOptions): Method {
+function getRepo(options: SyncRepoOptions): Method {
   return method(ComAtprotoSyncGetRepo.mainSchema, {
     auth: "optional",
-    handler: async ({ params, principal, request }) => {
-      const { did } = await servedAccount(accounts, { identifier: params.did, principal });
-      // An export pins the repo's file: a HEAD opens none.
-      if (request.method === "HEAD") return carResponse(null);
-      return carResponse(await repos.exportRepo(did, { since: params.since }));
-    },
+    handler: ({ params, principal, request }) => repoResponse(options, { ...params, principal, request }),
   });
+}
+
+/** The repo as a CAR: all of it, or what is newer than `since`. */
+export async function repoResponse(
+  { accounts, repos }: SyncRepoOptions,
+  call: { did: string; since?: string; principal: Principal | null; request: Request },
+): Promise<Response> {
+  const { did } = await servedAccount(accounts, { identifier: call.did, principal: call.principal });
+  // An export pins the repo's file: a HEAD opens none.
+  if (call.request.method === "HEAD") return carResponse(null);
+  return carResponse(await repos.exportRepo(did, { since: call.since }));
 }
 
 function getLatestCommit({ accounts, repos }: SyncRepoOptions): Method {

@@ -1,5 +1,9 @@
 /** com.atproto.sync: which repos there are, and how they are. */
-import { ComAtprotoSyncGetRepoStatus, ComAtprotoSyncListRepos } from "@atcute/atproto";
+import {
+  ComAtprotoSyncGetRepoStatus,
+  ComAtprotoSyncListRepos,
+  ComAtprotoSyncListReposByCollection,
+} from "@atcute/atproto";
 import { cidToString } from "../../../atproto/mod.ts";
 import { isKithError, KithError } from "../../../errors.ts";
 import { type Method, method } from "../../method.ts";
@@ -8,6 +12,8 @@ import { type Accounts, type AccountView, findAccount, type RepoReads } from "..
 
 /** Repos opened at one time for a page of listRepos. */
 const OPENED_AT_ONCE_MAX = 8;
+/** Accounts whose repos are looked into for one page of listReposByCollection, however few of them have the collection. */
+const LOOKED_INTO_MAX = 500;
 
 export interface RepoStatusOptions {
   readonly accounts: Accounts & {
@@ -24,7 +30,7 @@ export interface AccountsPage {
 }
 
 export function repoStatusMethods(options: RepoStatusOptions): Method[] {
-  return [getRepoStatus(options), listRepos(options)];
+  return [getRepoStatus(options), listRepos(options), listReposByCollection(options)];
 }
 
 function getRepoStatus({ accounts, repos }: RepoStatusOptions): Method {
@@ -89,5 +95,43 @@ async function entryOf(
     if (isKithError(error, "busy") || isKithError(error, "shutting_down")) throw error;
     if (!isKithError(error, "repo_not_found")) log.error("Could not list a repo", { did, error });
     return undefined;
+  }
+}
+
+/** There is no index over all repos: each account is asked, a bounded number a page. A page may be short, or empty. */
+function listReposByCollection(options: RepoStatusOptions): Method {
+  return method(ComAtprotoSyncListReposByCollection.mainSchema, {
+    auth: "none",
+    handler: async ({ params: { collection, cursor, limit } }) => {
+      const page = await options.accounts.listAccounts({ cursor, limit: Math.min(limit, LOOKED_INTO_MAX) });
+      const active = page.accounts.filter(({ state }) => state === "active");
+      const repos: { did: string }[] = [];
+      for (let at = 0; at < active.length; at += OPENED_AT_ONCE_MAX) {
+        const some = active.slice(at, at + OPENED_AT_ONCE_MAX);
+        const found = await Promise.all(
+          some.map((account) => hasCollection(account, { collection, options })),
+        );
+        repos.push(...some.filter((_, i) => found[i]).map(({ did }) => ({ did })));
+      }
+      return { cursor: page.cursor, repos };
+    },
+  });
+}
+
+/** False for a repo that cannot be read, too: one damaged file must not hide all others. */
+async function hasCollection(
+  { did }: AccountView,
+  { collection, options }: { collection: string; options: RepoStatusOptions },
+): Promise<boolean> {
+  try {
+    return await options.repos.readDurable(
+      did,
+      (repo) => repo.listRecords({ collection, limit: 1 }).length > 0,
+    );
+  } catch (error) {
+    if (isKithError(error, "busy") || isKithError(error, "shutting_down")) throw error;
+    if (!isKithError(error, "repo_not_found"))
+      options.log.error("Could not look into a repo", { did, error });
+    return false;
   }
 }

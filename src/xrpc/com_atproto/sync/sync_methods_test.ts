@@ -7,8 +7,9 @@ import { cidKey, cidOfCbor, cidOfRaw, cidToString, encodeCbor, readCar } from ".
 import { KithError } from "../../../errors.ts";
 import { callerOf } from "../../calls_fixture.ts";
 import { Router } from "../../router.ts";
-import { accountsInEveryState, TEST_SIGNER, TestRepos } from "../repos_fixture.ts";
+import { accountsInEveryState, TEST_SIGNER, TestRepo, TestRepos } from "../repos_fixture.ts";
 import { syncBlobMethods } from "./blob_methods.ts";
+import { deprecatedSyncMethods } from "./deprecated_methods.ts";
 import { syncRepoMethods } from "./repo_methods.ts";
 import { repoStatusMethods } from "./repo_status_methods.ts";
 
@@ -54,6 +55,7 @@ function setUp() {
   };
   const methods = [
     ...syncRepoMethods({ accounts: repos, repos }),
+    ...deprecatedSyncMethods({ accounts: repos, repos }),
     ...repoStatusMethods({ accounts: repos, repos, log }),
     ...syncBlobMethods({ accounts: repos, repos, blobs }),
   ];
@@ -310,4 +312,69 @@ test("listBlobs lists referenced blobs by pages", async () => {
     [PNG, HTML].map((bytes) => cidToString(cidOfRaw(bytes))).sort(),
   );
   expect(rest.cursor).toBeUndefined();
+});
+
+test("getHead answers the commit, and HeadNotFound for a repo that is not here", async () => {
+  const { call, repo } = setUp();
+  const answer = await call({ nsid: sync("getHead"), params: { did: ALICE } });
+  expect(answer.body).toEqual({ root: cidToString(repo.state().head!.commit) });
+  for (const did of ["did:plc:nobody", "did:plc:creating", "did:plc:deleted"]) {
+    const refused = await call({ nsid: sync("getHead"), params: { did } });
+    expect(refused).toMatchObject({ status: 400, body: { error: "HeadNotFound" } });
+  }
+});
+
+test.each([
+  ["takendown", "RepoTakendown"],
+  ["suspended", "RepoSuspended"],
+  ["deactivated", "RepoDeactivated"],
+])("getHead and getCheckout of a %s account are its owner's alone", async (state, error) => {
+  const { call } = setUp();
+  const did = `did:plc:${state}`;
+  for (const name of ["getHead", "getCheckout"]) {
+    const refused = await call({ nsid: sync(name), params: { did } });
+    expect(refused).toMatchObject({ status: 400, body: { error } });
+    expect((await call({ nsid: sync(name), params: { did }, as: did })).status).toBe(200);
+  }
+});
+
+test("getCheckout answers what getRepo answers", async () => {
+  const { call } = setUp();
+  const checkout = await call({ nsid: sync("getCheckout"), params: { did: ALICE } });
+  const whole = await call({ nsid: sync("getRepo"), params: { did: ALICE } });
+  expect(Buffer.compare(checkout.bytes, whole.bytes)).toBe(0);
+  expect(checkout.headers.get("content-type")).toBe("application/vnd.ipld.car");
+  expect((await call({ nsid: sync("getCheckout"), params: { did: "did:plc:nobody" } })).status).toBe(400);
+});
+
+test("listReposByCollection lists active repos that have the collection, page by page", async () => {
+  const { call, repos } = setUp();
+  for (const did of ["did:plc:two", "did:plc:three"]) {
+    repos.accounts.push({ did, handle: `${did.slice(8)}.test`, state: "active" });
+    repos.repos.set(did, new TestRepo(did));
+  }
+  for (const did of ["did:plc:three", "did:plc:deactivated"]) {
+    repos.repo(did).create({ [`${NOTE}/a`]: { $type: NOTE, n: 1 } });
+  }
+  const nsid = sync("listReposByCollection");
+  const all = await call({ nsid, params: { collection: NOTE } });
+  expect(all.body).toEqual({ repos: [{ did: ALICE }, { did: "did:plc:three" }] });
+  const paged: string[] = [];
+  for (let cursor: string | undefined, pages = 0; pages < 20; pages++) {
+    const params = { collection: NOTE, limit: 2, ...(cursor === undefined ? {} : { cursor }) };
+    const body = (await call({ nsid, params })).body as { cursor?: string; repos: { did: string }[] };
+    paged.push(...body.repos.map(({ did }) => did));
+    cursor = body.cursor;
+    if (cursor === undefined) break;
+  }
+  expect(paged).toEqual([ALICE, "did:plc:three"]);
+  expect((await call({ nsid, params: { collection: "x.y.z" } })).body).toEqual({ repos: [] });
+  expect(await call({ nsid, params: { collection: "no nsid" } })).toMatchObject({ status: 400 });
+});
+
+test("listReposByCollection goes on past a repo that cannot be read", async () => {
+  const { call, repos, errors } = setUp();
+  repos.readDurable = () => Promise.reject(new KithError("storage_damaged", "broken"));
+  const answer = await call({ nsid: sync("listReposByCollection"), params: { collection: NOTE } });
+  expect([answer.body, errors.length]).toEqual([{ repos: [] }, 1]);
 });

@@ -9,11 +9,20 @@ const COMPRESS_FROM_BYTES = 1_024;
 /** Level 1 takes most of what there is in JSON at a fraction of the time. */
 const LEVEL = 1;
 
+/** Requests whose answers another server has made: they pass as they come, in its encoding and at its pace. */
+const sentAsTheyAre = new WeakSet<Request>();
+
+/** Keeps the answer to `request` from being compressed here. */
+export function sendAsItIs(request: Request): void {
+  sentAsTheyAre.add(request);
+}
+
 /** `response`, compressed where it is JSON of some length and the client takes gzip. */
 export async function compressJson(request: Request, response: Response): Promise<Response> {
   const isJson = response.headers.get("content-type")?.startsWith("application/json") ?? false;
   if (!isJson || response.body === null) return response;
   response.headers.append("Vary", "Accept-Encoding");
+  if (sentAsTheyAre.has(request) || response.headers.has("content-encoding")) return response;
   if (!acceptsGzip(request.headers.get("accept-encoding"))) return response;
   const bytes = new Uint8Array(await response.arrayBuffer());
   const { status, headers } = response;

@@ -1,0 +1,136 @@
+/** Every method, and what the plain routes beside them tell. */
+import { ownerMethods } from "./account_features.ts";
+import { serviceDidDocument } from "./atproto/mod.ts";
+import { type Config, VERSION } from "./config/mod.ts";
+import type { Actors, Stores } from "./engine.ts";
+import type { Features } from "./features.ts";
+import type { RootLogger } from "./logger.ts";
+import type { RequestGate } from "./request_gate.ts";
+import {
+  accountMethods,
+  type createHttp,
+  deprecatedSyncMethods,
+  describeMethods,
+  feedMethods,
+  handleFinder,
+  handleMethods,
+  importMethods,
+  inviteMethods,
+  keyMethods,
+  type Method,
+  plcMethods,
+  preferenceMethods,
+  profileMethods,
+  pushMethods,
+  ReadAfterWrite,
+  readMethods,
+  reportMethods,
+  repoStatusMethods,
+  resolveMethods,
+  type SiteOptions,
+  serviceAuthMethods,
+  syncBlobMethods,
+  syncRepoMethods,
+  threadMethods,
+  uploadBlobMethod,
+  writeMethods,
+} from "./xrpc/mod.ts";
+
+export function edgeOf(parts: {
+  config: Config;
+  log: RootLogger;
+  stores: Stores;
+  actors: Actors;
+  features: Features;
+  gate: RequestGate;
+}): Parameters<typeof createHttp>[0] {
+  const { config, log, stores, actors, features, gate } = parts;
+  const site: SiteOptions = {
+    version: VERSION,
+    publicUrl: config.publicUrl,
+    handleDomains: config.handleDomains,
+    readiness: () => ({ ready: gate.state === "open", state: gate.state }),
+    serviceDidDocument: () => serviceDidDocument({ did: config.serviceDid, endpoint: config.publicUrl }),
+    didOfHandle: (handle) => {
+      const account = stores.accounts.accountByHandle(handle);
+      return account?.state === "active" ? account.did : undefined;
+    },
+  };
+  const { authenticator, proxy } = features;
+  return {
+    methods: methodsOf(parts),
+    authenticator,
+    proxy,
+    firehose: actors.firehose,
+    site,
+    log,
+    stopping: gate.stopping,
+  };
+}
+
+function methodsOf({
+  config,
+  log,
+  stores: { accounts, blobs },
+  actors: { registry: repos, clockId, now },
+  features: {
+    authenticator,
+    owners,
+    invites,
+    creator,
+    keys,
+    plcIdentity,
+    handles,
+    handleResolver,
+    dids,
+    serviceJwts,
+    proxy,
+  },
+}: {
+  config: Config;
+  log: RootLogger;
+  stores: Stores;
+  actors: Actors;
+  features: Features;
+}): Method[] {
+  const { blobBytesMax, publicUrl, appViewCdnUrlPattern: cdnUrlPattern } = config;
+  const readAfterWrite = new ReadAfterWrite({ proxy, repos, accounts, cdnUrlPattern, publicUrl, now, log });
+  return [
+    ...describeMethods({
+      did: config.serviceDid,
+      availableUserDomains: config.handleDomains,
+      inviteCodeRequired: config.inviteRequired,
+      blobBytesMax,
+      privacyPolicyUrl: config.privacyPolicyUrl,
+      termsOfServiceUrl: config.termsOfServiceUrl,
+      contactEmail: config.contactEmail,
+    }),
+    ...accountMethods({ creator, sessions: owners.sessions, welcome: owners.welcome }),
+    ...keyMethods({ keys }),
+    ...plcMethods({ ...plcIdentity, accounts, repos }),
+    ...ownerMethods(owners, { accounts, repos, authenticator }),
+    ...inviteMethods({ invites }),
+    ...serviceAuthMethods({ serviceJwts, now }),
+    ...reportMethods({ proxy }),
+    ...preferenceMethods({ repos, proxy, now }),
+    ...profileMethods({ readAfterWrite }),
+    ...feedMethods({ readAfterWrite, proxy }),
+    ...threadMethods({ readAfterWrite, proxy, accounts }),
+    ...pushMethods({ proxy }),
+    ...handleMethods({ accounts, handles, resolver: handleResolver }),
+    ...resolveMethods({ dids, handles: handleFinder({ accounts, handles, resolver: handleResolver }) }),
+    ...writeMethods({ accounts, repos, now, clockId }),
+    ...readMethods({
+      accounts,
+      repos,
+      dids,
+      recordElsewhere: (request) => proxy.answerAnonymously(request, "com.atproto.repo.getRecord"),
+    }),
+    uploadBlobMethod({ accounts, blobs, repos, blobBytesMax, now }),
+    ...importMethods({ repos, dids, isOpen: config.acceptingImports, bytesMax: config.importBytesMax }),
+    ...syncRepoMethods({ accounts, repos }),
+    ...deprecatedSyncMethods({ accounts, repos }),
+    ...syncBlobMethods({ accounts, repos, blobs }),
+    ...repoStatusMethods({ accounts, repos, log }),
+  ];
+}

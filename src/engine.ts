@@ -1,0 +1,160 @@
+/** Stores and actors: what holds the data and orders what happens to it, opened in the order in which they need each other. */
+import { randomInt } from "node:crypto";
+import { join } from "node:path";
+import {
+  Crawlers,
+  EventRetention,
+  Firehose,
+  RepoRegistry,
+  recoverRepos,
+  reserveFirstSeq,
+  Sequencer,
+  type StartUpOptions,
+} from "./actors/mod.ts";
+import { TID_CLOCK_IDS } from "./atproto/mod.ts";
+import type { Config } from "./config/mod.ts";
+import { KithError } from "./errors.ts";
+import { createSafeFetch, type SafeFetch } from "./identity/mod.ts";
+import type { RootLogger } from "./logger.ts";
+import {
+  AccountStore,
+  AppPasswordStore,
+  type BlobUpload,
+  boundOpenRepos,
+  CredentialStore,
+  type DataFolder,
+  DiskBlobStore,
+  EmailTokenStore,
+  EventLog,
+  Hub,
+  InviteStore,
+  Keyring,
+  MailQueueStore,
+  Maintenance,
+  RepoFiles,
+  ReservedKeyStore,
+  SessionStore,
+} from "./storage/mod.ts";
+
+/** What the parts of a server are started with. */
+export interface StartContext {
+  readonly config: Config;
+  readonly log: RootLogger;
+  /** Told of a failed disk; must not return. */
+  readonly onFatal: (error: unknown) => void;
+  /** What is registered last is closed first. */
+  onClose(close: () => unknown): void;
+}
+
+export type Stores = Awaited<ReturnType<typeof openStores>>;
+
+export async function openStores(
+  { onFatal: stop, log, onClose }: StartContext,
+  { config, folder }: { config: Config; folder: DataFolder },
+) {
+  const onFatal = (error: unknown): void => {
+    log.error("The disk failed; stopping at once, because what is on it is unknown", { error });
+    stop(error);
+  };
+  const maintenance = Maintenance.start({ onFatal });
+  onClose(() => maintenance.stop());
+  // Before the accounts: a folder that has accounts and no master key is refused.
+  const keyring = Keyring.open(folder.masterKey);
+  const hub = await Hub.open(folder.accounts, { maintenance, onFatal });
+  onClose(() => hub.close());
+  const eventLog = await EventLog.open(folder.events, { maintenance, onFatal });
+  onClose(() => eventLog.close());
+  const files = new RepoFiles({ folder: folder.repos, tmp: folder.tmp, maintenance, onFatal });
+  const accounts = new AccountStore(hub, keyring);
+  const blobs = new DiskBlobStore({ folder: config.blobFolder, tmpFolder: join(config.blobFolder, "temp") });
+  const [sessions, invites] = [new SessionStore(hub), new InviteStore(hub)];
+  const reservedKeys = new ReservedKeyStore(hub, keyring);
+  const appPasswords = new AppPasswordStore(hub);
+  const credentials = new CredentialStore(hub);
+  const emailTokens = new EmailTokenStore(hub);
+  const mailQueue = new MailQueueStore(hub, keyring);
+  const owners = { sessions, appPasswords, credentials, emailTokens, mailQueue };
+  return { accounts, ...owners, invites, reservedKeys, eventLog, files, blobs };
+}
+
+export type Actors = Awaited<ReturnType<typeof startActors>>;
+
+export async function startActors(
+  { log, onClose }: StartContext,
+  { config, stores }: { config: Config; stores: Stores },
+) {
+  const { accounts, eventLog, files, blobs } = stores;
+  const now = Date.now;
+  const clockId = randomInt(TID_CLOCK_IDS);
+  const firstSeq = await reserveFirstSeq({ accounts, log: eventLog, now });
+  const sequencer = new Sequencer({ log: eventLog, firstSeq, now, logger: log });
+  const firehose = new Firehose({
+    log: eventLog,
+    sequencer,
+    backfillMs: config.backfillMs,
+    now,
+    logger: log,
+  });
+  onClose(() => firehose.stop());
+  const retention = new EventRetention({ log: eventLog, backfillMs: config.backfillMs, now, logger: log });
+  onClose(() => retention.stop());
+  onClose(() => sequencer.stop());
+  await recover({ accounts, files, blobs, sequencer, logger: log, now });
+  const openReposMax = boundOpenRepos(config.openReposMax);
+  if (openReposMax < config.openReposMax) {
+    log.warn("Fewer repos can be open than set: the limit on open files is too low", { openReposMax });
+  }
+  const registry = new RepoRegistry<BlobUpload>({
+    accounts,
+    files,
+    blobs,
+    sequencer,
+    logger: log,
+    now,
+    clockId,
+    openReposMax,
+  });
+  onClose(() => registry.stop());
+  const crawlers = startCrawlers(config, log);
+  onClose(() => crawlers.stop());
+  sequencer.onPublished(() => crawlers.notify());
+  return { sequencer, firehose, registry, clockId, now };
+}
+
+async function recover(options: StartUpOptions): Promise<void> {
+  const startedMs = performance.now();
+  const { recovered, deleted } = await recoverRepos(options);
+  if (recovered + deleted === 0) return;
+  const ms = Math.round(performance.now() - startedMs);
+  options.logger.info("Recovered what was open when the server ended last", {
+    repos: recovered,
+    deletions: deleted,
+    ms,
+  });
+}
+
+function startCrawlers(config: Config, logger: RootLogger): Crawlers {
+  const safeFetch = safeFetchOf(config);
+  return new Crawlers({
+    relays: config.crawlers,
+    hostname: config.hostname,
+    logger,
+    requestCrawl: async (relay, hostname) => {
+      const answer = await safeFetch(`${relay}/xrpc/com.atproto.sync.requestCrawl`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ hostname }),
+      });
+      if (answer.status >= 300) {
+        throw new KithError(
+          "upstream_failure",
+          `The relay "${relay}" answered ${answer.status} to requestCrawl`,
+        );
+      }
+    },
+  });
+}
+
+export function safeFetchOf({ allowPrivateNetwork, fetchBytesMax: bytesMax }: Config): SafeFetch {
+  return createSafeFetch({ allowPrivateNetwork, bytesMax });
+}

@@ -1,0 +1,96 @@
+/** What goes into an account's file and comes out of it: the vocabulary of RepoStore. */
+import type { Block, Cid, EventBody, Head } from "../atproto/mod.ts";
+
+/** An event that waits for its place in the event log. `key` is a TID of the DID's own, never repeated. */
+export interface PendingEvent extends EventBody {
+  readonly key: string;
+}
+
+/** Whether and why a repo may be written and seen. `suspended` is kept for peers that use it. */
+export type RepoStatus = "active" | "deactivated" | "takendown" | "suspended";
+
+export interface RepoState {
+  readonly head: Head | null;
+  readonly status: RepoStatus;
+  readonly lastTid: string | null;
+}
+
+/** A record to be stored beside its block. */
+export interface RecordPut {
+  readonly collection: string;
+  readonly rkey: string;
+  readonly cid: Cid;
+  readonly blobs: readonly Cid[];
+  readonly subject?: string;
+}
+
+export interface RecordKey {
+  readonly collection: string;
+  readonly rkey: string;
+}
+
+export interface RepoCommit {
+  readonly head: Head;
+  readonly lastTid: string;
+  /** The commit, the new MST nodes and the new records. */
+  readonly newBlocks: readonly Block[];
+  readonly removed: readonly Cid[];
+  readonly puts: readonly RecordPut[];
+  readonly deletes: readonly RecordKey[];
+  readonly events: readonly PendingEvent[];
+  /** Of an account's first commit: the status that it begins with; active where absent. */
+  readonly status?: RepoStatus;
+  /** Pending events up to this key are in the event log, durably. */
+  readonly forgetPendingUpTo?: string;
+  /** Milliseconds. */
+  readonly now: number;
+}
+
+export interface EventsChange {
+  readonly lastTid: string;
+  readonly events: readonly PendingEvent[];
+  readonly forgetPendingUpTo?: string;
+}
+
+export interface StatusChange extends EventsChange {
+  readonly status: RepoStatus;
+}
+
+/** The switch of an import: everything that the repo holds changes at once. */
+export interface ImportSwitch extends EventsChange {
+  readonly head: Head;
+  /** The new commit, over the staged tree. */
+  readonly commit: Block;
+}
+
+/** An uploaded blob as the repo remembers it. */
+export interface BlobRow {
+  readonly cid: Cid;
+  readonly mimeType: string;
+  readonly size: number;
+  /** Milliseconds. */
+  readonly createdAt: number;
+}
+
+/** A record with the rev of the commit that wrote it. */
+export interface SinceRecord extends RecordKey {
+  readonly cid: Cid;
+  readonly rev: string;
+  readonly bytes: Uint8Array;
+}
+
+export interface ListRecords {
+  readonly collection: string;
+  readonly limit: number;
+  /** The rkey after which the page begins. */
+  readonly cursor?: string;
+  /** Oldest rkey first. */
+  readonly reverse?: boolean;
+}
+
+export interface RepoCounts {
+  readonly blocks: number;
+  readonly records: number;
+  readonly expectedBlobs: number;
+  readonly importedBlobs: number;
+}

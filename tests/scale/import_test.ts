@@ -1,0 +1,78 @@
+/** A repo of 100,000 records, exported whole, imported again: in seconds, in bounded memory, and it comes back equal. */
+import { expect, test } from "bun:test";
+import { createAccount, repoCar, xrpc } from "../client.ts";
+import { KEY_TYPES, TestServer } from "../harness.ts";
+import { judgeRepo } from "../judges.ts";
+import { applyCreates, largestDuring, scaled } from "./load.ts";
+
+const RECORDS = scaled(100_000);
+const WRITES_PER_COMMIT = 200;
+const RECORD_BYTES = 200;
+/** What an import may add to the server's memory: caches and buffers, no repo. */
+const GROWTH_BYTES_MAX = 128 * 1024 * 1024;
+const IMPORT_MS_MAX = 60_000;
+/** What one request may wait while an import runs: measured far below, with room for a slow machine. */
+const WAIT_MS_MAX = 1_000;
+const LIMIT_MS = 600_000;
+
+test.each([...KEY_TYPES])(
+  `importRepo of ${RECORDS} records (%s)`,
+  async (keyType) => {
+    await using server = await TestServer.start({ env: { PDS_ACCOUNT_KEY_TYPE: keyType } });
+    const alice = await createAccount(server.url, "alice");
+    const bob = await createAccount(server.url, "bob");
+    for (let done = 0; done < RECORDS; done += WRITES_PER_COMMIT) {
+      const records = Array.from({ length: Math.min(WRITES_PER_COMMIT, RECORDS - done) }, (_, i) => ({
+        $type: "dev.kith.test.bulk",
+        number: done + i,
+        text: "x".repeat(RECORD_BYTES),
+      }));
+      await applyCreates(server.url, alice, records);
+    }
+    const car = await repoCar(server.url, alice.did);
+    const before = await judgeRepo(car, alice.did, alice.didKey);
+    expect(before.records.size).toBe(RECORDS);
+
+    const memory = server.memory();
+    let running = true;
+    let longestMs = 0;
+    const others = async () => {
+      while (running) {
+        const startedMs = performance.now();
+        await xrpc(server.url, "com.atproto.sync.getLatestCommit", { params: { did: bob.did } });
+        longestMs = Math.max(longestMs, performance.now() - startedMs);
+        await Bun.sleep(5);
+      }
+    };
+    const startedMs = performance.now();
+    let importedMs = 0;
+    const peak = await largestDuring(
+      () => server.memory(),
+      async () => {
+        const watching = others();
+        const answer = await xrpc(server.url, "com.atproto.repo.importRepo", {
+          token: alice.accessJwt,
+          body: car,
+          headers: { "content-type": "application/vnd.ipld.car" },
+        });
+        importedMs = performance.now() - startedMs;
+        running = false;
+        await watching;
+        expect([answer.status, answer.json]).toEqual([200, {}]);
+      },
+    );
+    const after = await judgeRepo(await repoCar(server.url, alice.did), alice.did, alice.didKey);
+    expect(after.data).toBe(before.data);
+    expect(after.rev > before.rev).toBe(true);
+    expect(after.records).toEqual(before.records);
+    const mb = (bytes: number) => `${(bytes / 1_000_000).toFixed(0)} MB`;
+    console.log(
+      `${RECORDS} records, CAR ${mb(car.length)}: ${(importedMs / 1_000).toFixed(1)} s, memory ${mb(memory)} before and ` +
+        `${mb(peak)} at most; others waited ${longestMs.toFixed(0)} ms at most`,
+    );
+    expect(peak - memory).toBeLessThan(GROWTH_BYTES_MAX);
+    expect(importedMs).toBeLessThan(IMPORT_MS_MAX);
+    expect(longestMs).toBeLessThan(WAIT_MS_MAX);
+  },
+  LIMIT_MS,
+);
