@@ -31,7 +31,7 @@ export interface CredentialsOptions {
   readonly tokens: EmailTokens;
   readonly mail: Pick<AccountMail, "sendCode" | "assertConfigured">;
   readonly passwords: Passwords;
-  readonly sessions: Pick<Sessions, "checkPassword">;
+  readonly sessions: Pick<Sessions, "checkPassword" | "unlock">;
   readonly repos: { deleteRepo(did: string): Promise<unknown> };
   readonly logger: Logger;
   /** Milliseconds since 1970. */
@@ -104,7 +104,7 @@ export class Credentials {
 
   /** Sets a new password by a code; every session ends. Throws KithError invalid_password, invalid_token, expired_token. */
   async resetPassword({ token, password }: { token: string; password: string }): Promise<void> {
-    const { accounts, tokens, passwords, rows } = this.#options;
+    const { accounts, tokens, passwords, rows, sessions } = this.#options;
     checkNewPassword(password);
     const did = await tokens.ownerOf("reset_password", token);
     const account = did === undefined ? undefined : await accounts.account(did);
@@ -119,6 +119,8 @@ export class Credentials {
       token: proof,
       now: (this.#options.now ?? Date.now)(),
     });
+    // Who has forgotten it has been locked out by trying.
+    sessions.unlock(account.did);
   }
 
   /** Throws KithError invalid_request (no mail set up, no address), rate_limited, account_not_found. */

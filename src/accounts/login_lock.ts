@@ -69,6 +69,13 @@ export class LoginLock {
     }
   }
 
+  /** Lifts every lock of an account: it has a new password. */
+  forget(account: string): void {
+    for (const [key, counter] of this.#counters) {
+      if (key === account || key.startsWith(`${account} `)) counter.failures = 0;
+    }
+  }
+
   async #enter(counters: readonly Counter[]): Promise<void> {
     for (;;) {
       for (const counter of counters) this.#refuseIfLocked(counter);

@@ -72,6 +72,16 @@ test("LoginLock.attempt lets no more wrong passwords through at once than one af
   expect(await Promise.all(entered)).toHaveLength(MAX + WAITING_ATTEMPTS_MAX);
 });
 
+test("LoginLock.forget lifts the locks of one account, everywhere", async () => {
+  const { lock, wrong, right } = makeLock();
+  for (let failure = 1; failure <= MAX; failure++) {
+    await wrong();
+    await wrong("alice2");
+  }
+  lock.forget("alice");
+  expect([await right(), await right("alice2")]).toEqual(["in", "rate_limited"]);
+});
+
 test("LoginLock.attempt counts no failure that is not a wrong password", async () => {
   const { lock, right } = makeLock();
   for (let time = 0; time < 10; time++) {

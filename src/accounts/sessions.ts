@@ -148,6 +148,11 @@ export class Sessions {
     });
   }
 
+  /** Takes passwords of the account again, however many were wrong: it has a new one. */
+  unlock(did: string): void {
+    this.#lock.forget(did);
+  }
+
   /** A new session of the main password; its refresh token is durable when this resolves. */
   open(account: Account): Promise<OpenSession> {
     return this.#open(account, { hash: account.passwordHash });

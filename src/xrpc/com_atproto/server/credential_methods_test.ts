@@ -65,6 +65,7 @@ function make({ mailed = true, confirmed = false, state = "active" as Account["s
         if (password !== "right") throw new KithError("auth_required", "Invalid identifier or password");
         return account;
       },
+      unlock: (did) => void changes.push(["unlocked", did]),
     },
     repos: { deleteRepo: async (did) => void changes.push(["deleted", did]) },
     logger: { error: (message: string) => void changes.push(["logged", message]) } as never,
@@ -151,6 +152,7 @@ test("resetPassword takes the code of a reset, and a password that may be one", 
       "password",
       { did: ALICE, token: "reset_password", passwordHash: expect.stringMatching(/^\$argon2id\$/) },
     ],
+    ["unlocked", ALICE],
   ]);
 });
 
