@@ -1,19 +1,38 @@
-/** Wires what an account's owner does with it: sessions, app passwords, status. Called by server.ts. */
+/** Wires what an account's owner does with it: sessions, app passwords, status, mailed codes. Called by server.ts. */
 import {
+  type Account,
+  AccountMail,
   AccountStatus,
   AppPasswords,
+  Credentials,
   DeletionSweep,
+  EmailTokens,
   LoginLock,
   type Passwords,
   Sessions,
 } from "./accounts/mod.ts";
-import type { RepoRegistry } from "./actors/mod.ts";
+import { MailQueue, type RepoRegistry } from "./actors/mod.ts";
 import type { HeaderAuthenticator, SessionTokens } from "./auth/mod.ts";
 import type { Config } from "./config/mod.ts";
 import type { DidResolver, PlcDirectory } from "./identity/mod.ts";
 import type { RootLogger } from "./logger.ts";
-import type { AccountStore, AppPasswordStore, BlobUpload, SessionStore } from "./storage/mod.ts";
-import { appPasswordMethods, type Method, sessionMethods, statusMethods } from "./xrpc/mod.ts";
+import { createFolderMailer, createSmtpMailer, type Mailer } from "./mailer/mod.ts";
+import type {
+  AccountStore,
+  AppPasswordStore,
+  BlobUpload,
+  CredentialStore,
+  EmailTokenStore,
+  MailQueueStore,
+  SessionStore,
+} from "./storage/mod.ts";
+import {
+  appPasswordMethods,
+  credentialMethods,
+  type Method,
+  sessionMethods,
+  statusMethods,
+} from "./xrpc/mod.ts";
 
 export interface AccountFeaturesParts {
   readonly config: Config;
@@ -21,6 +40,9 @@ export interface AccountFeaturesParts {
     readonly accounts: AccountStore;
     readonly sessions: SessionStore;
     readonly appPasswords: AppPasswordStore;
+    readonly credentials: CredentialStore;
+    readonly emailTokens: EmailTokenStore;
+    readonly mailQueue: MailQueueStore;
   };
   readonly repos: RepoRegistry<BlobUpload>;
   readonly plc: PlcDirectory;
@@ -61,12 +83,52 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
     publicUrl: config.publicUrl,
     onDeleteAfter: () => sweep.plan(),
   });
-  return { sessions, appPasswords, status };
+  const tokensByMail = new EmailTokens({ rows: stores.emailTokens });
+  const mail = new AccountMail({
+    tokens: tokensByMail,
+    sender: startMail(parts),
+    host: config.hostname,
+    contact: config.contactEmail,
+  });
+  const credentials = new Credentials({
+    accounts,
+    rows: stores.credentials,
+    tokens: tokensByMail,
+    mail,
+    passwords,
+    sessions,
+    repos,
+    logger: log,
+  });
+  const welcome = (account: Account): void => {
+    mail.welcome(account).catch((error: unknown) => {
+      log.warn("Could not welcome a new member by mail", { did: account.did, error });
+    });
+  };
+  return { sessions, appPasswords, status, emailTokens: tokensByMail, mail, credentials, welcome };
+}
+
+/** The queue of mail, with what the run before has left; undefined where no mail is set up. */
+function startMail({ config, stores, log, onClose }: AccountFeaturesParts): MailQueue | undefined {
+  const mailer = mailerOf(config, log);
+  if (mailer === undefined) return undefined;
+  const queue = new MailQueue({ rows: stores.mailQueue, mailer, logger: log, now: Date.now });
+  onClose(() => queue.stop());
+  return queue;
+}
+
+function mailerOf({ mail, mode, hostname, mailFolder }: Config, log: RootLogger): Mailer | undefined {
+  if (mail === undefined) {
+    return mode === "dev" ? createFolderMailer({ folder: mailFolder, from: `kith@${hostname}` }) : undefined;
+  }
+  log.hide(mail.smtpUrl);
+  log.hide(decodeURIComponent(URL.parse(mail.smtpUrl)?.password ?? ""));
+  return createSmtpMailer({ url: mail.smtpUrl, from: mail.from });
 }
 
 /** The methods that only an account's owner calls. */
 export function ownerMethods(
-  { sessions, appPasswords, status }: AccountFeatures,
+  { sessions, appPasswords, status, credentials }: AccountFeatures,
   parts: {
     readonly accounts: AccountStore;
     readonly repos: RepoRegistry<BlobUpload>;
@@ -77,6 +139,7 @@ export function ownerMethods(
   return [
     ...sessionMethods({ sessions, authenticator }),
     ...appPasswordMethods({ appPasswords }),
+    ...credentialMethods({ credentials }),
     ...statusMethods({ accounts, status, repos }),
   ];
 }

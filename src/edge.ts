@@ -105,7 +105,7 @@ function methodsOf({
       termsOfServiceUrl: config.termsOfServiceUrl,
       contactEmail: config.contactEmail,
     }),
-    ...accountMethods({ creator, sessions: owners.sessions }),
+    ...accountMethods({ creator, sessions: owners.sessions, welcome: owners.welcome }),
     ...keyMethods({ keys }),
     ...plcMethods({ ...plcIdentity, accounts, repos }),
     ...ownerMethods(owners, { accounts, repos, authenticator }),

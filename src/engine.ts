@@ -21,12 +21,15 @@ import {
   AppPasswordStore,
   type BlobUpload,
   boundOpenRepos,
+  CredentialStore,
   type DataFolder,
   DiskBlobStore,
+  EmailTokenStore,
   EventLog,
   Hub,
   InviteStore,
   Keyring,
+  MailQueueStore,
   Maintenance,
   RepoFiles,
   ReservedKeyStore,
@@ -67,7 +70,11 @@ export async function openStores(
   const [sessions, invites] = [new SessionStore(hub), new InviteStore(hub)];
   const reservedKeys = new ReservedKeyStore(hub, keyring);
   const appPasswords = new AppPasswordStore(hub);
-  return { accounts, sessions, appPasswords, invites, reservedKeys, eventLog, files, blobs };
+  const credentials = new CredentialStore(hub);
+  const emailTokens = new EmailTokenStore(hub);
+  const mailQueue = new MailQueueStore(hub, keyring);
+  const owners = { accounts, sessions, appPasswords, credentials, emailTokens, mailQueue };
+  return { ...owners, invites, reservedKeys, eventLog, files, blobs };
 }
 
 export type Actors = Awaited<ReturnType<typeof startActors>>;

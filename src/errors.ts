@@ -20,6 +20,7 @@ export type ErrorCode =
   | "unsupported_encoding"
   | "invalid_invite_code"
   | "invalid_password"
+  | "invalid_email"
   | "invalid_mime_type"
   | "invalid_size"
   | "incompatible_did_doc"
@@ -36,6 +37,7 @@ export type ErrorCode =
   | "bad_service_token"
   | "expired_service_token"
   | "bad_expiration"
+  | "token_required"
   | "forbidden"
   | "rate_limited"
   // what is not there, or may not be seen

@@ -23,7 +23,7 @@ export function isEmailAddress(text: string): boolean {
 }
 
 /** The one spelling of an address that is stored and compared: lower case. */
-function normalizeEmail(email: string): string {
+export function normalizeEmail(email: string): string {
   return email.toLowerCase();
 }
 

@@ -3,6 +3,7 @@ export { Crawlers } from "./crawlers.ts";
 export { EventRetention } from "./event_retention.ts";
 export { Firehose } from "./firehose.ts";
 export type { ImportSource } from "./import_repo.ts";
+export { MailQueue } from "./mail_queue.ts";
 export type { FrameSink, Outbox } from "./outbox.ts";
 export { RepoRegistry } from "./repo_registry.ts";
 export type {

@@ -2,7 +2,7 @@ import { KithError } from "../errors.ts";
 import { AdminPassword } from "./admin_password.ts";
 import type { AuthKind, Principal } from "./principal.ts";
 import { isServiceToken, type ServiceTokens } from "./service_tokens.ts";
-import type { RefreshClaims, SessionTokens } from "./session_tokens.ts";
+import { ACCESS_LIFETIME_S, type RefreshClaims, type SessionTokens } from "./session_tokens.ts";
 
 /** The longest Authorization header that is looked into. */
 export const AUTHORIZATION_CHARS_MAX = 8_192;
@@ -14,7 +14,13 @@ export interface Authenticator {
 
 /** What the authenticator asks about an account, on every request with a session: it must be cheap. */
 export interface AccountStates {
-  account(did: string): Awaitable<{ readonly state: string } | undefined>;
+  account(did: string): Awaitable<AccountView | undefined>;
+}
+
+interface AccountView {
+  readonly state: string;
+  /** Milliseconds since 1970: access tokens from before do not count any more. */
+  readonly sessionsFrom?: number | null;
 }
 
 type Awaitable<T> = T | Promise<T>;
@@ -105,16 +111,20 @@ export class HeaderAuthenticator implements Authenticator {
   }
 
   async #user(token: string, kind: "optional" | "access" | "full" | "anySession"): Promise<Principal> {
-    const { did, scope } = await this.#tokens.verifyAccess(token);
+    const { did, scope, exp } = await this.#tokens.verifyAccess(token);
     const admitsNarrow = kind === "optional" || kind === "anySession";
     const isTooNarrow = scope === "com.atproto.takendown" && !admitsNarrow;
     if (isTooNarrow || (kind === "full" && scope !== "com.atproto.access")) {
       throw new KithError("invalid_token", "Bad token scope");
     }
-    const state = (await this.#accounts.account(did))?.state;
-    refuseByState(state, { admitsTakendown: admitsNarrow });
+    const account = await this.#accounts.account(did);
+    refuseByState(account?.state, { admitsTakendown: admitsNarrow });
+    if (exp - ACCESS_LIFETIME_S < Math.floor((account?.sessionsFrom ?? 0) / 1000)) {
+      throw new KithError("expired_token", "Token has been revoked");
+    }
     // A session that was opened before the takedown is worth no more than one opened after it.
-    const isNarrow = kind === "anySession" && (state === "takendown" || state === "suspended");
+    const isTakenDown = account?.state === "takendown" || account?.state === "suspended";
+    const isNarrow = kind === "anySession" && isTakenDown;
     return { kind: "user", did, scope: isNarrow ? "com.atproto.takendown" : scope };
   }
 }

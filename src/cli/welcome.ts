@@ -23,7 +23,7 @@ export function welcome(facts: WelcomeFacts): string {
     ["mode", isDev ? `dev: not visible to the network, because ${reason}` : "public"],
     ["PLC directory", config.plcEmbedded ? `built in, at ${config.plcUrl}` : config.plcUrl],
     ["handles", config.handleDomains.map((domain) => `NAME${domain}`).join(", ")],
-    ["mail", config.mailFolder],
+    ["mail", mailOf(config)],
     ...(made.length > 0 ? [["made", made.join(", ")] as [string, string]] : []),
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
@@ -33,6 +33,11 @@ export function welcome(facts: WelcomeFacts): string {
   );
   const next = made.length > 0 ? `\nNext, in another terminal:\n\n${steps.join("\n")}` : "";
   return `kith ${VERSION}\n\n${table}${next}\n`;
+}
+
+function mailOf({ mail, mode, mailFolder }: Config): string {
+  if (mail !== undefined) return `sent from ${mail.from}`;
+  return mode === "dev" ? `kept in ${mailFolder}` : "not sent: PDS_EMAIL_SMTP_URL is not set";
 }
 
 type Step = readonly [title: string, command: string];

@@ -89,6 +89,27 @@ export function urlPattern(holes: number) {
 
 export const email = z.string().regex(/^[^\s@]+@[^\s@]+$/, "it must be an e-mail address");
 
+/** What nodemailer takes: a server, or the machine's own sendmail. */
+export const smtpUrl = z.string().transform((value, context) => {
+  const url = URL.parse(value);
+  const isMail = url !== null && /^smtps?:$/.test(url.protocol);
+  if (isMail && !isDecodable(url.username + url.password)) {
+    return refuse(context, "a % in the user name or password must be written as %25");
+  }
+  if (isMail && (url.hostname !== "" || url.searchParams.get("sendmail") === "true")) return value;
+  return refuse(
+    context,
+    "it must be smtp://HOST:PORT, smtps://USER:PASSWORD@HOST:PORT or smtp:///?sendmail=true",
+  );
+});
+
+export const mailSender = z
+  .string()
+  .regex(
+    /^(?:[^\s@<>,]+@[^\s@<>,]+|[^<>"\r\n]{1,100} <[^\s@<>,]+@[^\s@<>,]+>)$/,
+    "it must be an e-mail address, or a name and an address such as kith <noreply@example.com>",
+  );
+
 export const ipAddress = z
   .string()
   .transform((value) => value.replace(/^\[|\]$/g, ""))
@@ -108,6 +129,15 @@ export const k256PrivateKeyHex = z.string().transform((value, context) => {
   if (scalar > 0n && scalar < K256_ORDER) return hex;
   return refuse(context, "it must be a K-256 private key: 64 hexadecimal digits");
 });
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 function refuse(context: z.core.$RefinementCtx<unknown>, message: string): never {
   context.issues.push({ code: "custom", message, input: context.value });

@@ -47,6 +47,8 @@ export interface Config {
   /** Wrong passwords until an account is locked, and for how long. */
   readonly loginFailuresMax: number;
   readonly loginLockMs: number;
+  /** How mail is sent and by whom; undefined where it is not set up: then it is kept in `mailFolder` in dev mode. */
+  readonly mail: { readonly smtpUrl: string; readonly from: string } | undefined;
   readonly contactEmail: string | undefined;
   readonly privacyPolicyUrl: string | undefined;
   readonly termsOfServiceUrl: string | undefined;

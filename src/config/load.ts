@@ -134,6 +134,10 @@ function notes(values: SettingValues): string[] {
     found.push(`PDS_JWT_SECRET is shorter than ${JWT_SECRET_CHARS_MIN} characters and could be guessed.`);
   if (!isDev(values) && values.PDS_DISABLE_SSRF_PROTECTION === true)
     found.push("PDS_DISABLE_SSRF_PROTECTION is true: strangers can make this server call into your network.");
+  if (!isDev(values) && values.PDS_EMAIL_SMTP_URL === undefined)
+    found.push(
+      "PDS_EMAIL_SMTP_URL is not set: no mail is sent, so nobody can reset a password, confirm an address or delete an account alone.",
+    );
   if (!isDev(values) && values.PDS_INVITE_REQUIRED === false)
     found.push("PDS_INVITE_REQUIRED is false: anybody can make an account here, and spammers will.");
   return found;
@@ -193,6 +197,10 @@ function complete(values: SettingValues, cwd: string): Config {
     importBytesMax: values.PDS_MAX_REPO_IMPORT_SIZE ?? 1_073_741_824,
     loginFailuresMax: values.KITH_LOGIN_FAILURES_MAX ?? 5,
     loginLockMs: values.KITH_LOGIN_LOCK_MS ?? 15 * 60_000,
+    mail:
+      values.PDS_EMAIL_SMTP_URL === undefined || values.PDS_EMAIL_FROM_ADDRESS === undefined
+        ? undefined
+        : { smtpUrl: values.PDS_EMAIL_SMTP_URL, from: values.PDS_EMAIL_FROM_ADDRESS },
     contactEmail: values.PDS_CONTACT_EMAIL_ADDRESS,
     privacyPolicyUrl: values.PDS_PRIVACY_POLICY_URL,
     termsOfServiceUrl: values.PDS_TERMS_OF_SERVICE_URL,

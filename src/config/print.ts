@@ -24,6 +24,8 @@ const EFFECTIVE: { readonly [N in SettingName]: (config: Config) => unknown } = 
   PDS_MAX_REPO_IMPORT_SIZE: (config) => config.importBytesMax,
   KITH_LOGIN_FAILURES_MAX: (config) => config.loginFailuresMax,
   KITH_LOGIN_LOCK_MS: (config) => config.loginLockMs,
+  PDS_EMAIL_SMTP_URL: () => undefined,
+  PDS_EMAIL_FROM_ADDRESS: (config) => config.mail?.from,
   PDS_CONTACT_EMAIL_ADDRESS: (config) => config.contactEmail,
   PDS_PRIVACY_POLICY_URL: (config) => config.privacyPolicyUrl,
   PDS_TERMS_OF_SERVICE_URL: (config) => config.termsOfServiceUrl,

@@ -3,8 +3,6 @@
 /** Accepted without effect, because an existing pds.env has them; by the feature that will give them an effect. */
 export const WAITING: ReadonlyMap<string, string> = byName({
   mail: [
-    "PDS_EMAIL_SMTP_URL",
-    "PDS_EMAIL_FROM_ADDRESS",
     "PDS_EMAIL_DISABLE_CONFIRMATION_LINK",
     "PDS_MODERATION_EMAIL_SMTP_URL",
     "PDS_MODERATION_EMAIL_ADDRESS",
@@ -40,7 +38,6 @@ export const WAITING: ReadonlyMap<string, string> = byName({
 
 /** Of the waiting ones, those whose values are secrets. */
 export const WAITING_SECRETS: ReadonlySet<string> = new Set([
-  "PDS_EMAIL_SMTP_URL",
   "PDS_MODERATION_EMAIL_SMTP_URL",
   "PDS_RATE_LIMIT_BYPASS_KEY",
   "PDS_DPOP_SECRET",

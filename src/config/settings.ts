@@ -141,6 +141,21 @@ export const SETTINGS = {
     example: "https://example.com/terms",
     schema: as.httpUrl,
   }),
+  PDS_EMAIL_SMTP_URL: setting({
+    group: "Mail",
+    help: "The mail server that codes and welcomes are sent through, such as smtps://USER:PASSWORD@smtp.example.com:465, with special characters percent-encoded; or smtp:///?sendmail=true for the machine's own sendmail. Goes with PDS_EMAIL_FROM_ADDRESS.",
+    fallback: "none: nothing is sent; in dev mode mail is kept in mail in the data folder",
+    example: "smtps://USER:PASSWORD@smtp.example.com:465",
+    secret: true,
+    schema: as.smtpUrl,
+  }),
+  PDS_EMAIL_FROM_ADDRESS: setting({
+    group: "Mail",
+    help: "The sender of that mail: an address, or a name and an address.",
+    fallback: "none",
+    example: "kith <noreply@example.com>",
+    schema: as.mailSender,
+  }),
   PDS_JWT_SECRET: setting({
     group: "Secrets",
     help: "The key that signs session tokens. Changing it signs everybody out.",

@@ -1,3 +1,5 @@
-/** Sending mail. What is here keeps it in a folder; other ways have the same face. */
+/** Sending mail: through SMTP or sendmail, or into a folder; and the words of the mails. */
 export * from "./folder_mailer.ts";
 export * from "./mailer.ts";
+export * from "./smtp_mailer.ts";
+export * from "./templates.ts";

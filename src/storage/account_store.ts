@@ -32,6 +32,8 @@ export interface Account {
   readonly takedownRef: string | null;
   /** Of an account that is being created: its DID was there before. */
   readonly movesIn: boolean;
+  /** Access tokens from before this time do not count any more; null where all do. */
+  readonly sessionsFrom: number | null;
 }
 
 export interface NewAccountRow {
@@ -59,10 +61,11 @@ interface Row {
   invites_disabled: number;
   takedown_ref: string | null;
   moves_in: number;
+  sessions_from: number | null;
 }
 
 const COLUMNS =
-  "did, handle, email, email_confirmed_at, password_hash, state, generation, created_at, deactivated_at, invites_disabled, takedown_ref, state = 'creating' AND genesis_operation IS NULL AS moves_in";
+  "did, handle, email, email_confirmed_at, password_hash, state, generation, created_at, deactivated_at, invites_disabled, takedown_ref, sessions_from, state = 'creating' AND genesis_operation IS NULL AS moves_in";
 const HANDLE_GONE = "handle.invalid";
 
 export class AccountStore {
@@ -238,6 +241,7 @@ export class AccountStore {
       run("DELETE FROM open_repo WHERE did = ?", did);
       run("DELETE FROM session WHERE did = ?", did);
       run("DELETE FROM app_password WHERE did = ?", did);
+      run("DELETE FROM email_token WHERE did = ?", did);
     });
   }
 
@@ -384,6 +388,7 @@ function fromRow(row: Row): Account {
     invitesDisabled: row.invites_disabled !== 0,
     takedownRef: row.takedown_ref,
     movesIn: row.moves_in !== 0,
+    sessionsFrom: row.sessions_from,
   };
 }
 

@@ -103,6 +103,25 @@ const MIGRATIONS: readonly Migration[] = [
   ALTER TABLE account ADD COLUMN delete_after INTEGER;
   CREATE INDEX account_by_end ON account (delete_after) WHERE delete_after IS NOT NULL;
   `,
+  `
+  ALTER TABLE account ADD COLUMN sessions_from INTEGER;
+  CREATE TABLE email_token (
+    did TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    token_hash TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (did, purpose)
+  ) STRICT, WITHOUT ROWID;
+  CREATE UNIQUE INDEX email_token_by_hash ON email_token (purpose, token_hash);
+  CREATE TABLE mail_queue (
+    id TEXT PRIMARY KEY,
+    mail BLOB NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX mail_queue_by_turn ON mail_queue (next_at);
+  `,
 ];
 
 /** Makes the file durable after a crash, brings it to the latest schema, and opens it ready for writes. */

@@ -16,6 +16,7 @@ export * from "./com_atproto/repo/write_methods.ts";
 export * from "./com_atproto/repo_access.ts";
 export * from "./com_atproto/server/account_methods.ts";
 export * from "./com_atproto/server/app_password_methods.ts";
+export * from "./com_atproto/server/credential_methods.ts";
 export * from "./com_atproto/server/describe_methods.ts";
 export * from "./com_atproto/server/invite_methods.ts";
 export * from "./com_atproto/server/key_methods.ts";

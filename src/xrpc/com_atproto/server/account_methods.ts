@@ -1,7 +1,7 @@
 /** com.atproto.server.createAccount. */
 import { ComAtprotoServerCreateAccount } from "@atcute/atproto";
 import * as v from "@atcute/lexicons/validations";
-import type { AccountCreator, Sessions } from "../../../accounts/mod.ts";
+import type { Account, AccountCreator, Sessions } from "../../../accounts/mod.ts";
 import { type Method, method } from "../../method.ts";
 
 const { mainSchema } = ComAtprotoServerCreateAccount;
@@ -15,10 +15,12 @@ const SCHEMA = {
 export interface AccountMethodsOptions {
   readonly creator: Pick<AccountCreator, "create">;
   readonly sessions: Pick<Sessions, "open">;
+  /** Mails a welcome, if it can; nobody waits for it. */
+  readonly welcome?: (account: Account) => void;
 }
 
 /** createAccount: the account, then its first session. A service token brings the DID of an account that moves in. */
-export function accountMethods({ creator, sessions }: AccountMethodsOptions): Method[] {
+export function accountMethods({ creator, sessions, welcome }: AccountMethodsOptions): Method[] {
   return [
     method(SCHEMA, {
       auth: "optionalService",
@@ -30,6 +32,7 @@ export function accountMethods({ creator, sessions }: AccountMethodsOptions): Me
           service?.release();
           throw error;
         });
+        welcome?.(account);
         const { accessJwt, refreshJwt, handle, did, didDoc } = await sessions.open(account);
         return { accessJwt, refreshJwt, handle, did, didDoc };
       },

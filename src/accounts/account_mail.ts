@@ -1,0 +1,100 @@
+import { KithError } from "../errors.ts";
+import { type CodePurpose, codeMail, type Mail, welcomeMail } from "../mailer/mod.ts";
+import type { Account } from "./account.ts";
+import { EMAIL_TOKEN_LIFETIME_MS, type EmailTokens } from "./email_tokens.ts";
+
+/** Codes of one account and purpose, as the reference: nobody's mailbox is flooded from here. */
+export const CODES_PER_HOUR_MAX = 5;
+export const CODES_PER_DAY_MAX = 15;
+/** Accounts and purposes that are counted; beyond them the least recent goes. */
+export const COUNTED_MAX = 10_000;
+/** A welcome that has not been taken after so long is dropped. */
+export const WELCOME_LIFETIME_MS = 24 * 3_600_000;
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
+/** What sends the mail; durable when it resolves. `expiresAt` in milliseconds since 1970. */
+export interface MailSender {
+  enqueue(mail: Mail, options: { expiresAt: number }): Promise<unknown>;
+}
+
+export interface AccountMailOptions {
+  readonly tokens: EmailTokens;
+  /** Absent where the server has no mail set up. */
+  readonly sender?: MailSender | undefined;
+  /** The server's host name. */
+  readonly host: string;
+  /** The operator's address, to tell whom to ask. */
+  readonly contact?: string | undefined;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
+}
+
+type Recipient = Pick<Account, "did" | "handle" | "email">;
+
+/** Mails codes to members. */
+export class AccountMail {
+  readonly #options: AccountMailOptions;
+  readonly #now: () => number;
+  /** When codes were asked for, by account and purpose, the newest last. */
+  readonly #asked = new Map<string, number[]>();
+
+  constructor(options: AccountMailOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+  }
+
+  /** Throws KithError invalid_request where this server sends no mail: the words say so, and whom to ask. */
+  assertConfigured(): MailSender {
+    const { sender, contact } = this.#options;
+    if (sender) return sender;
+    const whom = contact === undefined ? "its operator" : `its operator (${contact})`;
+    throw new KithError(
+      "invalid_request",
+      `Could not send a code: this server has no mail set up. Ask ${whom} for help`,
+      { hint: "Set PDS_EMAIL_SMTP_URL and PDS_EMAIL_FROM_ADDRESS." },
+    );
+  }
+
+  /**
+   * Makes a code and mails it to the account's address. Resolves when it is in the queue.
+   * Throws KithError invalid_request (no mail set up, no address), rate_limited, busy.
+   */
+  async sendCode(account: Recipient, purpose: CodePurpose): Promise<void> {
+    const sender = this.assertConfigured();
+    const { did, handle, email: to } = account;
+    if (to === null) throw new KithError("invalid_request", "The account has no e-mail address");
+    this.#count(`${did} ${purpose}`);
+    const code = await this.#options.tokens.create(did, purpose);
+    const minutes = EMAIL_TOKEN_LIFETIME_MS / 60_000;
+    const mail = codeMail(purpose, { to, handle, host: this.#options.host, code, minutes });
+    await sender.enqueue(mail, { expiresAt: this.#now() + EMAIL_TOKEN_LIFETIME_MS });
+  }
+
+  /** Welcomes a new member, where the server has mail and the account an address. */
+  async welcome({ handle, email: to }: Recipient): Promise<void> {
+    const { sender, host } = this.#options;
+    if (!sender || to === null) return;
+    await sender.enqueue(welcomeMail({ to, handle, host }), { expiresAt: this.#now() + WELCOME_LIFETIME_MS });
+  }
+
+  #count(key: string): void {
+    const now = this.#now();
+    const times = (this.#asked.get(key) ?? []).filter((at) => at > now - DAY_MS);
+    const lastHour = times.filter((at) => at > now - HOUR_MS);
+    const freeAt = Math.max(
+      lastHour.length >= CODES_PER_HOUR_MAX ? (lastHour[0] ?? now) + HOUR_MS : 0,
+      times.length >= CODES_PER_DAY_MAX ? (times[0] ?? now) + DAY_MS : 0,
+    );
+    if (freeAt > now) {
+      throw new KithError("rate_limited", "Rate Limit Exceeded: too many codes; try again later", {
+        retryAfterS: Math.ceil((freeAt - now) / 1000),
+      });
+    }
+    this.#asked.delete(key);
+    this.#asked.set(key, [...times, now]);
+    const oldest = this.#asked.keys().next().value;
+    if (this.#asked.size > COUNTED_MAX && oldest !== undefined) this.#asked.delete(oldest);
+  }
+}

@@ -1,0 +1,147 @@
+import { isKithError, KithError } from "../errors.ts";
+import type { Logger } from "../logger.ts";
+import { type Account, type AccountLookup, isPresent } from "./account.ts";
+import type { AccountMail } from "./account_mail.ts";
+import { checkEmail, normalizeEmail } from "./email_address.ts";
+import type { EmailTokens, TokenProof } from "./email_tokens.ts";
+import { checkNewPassword, type Passwords } from "./passwords.ts";
+import type { Sessions } from "./sessions.ts";
+
+/** An answer to a request for a password reset takes so long, whether or not there is an account. */
+export const RESET_ANSWER_MS = 300;
+
+/** What changes of credentials need of their store. Each is one transaction, durable when its promise resolves. */
+export interface CredentialRows {
+  /** Ends every session and uses up every code of the account. Throws KithError invalid_token, expired_token. */
+  setPassword(change: {
+    did: string;
+    passwordHash: string;
+    token?: TokenProof;
+    now: number;
+  }): Promise<unknown>;
+  /** Throws KithError invalid_email (not the account's), invalid_token, expired_token. */
+  confirmEmail(change: { did: string; email: string; token: TokenProof }): Promise<unknown>;
+  /** Throws KithError token_required, invalid_token, expired_token, invalid_request (taken). */
+  changeEmail(change: { did: string; email: string; token?: TokenProof }): Promise<unknown>;
+}
+
+export interface CredentialsOptions {
+  readonly accounts: AccountLookup;
+  readonly rows: CredentialRows;
+  readonly tokens: EmailTokens;
+  readonly mail: Pick<AccountMail, "sendCode" | "assertConfigured">;
+  readonly passwords: Passwords;
+  readonly sessions: Pick<Sessions, "checkPassword">;
+  readonly repos: { deleteRepo(did: string): Promise<unknown> };
+  readonly logger: Logger;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
+  /** For tests. */
+  readonly wait?: (ms: number) => Promise<unknown>;
+}
+
+/** What an owner does with mailed codes: confirms and changes the address, resets the password, deletes the account. */
+export class Credentials {
+  readonly #options: CredentialsOptions;
+
+  constructor(options: CredentialsOptions) {
+    this.#options = options;
+  }
+
+  /** Throws KithError invalid_request (no mail set up, no address), rate_limited, account_not_found. */
+  async requestEmailConfirmation(did: string): Promise<void> {
+    await this.#options.mail.sendCode(await this.#account(did), "confirm_email");
+  }
+
+  /** Throws KithError invalid_email, invalid_token, expired_token, account_not_found. */
+  async confirmEmail(did: string, { email, token }: { email: string; token: string }): Promise<void> {
+    const account = await this.#account(did);
+    const normal = normalizeEmail(email);
+    if (account.email !== normal) {
+      throw new KithError("invalid_email", "The e-mail address is not that of the account");
+    }
+    const proof = this.#options.tokens.proofOf("confirm_email", token);
+    await this.#options.rows.confirmEmail({ did, email: normal, token: proof });
+  }
+
+  /** Whether a code is needed for a change of the address: then it has been sent to the present one. */
+  async requestEmailUpdate(did: string): Promise<{ tokenRequired: boolean }> {
+    const account = await this.#account(did);
+    const tokenRequired = account.emailConfirmedAt !== null;
+    if (tokenRequired) await this.#options.mail.sendCode(account, "update_email");
+    return { tokenRequired };
+  }
+
+  /** Throws KithError token_required, invalid_token, expired_token, invalid_request (no address, or taken). */
+  async updateEmail(did: string, request: { email: string; token?: string | undefined }): Promise<void> {
+    await this.#account(did);
+    const email = checkEmail(request.email);
+    // Forms send an empty field for what was not filled in.
+    const token = request.token ? this.#options.tokens.proofOf("update_email", request.token) : undefined;
+    await this.#options.rows.changeEmail({ did, email, ...(token === undefined ? {} : { token }) });
+  }
+
+  /**
+   * Mails a code to the account of an address. The answer is the same, in words and in time, where there is none.
+   * Throws KithError invalid_request where the server has no mail set up.
+   */
+  async requestPasswordReset(email: string): Promise<void> {
+    this.#options.mail.assertConfigured();
+    const wait = this.#options.wait ?? ((ms) => new Promise((resolve) => setTimeout(resolve, ms)));
+    await Promise.all([this.#sendReset(email), wait(RESET_ANSWER_MS)]);
+  }
+
+  async #sendReset(email: string): Promise<void> {
+    const { accounts, mail, logger } = this.#options;
+    try {
+      const account = await accounts.accountByEmail(normalizeEmail(email));
+      if (isPresent(account)) await mail.sendCode(account, "reset_password");
+    } catch (error) {
+      // Whatever it is, it would tell that the address is known.
+      if (!isKithError(error, "rate_limited")) logger.error("Could not send a code for a reset", { error });
+    }
+  }
+
+  /** Sets a new password by a code; every session ends. Throws KithError invalid_password, invalid_token, expired_token. */
+  async resetPassword({ token, password }: { token: string; password: string }): Promise<void> {
+    const { accounts, tokens, passwords, rows } = this.#options;
+    checkNewPassword(password);
+    const did = await tokens.ownerOf("reset_password", token);
+    const account = did === undefined ? undefined : await accounts.account(did);
+    if (!isPresent(account)) throw new KithError("invalid_token", "Token is invalid");
+    // Before the work that a hash is.
+    await tokens.check(account.did, "reset_password", token);
+    const passwordHash = await passwords.hash(password);
+    const proof = tokens.proofOf("reset_password", token);
+    await rows.setPassword({
+      did: account.did,
+      passwordHash,
+      token: proof,
+      now: (this.#options.now ?? Date.now)(),
+    });
+  }
+
+  /** Throws KithError invalid_request (no mail set up, no address), rate_limited, account_not_found. */
+  async requestAccountDelete(did: string): Promise<void> {
+    await this.#options.mail.sendCode(await this.#account(did), "delete_account");
+  }
+
+  /**
+   * Deletes an account for good, by its own password and a code. `ip` is the caller's address. Resolves once it is decided.
+   * Throws KithError auth_required, rate_limited (too many wrong passwords), invalid_token, expired_token.
+   */
+  async deleteAccount(request: { did: string; password: string; token: string; ip: string }): Promise<void> {
+    const { did, password, token, ip } = request;
+    const { sessions, tokens, repos } = this.#options;
+    await sessions.checkPassword({ did, password, ip });
+    // The code goes with the account: a deletion that fails may be tried again.
+    await tokens.check(did, "delete_account", token);
+    await repos.deleteRepo(did);
+  }
+
+  async #account(did: string): Promise<Account> {
+    const account = await this.#options.accounts.account(did);
+    if (!isPresent(account)) throw new KithError("account_not_found", "Account not found");
+    return account;
+  }
+}

@@ -1,0 +1,119 @@
+/** The words of the mails, as text and as HTML. Data in, message out. */
+import type { Mail } from "./mailer.ts";
+
+/** What a mailed code is for. */
+export type CodePurpose =
+  | "confirm_email"
+  | "update_email"
+  | "reset_password"
+  | "delete_account"
+  | "plc_operation";
+
+export interface CodeMailFacts {
+  readonly to: string;
+  readonly handle: string;
+  /** The server's host name. */
+  readonly host: string;
+  readonly code: string;
+  readonly minutes: number;
+}
+
+interface Words {
+  readonly subject: string;
+  /** What the code does, as the end of "Use this code to ...". */
+  readonly use: string;
+  /** What to know before it is used. */
+  readonly warning?: string;
+  readonly unasked: string;
+}
+
+const IGNORE = "If you did not ask for this, ignore this mail: nothing has changed.";
+const ALARM =
+  "If you did not ask for this, somebody else is signed in to your account. Give the code to nobody, and change your password.";
+
+const WORDS: Readonly<Record<CodePurpose, Words>> = {
+  confirm_email: {
+    subject: "Confirm your e-mail address",
+    use: "confirm that this address is yours",
+    unasked: IGNORE,
+  },
+  update_email: {
+    subject: "Change of your e-mail address",
+    use: "give your account another e-mail address",
+    unasked: ALARM,
+  },
+  reset_password: {
+    subject: "Reset your password",
+    use: "set a new password",
+    warning: "All sessions will be signed out.",
+    unasked: IGNORE,
+  },
+  delete_account: {
+    subject: "Deletion of your account",
+    use: "delete your account",
+    warning: "Everything in the account will be gone, and cannot be brought back.",
+    unasked: ALARM,
+  },
+  plc_operation: {
+    subject: "Change of your identity",
+    use: "sign a change of your identity (a PLC operation)",
+    warning:
+      "Whoever has this code can move your account to another server, or take it from you. Enter it only in a tool that you have started yourself to move your account.",
+    unasked: ALARM,
+  },
+};
+
+/** The mail that brings a code. */
+export function codeMail(purpose: CodePurpose, facts: CodeMailFacts): Mail {
+  const { to, handle, host, code, minutes } = facts;
+  const { subject, use, warning, unasked } = WORDS[purpose];
+  const paragraphs = [
+    `Hello @${handle},`,
+    `Use this code to ${use}:`,
+    { code },
+    `It is valid for ${minutes} minutes.`,
+    ...(warning === undefined ? [] : [warning]),
+    unasked,
+    host,
+  ];
+  return compose({ to, subject: `${subject} (${host})`, paragraphs });
+}
+
+/** The mail after an account has been made. */
+export function welcomeMail({ to, handle, host }: Omit<CodeMailFacts, "code" | "minutes">): Mail {
+  const paragraphs = [
+    `Hello @${handle},`,
+    `Welcome to ${host}. Your account is ready: sign in with any AT Protocol app as ${handle}.`,
+    `Where an app asks for your hosting provider, it is ${host}.`,
+    "With this address you can reset your password, so keep it up to date.",
+    host,
+  ];
+  return compose({ to, subject: `Welcome to ${host}`, paragraphs });
+}
+
+type Paragraph = string | { readonly code: string };
+
+function compose(mail: { to: string; subject: string; paragraphs: readonly Paragraph[] }): Mail {
+  const { to, subject, paragraphs } = mail;
+  const text = paragraphs.map((one) => (typeof one === "string" ? one : `    ${one.code}`)).join("\n\n");
+  const body = paragraphs
+    .map((one) =>
+      typeof one === "string"
+        ? `<p>${escapeHtml(one)}</p>`
+        : `<p style="font-family:monospace;font-size:24px;letter-spacing:2px">${escapeHtml(one.code)}</p>`,
+    )
+    .join("\n");
+  const style = "font-family:sans-serif;font-size:16px;line-height:1.5;max-width:560px;margin:24px auto";
+  const head = `<meta charset="utf-8"><title>${escapeHtml(subject)}</title>`;
+  const html = `<!doctype html>\n<html lang="en">\n<head>${head}</head>\n<body style="${style}">\n${body}\n</body>\n</html>\n`;
+  return { to, subject, text: `${text}\n`, html };
+}
+
+function escapeHtml(text: string): string {
+  return text
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;")
+    .replaceAll('"', "&quot;")
+    .replaceAll("'", "&#39;");
+}

@@ -1,0 +1,80 @@
+/** com.atproto.server: the e-mail address, the password, and the end of an account, by mailed codes. */
+import {
+  ComAtprotoServerConfirmEmail,
+  ComAtprotoServerDeleteAccount,
+  ComAtprotoServerRequestAccountDelete,
+  ComAtprotoServerRequestEmailConfirmation,
+  ComAtprotoServerRequestEmailUpdate,
+  ComAtprotoServerRequestPasswordReset,
+  ComAtprotoServerResetPassword,
+  ComAtprotoServerUpdateEmail,
+} from "@atcute/atproto";
+import type { Credentials } from "../../../accounts/mod.ts";
+import { KithError } from "../../../errors.ts";
+import { callerDid, type Method, method } from "../../method.ts";
+
+/** Bound of the bodies in bytes: a password, an address and a code, with room for escapes. */
+const BODY_BYTES_MAX = 16 * 1024;
+
+export interface CredentialMethodsOptions {
+  readonly credentials: Pick<
+    Credentials,
+    | "requestEmailConfirmation"
+    | "confirmEmail"
+    | "requestEmailUpdate"
+    | "updateEmail"
+    | "requestPasswordReset"
+    | "resetPassword"
+    | "requestAccountDelete"
+    | "deleteAccount"
+  >;
+}
+
+export function credentialMethods({ credentials }: CredentialMethodsOptions): Method[] {
+  const bodyBytesMax = BODY_BYTES_MAX;
+  return [
+    method(ComAtprotoServerRequestEmailConfirmation.mainSchema, {
+      auth: "access",
+      handler: (call) => credentials.requestEmailConfirmation(callerDid(call)),
+    }),
+    method(ComAtprotoServerConfirmEmail.mainSchema, {
+      auth: "access",
+      bodyBytesMax,
+      handler: (call) => credentials.confirmEmail(callerDid(call), call.input),
+    }),
+    method(ComAtprotoServerRequestEmailUpdate.mainSchema, {
+      auth: "full",
+      handler: (call) => credentials.requestEmailUpdate(callerDid(call)),
+    }),
+    method(ComAtprotoServerUpdateEmail.mainSchema, {
+      auth: "full",
+      bodyBytesMax,
+      handler: (call) => {
+        const { email, token, emailAuthFactor } = call.input;
+        if (emailAuthFactor === true) {
+          throw new KithError("invalid_request", "This server has no second factor by e-mail at sign-in");
+        }
+        return credentials.updateEmail(callerDid(call), { email, token });
+      },
+    }),
+    method(ComAtprotoServerRequestPasswordReset.mainSchema, {
+      auth: "none",
+      bodyBytesMax,
+      handler: ({ input }) => credentials.requestPasswordReset(input.email),
+    }),
+    method(ComAtprotoServerResetPassword.mainSchema, {
+      auth: "none",
+      bodyBytesMax,
+      handler: ({ input }) => credentials.resetPassword(input),
+    }),
+    method(ComAtprotoServerRequestAccountDelete.mainSchema, {
+      auth: "full",
+      handler: (call) => credentials.requestAccountDelete(callerDid(call)),
+    }),
+    method(ComAtprotoServerDeleteAccount.mainSchema, {
+      auth: "none",
+      bodyBytesMax,
+      handler: ({ input, ip }) => credentials.deleteAccount({ ...input, ip }),
+    }),
+  ];
+}
