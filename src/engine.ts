@@ -73,8 +73,8 @@ export async function openStores(
   const credentials = new CredentialStore(hub);
   const emailTokens = new EmailTokenStore(hub);
   const mailQueue = new MailQueueStore(hub, keyring);
-  const owners = { sessions, appPasswords, credentials, emailTokens, mailQueue };
-  return { accounts, ...owners, invites, reservedKeys, eventLog, files, blobs };
+  const owners = { accounts, sessions, appPasswords, credentials, emailTokens, mailQueue };
+  return { ...owners, invites, reservedKeys, eventLog, files, blobs };
 }
 
 export type Actors = Awaited<ReturnType<typeof startActors>>;

@@ -34,10 +34,10 @@ export type ErrorCode =
   | "auth_required"
   | "invalid_token"
   | "expired_token"
-  | "token_required"
   | "bad_service_token"
   | "expired_service_token"
   | "bad_expiration"
+  | "token_required"
   | "forbidden"
   | "rate_limited"
   // what is not there, or may not be seen

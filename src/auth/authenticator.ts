@@ -118,14 +118,13 @@ export class HeaderAuthenticator implements Authenticator {
       throw new KithError("invalid_token", "Bad token scope");
     }
     const account = await this.#accounts.account(did);
-    const state = account?.state;
-    refuseByState(state, { admitsTakendown: admitsNarrow });
-    const issuedAtS = exp - ACCESS_LIFETIME_S;
-    if (issuedAtS < Math.floor((account?.sessionsFrom ?? 0) / 1000)) {
+    refuseByState(account?.state, { admitsTakendown: admitsNarrow });
+    if (exp - ACCESS_LIFETIME_S < Math.floor((account?.sessionsFrom ?? 0) / 1000)) {
       throw new KithError("expired_token", "Token has been revoked");
     }
     // A session that was opened before the takedown is worth no more than one opened after it.
-    const isNarrow = kind === "anySession" && (state === "takendown" || state === "suspended");
+    const isTakenDown = account?.state === "takendown" || account?.state === "suspended";
+    const isNarrow = kind === "anySession" && isTakenDown;
     return { kind: "user", did, scope: isNarrow ? "com.atproto.takendown" : scope };
   }
 }

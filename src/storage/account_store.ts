@@ -30,10 +30,10 @@ export interface Account {
   readonly deactivatedAt: number | null;
   readonly invitesDisabled: boolean;
   readonly takedownRef: string | null;
-  /** Access tokens from before this time do not count any more; null where all do. */
-  readonly sessionsFrom: number | null;
   /** Of an account that is being created: its DID was there before. */
   readonly movesIn: boolean;
+  /** Access tokens from before this time do not count any more; null where all do. */
+  readonly sessionsFrom: number | null;
 }
 
 export interface NewAccountRow {
@@ -60,8 +60,8 @@ interface Row {
   deactivated_at: number | null;
   invites_disabled: number;
   takedown_ref: string | null;
-  sessions_from: number | null;
   moves_in: number;
+  sessions_from: number | null;
 }
 
 const COLUMNS =
@@ -387,8 +387,8 @@ function fromRow(row: Row): Account {
     deactivatedAt: row.deactivated_at,
     invitesDisabled: row.invites_disabled !== 0,
     takedownRef: row.takedown_ref,
-    sessionsFrom: row.sessions_from,
     movesIn: row.moves_in !== 0,
+    sessionsFrom: row.sessions_from,
   };
 }
 
