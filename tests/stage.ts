@@ -75,22 +75,28 @@ export class Stage implements AsyncDisposable {
   }
 
   /**
-   * The events that reach the firehose because of an action. Afterwards a marker is written by another account:
-   * what stands before it in the stream is all there is.
+   * The events that reach the firehose because of an action. Before it and after it a marker is written by another
+   * account: what stands between them in the stream is all there is, and nothing of what was done earlier.
    */
   async eventsDuring<T>(action: () => Promise<T>): Promise<{ value: T; events: Event[] }> {
-    const from = this.firehose.events.length;
+    const from = (await this.#mark()) + 1;
     const value = await action();
+    return { value, events: this.firehose.events.slice(from, await this.#mark()) };
+  }
+
+  /** Writes a marker, and resolves to its index among the firehose's events once it has arrived. */
+  async #mark(): Promise<number> {
+    const { events } = this.firehose;
     this.#marks += 1;
     const rkey = `mark-${this.#marks}`;
     const record = { $type: MARK_COLLECTION, number: this.#marks };
+    const before = events.length;
     await createRecord(this.url, this.#marker, { collection: MARK_COLLECTION, rkey, record });
     const isMark = (event: Event) =>
       event.did === this.#marker.did &&
       event.type === "#commit" &&
       opsOf(event).some((op) => op.path.endsWith(`/${rkey}`));
-    const mark = await this.firehose.find(`"${rkey}" on the firehose`, isMark, from);
-    return { value, events: this.firehose.events.slice(from, this.firehose.events.indexOf(mark)) };
+    return events.indexOf(await this.firehose.find(`"${rkey}" on the firehose`, isMark, before));
   }
 
   /** The whole repo of an account, judged. */
