@@ -238,33 +238,19 @@ const DELETE = fragment([
   { target: "deleting", actions: "begin" },
 ]);
 const CLOSE = fragment({ guard: "idle", target: "closing" });
-const HOLD_ALL = fragment({
-  write: HOLD_ONLY,
-  setStatus: HOLD_ONLY,
-  putBlob: HOLD_ONLY,
-  announceIdentity: HOLD_ONLY,
-  putPreferences: HOLD_ONLY,
-  import: HOLD_ONLY,
-  delete: HOLD_ONLY,
+/** One answer to every change, whatever it is. */
+const everyChange = <const T>(answer: T) => ({
+  write: answer,
+  setStatus: answer,
+  putBlob: answer,
+  announceIdentity: answer,
+  putPreferences: answer,
+  import: answer,
+  delete: answer,
 });
-const REFUSE_GONE = fragment({
-  write: { actions: "refuseGone" },
-  setStatus: { actions: "refuseGone" },
-  putBlob: { actions: "refuseGone" },
-  announceIdentity: { actions: "refuseGone" },
-  putPreferences: { actions: "refuseGone" },
-  import: { actions: "refuseGone" },
-  delete: { actions: "refuseGone" },
-});
-const REFUSE_CLOSED = fragment({
-  write: { actions: "refuseClosed" },
-  setStatus: { actions: "refuseClosed" },
-  putBlob: { actions: "refuseClosed" },
-  announceIdentity: { actions: "refuseClosed" },
-  putPreferences: { actions: "refuseClosed" },
-  import: { actions: "refuseClosed" },
-  delete: { actions: "refuseClosed" },
-});
+const HOLD_ALL = everyChange(HOLD_ONLY);
+const REFUSE_GONE = everyChange(fragment({ actions: "refuseGone" }));
+const REFUSE_CLOSED = everyChange(fragment({ actions: "refuseClosed" }));
 
 export const repoMachine = machineSetup.createMachine({
   id: "repo",
