@@ -1,8 +1,8 @@
 /** Exports that nobody reads, against the bound on open repos. */
 import { expect, test } from "bun:test";
-import { connect } from "node:net";
 import { createRecord } from "../client.ts";
 import { Stage } from "../stage.ts";
+import { stallAfterFirstByte } from "../stalled_socket.ts";
 
 test("exports that nobody reads give way where others wait for an open repo", async () => {
   await using stage = await Stage.open({ keyType: "k256", env: { KITH_OPEN_REPOS_MAX: "2" } });
@@ -13,12 +13,14 @@ test("exports that nobody reads give way where others wait for an open repo", as
       await createRecord(stage.url, owner, { collection: "dev.kith.test.large", record: { n, text } });
     }
   }
-  const sockets = owners.map(({ did }) => {
-    const request = `GET /xrpc/com.atproto.sync.getRepo?did=${did} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
-    const socket = connect(stage.server.port, "127.0.0.1", () => socket.write(request));
-    return socket.pause().on("error", () => {});
-  });
-  await Bun.sleep(300);
+  const sockets = await Promise.all(
+    owners.map(({ did }) =>
+      stallAfterFirstByte(
+        stage.server.port,
+        `GET /xrpc/com.atproto.sync.getRepo?did=${did} HTTP/1.1\r\nHost: localhost\r\n\r\n`,
+      ),
+    ),
+  );
   const carol = await stage.account("carol");
   expect(
     (await createRecord(stage.url, carol, { record: { text: "in", createdAt: "2026-01-01T00:00:00Z" } })).uri,

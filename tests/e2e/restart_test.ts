@@ -1,10 +1,12 @@
 /** SIGTERM under load: what was begun ends, what was answered stays, and the pause is short. */
 import { expect, test } from "bun:test";
-import { connect } from "node:net";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { type Account, createRecord, http, post } from "../client.ts";
 import { Firehose } from "../firehose.ts";
 import { KEY_TYPES } from "../harness.ts";
 import { Stage } from "../stage.ts";
+import { stallAfterFirstByte, stallAfterSending } from "../stalled_socket.ts";
 import { waitFor, within } from "../wait.ts";
 
 const WRITERS = 8;
@@ -106,15 +108,19 @@ test("SIGTERM waits neither for a body that does not arrive nor for an export th
   }
   const head = (line: string, length: number) =>
     `${line} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${alice.accessJwt}\r\nContent-Length: ${length}\r\n`;
+  const { port } = stage.server;
+  const upload = `${head("POST /xrpc/com.atproto.repo.uploadBlob", 100)}Content-Type: text/plain\r\n\r\nabc`;
+  const login = `${head("POST /xrpc/com.atproto.server.createSession", 100)}Content-Type: application/json\r\n\r\n{`;
+  const getRepo = `${head(`GET /xrpc/com.atproto.sync.getRepo?did=${alice.did}`, 0)}\r\n`;
   const stalled = [
-    `${head("POST /xrpc/com.atproto.repo.uploadBlob", 100)}Content-Type: text/plain\r\n\r\nabc`,
-    `${head("POST /xrpc/com.atproto.server.createSession", 100)}Content-Type: application/json\r\n\r\n{`,
-    `${head(`GET /xrpc/com.atproto.sync.getRepo?did=${alice.did}`, 0)}\r\n`,
-  ].map((request) => {
-    const socket = connect(stage.server.port, "127.0.0.1", () => socket.write(request));
-    return socket.pause().on("error", () => {});
-  });
-  await Bun.sleep(300);
+    await stallAfterSending(port, login),
+    await stallAfterSending(port, upload),
+    await stallAfterFirstByte(port, getRepo),
+  ];
+  await waitFor(
+    "the upload to begin",
+    () => readdirSync(join(stage.server.folder, "blobs", "temp")).length > 0,
+  );
   const startedMs = performance.now();
   expect(await stage.server.stop()).toBe(0);
   expect(performance.now() - startedMs).toBeLessThan(3_000);
