@@ -3,10 +3,9 @@ import { expect, test } from "bun:test";
 import { createAccount, repoCar, xrpc } from "../client.ts";
 import { KEY_TYPES, TestServer } from "../harness.ts";
 import { judgeRepo } from "../judges.ts";
-import { applyCreates, largestDuring, scaled } from "./load.ts";
+import { applyCreates, BULK, fillRepo, largestDuring, scaled } from "./load.ts";
 
 const RECORDS = scaled(10_000);
-const WRITES_PER_COMMIT = 200;
 const RECORD_BYTES = 3_000;
 const EXPORTS_AT_ONCE = 6;
 /** What exports may add to the server's memory, however many run: buffers of streams, no repo. */
@@ -18,16 +17,7 @@ test.each([...KEY_TYPES])(
   async (keyType) => {
     await using server = await TestServer.start({ env: { PDS_ACCOUNT_KEY_TYPE: keyType } });
     const alice = await createAccount(server.url, "alice");
-    const $type = "dev.kith.test.bulk";
-    for (let done = 0; done < RECORDS; done += WRITES_PER_COMMIT) {
-      const count = Math.min(WRITES_PER_COMMIT, RECORDS - done);
-      const records = Array.from({ length: count }, (_, i) => ({
-        $type,
-        number: done + i,
-        text: "x".repeat(RECORD_BYTES),
-      }));
-      await applyCreates(server.url, alice, records);
-    }
+    await fillRepo(server.url, alice, { records: RECORDS, bytes: RECORD_BYTES });
     const car = await repoCar(server.url, alice.did);
     const repo = await judgeRepo(car, alice.did, alice.didKey);
     expect(repo.records.size).toBe(RECORDS);
@@ -58,7 +48,7 @@ test(
   async () => {
     await using server = await TestServer.start();
     const alice = await createAccount(server.url, "alice");
-    const $type = "dev.kith.test.bulk";
+    const $type = BULK;
     for (let i = 0; i < 20; i += 1)
       await applyCreates(
         server.url,

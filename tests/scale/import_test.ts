@@ -3,10 +3,9 @@ import { expect, test } from "bun:test";
 import { createAccount, repoCar, xrpc } from "../client.ts";
 import { KEY_TYPES, TestServer } from "../harness.ts";
 import { judgeRepo } from "../judges.ts";
-import { applyCreates, largestDuring, scaled } from "./load.ts";
+import { fillRepo, largestDuring, scaled } from "./load.ts";
 
 const RECORDS = scaled(100_000);
-const WRITES_PER_COMMIT = 200;
 const RECORD_BYTES = 200;
 /** What an import may add to the server's memory: caches and buffers, no repo. */
 const GROWTH_BYTES_MAX = 128 * 1024 * 1024;
@@ -21,14 +20,7 @@ test.each([...KEY_TYPES])(
     await using server = await TestServer.start({ env: { PDS_ACCOUNT_KEY_TYPE: keyType } });
     const alice = await createAccount(server.url, "alice");
     const bob = await createAccount(server.url, "bob");
-    for (let done = 0; done < RECORDS; done += WRITES_PER_COMMIT) {
-      const records = Array.from({ length: Math.min(WRITES_PER_COMMIT, RECORDS - done) }, (_, i) => ({
-        $type: "dev.kith.test.bulk",
-        number: done + i,
-        text: "x".repeat(RECORD_BYTES),
-      }));
-      await applyCreates(server.url, alice, records);
-    }
+    await fillRepo(server.url, alice, { records: RECORDS, bytes: RECORD_BYTES });
     const car = await repoCar(server.url, alice.did);
     const before = await judgeRepo(car, alice.did, alice.didKey);
     expect(before.records.size).toBe(RECORDS);

@@ -54,6 +54,24 @@ export async function applyCreates(
     throw new Error(`applyWrites answers ${answer.status} ${JSON.stringify(answer.json)}`);
 }
 
+/** The collection that fillRepo() writes. */
+export const BULK = "dev.kith.test.bulk";
+const WRITES_PER_COMMIT = 200;
+
+/** Fills a repo with records of dev.kith.test.bulk, numbered from 0, each with a text of `bytes`. */
+export async function fillRepo(
+  url: string,
+  account: Account,
+  { records, bytes }: { records: number; bytes: number },
+): Promise<void> {
+  const text = "x".repeat(bytes);
+  for (let done = 0; done < records; done += WRITES_PER_COMMIT) {
+    const count = Math.min(WRITES_PER_COMMIT, records - done);
+    const batch = Array.from({ length: count }, (_, i) => ({ $type: BULK, number: done + i, text }));
+    await applyCreates(url, account, batch);
+  }
+}
+
 /** Samples a number every few milliseconds while an action runs; the largest. */
 export async function largestDuring(sample: () => number, action: () => Promise<unknown>): Promise<number> {
   let largest = sample();
