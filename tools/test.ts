@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runCheck, STATIC_CHECKS } from "./checks.ts";
 import { type Tally, tallyJunit } from "./junit.ts";
+import { installReference } from "./reference.ts";
 
 /** One test may take this long; those that need more say so themselves. */
 const TEST_TIMEOUT_MS = 120_000;
@@ -15,6 +16,9 @@ const TEST_TIMEOUT_MS = 120_000;
 const PROCESS_TIMEOUT_MS = 900_000;
 /** End-to-end files at once; what measures (restart, crash, scale) runs alone. */
 const PARALLEL_MAX = 2;
+
+/** These have the reference PDS as a peer. */
+const REFERENCE_TESTS = "./tests/reference/";
 
 const ROOT = join(import.meta.dir, "..");
 /** Where the shared test vectors are, no test may be left out; a plain clone has none of them, and says so. */
@@ -89,6 +93,14 @@ function runChecks(): Tally[] {
   });
 }
 
+/** A failure is told; the tests that miss the reference then fail by themselves. */
+async function prepareReference(): Promise<void> {
+  const started = performance.now();
+  const problem = await installReference().catch((error: unknown) => error);
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  console.log(problem ? `FAIL install the reference PDS: ${problem}` : `ok   reference PDS (${seconds} s)`);
+}
+
 async function main(filter: string | undefined): Promise<number> {
   const wanted = (path: string) => filter === undefined || path.includes(filter);
   const unit = [...testFiles("src"), ...testFiles("tools")].filter(wanted);
@@ -99,6 +111,7 @@ async function main(filter: string | undefined): Promise<number> {
   const reports = mkdtempSync(join(tmpdir(), "kith-reports-"));
   try {
     const tallies = filter === undefined ? runChecks() : [];
+    if (system.some((path) => path.startsWith(REFERENCE_TESTS))) await prepareReference();
     if (unit.length > 0) tallies.push(await runTests({ name: "unit tests", files: unit }, reports));
     tallies.push(...(await runAll(together.map(one), reports, PARALLEL_MAX)));
     tallies.push(...(await runAll(alone.map(one), reports, 1)));
