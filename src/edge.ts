@@ -17,11 +17,13 @@ import {
   importMethods,
   inviteMethods,
   keyMethods,
+  LimitBypass,
   type Method,
   plcMethods,
   preferenceMethods,
   profileMethods,
   pushMethods,
+  RateLimits,
   ReadAfterWrite,
   readMethods,
   reportMethods,
@@ -57,11 +59,17 @@ export function edgeOf(parts: {
     },
   };
   const { authenticator, proxy } = features;
+  const { enabled, bypassKey, bypassIps } = config.rateLimits;
+  if (bypassKey !== undefined) log.hide(bypassKey);
+  const bypass = new LimitBypass({ key: bypassKey, addresses: bypassIps });
   return {
     methods: methodsOf(parts),
     authenticator,
     proxy,
     firehose: actors.firehose,
+    limits: enabled ? new RateLimits({ bypass, log }) : undefined,
+    bypass,
+    networkSubscribersMax: config.networkSubscribersMax,
     site,
     log,
     stopping: gate.stopping,

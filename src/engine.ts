@@ -92,6 +92,7 @@ export async function startActors(
     log: eventLog,
     sequencer,
     backfillMs: config.backfillMs,
+    subscribersMax: config.subscribersMax,
     now,
     logger: log,
   });

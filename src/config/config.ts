@@ -74,6 +74,15 @@ export interface Config {
   readonly proxy: ProxyConfig;
   readonly backfillMs: number;
   readonly openReposMax: number;
+  readonly rateLimits: {
+    readonly enabled: boolean;
+    readonly bypassKey: string | undefined;
+    /** IP addresses, and networks as ADDRESS/BITS. */
+    readonly bypassIps: readonly string[];
+  };
+  /** Subscribers to the firehose at a time: all, and those of one network. */
+  readonly subscribersMax: number;
+  readonly networkSubscribersMax: number;
   readonly logEnabled: boolean;
   readonly logLevel: LogLevel;
   readonly logFormat: "auto" | "json" | "text";

@@ -9,7 +9,7 @@ import { SETTING_NAMES, type SettingName, type SettingValues, settingOf } from "
 const DEFAULT_PORT = 2583;
 const DEFAULT_PLC_URL = "https://plc.directory";
 const DEFAULT_CRAWLERS = ["https://bsky.network"];
-const JWT_SECRET_CHARS_MIN = 16;
+const SECRET_CHARS_MIN = 16;
 /** Servers elsewhere, which the real server calls by https only. */
 const REMOTE_URLS = [
   "PDS_DID_PLC_URL",
@@ -130,14 +130,18 @@ function notes(values: SettingValues): string[] {
   const found: string[] = [];
   if (isDev(values) && values.PDS_HOSTNAME !== undefined && values.PDS_HOSTNAME !== "localhost")
     found.push(`PDS_HOSTNAME is "${values.PDS_HOSTNAME}" and has no effect, because PDS_DEV_MODE is true.`);
-  if ((values.PDS_JWT_SECRET?.length ?? JWT_SECRET_CHARS_MIN) < JWT_SECRET_CHARS_MIN)
-    found.push(`PDS_JWT_SECRET is shorter than ${JWT_SECRET_CHARS_MIN} characters and could be guessed.`);
+  for (const name of ["PDS_JWT_SECRET", "PDS_RATE_LIMIT_BYPASS_KEY"] as const) {
+    if ((values[name]?.length ?? SECRET_CHARS_MIN) < SECRET_CHARS_MIN)
+      found.push(`${name} is shorter than ${SECRET_CHARS_MIN} characters and could be guessed.`);
+  }
   if (!isDev(values) && values.PDS_DISABLE_SSRF_PROTECTION === true)
     found.push("PDS_DISABLE_SSRF_PROTECTION is true: strangers can make this server call into your network.");
   if (!isDev(values) && values.PDS_EMAIL_SMTP_URL === undefined)
     found.push(
       "PDS_EMAIL_SMTP_URL is not set: no mail is sent, so nobody can reset a password, confirm an address or delete an account alone.",
     );
+  if (!isDev(values) && values.PDS_RATE_LIMITS_ENABLED === false)
+    found.push("PDS_RATE_LIMITS_ENABLED is false: anybody may send any number of requests.");
   if (!isDev(values) && values.PDS_INVITE_REQUIRED === false)
     found.push("PDS_INVITE_REQUIRED is false: anybody can make an account here, and spammers will.");
   return found;
@@ -220,6 +224,7 @@ function complete(values: SettingValues, cwd: string): Config {
     proxy: proxyOf(values),
     backfillMs: values.PDS_REPO_BACKFILL_LIMIT_MS ?? 86_400_000,
     openReposMax: values.KITH_OPEN_REPOS_MAX ?? 256,
+    ...limitsOf(values),
     logEnabled: values.LOG_ENABLED ?? true,
     logLevel: values.LOG_LEVEL ?? "info",
     logFormat: values.KITH_LOG_FORMAT ?? "auto",
@@ -228,6 +233,21 @@ function complete(values: SettingValues, cwd: string): Config {
 
 function serviceOf(url: string | undefined, did: string | undefined): Service | undefined {
   return url === undefined || did === undefined ? undefined : { url, did };
+}
+
+function limitsOf(
+  values: SettingValues,
+): Pick<Config, "rateLimits" | "subscribersMax" | "networkSubscribersMax"> {
+  const subscribersMax = values.KITH_SUBSCRIBERS_MAX ?? 1_000;
+  return {
+    rateLimits: {
+      enabled: values.PDS_RATE_LIMITS_ENABLED ?? !isDev(values),
+      bypassKey: values.PDS_RATE_LIMIT_BYPASS_KEY,
+      bypassIps: values.PDS_RATE_LIMIT_BYPASS_IPS ?? [],
+    },
+    subscribersMax,
+    networkSubscribersMax: values.KITH_SUBSCRIBERS_PER_NETWORK_MAX ?? (isDev(values) ? subscribersMax : 32),
+  };
 }
 
 function proxyOf(values: SettingValues): ProxyConfig {

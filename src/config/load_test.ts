@@ -235,10 +235,8 @@ test.each([
   [{ PDS_PORT_FILE: "a" }, ["PDS_PORT_FILE is not a setting of kith."]],
   [{ LOG_SOMETHING: "a", HOME: "/root" }, []],
   [
-    { PDS_RATE_LIMITS_ENABLED: "true", PDS_SERVICE_NAME: "us", LOG_SYSTEMS: "x" },
-    [
-      "These settings have no effect in this version of kith: PDS_RATE_LIMITS_ENABLED, PDS_SERVICE_NAME, LOG_SYSTEMS.",
-    ],
+    { PDS_HOME_URL: "https://a.example", PDS_SERVICE_NAME: "us", LOG_SYSTEMS: "x" },
+    ["These settings have no effect in this version of kith: PDS_SERVICE_NAME, PDS_HOME_URL, LOG_SYSTEMS."],
   ],
   [
     { ...HOST, PDS_DEV_MODE: "true" },
@@ -269,10 +267,35 @@ PDS_EMAIL_SMTP_URL="smtps://resend:re_secret@smtp.resend.com:465/"
 PDS_EMAIL_FROM_ADDRESS=admin@pds.example.com
 `;
 
-test("loadConfig() takes the pds.env of the official installer with one warning", () => {
+test.each([
+  [{}, { enabled: false, networkSubscribersMax: 1_000 }],
+  [{ KITH_SUBSCRIBERS_MAX: "5" }, { enabled: false, networkSubscribersMax: 5 }],
+  [HOST, { enabled: true, networkSubscribersMax: 32 }],
+  [
+    { ...HOST, PDS_RATE_LIMITS_ENABLED: "false", KITH_SUBSCRIBERS_PER_NETWORK_MAX: "7" },
+    { enabled: false, networkSubscribersMax: 7 },
+  ],
+] as [Env, { enabled: boolean; networkSubscribersMax: number }][])(
+  "loadConfig(%j) limits",
+  (env, expected) => {
+    const { rateLimits, networkSubscribersMax } = load(env).config;
+    expect({ enabled: rateLimits.enabled, networkSubscribersMax }).toEqual(expected);
+  },
+);
+
+test.each(["192.0.2.1/33", "2001:db8::/129", "192.0.2.0/", "192.0.2.0/8/8", "example.com", "10.0.0"])(
+  "loadConfig() refuses the network %p",
+  (entry) => {
+    expect(problemsOf(() => load({ PDS_RATE_LIMIT_BYPASS_IPS: `192.0.2.1, ${entry}` }))).toEqual([
+      `PDS_RATE_LIMIT_BYPASS_IPS is "192.0.2.1, ${entry}": each entry must be an IP address or a network, such as 192.0.2.1 or 2001:db8::/32`,
+    ]);
+  },
+);
+
+test("loadConfig() takes the pds.env of the official installer without a warning", () => {
   const envFile = temporaryFile("pds.env", INSTALLER_ENV);
   const loaded = loadConfig({ env: {}, envFile });
-  expect(loaded.warnings.length).toBe(1);
+  expect(loaded.warnings).toEqual([]);
   expect(loaded.config).toMatchObject({ mode: "public", dataFolder: "/pds", blobFolder: "/pds/blocks" });
   expect(loaded.config.secrets.plcRotationKeyHex).toBe(KEY);
   expect(loaded.sources.get("PDS_HOSTNAME")).toBe(`${envFile} line 2`);

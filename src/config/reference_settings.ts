@@ -7,7 +7,6 @@ export const WAITING: ReadonlyMap<string, string> = byName({
     "PDS_MODERATION_EMAIL_SMTP_URL",
     "PDS_MODERATION_EMAIL_ADDRESS",
   ],
-  "rate limits": ["PDS_RATE_LIMITS_ENABLED", "PDS_RATE_LIMIT_BYPASS_KEY", "PDS_RATE_LIMIT_BYPASS_IPS"],
   branding: [
     "PDS_SERVICE_NAME",
     "PDS_HOME_URL",
@@ -39,7 +38,6 @@ export const WAITING: ReadonlyMap<string, string> = byName({
 /** Of the waiting ones, those whose values are secrets. */
 export const WAITING_SECRETS: ReadonlySet<string> = new Set([
   "PDS_MODERATION_EMAIL_SMTP_URL",
-  "PDS_RATE_LIMIT_BYPASS_KEY",
   "PDS_DPOP_SECRET",
 ]);
 

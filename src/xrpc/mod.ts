@@ -30,6 +30,8 @@ export * from "./com_atproto/sync/repo_status_methods.ts";
 export * from "./error_table.ts";
 export * from "./firehose_socket.ts";
 export * from "./http.ts";
+export * from "./limits/limit_bypass.ts";
+export { RateLimits } from "./limits/rate_limits.ts";
 export * from "./method.ts";
 export * from "./proxy/proxy_targets.ts";
 export * from "./proxy/service_jwts.ts";

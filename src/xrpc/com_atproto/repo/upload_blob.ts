@@ -11,6 +11,7 @@ import {
   refuseDeclaredLength,
   tooLarge,
 } from "../../body.ts";
+import { type Charge, DAY_MS } from "../../limits/rate_limits.ts";
 import { type Call, callerDid, type Method, method } from "../../method.ts";
 import { type Accounts, findAccount } from "../repo_access.ts";
 import { sniffMimeType } from "./_sniff_mime_type.ts";
@@ -19,6 +20,10 @@ import { sniffMimeType } from "./_sniff_mime_type.ts";
 const UPLOADS_MAX = 128;
 /** Uploads of one account at one time: a few whose bytes trickle in must not keep all others from uploading. */
 const ACCOUNT_UPLOADS_MAX = 32;
+/** Uploads of an account in a day. */
+const UPLOADS = [{ points: 1_000, windowMs: DAY_MS }];
+/** Of one that is deactivated, as it is while it moves in with the images of years. */
+const UPLOADS_MOVING_IN = [{ points: 100_000, windowMs: DAY_MS }];
 
 /** A blob on its way into the store. */
 export interface BlobUpload {
@@ -56,6 +61,7 @@ export function uploadBlobMethod<Upload extends BlobUpload>(options: UploadBlobO
   const slots = new UploadSlots();
   return method(ComAtprotoRepoUploadBlob.mainSchema, {
     auth: "accessOrService",
+    limit: (call) => uploading(options.accounts, callerDid(call)),
     handler: async (call) => {
       const did = callerDid(call);
       await assertMayUpload(options.accounts, did);
@@ -91,6 +97,11 @@ class UploadSlots {
     else this.#byAccount.delete(did);
     this.#taken -= 1;
   }
+}
+
+async function uploading(accounts: Accounts, did: string): Promise<Charge> {
+  const account = await findAccount(accounts, did);
+  return { budgets: account?.state === "deactivated" ? UPLOADS_MOVING_IN : UPLOADS, key: did };
 }
 
 async function assertMayUpload(accounts: Accounts, did: string): Promise<void> {

@@ -8,6 +8,8 @@ import {
 import type { RecordWrite, WriteOutcome, WriteRequest } from "../../../actors/mod.ts";
 import { COMMIT_OPS_MAX, cidToString } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
+import { REPO_WRITES, WRITE_COSTS } from "../../limits/charges.ts";
+import type { Charge } from "../../limits/rate_limits.ts";
 import { type Call, callerDid, type InputOf, type Method, method } from "../../method.ts";
 import { type Accounts, findAccount } from "../repo_access.ts";
 import { createWrite, prepareRecord, RkeySource, swapCid, type ValidationStatus } from "./_prepare.ts";
@@ -40,6 +42,7 @@ export function writeMethods(options: WriteMethodsOptions): Method[] {
 function createRecord(deps: Deps): Method {
   return method(ComAtprotoRepoCreateRecord.mainSchema, {
     auth: "access",
+    limit: (call) => writing(call, WRITE_COSTS.create),
     bodyBytesMax: RECORD_JSON_BYTES_MAX,
     handler: async (call) => {
       const { repo, collection, record, validate, swapCommit } = call.input;
@@ -56,6 +59,7 @@ function createRecord(deps: Deps): Method {
 function putRecord(deps: Deps): Method {
   return method(ComAtprotoRepoPutRecord.mainSchema, {
     auth: "access",
+    limit: (call) => writing(call, WRITE_COSTS.update),
     bodyBytesMax: RECORD_JSON_BYTES_MAX,
     handler: async (call) => {
       const { repo, collection, rkey, record: json, validate, swapCommit, swapRecord } = call.input;
@@ -72,6 +76,7 @@ function putRecord(deps: Deps): Method {
 function deleteRecord(deps: Deps): Method {
   return method(ComAtprotoRepoDeleteRecord.mainSchema, {
     auth: "access",
+    limit: (call) => writing(call, WRITE_COSTS.delete),
     handler: async (call) => {
       const { repo, collection, rkey, swapCommit, swapRecord } = call.input;
       const did = await writableRepo(deps, { call, repo });
@@ -91,6 +96,7 @@ function deleteRecord(deps: Deps): Method {
 function applyWrites(deps: Deps): Method {
   return method(ComAtprotoRepoApplyWrites.mainSchema, {
     auth: "access",
+    limit: (call) => writing(call, costOf(call.input.writes)),
     bodyBytesMax: WRITES_JSON_BYTES_MAX,
     handler: async (call) => {
       const { repo, validate, swapCommit, writes } = call.input;
@@ -114,6 +120,20 @@ function applyWrites(deps: Deps): Method {
       return { commit: commitMeta(call, outcome), results };
     },
   });
+}
+
+/** The points of a call's writes, from the budgets of the caller's repo. */
+function writing(call: Call, cost: number): Charge {
+  return { budgets: REPO_WRITES, key: callerDid(call), cost };
+}
+
+function costOf(writes: readonly WriteInput[]): number {
+  // More are refused, and must not be beyond every budget before that.
+  return writes.slice(0, COMMIT_OPS_MAX).reduce((sum, { $type }) => sum + WRITE_COSTS[actionOf($type)], 0);
+}
+
+function actionOf($type: WriteInput["$type"]): keyof typeof WRITE_COSTS {
+  return $type.slice($type.indexOf("#") + 1) as keyof typeof WRITE_COSTS;
 }
 
 type WriteInput = InputOf<ComAtprotoRepoApplyWrites.mainSchema>["writes"][number];
