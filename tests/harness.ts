@@ -12,6 +12,10 @@ const START_LIMIT_MS = 20_000;
 const STOP_LIMIT_MS = 20_000;
 const URL_IN_OUTPUT = /https?:\/\/(?:localhost|127\.0\.0\.1):(\d+)/g;
 
+/** What the server logs of an answer, or an error, that is not its lexicon's. */
+const DEVIATION =
+  /The answer of \S+ is not its lexicon's.{0,200}|An error is not declared by its method's lexicon.{0,200}/;
+
 export const ADMIN_PASSWORD = "admin-password-of-the-tests";
 export const JWT_SECRET = "jwt-secret-of-the-tests-0123456789";
 
@@ -189,6 +193,9 @@ export class TestServer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#process?.exitCode === null) await this.kill();
     if (this.#ownsFolder) rmSync(this.folder, { recursive: true, force: true });
+    // In dev mode the server itself holds its answers against the lexicons.
+    const deviations = new Set(this.output.split("\n").flatMap((line) => DEVIATION.exec(line)?.[0] ?? []));
+    if (deviations.size > 0) throw new Error(`Not as the lexicons say:\n${[...deviations].join("\n")}`);
   }
 
   async #pump(stream: ReadableStream<Uint8Array>): Promise<void> {

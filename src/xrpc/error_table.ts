@@ -2,6 +2,11 @@
 import { type ErrorCode, isKithError } from "../errors.ts";
 import { UpstreamError } from "./proxy/upstream_error.ts";
 
+/** In dev mode, an answer of ours that is not what the method's lexicon says: the caller is told where. */
+export class AnswerMismatch extends Error {
+  override readonly name = "AnswerMismatch";
+}
+
 export interface XrpcError {
   readonly status: number;
   readonly error: string;
@@ -74,6 +79,8 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
 export function toXrpcError(thrown: unknown): XrpcError {
   if (thrown instanceof UpstreamError)
     return { status: thrown.status, error: thrown.error, message: thrown.message };
+  if (thrown instanceof AnswerMismatch)
+    return { status: 500, error: "InternalServerError", message: thrown.message };
   const code = isKithError(thrown) ? thrown.code : "internal";
   const [status, error] = ERROR_TABLE[code];
   if (status === 500 || !isKithError(thrown)) return { status, error, message: "Internal Server Error" };

@@ -13,6 +13,7 @@ import {
   SUBSCRIBE_REPOS,
   type Upgrader,
 } from "./firehose_socket.ts";
+import type { LexiconCheck } from "./lexicon_check.ts";
 import type { LimitBypass } from "./limits/limit_bypass.ts";
 import type { RateLimits } from "./limits/rate_limits.ts";
 import type { Method } from "./method.ts";
@@ -35,6 +36,8 @@ export interface HttpOptions {
   /** Without it a method that is not served here is not implemented. */
   readonly proxy?: MethodProxy | undefined;
   readonly firehose: Firehose;
+  /** Holds every answer against its lexicon: in dev mode. */
+  readonly lexiconCheck?: LexiconCheck | undefined;
   /** Without them nothing is limited. */
   readonly limits?: RateLimits | undefined;
   /** Addresses whose X-Forwarded-For is believed, and which may have any number of subscriptions. */
@@ -134,11 +137,8 @@ interface Arrival {
   readonly server: HttpServer;
 }
 
-function createApp(
-  { methods, authenticator, proxy, limits, site, stopping }: HttpOptions,
-  contexts: WeakMap<Request, RequestContext>,
-) {
-  const router = new Router({ methods, authenticator, proxy, limits, stopping });
+function createApp({ site, ...options }: HttpOptions, contexts: WeakMap<Request, RequestContext>) {
+  const router = new Router(options);
   return new Elysia({ handler: { standardHostname: false } })
     .onError(({ error, request }) => errorResponse(error, contextOf(contexts, request)))
     .get("/", () => banner(site))

@@ -30,6 +30,7 @@ export * from "./com_atproto/sync/repo_status_methods.ts";
 export * from "./error_table.ts";
 export * from "./firehose_socket.ts";
 export * from "./http.ts";
+export { LexiconCheck } from "./lexicon_check.ts";
 export * from "./limits/limit_bypass.ts";
 export { RateLimits } from "./limits/rate_limits.ts";
 export * from "./method.ts";

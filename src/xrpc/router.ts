@@ -5,6 +5,7 @@ import { isKithError, KithError } from "../errors.ts";
 import { readParams } from "./_params.ts";
 import { decodedBody, readJsonInput } from "./body.ts";
 import { toXrpcError } from "./error_table.ts";
+import type { LexiconCheck } from "./lexicon_check.ts";
 import { type Left, RateLimited, type RateLimits, setLimitHeaders, tighter } from "./limits/rate_limits.ts";
 import type { Call, Method } from "./method.ts";
 import { UpstreamError } from "./proxy/upstream_error.ts";
@@ -41,6 +42,8 @@ export interface RouterOptions {
   readonly proxy?: MethodProxy | undefined;
   /** Without them nothing is limited. */
   readonly limits?: RateLimits | undefined;
+  /** Holds every answer against its lexicon: in dev mode. */
+  readonly lexiconCheck?: LexiconCheck | undefined;
   /** Aborted when a stopping server waits no longer for bodies that have not arrived. */
   readonly stopping?: AbortSignal | undefined;
 }
@@ -50,12 +53,14 @@ export class Router {
   readonly #authenticator: Authenticator;
   readonly #proxy: MethodProxy | undefined;
   readonly #limits: RateLimits | undefined;
+  readonly #lexiconCheck: LexiconCheck | undefined;
   readonly #stopping: AbortSignal | undefined;
 
   /** Throws TypeError where two methods have the same NSID. */
-  constructor({ methods, authenticator, proxy, limits, stopping }: RouterOptions) {
+  constructor({ methods, authenticator, proxy, limits, lexiconCheck, stopping }: RouterOptions) {
     this.#proxy = proxy;
     this.#limits = limits;
+    this.#lexiconCheck = lexiconCheck;
     this.#methods = new Map(methods.map((method) => [method.nsid, method]));
     if (this.#methods.size !== methods.length) throw new TypeError("Two methods have the same NSID");
     this.#authenticator = authenticator;
@@ -68,9 +73,9 @@ export class Router {
     { nsid, context }: { nsid: string; context: RequestContext },
   ): Promise<Response> {
     const headers = new Headers();
+    const method = this.#methods.get(nsid);
     let call: Call | undefined;
     try {
-      const method = this.#methods.get(nsid);
       if (method?.limitedApart !== true)
         context.left = this.#limits?.countRequest({ request, ip: context.ip });
       if (!method) refuseBadNsid(nsid);
@@ -81,12 +86,14 @@ export class Router {
       call = await this.#readCall(request, { method, context, headers });
       await this.#charge(method, { call, context });
       const output = await method.handler(call);
+      this.#lexiconCheck?.answer(method, output);
       if (context.left) setLimitHeaders(headers, context.left);
       const response =
         output instanceof Response ? withHeaders(output, headers) : jsonResponse(output, headers);
       return request.method === "HEAD" ? withoutBody(response) : response;
     } catch (thrown) {
       context.failure = thrown;
+      if (method) this.#lexiconCheck?.error(method, thrown);
       if (context.left) setLimitHeaders(headers, context.left);
       if (call?.principal?.kind === "service") call.principal.release();
       const response = errorResponse(thrown, { requestId: context.requestId, headers });

@@ -10,7 +10,7 @@ import {
   ComAtprotoServerUpdateEmail,
 } from "@atcute/atproto";
 import type { Credentials } from "../../../accounts/mod.ts";
-import { KithError } from "../../../errors.ts";
+import { isKithError, KithError } from "../../../errors.ts";
 import { perAccountMailed, perNetwork } from "../../limits/charges.ts";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../../limits/rate_limits.ts";
 import { callerDid, type Method, method } from "../../method.ts";
@@ -71,7 +71,12 @@ export function credentialMethods({ credentials }: CredentialMethodsOptions): Me
       auth: "none",
       limit: perNetwork({ points: 50, windowMs: 5 * MINUTE_MS }),
       bodyBytesMax,
-      handler: ({ input }) => credentials.resetPassword(input),
+      handler: ({ input }) =>
+        credentials.resetPassword(input).catch((error: unknown) => {
+          // The lexicon has no name for it here.
+          if (isKithError(error, "invalid_password")) throw new KithError("invalid_request", error.message);
+          throw error;
+        }),
     }),
     method(ComAtprotoServerRequestAccountDelete.mainSchema, {
       auth: "full",

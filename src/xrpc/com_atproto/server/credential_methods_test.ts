@@ -140,8 +140,8 @@ test("resetPassword takes the code of a reset, and a password that may be one", 
     [{ token: other, password: "new" }, "InvalidToken"],
     [{ token: WRONG, password: "new" }, "InvalidToken"],
     [{ token: "no code", password: "new" }, "InvalidToken"],
-    [{ token, password: "" }, "InvalidPassword"],
-    [{ token, password: "x".repeat(257) }, "InvalidPassword"],
+    [{ token, password: "" }, "InvalidRequest"],
+    [{ token, password: "x".repeat(257) }, "InvalidRequest"],
     [{ token }, "InvalidRequest"],
   ] as const) {
     expect(await call("resetPassword", input)).toMatchObject({ status: 400, body: { error } });
