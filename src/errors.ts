@@ -38,6 +38,8 @@ export type ErrorCode =
   | "expired_service_token"
   | "bad_expiration"
   | "token_required"
+  | "invalid_dpop_proof"
+  | "use_dpop_nonce"
   | "forbidden"
   | "rate_limited"
   // what is not there, or may not be seen

@@ -18,6 +18,7 @@ export * from "./mst/mod.ts";
 export * from "./plc.ts";
 export * from "./record_subject.ts";
 export * from "./repo_car.ts";
+export * from "./scopes/mod.ts";
 export * from "./service_jwt.ts";
 export * from "./signer.ts";
 export * from "./syntax.ts";

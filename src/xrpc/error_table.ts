@@ -45,6 +45,8 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
   expired_service_token: [401, "JwtExpired"],
   bad_expiration: [400, "BadExpiration"],
   token_required: [400, "TokenRequired"],
+  invalid_dpop_proof: [401, "invalid_dpop_proof"],
+  use_dpop_nonce: [401, "use_dpop_nonce"],
   forbidden: [403, "Forbidden"],
   rate_limited: [429, "RateLimitExceeded"],
   account_not_found: [403, "AccountNotFound"],
