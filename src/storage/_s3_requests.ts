@@ -110,7 +110,7 @@ export class S3Requests {
       };
     } catch (cause) {
       const error = new KithError("upstream_failure", `${action}: the blob store could not be reached`, {
-        cause,
+        cause: unsigned(cause),
       });
       return { error, again: true };
     } finally {
@@ -136,7 +136,7 @@ export class S3Requests {
       return contents.map(({ key, lastModified }) => ({ key, at: Date.parse(String(lastModified)) || 0 }));
     } catch (error) {
       if (error instanceof KithError) throw error;
-      throw new KithError("upstream_failure", `${action}: the blob store failed`, { cause: error });
+      throw new KithError("upstream_failure", `${action}: the blob store failed`, { cause: unsigned(error) });
     } finally {
       clearTimeout(timer);
     }
@@ -172,6 +172,12 @@ async function errorCode(answer: Response): Promise<string> {
     await reader?.cancel().catch(() => {});
   }
   return /<Code>(\w{1,64})<\/Code>/.exec(text)?.[1] ?? "";
+}
+
+/** What went wrong, without the URL: fetch's errors have it as a field, and it is signed. */
+export function unsigned(error: unknown): Error {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  return new Error(`${String(code ?? "")} ${String(message ?? error)}`.trim());
 }
 
 function lateError({ action }: { action: string }): KithError {

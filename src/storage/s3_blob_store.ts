@@ -5,7 +5,7 @@
 import { type Cid, cidToString } from "../atproto/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
-import { type S3Options, S3Refusal, S3Requests } from "./_s3_requests.ts";
+import { type S3Options, S3Refusal, S3Requests, unsigned } from "./_s3_requests.ts";
 import { type BlobUpload, UploadFile, UploadFolder } from "./_upload_file.ts";
 import { type BlobStore, type ByteRange, cidOfName, type ListedBlob, type StoredBlob } from "./blob_store.ts";
 
@@ -48,7 +48,7 @@ export class S3BlobStore implements BlobStore {
     try {
       const request = { method: "GET", key: PROBE_KEY, action: "Could not ask the blob store" } as const;
       const timeoutMs = this.#options.requestTimeoutMs;
-      await (await this.#requests.send({ ...request, timeoutMs, expects: [200] })).body?.cancel();
+      await drop(await this.#requests.send({ ...request, timeoutMs, expects: [200] }));
     } catch (error) {
       const s3Code = error instanceof S3Refusal ? error.s3Code : "";
       if (s3Code === "NoSuchKey") return;
@@ -85,7 +85,7 @@ export class S3BlobStore implements BlobStore {
         expects: [200, 201, 204],
         action,
       });
-      await answer.body?.cancel();
+      await drop(answer);
       // Something on the way may answer 200 to anything.
       if ((await this.#sizeOf(did, cid, action)) !== size) {
         throw new KithError("upstream_failure", `${action}: the blob store has not taken it`);
@@ -115,11 +115,9 @@ export class S3BlobStore implements BlobStore {
       expects: [200, 404],
       action,
     });
-    await answer.body?.cancel();
+    await drop(answer);
     if (answer.status === 404) return undefined;
-    const text = answer.headers.get("content-length") ?? "";
-    if (/^\d{1,15}$/.test(text)) return Number(text);
-    throw new KithError("upstream_failure", `${action}: the blob store tells no size`);
+    return lengthOf(answer, action);
   }
 
   async #read(part: {
@@ -141,6 +139,10 @@ export class S3BlobStore implements BlobStore {
       expects: [isPart ? 206 : 200],
       action,
     });
+    if (lengthOf(answer, action) !== end - start) {
+      await drop(answer);
+      throw anotherLength(action);
+    }
     const body: ReadableStream<Uint8Array> = answer.body ?? new Blob([]).stream();
     return exactly(body, { bytes: end - start, idleMs: this.#options.requestTimeoutMs, action });
   }
@@ -159,7 +161,7 @@ export class S3BlobStore implements BlobStore {
       expects: [200, 202, 204, 404],
       action,
     });
-    await answer.body?.cancel();
+    await drop(answer);
   }
 
   async removeAll(did: string): Promise<void> {
@@ -214,12 +216,25 @@ function keyOf(did: string, cid: Cid): string {
   return `blocks/${did}/${cidToString(cid)}`;
 }
 
-/** In words, without the URL, which is signed. */
+/** The length of an object, as a bucket tells it: with its ETag, which nothing else that may answer in its place has. */
+function lengthOf(answer: Response, action: string): number {
+  const text = answer.headers.get("content-length") ?? "";
+  if (/^\d{1,15}$/.test(text) && answer.headers.has("etag")) return Number(text);
+  throw new KithError("upstream_failure", `${action}: the blob store has not answered as such`);
+}
+
+function anotherLength(action: string): KithError {
+  return new KithError("upstream_failure", `${action}: the blob store has sent another length`);
+}
+
+/** What is not read of an answer; that it broke off does not matter. */
+async function drop(answer: Response): Promise<void> {
+  await answer.body?.cancel().catch(() => {});
+}
+
 function causeOf(error: unknown): string | undefined {
   const cause = (error as { cause?: unknown } | null)?.cause;
-  if (!(cause instanceof Error)) return undefined;
-  const code = (cause as { code?: unknown }).code;
-  return typeof code === "string" ? code : cause.message;
+  return cause instanceof Error ? cause.message : undefined;
 }
 
 /** `body`, which must have so many bytes, and may leave its reader waiting for so long: an error else. */
@@ -242,13 +257,16 @@ function exactly(
           const { done, value } = await Promise.race([reader.read(), late]);
           left -= value?.byteLength ?? 0;
           if (left < 0 || (done && left > 0)) {
-            throw new KithError("upstream_failure", `${action}: the blob store has sent another length`);
+            throw anotherLength(action);
           }
           if (done) return controller.close();
           controller.enqueue(value);
         } catch (error) {
           await reader.cancel().catch(() => {});
-          throw error;
+          if (error instanceof KithError) throw error;
+          throw new KithError("upstream_failure", `${action}: the blob store broke off`, {
+            cause: unsigned(error),
+          });
         } finally {
           clearTimeout(timer);
         }
