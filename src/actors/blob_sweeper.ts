@@ -138,8 +138,10 @@ export class BlobSweeper {
       limit: STEP_ACCOUNTS_MAX,
       ...(cursor === undefined ? {} : { cursor }),
     });
-    for (const { did } of page.accounts) {
+    for (const { did, state } of page.accounts) {
       if (this.#stopped) return;
+      // One that moves in may do so over the very bucket in which its blobs are already.
+      if (state === "deactivated") continue;
       try {
         await this.#walkAccount(did);
       } catch (error) {

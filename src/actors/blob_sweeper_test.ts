@@ -124,6 +124,18 @@ test("BlobSweeper.step() walks over the accounts and removes old files that have
   await sweeper.stop();
 });
 
+test("BlobSweeper.step() leaves alone the files of an account that may be moving in", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const { upload, ref } = await bench.upload(DID, "brought along");
+  await bench.blobs.keep(upload, { did: DID, cid: ref.cid });
+  await bench.registry.setStatus(DID, "deactivated");
+  const sweeper = sweeperOf(bench);
+  await sweeper.step();
+  expect(await bench.blob(DID, ref.cid)).toEqual({ file: true, row: false });
+  await sweeper.stop();
+});
+
 test("BlobSweeper finds after a crash what was being uploaded or removed", async () => {
   await using bench = await Bench.start();
   await bench.createAccounts(DID);

@@ -188,7 +188,7 @@ export class RepoRegistry<Upload = unknown> {
     return this.#use(did, ({ actor }) => actor.sweepBlobs(sweep));
   }
 
-  /** Removes those of the blob files that have no row. Returns how many. */
+  /** Removes those of the blob files that have no row, and that no record waits for either. Returns how many. */
   removeStrays(did: RepoId, cids: readonly Cid[]): Promise<number> {
     return this.#use(did, (entry) => this.#removeStrays(did, entry, cids));
   }
@@ -197,7 +197,7 @@ export class RepoRegistry<Upload = unknown> {
     entry.pins++;
     try {
       const store = await entry.actor.opened;
-      const strays = cids.filter((cid) => !store.blob(cid));
+      const strays = cids.filter((cid) => !store.blob(cid) && !store.blobIsReferenced(cid));
       // A row that went a moment ago must be gone for good first.
       if (!store.isDurable()) await store.durable();
       return await entry.blobs.remove(strays, (cid) => store.blob(cid) !== undefined);

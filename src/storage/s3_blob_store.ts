@@ -56,6 +56,8 @@ export class S3BlobStore implements BlobStore {
       if (s3Code === "SignatureDoesNotMatch") throw refuse("PDS_BLOBSTORE_S3_SECRET_ACCESS_KEY is wrong");
       if (s3Code === "InvalidAccessKeyId")
         throw refuse(`it knows no PDS_BLOBSTORE_S3_ACCESS_KEY_ID "${accessKeyId}"`);
+      if (/^(?:PermanentRedirect|AuthorizationHeaderMalformed)$/.test(s3Code))
+        throw refuse("it is in another region than PDS_BLOBSTORE_S3_REGION says");
       if (/^(?:InvalidToken|ExpiredToken)$/.test(s3Code))
         throw refuse("it refuses the AWS_SESSION_TOKEN that is set in the environment: unset it");
       const message =

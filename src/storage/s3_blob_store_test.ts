@@ -208,6 +208,7 @@ test.each([
   ["NoSuchBucket", 404, /there is no such bucket/],
   ["SignatureDoesNotMatch", 403, /SECRET_ACCESS_KEY is wrong/],
   ["InvalidAccessKeyId", 403, /knows no PDS_BLOBSTORE_S3_ACCESS_KEY_ID "key"/],
+  ["PermanentRedirect", 301, /another region/],
   ["InvalidToken", 400, /AWS_SESSION_TOKEN/],
 ])("S3BlobStore.check() refuses %s, and says what is wrong", async (code, status, words) => {
   await using bucket = new MemoryBucket();
