@@ -136,11 +136,19 @@ function methodsOf({
       dids,
       recordElsewhere: (request) => proxy.answerAnonymously(request, "com.atproto.repo.getRecord"),
     }),
-    uploadBlobMethod({ accounts, blobs, repos, blobBytesMax, now }),
+    uploadBlobMethod({
+      accounts,
+      blobs,
+      repos,
+      blobBytesMax,
+      quotaBytes: config.blobQuotaBytes,
+      types: config.blobTypes,
+      now,
+    }),
     ...importMethods({ repos, dids, isOpen: config.acceptingImports, bytesMax: config.importBytesMax }),
     ...syncRepoMethods({ accounts, repos }),
     ...deprecatedSyncMethods({ accounts, repos }),
-    ...syncBlobMethods({ accounts, repos, blobs }),
+    ...syncBlobMethods({ accounts, repos, blobs, log }),
     ...repoStatusMethods({ accounts, repos, log }),
   ];
 }

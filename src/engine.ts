@@ -2,11 +2,14 @@
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
 import {
+  BlobSweeper,
   Crawlers,
   EventRetention,
   Firehose,
+  type RegistryBlobs,
   RepoRegistry,
   recoverRepos,
+  removeAllOrLater,
   reserveFirstSeq,
   Sequencer,
   type StartUpOptions,
@@ -19,6 +22,8 @@ import type { RootLogger } from "./logger.ts";
 import {
   AccountStore,
   AppPasswordStore,
+  BlobLooks,
+  type BlobStore,
   type BlobUpload,
   boundOpenRepos,
   CredentialStore,
@@ -33,6 +38,7 @@ import {
   Maintenance,
   RepoFiles,
   ReservedKeyStore,
+  S3BlobStore,
   SessionStore,
 } from "./storage/mod.ts";
 
@@ -66,7 +72,8 @@ export async function openStores(
   onClose(() => eventLog.close());
   const files = new RepoFiles({ folder: folder.repos, tmp: folder.tmp, maintenance, onFatal });
   const accounts = new AccountStore(hub, keyring);
-  const blobs = new DiskBlobStore({ folder: config.blobFolder, tmpFolder: join(config.blobFolder, "temp") });
+  const blobLooks = new BlobLooks(hub);
+  const blobs = await openBlobStore(config, log);
   const [sessions, invites] = [new SessionStore(hub), new InviteStore(hub)];
   const reservedKeys = new ReservedKeyStore(hub, keyring);
   const appPasswords = new AppPasswordStore(hub);
@@ -74,7 +81,16 @@ export async function openStores(
   const emailTokens = new EmailTokenStore(hub);
   const mailQueue = new MailQueueStore(hub, keyring);
   const owners = { accounts, sessions, appPasswords, credentials, emailTokens, mailQueue };
-  return { ...owners, invites, reservedKeys, eventLog, files, blobs };
+  return { ...owners, invites, reservedKeys, eventLog, files, blobs, blobLooks };
+}
+
+async function openBlobStore(config: Config, logger: RootLogger): Promise<BlobStore> {
+  const tmpFolder = join(config.blobFolder, "temp");
+  if (!config.blobBucket) return new DiskBlobStore({ folder: config.blobFolder, tmpFolder });
+  logger.hide(config.blobBucket.secretAccessKey);
+  const store = new S3BlobStore({ ...config.blobBucket, tmpFolder, logger });
+  await store.check();
+  return store;
 }
 
 export type Actors = Awaited<ReturnType<typeof startActors>>;
@@ -83,8 +99,17 @@ export async function startActors(
   { log, onClose }: StartContext,
   { config, stores }: { config: Config; stores: Stores },
 ) {
-  const { accounts, eventLog, files, blobs } = stores;
+  const { accounts, eventLog, files, blobLooks } = stores;
   const now = Date.now;
+  const { blobTempLifetimeMs: lifetimeMs } = config;
+  const removeAll = (did: string) =>
+    removeAllOrLater(did, { blobs: stores.blobs, looks: blobLooks, now, logger: log });
+  const blobs: RegistryBlobs<BlobUpload> & Pick<BlobStore, "sweepTemporary"> = {
+    keep: (upload, target) => stores.blobs.keep(upload, target),
+    remove: (did, cid) => stores.blobs.remove(did, cid),
+    sweepTemporary: () => stores.blobs.sweepTemporary(),
+    removeAll,
+  };
   const clockId = randomInt(TID_CLOCK_IDS);
   const firstSeq = await reserveFirstSeq({ accounts, log: eventLog, now });
   const sequencer = new Sequencer({ log: eventLog, firstSeq, now, logger: log });
@@ -109,6 +134,7 @@ export async function startActors(
     accounts,
     files,
     blobs,
+    blobLooks: { around: (did, at, change) => blobLooks.around(did, at + lifetimeMs, change) },
     sequencer,
     logger: log,
     now,
@@ -116,6 +142,16 @@ export async function startActors(
     openReposMax,
   });
   onClose(() => registry.stop());
+  const sweeper = new BlobSweeper({
+    looks: blobLooks,
+    accounts,
+    repos: registry,
+    blobs: stores.blobs,
+    lifetimeMs,
+    now,
+    logger: log,
+  });
+  onClose(() => sweeper.stop());
   const crawlers = startCrawlers(config, log);
   onClose(() => crawlers.stop());
   sequencer.onPublished(() => crawlers.notify());

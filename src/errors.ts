@@ -25,6 +25,7 @@ export type ErrorCode =
   | "invalid_size"
   | "incompatible_did_doc"
   | "payload_too_large"
+  | "quota_exceeded"
   | "method_not_allowed"
   | "method_not_implemented"
   | "upgrade_required"

@@ -23,7 +23,8 @@ const MARK_COLLECTION = "dev.kith.test.mark";
 
 export interface StageOptions {
   readonly keyType?: KeyType;
-  readonly env?: ServerOptions["env"];
+  /** Settings; as a function they are asked for when the stage is set. */
+  readonly env?: ServerOptions["env"] | (() => ServerOptions["env"]);
   /** Called once it is set, before the tests. */
   readonly onReady?: (stage: Stage) => unknown;
 }
@@ -46,9 +47,10 @@ export class Stage implements AsyncDisposable {
   }
 
   static async open(options: StageOptions = {}): Promise<Stage> {
+    const env = typeof options.env === "function" ? options.env() : options.env;
     const plc = await PlcDirectory.start();
     const server = await TestServer.start({
-      env: { PDS_DID_PLC_URL: plc.url, PDS_ACCOUNT_KEY_TYPE: options.keyType, ...options.env },
+      env: { PDS_DID_PLC_URL: plc.url, PDS_ACCOUNT_KEY_TYPE: options.keyType, ...env },
     });
     const auditor = new FirehoseAuditor(keyLookup(plc));
     const firehose = await Firehose.connect(server.url, { onEvent: (event) => auditor.take(event) });

@@ -10,6 +10,7 @@ import { isKithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import {
   AccountStore,
+  BlobLooks,
   type BlobUpload,
   DiskBlobStore,
   EventLog,
@@ -160,6 +161,7 @@ export class Bench implements AsyncDisposable {
   readonly accounts: AccountStore;
   readonly files: RepoFiles;
   readonly blobs: DiskBlobStore;
+  readonly blobLooks: BlobLooks;
   readonly eventLog: EventLog;
   readonly disks: Stores["disks"];
   readonly sequencer: Sequencer;
@@ -184,6 +186,7 @@ export class Bench implements AsyncDisposable {
     this.accounts = this.#gates.around(stores.accounts);
     this.files = this.#gates.around(stores.files);
     this.blobs = this.#gates.around(stores.blobs);
+    this.blobLooks = new BlobLooks(stores.hub);
     const open = stores.files.open.bind(stores.files);
     stores.files.open = async (...id) => this.openFiles.add(await open(...id));
     const { now } = this;
@@ -198,6 +201,7 @@ export class Bench implements AsyncDisposable {
       accounts: this.accounts,
       files: this.files,
       blobs: this.blobs,
+      blobLooks: this.blobLooks,
       sequencer: this.sequencer,
       logger: this.logger,
       now,

@@ -22,6 +22,7 @@ import type { RepoActorDeps } from "./repo_actor_deps.ts";
 import { type Mutation, type RepoEvent, repoMachine } from "./repo_machine.ts";
 import type {
   BlobRow,
+  BlobSweep,
   ImportTask,
   PreferencesChange,
   RepoStatus,
@@ -114,6 +115,11 @@ export class RepoActor {
   /** Resolves with the type that the blob has, once its row is durable. */
   putBlob(row: BlobRow): Promise<string> {
     return this.#ask<string>((reply) => ({ type: "putBlob", row, reply }), "remember a blob of");
+  }
+
+  /** Removes blobs older than that to which no record refers. Resolves once their rows are durably gone; the files follow. */
+  sweepBlobs(sweep: { olderThan: number; limit: number }): Promise<BlobSweep> {
+    return this.#ask<BlobSweep>((reply) => ({ type: "sweepBlobs", ...sweep, reply }), "sweep the blobs of");
   }
 
   /** Resolves once the #identity event is durable. */
@@ -213,6 +219,7 @@ export class RepoActor {
   #act(event: RepoEvent): void {
     if (event.type === "write") this.#settle(event, (store) => this.#write(store, event.request));
     else if (event.type === "putBlob") this.#settle(event, (store) => this.#putBlob(store, event.row));
+    else if (event.type === "sweepBlobs") this.#settle(event, (store) => this.#sweepBlobs(store, event));
     else if (event.type === "announceIdentity") this.#settle(event, (store) => this.#announceIdentity(store));
     else if (event.type === "putPreferences")
       this.#settle(event, (store) => this.#putPreferences(store, event.change));
@@ -223,6 +230,16 @@ export class RepoActor {
   #putBlob(store: RepoStore, row: BlobRow): Turn<string> {
     const mimeType = store.putBlob({ ...row, forgetPendingUpTo: this.#forgettable() });
     return { answer: mimeType, events: [] };
+  }
+
+  #sweepBlobs(store: RepoStore, { olderThan, limit }: { olderThan: number; limit: number }): Turn<BlobSweep> {
+    const forgetPendingUpTo = this.#forgettable();
+    const removed = store.deleteBlobs(store.temporaryBlobs(olderThan, { limit }), { forgetPendingUpTo });
+    return {
+      answer: { removed: removed.length, oldestLeft: store.oldestTemporaryBlob() },
+      events: [],
+      afterwards: this.#removal(removed),
+    };
   }
 
   #announceIdentity(store: RepoStore): Turn<void> {
@@ -298,8 +315,12 @@ export class RepoActor {
       forgetPendingUpTo: this.#forgettable(),
       now,
     });
-    const afterwards = unreferenced.length > 0 ? () => void this.#removeBlobs(unreferenced) : undefined;
+    const afterwards = this.#removal(unreferenced);
     return { answer: { commit: { cid: signed.commit.cid, rev }, results: plan.results }, events, afterwards };
+  }
+
+  #removal(cids: readonly Cid[]): (() => void) | undefined {
+    return cids.length > 0 ? () => void this.#removeBlobs(cids) : undefined;
   }
 
   async #removeBlobs(cids: readonly Cid[]): Promise<void> {

@@ -16,6 +16,19 @@ export interface Service {
   readonly did: string;
 }
 
+/** A bucket of a service that speaks S3. */
+export interface S3Config {
+  readonly bucket: string;
+  readonly region: string;
+  /** Without a slash at its end, and without the bucket. */
+  readonly endpoint: string | undefined;
+  readonly forcePathStyle: boolean;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly uploadTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+}
+
 /** Everything that can be set, checked and completed. */
 export interface Config {
   /** "dev": this machine only, as http://localhost:PORT. "public": the real server, as https://HOSTNAME. */
@@ -32,6 +45,8 @@ export interface Config {
   /** Absolute paths. */
   readonly dataFolder: string;
   readonly blobFolder: string;
+  /** Where blobs are kept instead; `blobFolder` then holds uploads under way. */
+  readonly blobBucket: S3Config | undefined;
   readonly mailFolder: string;
   /** The secrets that were given; `ensureSecrets` completes them. */
   readonly secrets: Partial<Secrets>;
@@ -42,6 +57,11 @@ export interface Config {
   readonly recoveryDidKey: string | undefined;
   readonly didDocWithSession: boolean;
   readonly blobBytesMax: number;
+  /** Undefined: no bound. */
+  readonly blobQuotaBytes: number | undefined;
+  /** Media types, or `image/*` and the like; undefined: all. */
+  readonly blobTypes: readonly string[] | undefined;
+  readonly blobTempLifetimeMs: number;
   readonly acceptingImports: boolean;
   readonly importBytesMax: number;
   /** Wrong passwords until an account is locked, and for how long. */

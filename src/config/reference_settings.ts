@@ -61,10 +61,6 @@ const MOVED: Refusal = {
   reason: "kith keeps everything in one data folder, so that it can be locked and copied as a whole",
   hint: "Remove it, and set PDS_DATA_DIRECTORY to a new folder.",
 };
-const S3: Refusal = {
-  reason: "kith keeps blobs on disk only, and would not find yours in the bucket",
-  hint: "Remove every PDS_BLOBSTORE_S3_ setting; PDS_BLOBSTORE_DISK_LOCATION may name a folder on a large disk.",
-};
 const CAPTCHA: Refusal = {
   reason: "kith has no captcha, so sign-up would be open without it",
   hint: "Remove every PDS_HCAPTCHA_ setting, and keep PDS_INVITE_REQUIRED=true.",
@@ -97,14 +93,6 @@ export const REFUSED: ReadonlyMap<string, Refusal> = new Map<string, Refusal>([
       onlyWhenOn: true,
     },
   ],
-  ["PDS_BLOBSTORE_S3_BUCKET", S3],
-  ["PDS_BLOBSTORE_S3_REGION", S3],
-  ["PDS_BLOBSTORE_S3_ENDPOINT", S3],
-  ["PDS_BLOBSTORE_S3_FORCE_PATH_STYLE", S3],
-  ["PDS_BLOBSTORE_S3_ACCESS_KEY_ID", S3],
-  ["PDS_BLOBSTORE_S3_SECRET_ACCESS_KEY", S3],
-  ["PDS_BLOBSTORE_S3_UPLOAD_TIMEOUT_MS", S3],
-  ["PDS_BLOBSTORE_S3_REQUEST_TIMEOUT_MS", S3],
   ["PDS_HCAPTCHA_SITE_KEY", CAPTCHA],
   ["PDS_HCAPTCHA_SECRET_KEY", CAPTCHA],
   ["PDS_HCAPTCHA_TOKEN_SALT", CAPTCHA],
@@ -113,6 +101,8 @@ export const REFUSED: ReadonlyMap<string, Refusal> = new Map<string, Refusal>([
 /** Settings that mean nothing alone: where the first is given, so must be the second. */
 export const PAIRS: readonly (readonly [string, string])[] = [
   ...bothWays("PDS_EMAIL_SMTP_URL", "PDS_EMAIL_FROM_ADDRESS"),
+  ...bothWays("PDS_BLOBSTORE_S3_BUCKET", "PDS_BLOBSTORE_S3_ACCESS_KEY_ID"),
+  ...bothWays("PDS_BLOBSTORE_S3_ACCESS_KEY_ID", "PDS_BLOBSTORE_S3_SECRET_ACCESS_KEY"),
   ...bothWays("PDS_MODERATION_EMAIL_SMTP_URL", "PDS_MODERATION_EMAIL_ADDRESS"),
   ...bothWays("PDS_BSKY_APP_VIEW_URL", "PDS_BSKY_APP_VIEW_DID"),
   ...bothWays("PDS_MOD_SERVICE_URL", "PDS_MOD_SERVICE_DID"),

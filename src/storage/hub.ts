@@ -122,6 +122,19 @@ const MIGRATIONS: readonly Migration[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX mail_queue_by_turn ON mail_queue (next_at);
   `,
+  `
+  CREATE TABLE blob_look (
+    did TEXT PRIMARY KEY,
+    look_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX blob_look_by_time ON blob_look (look_at);
+  CREATE TABLE blob_walk (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    cursor TEXT,
+    next_at INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO blob_walk VALUES (1, NULL, 0);
+  `,
 ];
 
 /** Makes the file durable after a crash, brings it to the latest schema, and opens it ready for writes. */

@@ -33,6 +33,7 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
   invalid_size: [400, "InvalidSize"],
   incompatible_did_doc: [400, "IncompatibleDidDoc"],
   payload_too_large: [413, "PayloadTooLarge"],
+  quota_exceeded: [413, "QuotaExceeded"],
   method_not_allowed: [405, "InvalidRequest"],
   method_not_implemented: [501, "MethodNotImplemented"],
   upgrade_required: [426, "UpgradeRequired"],
