@@ -32,6 +32,7 @@ import {
   EmailTokenStore,
   EventLog,
   Hub,
+  IdentityChangeStore,
   InviteStore,
   Keyring,
   MailQueueStore,
@@ -75,13 +76,14 @@ export async function openStores(
   const blobLooks = new BlobLooks(hub);
   const blobs = await openBlobStore(config, log);
   const [sessions, invites] = [new SessionStore(hub), new InviteStore(hub)];
+  const identityChanges = new IdentityChangeStore(hub, keyring);
   const reservedKeys = new ReservedKeyStore(hub, keyring);
   const appPasswords = new AppPasswordStore(hub);
   const credentials = new CredentialStore(hub);
   const emailTokens = new EmailTokenStore(hub);
   const mailQueue = new MailQueueStore(hub, keyring);
   const owners = { accounts, sessions, appPasswords, credentials, emailTokens, mailQueue };
-  return { ...owners, invites, reservedKeys, eventLog, files, blobs, blobLooks };
+  return { ...owners, invites, reservedKeys, identityChanges, eventLog, files, blobs, blobLooks };
 }
 
 async function openBlobStore(config: Config, logger: RootLogger): Promise<BlobStore> {
@@ -99,7 +101,7 @@ export async function startActors(
   { log, onClose }: StartContext,
   { config, stores }: { config: Config; stores: Stores },
 ) {
-  const { accounts, eventLog, files, blobLooks } = stores;
+  const { accounts, identityChanges: identities, eventLog, files, blobLooks } = stores;
   const now = Date.now;
   const { blobTempLifetimeMs: lifetimeMs } = config;
   const removeAll = (did: string) =>
@@ -125,13 +127,14 @@ export async function startActors(
   const retention = new EventRetention({ log: eventLog, backfillMs: config.backfillMs, now, logger: log });
   onClose(() => retention.stop());
   onClose(() => sequencer.stop());
-  await recover({ accounts, files, blobs, sequencer, logger: log, now });
+  await recover({ accounts, identities, files, blobs, sequencer, logger: log, now });
   const openReposMax = boundOpenRepos(config.openReposMax);
   if (openReposMax < config.openReposMax) {
     log.warn("Fewer repos can be open than set: the limit on open files is too low", { openReposMax });
   }
   const registry = new RepoRegistry<BlobUpload>({
     accounts,
+    identities,
     files,
     blobs,
     blobLooks: { around: (did, at, change) => blobLooks.around(did, at + lifetimeMs, change) },

@@ -8,7 +8,8 @@ import type { Migration } from "./migrations.ts";
  * import is switched in (_repo_staging.ts): a later step changes both of a pair, and relies on no index by its name.
  * meta.blob_bytes is the sum of blob.size, which two triggers keep; a blob's size never changes.
  * pending_event.id rises with key, which is all the order that it needs. preference.name is the $type of its JSON value;
- * there may be several of one name, and they keep their order.
+ * there may be several of one name, and they keep their order. meta.handle and meta.signing_key (a did:key) are null in
+ * files from before they were kept here: then the accounts store alone knows them.
  */
 export const REPO_MIGRATIONS: readonly Migration[] = [
   `
@@ -109,5 +110,9 @@ export const REPO_MIGRATIONS: readonly Migration[] = [
   CREATE TRIGGER blob_removed AFTER DELETE ON blob BEGIN
     UPDATE meta SET blob_bytes = blob_bytes - OLD.size;
   END;
+  `,
+  `
+  ALTER TABLE meta ADD COLUMN handle TEXT;
+  ALTER TABLE meta ADD COLUMN signing_key TEXT;
   `,
 ];

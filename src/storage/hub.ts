@@ -135,6 +135,17 @@ const MIGRATIONS: readonly Migration[] = [
   ) STRICT;
   INSERT INTO blob_walk VALUES (1, NULL, 0);
   `,
+  `
+  ALTER TABLE account ADD COLUMN recovery_key TEXT;
+  CREATE TABLE identity_change (
+    did TEXT PRIMARY KEY,
+    handle TEXT UNIQUE,
+    did_key TEXT,
+    key_type TEXT,
+    signing_key BLOB,
+    started_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /** Makes the file durable after a crash, brings it to the latest schema, and opens it ready for writes. */
