@@ -29,9 +29,11 @@ import {
   Hub,
   InviteStore,
   Keyring,
+  LexiconStore,
   MailQueueStore,
   Maintenance,
   RepoFiles,
+  ReservedHandleStore,
   ReservedKeyStore,
   SessionStore,
 } from "./storage/mod.ts";
@@ -73,8 +75,11 @@ export async function openStores(
   const credentials = new CredentialStore(hub);
   const emailTokens = new EmailTokenStore(hub);
   const mailQueue = new MailQueueStore(hub, keyring);
+  const reservedHandles = new ReservedHandleStore(hub);
+  const lexicons = await LexiconStore.open(folder.lexicons, { maintenance, onFatal });
+  onClose(() => lexicons.close());
   const owners = { accounts, sessions, appPasswords, credentials, emailTokens, mailQueue };
-  return { ...owners, invites, reservedKeys, eventLog, files, blobs };
+  return { ...owners, invites, reservedKeys, reservedHandles, lexicons, eventLog, files, blobs };
 }
 
 export type Actors = Awaited<ReturnType<typeof startActors>>;

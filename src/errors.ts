@@ -57,6 +57,7 @@ export type ErrorCode =
   | "did_not_found"
   | "did_deactivated"
   | "unknown_feed"
+  | "lexicon_not_found"
   // the server or what it depends on
   | "busy"
   | "shutting_down"

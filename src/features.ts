@@ -21,6 +21,7 @@ import {
   EmbeddedPlc,
   type PlcDirectory,
 } from "./identity/mod.ts";
+import { startLexicons } from "./lexicon_features.ts";
 import type { RootLogger } from "./logger.ts";
 import { type DataFolder, PlcStore } from "./storage/mod.ts";
 import {
@@ -52,9 +53,10 @@ export function directoryOf(
 export type Features = Awaited<ReturnType<typeof startFeatures>>;
 
 export async function startFeatures(
-  { log, onClose }: StartContext,
+  context: StartContext,
   parts: { config: Config; secrets: Secrets; stores: Stores; actors: Actors; plc: Directory },
 ) {
+  const { log, onClose } = context;
   const { config, secrets, stores, actors } = parts;
   const { plc } = parts.plc;
   const { accounts } = stores;
@@ -66,6 +68,7 @@ export async function startFeatures(
   const authenticator = new HeaderAuthenticator({ tokens, serviceTokens, accounts, adminPassword });
   const passwords = new Passwords();
   const handles = new HandleRules(config.handleDomains);
+  const lexicons = startLexicons(context, { config, rows: stores.lexicons, dids });
   const owners = startAccountFeatures({
     config,
     stores,
@@ -123,6 +126,7 @@ export async function startFeatures(
     handles,
     handleResolver,
     dids,
+    lexicons,
     plcIdentity,
     serviceJwts,
     proxy: serviceProxyOf(config, { dids, authenticator, serviceJwts }),

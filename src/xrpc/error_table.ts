@@ -58,6 +58,7 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
   did_not_found: [400, "DidNotFound"],
   did_deactivated: [400, "DidDeactivated"],
   unknown_feed: [400, "UnknownFeed"],
+  lexicon_not_found: [400, "LexiconNotFound"],
   busy: [503, "NotEnoughResources"],
   shutting_down: [503, "NotEnoughResources"],
   storage_full: [503, "NotEnoughResources"],

@@ -8,6 +8,7 @@ export * from "./app_bsky/read_after_write.ts";
 export * from "./com_atproto/identity/handle_methods.ts";
 export * from "./com_atproto/identity/plc_methods.ts";
 export * from "./com_atproto/identity/resolve_methods.ts";
+export * from "./com_atproto/lexicon/resolve_lexicon.ts";
 export * from "./com_atproto/moderation/report_methods.ts";
 export * from "./com_atproto/repo/import_methods.ts";
 export * from "./com_atproto/repo/read_methods.ts";
