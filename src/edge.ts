@@ -1,5 +1,6 @@
 /** Every method, and what the plain routes beside them tell. */
 import { ownerMethods } from "./account_features.ts";
+import { HandleAvailability } from "./accounts/mod.ts";
 import { serviceDidDocument } from "./atproto/mod.ts";
 import { type Config, VERSION } from "./config/mod.ts";
 import type { Actors, Stores } from "./engine.ts";
@@ -32,6 +33,7 @@ import {
   serviceAuthMethods,
   syncBlobMethods,
   syncRepoMethods,
+  tempMethods,
   threadMethods,
   uploadBlobMethod,
   writeMethods,
@@ -72,7 +74,7 @@ export function edgeOf(parts: {
 function methodsOf({
   config,
   log,
-  stores: { accounts, blobs },
+  stores: { accounts, blobs, reservedHandles },
   actors: { registry: repos, clockId, now },
   features: {
     authenticator,
@@ -123,6 +125,14 @@ function methodsOf({
     ...resolveMethods({ dids, handles: handleFinder({ accounts, handles, resolver: handleResolver }) }),
     ...writeMethods({ accounts, repos, lexicons: lexicons.records, now, clockId }),
     ...lexiconMethods(lexicons),
+    ...tempMethods({
+      accounts,
+      availability: new HandleAvailability({ handles, accounts }),
+      handles,
+      reservedHandles,
+      credentials: owners.credentials,
+      now,
+    }),
     ...readMethods({
       accounts,
       repos,

@@ -24,6 +24,7 @@ export type ErrorCode =
   | "invalid_mime_type"
   | "invalid_size"
   | "incompatible_did_doc"
+  | "invalid_scope_reference"
   | "payload_too_large"
   | "method_not_allowed"
   | "method_not_implemented"

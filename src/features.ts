@@ -67,7 +67,7 @@ export async function startFeatures(
   const { adminPassword } = secrets;
   const authenticator = new HeaderAuthenticator({ tokens, serviceTokens, accounts, adminPassword });
   const passwords = new Passwords();
-  const handles = new HandleRules(config.handleDomains);
+  const handles = new HandleRules(config.handleDomains, stores.reservedHandles);
   const lexicons = startLexicons(context, { config, rows: stores.lexicons, dids });
   const owners = startAccountFeatures({
     config,

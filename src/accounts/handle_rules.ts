@@ -1,4 +1,4 @@
-import { normalizeHandle } from "../atproto/mod.ts";
+import { isHandle, normalizeHandle } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import { RESERVED_NAMES } from "./_reserved_names.ts";
 
@@ -9,13 +9,24 @@ export const HANDLE_LABEL_CHARS_MAX = 18;
 /** Who asks for a handle: anyone, a member's guest with an invite code, or the admin. */
 export type HandleClaim = "open" | "invited" | "admin";
 
+/** Names that the operator has reserved. */
+export interface ReservedHandles {
+  /** True where one of the names, in lower case, is reserved: a handle, or its first label. */
+  has(...names: readonly string[]): boolean;
+}
+
 /** Which handles this server gives to its accounts. */
 export class HandleRules {
   /** Each with its leading dot, in lower case. */
   readonly #serviceDomains: readonly string[];
+  /** What describeServer names first. */
+  readonly #mainDomain: string;
+  readonly #reserved: ReservedHandles | undefined;
 
   /** `serviceDomains` as in PDS_SERVICE_HANDLE_DOMAINS: each begins with a dot. */
-  constructor(serviceDomains: readonly string[]) {
+  constructor(serviceDomains: readonly string[], reserved?: ReservedHandles) {
+    this.#reserved = reserved;
+    this.#mainDomain = (serviceDomains[0] ?? "").toLowerCase();
     // The longest first: under ".eu.example.com" and ".example.com" the label is what stands before the longer one.
     this.#serviceDomains = serviceDomains
       .map((domain) => domain.toLowerCase())
@@ -27,9 +38,26 @@ export class HandleRules {
     return this.#serviceDomains.some((domain) => handle.endsWith(domain) || `.${handle}` === domain);
   }
 
+  /** A handle, or any text, as a label and the domain of this server that it is under or would be. */
+  split(handle: string): { readonly label: string; readonly domain: string } {
+    const name = handle.toLowerCase();
+    const domain = this.#serviceDomains.find((candidate) => name.endsWith(candidate));
+    if (domain !== undefined) return { label: name.slice(0, -domain.length), domain };
+    return { label: name.split(".")[0] ?? "", domain: this.#mainDomain };
+  }
+
+  /** The form in which a name is reserved: a whole handle of this server, or a first label. KithError invalid_handle. */
+  reservable(text: string): string {
+    const name = text.toLowerCase();
+    const isHere = isHandle(name) && this.isLocal(name);
+    if (isHere || LABEL.test(name)) return name;
+    throw refusal("invalid_handle", text, "it is neither a handle of this server nor the first label of one");
+  }
+
   /**
    * The normalised (lower-case) form of a handle that a new account may have.
-   * Throws KithError invalid_handle, unsupported_domain, or handle_not_available for a reserved name in open sign-up.
+   * Throws KithError invalid_handle, unsupported_domain, or handle_not_available for a reserved name: one that nobody gets
+   * in open sign-up, or one that the operator has reserved, which only the admin gives away.
    */
   check(text: string, claim: HandleClaim): string {
     const handle = normalizeHandle(text);
@@ -42,7 +70,8 @@ export class HandleRules {
     }
     const label = handle.slice(0, -domain.length);
     checkLabel(handle, label);
-    if (claim === "open" && RESERVED_NAMES.has(label)) {
+    const isReserved = claim === "open" && RESERVED_NAMES.has(label);
+    if (isReserved || (claim !== "admin" && this.#reserved?.has(handle, label))) {
       throw refusal("handle_not_available", handle, "the name is reserved");
     }
     return handle;
@@ -58,6 +87,9 @@ function checkLabel(handle: string, label: string): void {
     throw refusal("invalid_handle", handle, `"${label}" has more than ${HANDLE_LABEL_CHARS_MAX} characters`);
   }
 }
+
+/** A label of a host name. */
+const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /** Longest piece of a caller's text in a message. */
 const QUOTED_CHARS_MAX = 260;

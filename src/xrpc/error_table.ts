@@ -27,6 +27,7 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
   invalid_mime_type: [400, "InvalidMimeType"],
   invalid_size: [400, "InvalidSize"],
   incompatible_did_doc: [400, "IncompatibleDidDoc"],
+  invalid_scope_reference: [400, "InvalidScopeReference"],
   payload_too_large: [413, "PayloadTooLarge"],
   method_not_allowed: [405, "InvalidRequest"],
   method_not_implemented: [501, "MethodNotImplemented"],

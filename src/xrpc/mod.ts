@@ -28,6 +28,7 @@ export * from "./com_atproto/sync/blob_methods.ts";
 export * from "./com_atproto/sync/deprecated_methods.ts";
 export * from "./com_atproto/sync/repo_methods.ts";
 export * from "./com_atproto/sync/repo_status_methods.ts";
+export * from "./com_atproto/temp/temp_methods.ts";
 export * from "./error_table.ts";
 export * from "./firehose_socket.ts";
 export * from "./http.ts";
