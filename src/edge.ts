@@ -1,5 +1,6 @@
 /** Every method, and what the plain routes beside them tell. */
 import { ownerMethods } from "./account_features.ts";
+import { HandleAvailability } from "./accounts/mod.ts";
 import { serviceDidDocument } from "./atproto/mod.ts";
 import { type Config, VERSION } from "./config/mod.ts";
 import type { Actors, Stores } from "./engine.ts";
@@ -20,6 +21,7 @@ import {
   keyMethods,
   LexiconCheck,
   LimitBypass,
+  lexiconMethods,
   type Method,
   plcMethods,
   preferenceMethods,
@@ -36,6 +38,7 @@ import {
   signMethods,
   syncBlobMethods,
   syncRepoMethods,
+  tempMethods,
   threadMethods,
   updateHandleMethod,
   uploadBlobMethod,
@@ -84,7 +87,7 @@ export function edgeOf(parts: {
 function methodsOf({
   config,
   log,
-  stores: { accounts, blobs },
+  stores: { accounts, blobs, reservedHandles },
   actors: { registry: repos, clockId, now },
   features: {
     authenticator,
@@ -98,6 +101,7 @@ function methodsOf({
     handles,
     handleResolver,
     dids,
+    lexicons,
     serviceJwts,
     proxy,
   },
@@ -137,7 +141,16 @@ function methodsOf({
     ...pushMethods({ proxy }),
     ...handleMethods({ accounts, handles, resolver: handleResolver }),
     ...resolveMethods({ dids, handles: handleFinder({ accounts, handles, resolver: handleResolver }) }),
-    ...writeMethods({ accounts, repos, now, clockId }),
+    ...writeMethods({ accounts, repos, lexicons: lexicons.records, now, clockId }),
+    ...lexiconMethods(lexicons),
+    ...tempMethods({
+      accounts,
+      availability: new HandleAvailability({ handles, accounts }),
+      handles,
+      reservedHandles,
+      credentials: owners.credentials,
+      now,
+    }),
     ...readMethods({
       accounts,
       repos,

@@ -35,9 +35,11 @@ import {
   IdentityChangeStore,
   InviteStore,
   Keyring,
+  LexiconStore,
   MailQueueStore,
   Maintenance,
   RepoFiles,
+  ReservedHandleStore,
   ReservedKeyStore,
   S3BlobStore,
   SessionStore,
@@ -82,8 +84,12 @@ export async function openStores(
   const credentials = new CredentialStore(hub);
   const emailTokens = new EmailTokenStore(hub);
   const mailQueue = new MailQueueStore(hub, keyring);
+  const reservedHandles = new ReservedHandleStore(hub);
+  const lexicons = await LexiconStore.open(folder.lexicons, { maintenance, onFatal });
+  onClose(() => lexicons.close());
   const owners = { accounts, sessions, appPasswords, credentials, emailTokens, mailQueue };
-  return { ...owners, invites, reservedKeys, identityChanges, eventLog, files, blobs, blobLooks };
+  const reserved = { reservedKeys, reservedHandles };
+  return { ...owners, ...reserved, invites, identityChanges, lexicons, eventLog, files, blobs, blobLooks };
 }
 
 async function openBlobStore(config: Config, logger: RootLogger): Promise<BlobStore> {

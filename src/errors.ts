@@ -24,6 +24,7 @@ export type ErrorCode =
   | "invalid_mime_type"
   | "invalid_size"
   | "incompatible_did_doc"
+  | "invalid_scope_reference"
   | "payload_too_large"
   | "quota_exceeded"
   | "method_not_allowed"
@@ -62,6 +63,7 @@ export type ErrorCode =
   | "did_not_found"
   | "did_deactivated"
   | "unknown_feed"
+  | "lexicon_not_found"
   // the server or what it depends on
   | "busy"
   | "shutting_down"

@@ -1,72 +1,73 @@
-/** A name server for the handles of a test: it answers text records over UDP, and knows no other names. */
+/** A name server on loopback that answers questions for text records as a test tells it to. */
 import { createSocket, type Socket } from "node:dgram";
 
 const HEADER_BYTES = 12;
-const TYPE_TXT = 16;
-const RESPONSE = 0x8180;
-const NAME_ERROR = 3;
+const FLAGS_FOUND = 0x8180;
+const FLAGS_NO_SUCH_NAME = 0x8183;
+const TEXT_BYTES_MAX = 255;
 
 export class DnsServer implements AsyncDisposable {
-  /** The text records by name, in lower case. */
-  readonly texts = new Map<string, string>();
-  readonly #socket: Socket = createSocket("udp4");
+  /** Names that were asked for, oldest first. */
+  readonly questions: string[] = [];
+  /** Texts by name; a name that is not here does not exist. */
+  readonly texts = new Map<string, readonly string[]>();
+  /** Names that are never answered. */
+  readonly silent = new Set<string>();
+  readonly #socket: Socket;
 
-  async start(): Promise<this> {
-    this.#socket.on("message", (query, { port, address }) => {
-      this.#socket.send(this.#answer(query), port, address);
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on("message", (query, { port, address }) => {
+      const name = questionName(query);
+      this.questions.push(name);
+      if (!this.silent.has(name)) socket.send(reply(query, this.texts.get(name) ?? []), port, address);
     });
-    await new Promise<void>((resolve) => this.#socket.bind(0, "127.0.0.1", resolve));
-    return this;
   }
 
+  static async start(): Promise<DnsServer> {
+    const socket = createSocket("udp4");
+    await new Promise<void>((bound) => socket.bind(0, "127.0.0.1", bound));
+    return new DnsServer(socket);
+  }
+
+  /** As PDS_HANDLE_BACKUP_NAMESERVERS has it. */
   get address(): string {
     return `127.0.0.1:${this.#socket.address().port}`;
   }
 
-  #answer(query: Buffer): Buffer {
-    const { name, end } = nameAt(query, HEADER_BYTES);
-    const text = query.readUInt16BE(end) === TYPE_TXT ? this.texts.get(name) : undefined;
-    const header = Buffer.alloc(HEADER_BYTES);
-    query.copy(header, 0, 0, 2);
-    header.writeUInt16BE(RESPONSE | (text === undefined ? NAME_ERROR : 0), 2);
-    header.writeUInt16BE(1, 4);
-    header.writeUInt16BE(text === undefined ? 0 : 1, 6);
-    const question = query.subarray(HEADER_BYTES, end + 4);
-    return Buffer.concat(text === undefined ? [header, question] : [header, question, record(text)]);
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
-    await new Promise<void>((resolve) => this.#socket.close(resolve));
+    await new Promise<void>((closed) => this.#socket.close(() => closed()));
   }
 }
 
-function nameAt(bytes: Buffer, from: number): { name: string; end: number } {
+function questionName(query: Buffer): string {
   const labels: string[] = [];
-  let at = from;
-  for (let size = bytes[at] ?? 0; size > 0; size = bytes[at] ?? 0) {
-    labels.push(bytes.toString("latin1", at + 1, at + 1 + size).toLowerCase());
-    at += 1 + size;
+  let at = HEADER_BYTES;
+  for (let length = query[at] ?? 0; length > 0; length = query[at] ?? 0) {
+    labels.push(
+      query
+        .subarray(at + 1, at + 1 + length)
+        .toString()
+        .toLowerCase(),
+    );
+    at += length + 1;
   }
-  return { name: labels.join("."), end: at + 1 };
+  return labels.join(".");
 }
 
-/** A TXT record of the name in the question, valid for no time. */
-function record(text: string): Buffer {
-  const data = Buffer.from(text, "latin1");
-  const head = Buffer.from([
-    0xc0,
-    HEADER_BYTES,
-    0,
-    TYPE_TXT,
-    0,
-    1,
-    0,
-    0,
-    0,
-    0,
-    0,
-    data.length + 1,
-    data.length,
-  ]);
-  return Buffer.concat([head, data]);
+function reply(query: Buffer, texts: readonly string[]): Buffer {
+  const questionEnd = query.indexOf(0, HEADER_BYTES) + 5;
+  const header = Buffer.from(query.subarray(0, HEADER_BYTES));
+  header.writeUInt16BE(texts.length === 0 ? FLAGS_NO_SUCH_NAME : FLAGS_FOUND, 2);
+  header.writeUInt16BE(texts.length, 6);
+  header.writeUInt32BE(0, 8);
+  return Buffer.concat([header, query.subarray(HEADER_BYTES, questionEnd), ...texts.map(textRecord)]);
+}
+
+/** The name by a pointer to the question, TXT, IN, a minute to live. */
+function textRecord(text: string): Buffer {
+  const bytes = Buffer.from(text);
+  if (bytes.length > TEXT_BYTES_MAX) throw new RangeError(`A text of ${bytes.length} bytes`);
+  const head = [0xc0, HEADER_BYTES, 0, 16, 0, 1, 0, 0, 0, 60, 0, bytes.length + 1, bytes.length];
+  return Buffer.concat([Buffer.from(head), bytes]);
 }

@@ -81,6 +81,10 @@ export interface Config {
   readonly backupNameservers: readonly string[];
   readonly didCacheStaleMs: number;
   readonly didCacheMaxMs: number;
+  /** Lexicons of the network: whether they are asked for, and whose repo has all of them, instead of what the DNS says. */
+  readonly lexiconResolution: boolean;
+  readonly lexiconFreshMs: number;
+  readonly lexiconAuthorityDid: string | undefined;
   /** Whether outgoing requests may go to private addresses, over http, and to any port. */
   readonly allowPrivateNetwork: boolean;
   /** The largest answer of an outgoing request. */

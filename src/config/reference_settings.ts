@@ -22,7 +22,6 @@ export const WAITING: ReadonlyMap<string, string> = byName({
   ],
   OAuth: ["PDS_OAUTH_TRUSTED_CLIENTS", "PDS_DPOP_SECRET"],
   "routine invite codes": ["PDS_INVITE_INTERVAL", "PDS_INVITE_EPOCH"],
-  "lexicon resolution": ["PDS_LEXICON_AUTHORITY_DID"],
   "no feature, as kith does it its own way": [
     "PDS_VERSION",
     "PDS_PROXY_ALLOW_HTTP2",

@@ -296,6 +296,25 @@ export const SETTINGS = {
     fallback: String(DAY_MS),
     schema: as.whole(0, 365 * DAY_MS),
   }),
+  KITH_LEXICON_RESOLUTION: setting({
+    group: "Network",
+    help: "Whether the lexicons of record types that kith does not know are looked up (DNS, DID, their publisher's PDS) to check records against. Without it such records are taken as they are.",
+    fallback: "true",
+    schema: as.flag,
+  }),
+  KITH_LEXICON_FRESH_MS: setting({
+    group: "Network",
+    help: "The age from which such a lexicon is fetched again in the background, in milliseconds.",
+    fallback: String(3_600_000),
+    schema: as.whole(0, DAY_MS),
+  }),
+  PDS_LEXICON_AUTHORITY_DID: setting({
+    group: "Network",
+    help: "The DID whose repo is asked for every such lexicon, instead of the one that the DNS names. For tests.",
+    fallback: "none",
+    example: "did:plc:ewvi7nxzyoun6zhxrhs64oiz",
+    schema: as.did,
+  }),
   PDS_DISABLE_SSRF_PROTECTION: setting({
     group: "Network",
     help: "Whether outgoing requests may go to private addresses and over http. Only for closed test networks.",

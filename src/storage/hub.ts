@@ -146,6 +146,12 @@ const MIGRATIONS: readonly Migration[] = [
     started_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE reserved_handle (
+    name TEXT PRIMARY KEY,
+    created_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /** Makes the file durable after a crash, brings it to the latest schema, and opens it ready for writes. */
@@ -172,10 +178,15 @@ export class Hub {
     this.#file = file;
   }
 
-  /** Recovers, migrates and opens the file, and makes it where there is none. For start-up. */
-  static async open(path: string, options: SqliteFileOptions): Promise<Hub> {
-    const file = await openServerFile(path, { cacheKib: CACHE_KIB, ...options, migrations: MIGRATIONS });
-    return new Hub(file);
+  /**
+   * Recovers, migrates and opens the file, and makes it where there is none. For start-up. With migrations of its own it is
+   * another file than that of the accounts.
+   */
+  static async open(
+    path: string,
+    options: SqliteFileOptions & { migrations?: readonly Migration[] },
+  ): Promise<Hub> {
+    return new Hub(await openServerFile(path, { cacheKib: CACHE_KIB, migrations: MIGRATIONS, ...options }));
   }
 
   /** For reading; synchronous. What it reads may reach the disk a moment later. */

@@ -238,7 +238,7 @@ const rows: Row[] = [
 ];
 
 describe.each([...KEY_TYPES])("handles (%s)", (keyType) => {
-  const dns = new DnsServer();
+  let dns: DnsServer;
   let stage: Stage;
   const holder = {
     get stage() {
@@ -246,15 +246,15 @@ describe.each([...KEY_TYPES])("handles (%s)", (keyType) => {
     },
   };
   beforeAll(async () => {
-    await dns.start();
+    dns = await DnsServer.start();
     const env = { PDS_HANDLE_BACKUP_NAMESERVERS: dns.address, PDS_ID_RESOLVER_TIMEOUT: "1000" };
     stage = await Stage.open({ keyType, env });
-    dns.texts.set("_atproto.own.example.com", `did=${stage.alice.did}`);
-    dns.texts.set("_atproto.marker.example.com", "did=did:plc:aaaaaaaaaaaaaaaaaaaaaaaa");
+    dns.texts.set("_atproto.own.example.com", [`did=${stage.alice.did}`]);
+    dns.texts.set("_atproto.marker.example.com", ["did=did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"]);
   });
   afterAll(async () => {
     await stage?.[Symbol.asyncDispose]();
-    await dns[Symbol.asyncDispose]();
+    await dns?.[Symbol.asyncDispose]();
   });
   testRows(holder, rows);
 
@@ -305,7 +305,7 @@ describe.each([...KEY_TYPES])("handles (%s)", (keyType) => {
 });
 
 test("the server's own bare domain goes to whom it points at, or to whom the admin gives it", async () => {
-  await using dns = await new DnsServer().start();
+  await using dns = await DnsServer.start();
   await using server = await TestServer.start({
     env: {
       PDS_SERVICE_HANDLE_DOMAINS: ".example.com",
@@ -320,7 +320,7 @@ test("the server's own bare domain goes to whom it points at, or to whom the adm
   const didAt = async (path: string) =>
     new TextDecoder().decode((await http(`${url}${path}`, { headers: { host: handle } })).bytes);
   expect(await update(alice)).toMatchObject({ status: 400, error: "InvalidHandle" });
-  dns.texts.set("_atproto.example.com", `did=${alice.did}`);
+  dns.texts.set("_atproto.example.com", [`did=${alice.did}`]);
   expect((await update(alice)).status).toBe(200);
   expect((await xrpc(url, RESOLVE, { params: { handle } })).json).toEqual({ did: alice.did });
   expect(await didAt("/.well-known/atproto-did")).toBe(alice.did);

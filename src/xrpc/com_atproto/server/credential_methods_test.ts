@@ -55,6 +55,7 @@ function make({ mailed = true, confirmed = false, state = "active" as Account["s
       setPassword: apply("password"),
       confirmEmail: apply("confirmed"),
       changeEmail: apply("email"),
+      revokeAll: apply("revoked"),
     },
     tokens,
     mail: new AccountMail({ tokens, sender: mailed ? sender : undefined, host: "pds.test" }),
