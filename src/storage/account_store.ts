@@ -3,7 +3,7 @@ import { type KeyType, type Signer, signerFromPrivateKey } from "../atproto/mod.
 import { KithError } from "../errors.ts";
 import type { Hub, Run } from "./hub.ts";
 import type { Keyring, SealedPlace } from "./keyring.ts";
-import type { PendingEvent } from "./repo_changes.ts";
+import type { PendingEvent, Standing } from "./repo_changes.ts";
 import { isUniqueViolation } from "./sqlite.ts";
 
 export type AccountState =
@@ -171,36 +171,49 @@ export class AccountStore {
   async finishCreation(did: string, state: "active" | "deactivated"): Promise<void> {
     await this.#hub.write((run) => {
       run(
-        "UPDATE account SET state = ?, genesis_operation = NULL WHERE did = ? AND state = 'creating'",
+        `UPDATE account SET state = ?1, genesis_operation = NULL,
+           deactivated_at = CASE WHEN ?1 = 'deactivated' THEN created_at END
+         WHERE did = ?2 AND state = 'creating'`,
         state,
         did,
       );
     });
   }
 
-  /** Repeats here what the account's own file says. A deletion that has been decided stands. */
+  /** Repeats here what the account's own file says; a takedown ends all sessions. A deletion that has been decided stands. */
   async projectState(
     did: string,
-    state: "active" | "deactivated" | "takendown" | "suspended",
+    { status, ownerStatus, takedownRef }: Standing,
     { now }: { now: number },
   ): Promise<void> {
+    const isDown = status === "takendown" || status === "suspended";
     await this.#hub.write((run) => {
+      const before = this.account(did)?.state;
       run(
-        `UPDATE account SET state = ?1,
-           deactivated_at = CASE WHEN ?1 = 'deactivated' THEN coalesce(deactivated_at, ?2) END,
-           delete_after = CASE WHEN ?1 = 'deactivated' THEN delete_after END
-         WHERE did = ?3 AND state NOT IN ('creating', 'deleting', 'deleted')`,
-        state,
+        `UPDATE account SET state = ?1, takedown_ref = ?2,
+           deactivated_at = CASE WHEN ?3 = 'deactivated' THEN coalesce(deactivated_at, ?4) END,
+           delete_after = CASE WHEN ?3 = 'deactivated' THEN delete_after END
+         WHERE did = ?5 AND state NOT IN ('creating', 'deleting', 'deleted')`,
+        status,
+        takedownRef,
+        ownerStatus,
         now,
         did,
       );
+      if (!isDown || before === status) return;
+      run("UPDATE account SET sessions_from = ? WHERE did = ?", now, did);
+      run("DELETE FROM session WHERE did = ?", did);
     });
   }
 
-  /** When a deactivated account is to be deleted; null for never. Nothing where it is not deactivated any more. */
+  /** When an account that its owner has deactivated is to be deleted; null for never. Nothing where it is not any more. */
   async setDeleteAfter(did: string, at: number | null): Promise<void> {
     await this.#hub.write((run) => {
-      run("UPDATE account SET delete_after = ? WHERE did = ? AND state = 'deactivated'", at, did);
+      run(
+        "UPDATE account SET delete_after = ? WHERE did = ? AND (state = 'deactivated' OR deactivated_at IS NOT NULL)",
+        at,
+        did,
+      );
     });
   }
 
