@@ -2,6 +2,7 @@
 import { type KeyType, type Signer, signerFromPrivateKey } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import type { Hub, Run } from "./hub.ts";
+import { INVITE_USABLE } from "./invite_store.ts";
 import type { Keyring, SealedPlace } from "./keyring.ts";
 import type { PendingEvent, Standing } from "./repo_changes.ts";
 import { isUniqueViolation } from "./sqlite.ts";
@@ -29,6 +30,8 @@ export interface Account {
   readonly createdAt: number;
   readonly deactivatedAt: number | null;
   readonly invitesDisabled: boolean;
+  /** What a moderator has noted of that. */
+  readonly inviteNote: string | null;
   readonly takedownRef: string | null;
   /** Of an account that is being created: its DID was there before. */
   readonly movesIn: boolean;
@@ -59,13 +62,14 @@ interface Row {
   created_at: number;
   deactivated_at: number | null;
   invites_disabled: number;
+  invite_note: string | null;
   takedown_ref: string | null;
   moves_in: number;
   sessions_from: number | null;
 }
 
 const COLUMNS =
-  "did, handle, email, email_confirmed_at, password_hash, state, generation, created_at, deactivated_at, invites_disabled, takedown_ref, sessions_from, state = 'creating' AND genesis_operation IS NULL AS moves_in";
+  "did, handle, email, email_confirmed_at, password_hash, state, generation, created_at, deactivated_at, invites_disabled, invite_note, takedown_ref, sessions_from, state = 'creating' AND genesis_operation IS NULL AS moves_in";
 const HANDLE_GONE = "handle.invalid";
 
 export class AccountStore {
@@ -97,18 +101,23 @@ export class AccountStore {
     return identifier.includes("@") ? this.accountByEmail(identifier) : this.accountByHandle(identifier);
   }
 
-  /** In the order of creation, after the cursor; those being created or deleted are left out. */
-  listAccounts({ cursor, limit }: { cursor?: string; limit: number }): {
+  /**
+   * In the order of creation, after the cursor; those being created or deleted are left out. With `email` those whose address
+   * contains it, in any case.
+   */
+  listAccounts({ cursor, limit, email }: { cursor?: string; limit: number; email?: string }): {
     accounts: Account[];
     cursor?: string;
   } {
     const { createdAt, did } = parseCursor(cursor);
     const rows = this.#hub.read<Row>(
       `SELECT ${COLUMNS} FROM account
-       WHERE (created_at, did) > (?, ?) AND state NOT IN ('creating', 'deleting', 'deleted')
-       ORDER BY created_at, did LIMIT ?`,
+       WHERE (created_at, did) > (?1, ?2) AND state NOT IN ('creating', 'deleting', 'deleted')
+         AND (?3 = '' OR instr(email, ?3) > 0)
+       ORDER BY created_at, did LIMIT ?4`,
       createdAt,
       did,
+      email?.toLowerCase() ?? "",
       limit,
     );
     const last = rows.at(-1);
@@ -224,6 +233,18 @@ export class AccountStore {
        WHERE delete_after IS NOT NULL AND state = 'deactivated' ORDER BY delete_after LIMIT ?`,
       limit,
     );
+  }
+
+  /** Whether an account gets invite codes, and why it does not. */
+  async setInvitesDisabled(did: string, change: { disabled: boolean; note: string | null }): Promise<void> {
+    await this.#hub.write((run) => {
+      run(
+        "UPDATE account SET invites_disabled = ?, invite_note = ? WHERE did = ?",
+        change.disabled ? 1 : 0,
+        change.note,
+        did,
+      );
+    });
   }
 
   /** Decides a death: from now on it will be finished. The tombstone is kept until its event is in the log. */
@@ -343,10 +364,7 @@ export class AccountStore {
   }
 
   #useInvite(run: Run, { code, did, now }: { code: string; did: string; now: number }): void {
-    const used = run(
-      "UPDATE invite_code SET used = used + 1 WHERE code = ? AND used < uses AND disabled = 0",
-      code,
-    );
+    const used = run(`UPDATE invite_code SET used = used + 1 WHERE code = ? AND ${INVITE_USABLE}`, code);
     if (used.changes === 0) throw new KithError("invalid_invite_code", "Provided invite code not available");
     run("INSERT OR REPLACE INTO invite_use (code, used_by, used_at) VALUES (?, ?, ?)", code, did, now);
   }
@@ -399,6 +417,7 @@ function fromRow(row: Row): Account {
     createdAt: row.created_at,
     deactivatedAt: row.deactivated_at,
     invitesDisabled: row.invites_disabled !== 0,
+    inviteNote: row.invite_note,
     takedownRef: row.takedown_ref,
     movesIn: row.moves_in !== 0,
     sessionsFrom: row.sessions_from,
