@@ -1,5 +1,6 @@
 /** Every method, and what the plain routes beside them tell. */
 import { ownerMethods } from "./account_features.ts";
+import { adminMethods } from "./admin_features.ts";
 import { serviceDidDocument } from "./atproto/mod.ts";
 import { type Config, VERSION } from "./config/mod.ts";
 import type { Actors, Stores } from "./engine.ts";
@@ -16,7 +17,6 @@ import {
   handleFinder,
   handleMethods,
   importMethods,
-  inviteMethods,
   keyMethods,
   type Method,
   plcMethods,
@@ -61,7 +61,7 @@ export function edgeOf(parts: {
   };
   const { authenticator, proxy } = features;
   return {
-    methods: methodsOf(parts),
+    methods: [...methodsOf(parts), ...adminMethods(parts)],
     authenticator,
     proxy,
     firehose: actors.firehose,
@@ -79,7 +79,6 @@ function methodsOf({
   features: {
     authenticator,
     owners,
-    invites,
     creator,
     keys,
     plcIdentity,
@@ -117,7 +116,6 @@ function methodsOf({
     updateHandleMethod({ changes, claim: config.inviteRequired ? "invited" : "open" }),
     ...adminIdentityMethods({ changes }),
     ...ownerMethods(owners, { accounts, repos, authenticator }),
-    ...inviteMethods({ invites }),
     ...serviceAuthMethods({ serviceJwts, now }),
     ...reportMethods({ proxy }),
     ...preferenceMethods({ repos, proxy, now }),

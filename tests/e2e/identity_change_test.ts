@@ -478,6 +478,26 @@ describe("PLC operations", () => {
     expect((await sign(carl, { token: await codeFor(carl), services })).status).toBe(200);
   });
 
+  test("a taken-down owner gets it, too, and changes no handle; the admin does", async () => {
+    const theo = await stage.account("theo");
+    const subject = { $type: "com.atproto.admin.defs#repoRef", did: theo.did };
+    const down = asAdmin({ subject, takedown: { applied: true } });
+    expect((await xrpc(stage.url, "com.atproto.admin.updateSubjectStatus", down)).status).toBe(200);
+    const body = { identifier: theo.did, password: PASSWORD, allowTakendown: true };
+    const session = await xrpc(stage.url, "com.atproto.server.createSession", { body });
+    for (const accessJwt of [theo.accessJwt, String(session.json.accessJwt)]) {
+      const owner = { ...theo, accessJwt };
+      expect((await sign(owner, { token: await codeFor(owner) })).status).toBe(200);
+      const call = { token: accessJwt, body: { handle: "theodor.test" } };
+      expect([400, 401]).toContain((await xrpc(stage.url, UPDATE, call)).status);
+    }
+    const { value, events } = await stage.eventsDuring(() =>
+      xrpc(stage.url, ADMIN_HANDLE, asAdmin({ did: theo.did, handle: "removed.test" })),
+    );
+    expect([value.status, events.map(describeEvent)]).toEqual([200, ["#identity"]]);
+    expect((await stage.plc.document(theo.did))?.alsoKnownAs).toEqual(["at://removed.test"]);
+  });
+
   test("a recovery key of sign-up comes first, in the directory and in what is recommended", async () => {
     const recoveryKey = (await P256Keypair.create()).did();
     const body = { handle: "rita.test", email: "rita@example.com", password: PASSWORD, recoveryKey };
