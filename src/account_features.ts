@@ -117,6 +117,7 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
     moderatorMail,
     credentials,
     welcome,
+    sweep,
   };
 }
 

@@ -17,7 +17,10 @@ function stateOf({ endpoint = URL, key = KEY }: { endpoint?: string; key?: strin
   };
 }
 
-function make(state: DidState | KithError = stateOf()) {
+function make(
+  state: DidState | KithError = stateOf(),
+  { accountState = "deactivated" }: { accountState?: "deactivated" | "takendown" } = {},
+) {
   const journal: unknown[][] = [];
   const read = <T>(answer: (state: DidState) => T): T => {
     if (state instanceof KithError) throw state;
@@ -28,7 +31,7 @@ function make(state: DidState | KithError = stateOf()) {
       account: (did) => {
         if (![ALICE, WEB].includes(did)) return undefined;
         const names = { did, handle: "alice.test", email: null, emailConfirmedAt: null, passwordHash: "" };
-        return { ...names, state: "deactivated" };
+        return { ...names, state: accountState };
       },
       signer: () => ({ didKey: KEY }),
       setDeleteAfter: async (...args) => void journal.push(["deleteAfter", ...args]),
@@ -101,6 +104,16 @@ test("AccountStatus.deactivate takes or clears the time of the end, after the st
     ["planned"],
     ["status", ALICE, "deactivated", FROM],
     ["deleteAfter", ALICE, null],
+  ]);
+});
+
+test("AccountStatus.deactivate leaves what is taken down so, and says what it is below", async () => {
+  const { status, journal } = make(stateOf(), { accountState: "takendown" });
+  await status.deactivate(ALICE, { deleteAfter: 5_000 });
+  expect(journal).toEqual([
+    ["status", ALICE, "takendown", { from: ["takendown"], ownerStatus: "deactivated" }],
+    ["deleteAfter", ALICE, 5_000],
+    ["planned"],
   ]);
 });
 
