@@ -120,6 +120,7 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
     moderatorMail,
     credentials,
     welcome,
+    sweep,
   };
 }
 

@@ -24,7 +24,12 @@ export function adminMethods(parts: {
   const { accounts, invites } = stores;
   const { owners } = features;
   const repos = actors.registry;
-  const moderation = new Moderation({ accounts, repos, status: owners.status });
+  const moderation = new Moderation({
+    accounts,
+    repos,
+    status: owners.status,
+    onLifted: () => owners.sweep.plan(),
+  });
   const { inviteRequired, inviteIntervalMs: intervalMs, inviteEpochMs: epochMs, hostname } = config;
   const isEarning = inviteRequired && intervalMs !== undefined;
   const earning = isEarning ? { intervalMs, epochMs } : undefined;

@@ -39,6 +39,8 @@ export interface ModerationOptions {
   readonly accounts: { byIdentifier(identifier: string): Awaitable<Account | undefined> };
   readonly repos: ModeratedRepos;
   readonly status: Pick<AccountStatus, "activate" | "deactivate">;
+  /** Called when a takedown has been lifted: the account may have a time to be deleted at. */
+  readonly onLifted?: () => void;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -107,7 +109,7 @@ export class Moderation {
       const { ownerStatus } = await repos.readDurable(did, (repo) => repo.state());
       try {
         await repos.setStatus(did, ownerStatus, { from, lifts: true });
-        return;
+        return this.#options.onLifted?.();
       } catch (error) {
         if (left === 0 || !isKithError(error, "busy")) throw error;
       }

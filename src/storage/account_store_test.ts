@@ -291,3 +291,62 @@ test("AccountStore.projectState() ends the sessions of what is taken down, and k
   expect(accounts.account(did)?.deactivatedAt).toBeNull();
   await hub.close();
 });
+
+test("InviteStore pages codes, counts their uses, and disables them by name and by account", async () => {
+  await using folder = new Fixture();
+  const { accounts, invites, hub } = await Stores.open(folder);
+  for (const [n, code] of ["a", "b", "c"].entries()) {
+    const forAccount = code === "c" ? "did:plc:alice" : "admin";
+    await invites.createCode({ code, uses: 2, forAccount, createdBy: "admin", now: n === 2 ? 1 : n });
+  }
+  for (const name of ["alice", "bob"]) await accounts.beginAccount(newAccount(name, { inviteCode: "a" }));
+  const names = (page: { codes: readonly { code: string }[] }) => page.codes.map(({ code }) => code);
+  const first = invites.page({ sort: "recent", limit: 2 });
+  expect([names(first), first.cursor]).toEqual([["c", "b"], "1::b"]);
+  const rest = invites.page({ sort: "recent", limit: 2, cursor: first.cursor });
+  expect([names(rest), rest.cursor]).toEqual([["a"], undefined]);
+  const used = invites.page({ sort: "usage", limit: 1 });
+  expect([names(used), used.cursor]).toEqual([["a"], "2::a"]);
+  expect(used.codes[0]?.usedBy.map(({ did }) => did).sort()).toEqual(["did:plc:alice", "did:plc:bob"]);
+  for (const cursor of ["x", "1", "::a", "-1::a", `1::${"x".repeat(301)}`]) {
+    expect(() => invites.page({ sort: "recent", limit: 1, cursor })).toThrow("is malformed");
+  }
+  expect(invites.inviterOf("did:plc:bob")?.code).toBe("a");
+  expect(invites.inviterOf("did:plc:nobody")).toBeUndefined();
+  expect([invites.inviteIsUsable("a"), invites.inviteIsUsable("b"), invites.inviteIsUsable("c")]).toEqual([
+    false,
+    true,
+    true,
+  ]);
+  await accounts.finishCreation("did:plc:alice", "active");
+  await accounts.projectState("did:plc:alice", down("active"), { now: 5 });
+  expect(invites.inviteIsUsable("c")).toBe(false);
+  await accounts.projectState("did:plc:alice", standing("active"), { now: 6 });
+  await invites.disable({ codes: ["b", "unheard-of"], accounts: ["did:plc:alice"] });
+  expect([invites.inviteIsUsable("b"), invites.inviteIsUsable("c")]).toEqual([false, false]);
+  expect(await codeOf(accounts.beginAccount(newAccount("carl", { inviteCode: "b" })))).toBe(
+    "invalid_invite_code",
+  );
+  await hub.close();
+});
+
+test("InviteStore.createEarned() sees what was made before, in the same transaction", async () => {
+  await using folder = new Fixture();
+  const { invites, hub } = await Stores.open(folder);
+  const did = "did:plc:alice";
+  await invites.createCode({ code: "given", uses: 1, forAccount: did, createdBy: "admin", now: 1 });
+  const seen: string[][] = [];
+  const earn = (code: string, disabled = false) =>
+    invites.createEarned(did, (made) => {
+      seen.push(made.map((each) => each.code));
+      return { codes: [code], disabled, now: 2 };
+    });
+  await Promise.all([earn("one"), earn("two", true)]);
+  expect(seen).toEqual([[], ["one"]]);
+  expect(invites.codesOf(did).map(({ code, disabled, createdBy }) => [code, disabled, createdBy])).toEqual([
+    ["one", false, did],
+    ["two", true, did],
+    ["given", false, "admin"],
+  ]);
+  await hub.close();
+});
