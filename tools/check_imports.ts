@@ -10,6 +10,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   "errors.ts": 0,
   "logger.ts": 0,
   atproto: 0,
+  lexicons: 0,
   config: 1,
   identity: 1,
   mailer: 1,
