@@ -26,6 +26,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   oauth: 5,
   xrpc: 5,
   "account_features.ts": 6,
+  "admin_socket.ts": 6,
   cli: 6,
   "edge.ts": 6,
   "engine.ts": 6,

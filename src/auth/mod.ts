@@ -3,3 +3,4 @@ export * from "./authenticator.ts";
 export * from "./principal.ts";
 export * from "./service_tokens.ts";
 export * from "./session_tokens.ts";
+export * from "./socket_authenticator.ts";
