@@ -1,5 +1,6 @@
 /** Every method, and what the plain routes beside them tell. */
 import { ownerMethods } from "./account_features.ts";
+import { adminMethods } from "./admin_features.ts";
 import { serviceDidDocument } from "./atproto/mod.ts";
 import { SocketAuthenticator } from "./auth/mod.ts";
 import { type Config, VERSION } from "./config/mod.ts";
@@ -17,7 +18,6 @@ import {
   handleFinder,
   handleMethods,
   importMethods,
-  inviteMethods,
   keyMethods,
   type Method,
   plcMethods,
@@ -60,7 +60,7 @@ export function edgeOf(parts: {
   };
   const { authenticator, proxy } = features;
   return {
-    methods: methodsOf(parts),
+    methods: [...methodsOf(parts), ...adminMethods(parts)],
     authenticator,
     proxy,
     firehose: actors.firehose,
@@ -98,7 +98,6 @@ function methodsOf({
   features: {
     authenticator,
     owners,
-    invites,
     creator,
     keys,
     plcIdentity,
@@ -131,7 +130,6 @@ function methodsOf({
     ...keyMethods({ keys }),
     ...plcMethods({ ...plcIdentity, accounts, repos }),
     ...ownerMethods(owners, { accounts, repos, authenticator }),
-    ...inviteMethods({ invites }),
     ...serviceAuthMethods({ serviceJwts, now }),
     ...reportMethods({ proxy }),
     ...preferenceMethods({ repos, proxy, now }),

@@ -62,8 +62,11 @@ export async function startFeatures(
   const tokens = new SessionTokens({ secret: secrets.jwtSecret, serviceDid: config.serviceDid });
   const { publicUrl } = config;
   const serviceTokens = new ServiceTokens({ serviceDid: config.serviceDid, dids });
-  const { adminPassword } = secrets;
-  const authenticator = new HeaderAuthenticator({ tokens, serviceTokens, accounts, adminPassword });
+  const authenticator = new HeaderAuthenticator({
+    ...{ tokens, serviceTokens, accounts },
+    adminPassword: secrets.adminPassword,
+    modServiceDid: config.modService?.did,
+  });
   const passwords = new Passwords();
   const handles = new HandleRules(config.handleDomains);
   const owners = startAccountFeatures({

@@ -27,6 +27,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   xrpc: 5,
   "account_features.ts": 6,
   "admin_socket.ts": 6,
+  "admin_features.ts": 6,
   cli: 6,
   "edge.ts": 6,
   "engine.ts": 6,

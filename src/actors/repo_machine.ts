@@ -8,7 +8,7 @@
  *   ready        acted upon
  *   importing    held until the import has ended
  *   deactivated  records are refused; status, blobs, preferences, import and deletion go on, as migration needs
- *   takendown    all but a change of status, news of the identity and deletion is refused
+ *   takendown    all but a change of status, moderation, news of the identity and deletion is refused
  *   deleting, closing, closed, failed   refused
  *
  * Reads do not pass here: they need no order, only an open file.
@@ -19,11 +19,13 @@ import type { Reply } from "./ask.ts";
 import type {
   BlobRow,
   ImportTask,
+  ModerationChange,
   PreferencesChange,
   RepoStatus,
   WriteOutcome,
   WriteRequest,
 } from "./repo_types.ts";
+import type { StatusOptions } from "./standing.ts";
 
 /** Transactions of one repo that may await the disk at a time. */
 export const IN_FLIGHT_MAX = 64;
@@ -39,7 +41,8 @@ export const CHECKPOINT_RETRY_MS = 1_000;
 /** A change that somebody asked for. */
 export type Mutation =
   | { type: "write"; request: WriteRequest; reply: Reply<WriteOutcome> }
-  | { type: "setStatus"; status: RepoStatus; from?: readonly RepoStatus[]; reply: Reply<void> }
+  | ({ type: "setStatus"; status: RepoStatus; reply: Reply<void> } & StatusOptions)
+  | { type: "moderate"; change: ModerationChange; reply: Reply<void> }
   | { type: "putBlob"; row: BlobRow; reply: Reply<string> }
   | { type: "announceIdentity"; reply: Reply<void> }
   | { type: "putPreferences"; change: PreferencesChange; reply: Reply<void> }
@@ -244,6 +247,7 @@ const everyChange = <const T>(answer: T) => ({
   setStatus: answer,
   putBlob: answer,
   announceIdentity: answer,
+  moderate: answer,
   putPreferences: answer,
   import: answer,
   delete: answer,
@@ -329,6 +333,7 @@ export const repoMachine = machineSetup.createMachine({
         write: MUTATE,
         putBlob: MUTATE,
         announceIdentity: MUTATE,
+        moderate: MUTATE,
         putPreferences: MUTATE,
         setStatus: SET_STATUS,
         import: IMPORT,
@@ -341,6 +346,7 @@ export const repoMachine = machineSetup.createMachine({
         write: { actions: "refuseDeactivated" },
         putBlob: MUTATE,
         announceIdentity: MUTATE,
+        moderate: MUTATE,
         putPreferences: MUTATE,
         setStatus: SET_STATUS,
         import: IMPORT,
@@ -353,6 +359,7 @@ export const repoMachine = machineSetup.createMachine({
         write: { actions: "refuseTakendown" },
         putBlob: { actions: "refuseTakendown" },
         announceIdentity: MUTATE,
+        moderate: MUTATE,
         putPreferences: { actions: "refuseTakendown" },
         import: { actions: "refuseTakendown" },
         setStatus: SET_STATUS,

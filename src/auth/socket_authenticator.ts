@@ -2,7 +2,7 @@ import type { Authenticator } from "./authenticator.ts";
 import type { AuthKind, Principal } from "./principal.ts";
 
 /** What the admin may call; a method of another kind wants somebody's session or token. */
-const ADMITS_ADMIN: ReadonlySet<AuthKind> = new Set(["admin", "optional", "optionalService"]);
+const ADMITS_ADMIN: ReadonlySet<AuthKind> = new Set(["admin", "moderator", "optional", "optionalService"]);
 
 /**
  * For the admin socket, whose callers have shown who they are by opening it: without an Authorization header they are

@@ -7,6 +7,8 @@ const authenticator = new SocketAuthenticator({ authenticate: async () => ALICE 
 
 test.each([
   ["admin", {}, "admin"],
+  ["moderator", {}, "admin"],
+  ["moderator", { authorization: "Bearer x" }, "by the header"],
   ["optional", {}, "admin"],
   ["optionalService", {}, "admin"],
   ["admin", { authorization: "" }, "admin"],
