@@ -90,6 +90,9 @@ export const infoCommand = adminCommand({
       io.out(`${JSON.stringify({ ...info, active: account.active, status: account.status })}\n`);
       return EXIT_OK;
     }
+    const ownCodes = info.invites
+      ?.map(({ code, uses, available }) => `${code} (${uses.length}/${available})`)
+      .join(", ");
     io.out(
       facts([
         ["DID", info.did],
@@ -102,12 +105,7 @@ export const infoCommand = adminCommand({
         ["invited by", info.invitedBy?.createdBy],
         ["invite code", info.invitedBy?.code],
         ["invites", info.invitesDisabled ? "disabled" : undefined],
-        [
-          "own codes",
-          info.invites
-            ?.map(({ code, uses, available }) => `${code} (${uses.length}/${available})`)
-            .join(", "),
-        ],
+        ["own codes", ownCodes || undefined],
       ]),
     );
     return EXIT_OK;
