@@ -22,6 +22,7 @@ export interface SubjectMethodsOptions {
   readonly log: Log;
 }
 
+const REF_CHARS_LOGGED = 200;
 const REPO = "com.atproto.admin.defs#repoRef";
 const RECORD = "com.atproto.repo.strongRef";
 const BLOB = "com.atproto.admin.defs#repoBlobRef";
@@ -61,11 +62,15 @@ function updateSubjectStatus({ moderation, log }: SubjectMethodsOptions): Method
       subject: "uri" in subject ? subject.uri : subject.did,
       blob: "did" in subject && "cid" in subject ? subject.cid : undefined,
       takedown: takedown?.applied,
-      ref: takedown?.ref,
+      ref: takedown?.ref?.slice(0, REF_CHARS_LOGGED),
       deactivated: deactivated?.applied,
     }),
     handler: async ({ input }) => {
       const { subject, takedown, deactivated } = input;
+      // The lexicon's union is open.
+      if (![REPO, RECORD, BLOB].includes(subject.$type)) {
+        throw new KithError("invalid_request", `Invalid subject (${String(subject.$type).slice(0, 300)})`);
+      }
       if (takedown?.applied && deactivated && !deactivated.applied) {
         throw new KithError("invalid_request", "Cannot activate and takedown an account at the same time");
       }
