@@ -12,6 +12,9 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { loadConfig } from "../../src/config/mod.ts";
+import { createLogger } from "../../src/logger.ts";
+import { createServer } from "../../src/server.ts";
 import { PASSWORD, xrpc } from "../client.ts";
 import { describeEvent } from "../firehose.ts";
 import { kithCommand, serverEnv, TestServer } from "../harness.ts";
@@ -385,4 +388,19 @@ test("account create needs no invite code where everybody else does", async () =
   await using server = await TestServer.start({ env: { PDS_INVITE_REQUIRED: "true" } });
   expect((await kith(["account", "create", "eve@example.com", "eve"], server)).code).toBe(0);
   expect((await kith(["account", "list", "--json"], server)).out).toContain('"eve.test"');
+});
+
+test("a server that is mounted without listening has no admin socket", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "kith-mounted-"));
+  const { config } = loadConfig({ env: { PDS_DATA_DIRECTORY: folder }, cwd: folder });
+  const server = await createServer(config, { listen: false, log: createLogger({ enabled: false }) });
+  try {
+    const request = new Request("http://localhost:2583/xrpc/_health");
+    expect((await server.fetch(request, { requestIP: () => null, upgrade: () => false }))?.status).toBe(200);
+    expect(existsSync(join(folder, "admin.sock"))).toBe(false);
+    expect((await kith(["account", "list"], { folder })).err).toContain("No server runs on");
+  } finally {
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
