@@ -6,12 +6,13 @@ import { type Command, EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Io, type LoadServe
 import { configCommand } from "./config.ts";
 import { helpCommand, helpOf } from "./help.ts";
 import { mailCommand } from "./mail.ts";
+import { migrateCommand } from "./migrate.ts";
 import { serveCommand } from "./serve.ts";
 import { versionCommand } from "./version.ts";
 
 export type { CreateServer, Io, LoadServer, RunningServer } from "./command.ts";
 
-const OWN: readonly Command[] = [serveCommand, configCommand, mailCommand, versionCommand];
+const OWN: readonly Command[] = [serveCommand, migrateCommand, configCommand, mailCommand, versionCommand];
 const COMMANDS: readonly Command[] = [...OWN, helpCommand(OWN, unknownCommand)];
 const FLAGS: Readonly<Record<string, string>> = {
   "--help": "help",
