@@ -1,5 +1,6 @@
 /** Every method, and what the plain routes beside them tell. */
 import { ownerMethods } from "./account_features.ts";
+import { adminMethods } from "./admin_features.ts";
 import { serviceDidDocument } from "./atproto/mod.ts";
 import { type Config, VERSION } from "./config/mod.ts";
 import type { Actors, Stores } from "./engine.ts";
@@ -8,6 +9,7 @@ import type { RootLogger } from "./logger.ts";
 import type { RequestGate } from "./request_gate.ts";
 import {
   accountMethods,
+  adminIdentityMethods,
   type createHttp,
   deprecatedSyncMethods,
   describeMethods,
@@ -15,7 +17,6 @@ import {
   handleFinder,
   handleMethods,
   importMethods,
-  inviteMethods,
   keyMethods,
   type Method,
   plcMethods,
@@ -29,9 +30,11 @@ import {
   resolveMethods,
   type SiteOptions,
   serviceAuthMethods,
+  signMethods,
   syncBlobMethods,
   syncRepoMethods,
   threadMethods,
+  updateHandleMethod,
   uploadBlobMethod,
   writeMethods,
 } from "./xrpc/mod.ts";
@@ -58,7 +61,7 @@ export function edgeOf(parts: {
   };
   const { authenticator, proxy } = features;
   return {
-    methods: methodsOf(parts),
+    methods: [...methodsOf(parts), ...adminMethods(parts)],
     authenticator,
     proxy,
     firehose: actors.firehose,
@@ -76,10 +79,11 @@ function methodsOf({
   features: {
     authenticator,
     owners,
-    invites,
     creator,
     keys,
     plcIdentity,
+    identityChanges: changes,
+    signing,
     handles,
     handleResolver,
     dids,
@@ -107,9 +111,11 @@ function methodsOf({
     }),
     ...accountMethods({ creator, sessions: owners.sessions, welcome: owners.welcome }),
     ...keyMethods({ keys }),
-    ...plcMethods({ ...plcIdentity, accounts, repos }),
+    ...plcMethods({ ...plcIdentity, accounts, repos, changes }),
+    ...signMethods({ signing }),
+    updateHandleMethod({ changes, claim: config.inviteRequired ? "invited" : "open" }),
+    ...adminIdentityMethods({ changes }),
     ...ownerMethods(owners, { accounts, repos, authenticator }),
-    ...inviteMethods({ invites }),
     ...serviceAuthMethods({ serviceJwts, now }),
     ...reportMethods({ proxy }),
     ...preferenceMethods({ repos, proxy, now }),

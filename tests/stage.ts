@@ -14,7 +14,7 @@ import {
 } from "./client.ts";
 import { describeEvent, type Event, Firehose, opsOf } from "./firehose.ts";
 import { type KeyType, type ServerOptions, TestServer } from "./harness.ts";
-import { FirehoseAuditor, type JudgedRepo, judgeRepo, signingKeyOf } from "./judges.ts";
+import { FirehoseAuditor, type JudgedRepo, judgeRepo, type KeyLookup, signingKeyOf } from "./judges.ts";
 import { PlcDirectory } from "./plc_directory.ts";
 
 /** Of an answer that is not as expected so many bytes are shown. */
@@ -128,16 +128,17 @@ export class Stage implements AsyncDisposable {
   }
 }
 
-/** The signing key of any DID, asked once of the directory. */
-export function keyLookup(plc: Pick<PlcDirectory, "document">): (did: string) => Promise<string> {
+/** The signing key of any DID, asked once of the directory, and again after news of the identity. */
+export function keyLookup(plc: Pick<PlcDirectory, "document">): KeyLookup {
   const keys = new Map<string, string>();
-  return async (did) => {
+  const lookUp = async (did: string): Promise<string> => {
     const known = keys.get(did);
     if (known) return known;
     const key = signingKeyOf(await plc.document(did));
     keys.set(did, key);
     return key;
   };
+  return Object.assign(lookUp, { forget: (did: string) => void keys.delete(did) });
 }
 
 /** Sets a stage before the tests of a `describe` and clears it after them. */

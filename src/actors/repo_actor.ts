@@ -8,26 +8,29 @@ import {
   buildCommit,
   type Cid,
   commitEvent,
+  type EventBody,
   identityEvent,
   nextTid,
   type Signer,
   signCommit,
 } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
-import type { PendingEvent, RepoState, RepoStore } from "../storage/mod.ts";
+import type { PendingEvent, RepoState, RepoStore, Standing } from "../storage/mod.ts";
 import { AskPort } from "./ask.ts";
-import { pendingOf, statusEvents } from "./pending_events.ts";
+import { pendingOf, standingEvent, statusEvents } from "./pending_events.ts";
 import { planWrites } from "./plan_writes.ts";
 import type { RepoActorDeps } from "./repo_actor_deps.ts";
 import { type Mutation, type RepoEvent, repoMachine } from "./repo_machine.ts";
 import type {
   BlobRow,
   ImportTask,
+  ModerationChange,
   PreferencesChange,
   RepoStatus,
   WriteOutcome,
   WriteRequest,
 } from "./repo_types.ts";
+import { nextStanding, type StatusOptions, statusNow } from "./standing.ts";
 
 /** A change is given up, its outcome unknown to the caller, after so long. */
 export const CHANGE_TIMEOUT_MS = 30_000;
@@ -107,8 +110,13 @@ export class RepoActor {
   }
 
   /** Resolves once the status is durable in the file and repeated in the accounts store. */
-  setStatus(status: RepoStatus, { from }: { from?: readonly RepoStatus[] } = {}): Promise<void> {
-    return this.#ask<void>((reply) => ({ type: "setStatus", status, from, reply }), `make "${status}"`);
+  setStatus(status: RepoStatus, options: StatusOptions = {}): Promise<void> {
+    return this.#ask<void>((reply) => ({ type: "setStatus", status, ...options, reply }), `make "${status}"`);
+  }
+
+  /** Resolves once the change, or the event, is durable. */
+  moderate(change: ModerationChange): Promise<void> {
+    return this.#ask<void>((reply) => ({ type: "moderate", change, reply }), "moderate");
   }
 
   /** Resolves with the type that the blob has, once its row is durable. */
@@ -129,6 +137,12 @@ export class RepoActor {
   /** Runs `task` with the repo to itself. */
   import(task: ImportTask): Promise<void> {
     return this.#ask<void>((reply) => ({ type: "import", task, reply }), "import into", TASK_TIMEOUT_MS);
+  }
+
+  /** Runs `task`, which may change the handle or the signing key, with the repo to itself. */
+  changeIdentity(task: ImportTask): Promise<void> {
+    const purpose = "change the identity of";
+    return this.#ask<void>((reply) => ({ type: "changeIdentity", task, reply }), purpose, TASK_TIMEOUT_MS);
   }
 
   /** Resolves once the deletion is decided, durably; the files go afterwards. */
@@ -216,6 +230,7 @@ export class RepoActor {
     else if (event.type === "announceIdentity") this.#settle(event, (store) => this.#announceIdentity(store));
     else if (event.type === "putPreferences")
       this.#settle(event, (store) => this.#putPreferences(store, event.change));
+    else if (event.type === "moderate") this.#settle(event, (store) => this.#moderate(store, event.change));
     else if (event.type === "setStatus") this.#setStatus(event);
     else throw new Error(`There is no turn for "${event.type}"`);
   }
@@ -226,9 +241,21 @@ export class RepoActor {
   }
 
   #announceIdentity(store: RepoStore): Turn<void> {
+    const { did } = this;
+    return this.#announce(store, (time) => identityEvent({ did, handle: this.#deps.handle(), time }));
+  }
+
+  #moderate(store: RepoStore, change: ModerationChange): Turn<void> {
+    if (change.kind !== "announce") {
+      store.takedowns.apply(change);
+      return { answer: undefined, events: [] };
+    }
+    return this.#announce(store, (time) => standingEvent(store, time));
+  }
+
+  #announce(store: RepoStore, eventAt: (time: string) => EventBody): Turn<void> {
     const key = this.#nextTid(store.state());
-    const time = new Date(this.#deps.now()).toISOString();
-    const events = [pendingOf(key, identityEvent({ did: this.did, handle: this.#deps.handle(), time }))];
+    const events = [pendingOf(key, eventAt(new Date(this.#deps.now()).toISOString()))];
     store.appendEvents({ lastTid: key, events, forgetPendingUpTo: this.#forgettable() });
     return { answer: undefined, events };
   }
@@ -313,7 +340,9 @@ export class RepoActor {
   #setStatus(mutation: Extract<Mutation, { type: "setStatus" }>): void {
     const store = this.#openStore();
     let events: PendingEvent[];
+    let standing: Standing;
     try {
+      standing = nextStanding(store.state(), mutation);
       const made = statusEvents(store, {
         status: mutation.status,
         handle: this.#deps.handle(),
@@ -322,7 +351,7 @@ export class RepoActor {
       });
       events = made.events;
       store.setStatus({
-        status: mutation.status,
+        ...standing,
         lastTid: made.lastTid,
         events,
         forgetPendingUpTo: this.#forgettable(),
@@ -334,18 +363,18 @@ export class RepoActor {
     }
     this.#measureWal(store, events);
     this.#unprojected++;
-    void this.#projectStatus(store, mutation, events);
+    void this.#projectStatus(store, { mutation, standing, events });
   }
 
   async #projectStatus(
     store: RepoStore,
-    mutation: Extract<Mutation, { type: "setStatus" }>,
-    events: readonly PendingEvent[],
+    done: { mutation: Mutation & { type: "setStatus" }; standing: Standing; events: readonly PendingEvent[] },
   ): Promise<void> {
+    const { mutation, standing, events } = done;
     await store.durable();
     this.#hand(events);
     try {
-      await this.#deps.projectStatus(mutation.status);
+      await this.#deps.projectStatus(standing);
       mutation.reply.resolve();
     } catch (error) {
       mutation.reply.reject(error);
@@ -356,12 +385,13 @@ export class RepoActor {
 
   async #import(mutation: Mutation | undefined): Promise<RepoStatus> {
     const store = this.#openStore();
-    if (mutation?.type !== "import") return store.state().status;
+    if (mutation?.type !== "import" && mutation?.type !== "changeIdentity") return store.state().status;
     const run = async (): Promise<void> => mutation.task(store);
     const failure = await run().then(
       () => undefined,
       (error: unknown) => ({ error }),
     );
+    this.#signer = undefined;
     // Also what a task has committed before it failed: handed after a later event, it would be taken for told.
     await store.durable();
     if (failure) mutation.reply.reject(failure.error);
@@ -409,7 +439,7 @@ export class RepoActor {
   }
 
   #signingKey(): Signer {
-    this.#signer ??= this.#deps.signer();
+    this.#signer ??= this.#deps.signer(this.#openStore().state().signingKey ?? undefined);
     return this.#signer;
   }
 
@@ -467,13 +497,4 @@ interface Turn<Answer> {
   readonly answer: Answer;
   readonly events: readonly PendingEvent[];
   readonly afterwards?: () => void;
-}
-
-/** What the file says after a change that failed: another one may have been acted upon since. */
-function statusNow(store: RepoStore, { status }: { status: RepoStatus }): RepoStatus {
-  try {
-    return store.state().status;
-  } catch {
-    return status;
-  }
 }

@@ -2,11 +2,7 @@
 
 /** Accepted without effect, because an existing pds.env has them; by the feature that will give them an effect. */
 export const WAITING: ReadonlyMap<string, string> = byName({
-  mail: [
-    "PDS_EMAIL_DISABLE_CONFIRMATION_LINK",
-    "PDS_MODERATION_EMAIL_SMTP_URL",
-    "PDS_MODERATION_EMAIL_ADDRESS",
-  ],
+  mail: ["PDS_EMAIL_DISABLE_CONFIRMATION_LINK"],
   "rate limits": ["PDS_RATE_LIMITS_ENABLED", "PDS_RATE_LIMIT_BYPASS_KEY", "PDS_RATE_LIMIT_BYPASS_IPS"],
   branding: [
     "PDS_SERVICE_NAME",
@@ -22,7 +18,6 @@ export const WAITING: ReadonlyMap<string, string> = byName({
     "PDS_BACKGROUND_DARK_URL",
   ],
   OAuth: ["PDS_OAUTH_TRUSTED_CLIENTS", "PDS_DPOP_SECRET"],
-  "routine invite codes": ["PDS_INVITE_INTERVAL", "PDS_INVITE_EPOCH"],
   "lexicon resolution": ["PDS_LEXICON_AUTHORITY_DID"],
   "no feature, as kith does it its own way": [
     "PDS_VERSION",
@@ -37,11 +32,7 @@ export const WAITING: ReadonlyMap<string, string> = byName({
 });
 
 /** Of the waiting ones, those whose values are secrets. */
-export const WAITING_SECRETS: ReadonlySet<string> = new Set([
-  "PDS_MODERATION_EMAIL_SMTP_URL",
-  "PDS_RATE_LIMIT_BYPASS_KEY",
-  "PDS_DPOP_SECRET",
-]);
+export const WAITING_SECRETS: ReadonlySet<string> = new Set(["PDS_RATE_LIMIT_BYPASS_KEY", "PDS_DPOP_SECRET"]);
 
 /** Why a setting stops the start, and what to do. */
 export interface Refusal {
