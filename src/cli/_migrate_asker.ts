@@ -90,7 +90,10 @@ export function createAsker(options: AskerOptions): Asker {
   return { ...passwords(answers), ...names(answers), ...decisions(answers) };
 }
 
-function passwords({ given, ask }: Answers): Pick<Asker, "sourcePassword" | "targetPassword" | "factorCode"> {
+function passwords({
+  given,
+  ask,
+}: Answers): Pick<Asker, "sourcePassword" | "targetPassword" | "factorCode" | "readyFactorCode"> {
   return {
     sourcePassword: async ({ host, handle, wrong }) =>
       given.password("source") ??
@@ -99,12 +102,12 @@ function passwords({ given, ask }: Answers): Pick<Asker, "sourcePassword" | "tar
         wrong,
         secret: true,
       })),
+    readyFactorCode: () => given.option("factor-code"),
     factorCode: async ({ host, wrong }) =>
-      given.option("factor-code") ??
-      (await ask(
+      await ask(
         `Sign-in code of ${host} (second factor: from its mail about signing in, or from your authenticator)`,
         { flag: "--factor-code CODE", wrong },
-      )),
+      ),
     targetPassword: async ({ host, isNew, wrong }) => {
       const flag = "KITH_TARGET_PASSWORD or --target-password-file FILE";
       const ready = given.password("target", { again: wrong === undefined });
@@ -148,7 +151,7 @@ function names({
     plcCode: async ({ host, email, wrong }) =>
       given.option("plc-code") ??
       (await ask(
-        `Identity code (PLC update) that ${host} has mailed to ${email ?? "you"}; it is not the sign-in code`,
+        `Identity code (PLC update) that ${host} has mailed to ${email ?? "you"}; it is not the sign-in code; empty for a new one`,
         { flag: "--plc-code CODE", wrong },
       )),
   };

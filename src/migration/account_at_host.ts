@@ -155,7 +155,8 @@ export class AccountAtHost implements SourceHost, TargetHost {
     const type = headers.get("content-type") ?? "application/octet-stream";
     const length = Number(headers.get("content-length") ?? Number.NaN);
     if (body === null) return { type, body: new Uint8Array() };
-    if (!(length <= BLOB_BYTES_IN_MEMORY_MAX)) return { type, body };
+    if (!(length <= BLOB_BYTES_IN_MEMORY_MAX))
+      return { type, body, ...(Number.isSafeInteger(length) ? { bytes: length } : {}) };
     return { type, body: new Uint8Array(await new Response(body).arrayBuffer()) };
   }
 
@@ -165,8 +166,8 @@ export class AccountAtHost implements SourceHost, TargetHost {
 
   async sign(input: Required<Credentials> & { token: string }): Promise<unknown> {
     const nsid = "com.atproto.identity.signPlcOperation";
-    return this.#read(nsid, z.object({ operation: z.unknown() }), await this.#json(nsid, { input }))
-      .operation;
+    const answer = await this.#json(nsid, { input }, { renews: false });
+    return this.#read(nsid, z.object({ operation: z.unknown() }), answer).operation;
   }
 
   async deactivate(): Promise<void> {
@@ -175,8 +176,9 @@ export class AccountAtHost implements SourceHost, TargetHost {
 
   async hasAccount(did: string): Promise<boolean> {
     try {
-      await this.#host.json("com.atproto.sync.getRepoStatus", { params: { did } });
-      return true;
+      const answer = await this.#host.json("com.atproto.sync.getRepoStatus", { params: { did } });
+      // A server may remember whom it has deleted.
+      return (answer as { status?: unknown } | null)?.status !== "deleted";
     } catch (error) {
       if (isHostError(error) && error.status < 500) return false;
       throw error;
@@ -247,16 +249,17 @@ export class AccountAtHost implements SourceHost, TargetHost {
     throw new KithError("upstream_failure", `"${this.url}" answered ${nsid} wrongly: ${where}`);
   }
 
-  #json(nsid: string, call: Omit<HostCall, "token"> = {}): Promise<unknown> {
-    return this.#authed((token) => this.#host.json(nsid, { ...call, token }));
+  #json(nsid: string, call: Omit<HostCall, "token"> = {}, options = { renews: true }): Promise<unknown> {
+    return this.#authed((token) => this.#host.json(nsid, { ...call, token }), options);
   }
 
-  async #authed<T>(call: (token: string) => Promise<T>): Promise<T> {
+  /** `renews` is false where ExpiredToken may be said of another token than the session's. */
+  async #authed<T>(call: (token: string) => Promise<T>, { renews } = { renews: true }): Promise<T> {
     if (this.#tokens === undefined || this.#endsSoon(this.#tokens.accessJwt)) await this.#renew();
     try {
       return await call(this.#accessToken());
     } catch (error) {
-      if (!isHostError(error, "ExpiredToken")) throw error;
+      if (!renews || !isHostError(error, "ExpiredToken")) throw error;
       await this.#renew();
       return await call(this.#accessToken());
     }

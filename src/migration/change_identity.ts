@@ -3,7 +3,7 @@ import { type DidDocument, pdsEndpointOf, signingKeyOf } from "../atproto/mod.ts
 import { isKithError, KithError } from "../errors.ts";
 import { isBehind, planOf } from "./compare.ts";
 import type { Turn } from "./move_machine.ts";
-import { ATTEMPTS_MAX } from "./people.ts";
+import { ATTEMPTS_MAX, Unanswered } from "./people.ts";
 import { checkSigned, follows } from "./plan_operation.ts";
 import type { StepContext } from "./step_context.ts";
 import { isHostError } from "./xrpc_host.ts";
@@ -27,7 +27,13 @@ export async function sign(context: StepContext): Promise<Turn> {
   let wrong: string | undefined;
   for (let attempt = 1; ; attempt++) {
     const about = { host: source.url, email, ...(wrong === undefined ? {} : { wrong }) };
-    const token = (await asker.plcCode(about)).trim();
+    const token = (
+      await asker.plcCode(about).catch((error) => withNewCode(error, { wrong, context }))
+    ).trim();
+    if (token === "") {
+      file.patch({ codeRequested: false });
+      return "newCode";
+    }
     try {
       const operation = await source.sign({ ...wanted, token });
       checkSigned(operation, { wanted, last: await plc.lastOperation(did) });
@@ -49,6 +55,18 @@ export async function sign(context: StepContext): Promise<Turn> {
       wrong = error.reason || error.error;
     }
   }
+}
+
+/** Nobody gives another code in this run: one that was used up must not stop the next, which begins with a fresh one. */
+async function withNewCode(
+  error: unknown,
+  { wrong, context: { source, reporter } }: { wrong: string | undefined; context: StepContext },
+): Promise<never> {
+  if (wrong !== undefined && error instanceof Unanswered) {
+    await source.requestCode();
+    reporter.note(`"${source.url}" mails a new code: the one before does not count any more`);
+  }
+  throw error;
 }
 
 export async function submit(context: StepContext): Promise<Turn> {

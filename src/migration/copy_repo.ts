@@ -20,6 +20,7 @@ export async function copyRepo(context: StepContext): Promise<Turn> {
   try {
     await target.importRepo(async () => ({
       type: "application/vnd.ipld.car",
+      bytes,
       body: counted(Bun.file(file.carPath).stream(), (done) =>
         reporter.progress({ what: "repo", done, total: bytes, bytes: done }),
       ),
@@ -80,6 +81,11 @@ function counted(
 
 function explain(error: unknown, bytes: number): unknown {
   if (!isHostError(error)) return error;
+  if (/sign/i.test(error.reason))
+    return new KithError("upstream_failure", error.message, {
+      hint: "The old server may not have signed the repo since the account came to it: write a post there, and run the same command again.",
+      cause: error,
+    });
   if (error.status !== 413 && error.error !== "PayloadTooLarge") return error;
   return new KithError("payload_too_large", `"${error.host}" takes no repo of ${bytes} bytes`, {
     hint: "Its operator can allow more (a kith and the reference: PDS_MAX_REPO_IMPORT_SIZE). Then run the same command again.",

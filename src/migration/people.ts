@@ -7,6 +7,8 @@ export interface Asker {
   sourcePassword(about: { host: string; handle: string; wrong?: string }): Promise<string>;
   /** The code that a host mails, or an authenticator shows, for signing in: not the one for the identity. */
   factorCode(about: { host: string; wrong?: string }): Promise<string>;
+  /** The same for the source, where it was given before anybody asked. */
+  readyFactorCode(): string | undefined;
   targetPassword(about: { host: string; isNew: boolean; wrong?: string }): Promise<string>;
   email(about: { host: string; known: string | undefined; wrong?: string }): Promise<string>;
   handle(about: { host: string; proposal: string; isOwn: boolean; wrong?: string }): Promise<string>;

@@ -110,6 +110,7 @@ function contextOf(file: MoveFile, deps: MoveDeps): StepContext {
     const { email } = await signInByAsking({
       did: move.did,
       signIn: (given) => source.signIn(given),
+      factorCode: asker.readyFactorCode(),
       askPassword: (wrong) => asker.sourcePassword({ host, handle: move.handle, ...because(wrong) }),
       askFactorCode: (wrong) => asker.factorCode({ host, ...because(wrong) }),
     });
@@ -120,6 +121,7 @@ function contextOf(file: MoveFile, deps: MoveDeps): StepContext {
     await signInByAsking({
       did: move.did,
       signIn: (given) => target.signIn(given),
+      factorCode: undefined,
       askPassword: (wrong) => asker.targetPassword({ host, isNew: false, ...because(wrong) }),
       askFactorCode: (wrong) => asker.factorCode({ host, ...because(wrong) }),
     });

@@ -7,6 +7,8 @@ import { isHostError } from "./xrpc_host.ts";
 export interface SignInOptions {
   readonly did: string;
   signIn(given: { did: string; password: string; factorCode?: string }): Promise<SignedIn>;
+  /** A code of the second factor that is there already: asking without it would make the server mail another. */
+  readonly factorCode: string | undefined;
   askPassword(wrong: string | undefined): Promise<string>;
   askFactorCode(wrong: string | undefined): Promise<string>;
 }
@@ -19,12 +21,15 @@ export async function signInByAsking(options: SignInOptions): Promise<SignedIn> 
   const { did } = options;
   let wrong: string | undefined;
   let password: string | undefined;
-  let isFactorNeeded = false;
+  let readyCode = options.factorCode;
+  let isFactorNeeded = readyCode !== undefined;
   for (let attempt = 1; ; attempt++) {
-    if (!isFactorNeeded || password === undefined) password = await options.askPassword(wrong);
+    if (!isFactorNeeded || password === undefined || readyCode !== undefined)
+      password = await options.askPassword(wrong);
     try {
       if (!isFactorNeeded) return await options.signIn({ did, password });
-      const factorCode = (await options.askFactorCode(wrong)).trim();
+      const factorCode = (readyCode ?? (await options.askFactorCode(wrong))).trim();
+      readyCode = undefined;
       return await options.signIn({ did, password, factorCode });
     } catch (error) {
       if (isHostError(error, FACTOR_NEEDED) && !isFactorNeeded) {

@@ -55,6 +55,8 @@ export interface HostCall {
 export interface Upload {
   readonly type: string;
   readonly body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
+  /** Of a stream, where it is known: there are servers that want it. */
+  readonly bytes?: number;
 }
 
 export interface XrpcHostOptions {
@@ -154,7 +156,8 @@ export class XrpcHost {
     const headers: Record<string, string> = { accept: "*/*" };
     if (call.token !== undefined) headers.authorization = `Bearer ${call.token}`;
     if (upload) headers["content-type"] = upload.type;
-    else if (call.input) headers["content-type"] = "application/json";
+    if (upload?.bytes !== undefined) headers["content-length"] = String(upload.bytes);
+    if (!upload && call.input) headers["content-type"] = "application/json";
     const isQuery = call.input === undefined && upload === undefined;
     return await this.#options.stream(url.href, {
       method: isQuery ? "GET" : "POST",
