@@ -238,7 +238,8 @@ async function findFile(run: Run): Promise<string | undefined> {
   if (typeof run.given.options.state === "string") return moves[0]?.path;
   const wanted = name?.replace(/^@/, "").toLowerCase();
   const found = moves.filter(
-    ({ move }) => wanted === undefined || [move.did, move.handle, move.created?.handle].includes(wanted),
+    ({ move: { did, handle, created } }) =>
+      wanted === undefined || [did, handle, created?.handle].some((known) => known?.toLowerCase() === wanted),
   );
   if (found.length > 1)
     throw new KithError("invalid_request", "Several moves are under way: name the account");

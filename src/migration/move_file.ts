@@ -46,9 +46,10 @@ export class MoveFile implements Disposable {
     return undefined;
   }
 
-  /** Begins a file for a move. Throws KithError busy. */
+  /** Begins a file for a move. Throws KithError invalid_request (there is one), busy. */
   static create(path: string, move: Move): MoveFile {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    if (existsSync(path)) throw new KithError("invalid_request", `There is a move in "${path}" already`);
     lock(path);
     const file = new MoveFile(path, move);
     file.patch({});

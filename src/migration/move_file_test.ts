@@ -66,6 +66,11 @@ test.each([
   expect(existsSync(`${path}.lock`)).toBe(false);
 });
 
+test("MoveFile begins no move over another", () => {
+  MoveFile.create(path, move)[Symbol.dispose]();
+  expect(() => MoveFile.create(path, move)).toThrow("already");
+});
+
 test("MoveFile is undefined where there is none", () => {
   expect(MoveFile.open(path)).toBeUndefined();
   expect(readMove(path)).toBeUndefined();
