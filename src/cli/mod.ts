@@ -16,6 +16,7 @@ import { configCommand } from "./config.ts";
 import { helpCommand, helpOf } from "./help.ts";
 import { inviteCommands } from "./invite.ts";
 import { mailCommand } from "./mail.ts";
+import { migrateCommand } from "./migrate.ts";
 import { requestCrawlCommand } from "./request_crawl.ts";
 import { serveCommand } from "./serve.ts";
 import { versionCommand } from "./version.ts";
@@ -28,6 +29,7 @@ const OWN: readonly (Command | CommandGroup)[] = [
   accountCommands,
   inviteCommands,
   requestCrawlCommand,
+  migrateCommand,
   mailCommand,
   versionCommand,
 ];
