@@ -625,8 +625,8 @@ test("RepoRegistry.importRepo() begins when nothing is in flight, and holds ever
     await go.promise;
     yield car;
   }
-  const documentKey = async () => undefined;
-  const imported = bench.registry.importRepo(DID, { chunks: chunks(), bytesMax: 1_000_000, documentKey });
+  const keys = { documentKey: async () => undefined, earlierKeys: async () => [] };
+  const imported = bench.registry.importRepo(DID, { chunks: chunks(), bytesMax: 1_000_000, ...keys });
   await bench.disks.repo.reached();
   await bench.registry.read(DID, () => {});
   expect(hasBegun).toBe(false);
@@ -658,8 +658,8 @@ test("RepoRegistry.importRepo() into a deactivated repo is told on its activatio
   async function* chunks(): AsyncGenerator<Uint8Array> {
     yield car;
   }
-  const documentKey = async () => undefined;
-  await bench.registry.importRepo(DID, { chunks: chunks(), bytesMax: 1_000_000, documentKey });
+  const keys = { documentKey: async () => undefined, earlierKeys: async () => [] };
+  await bench.registry.importRepo(DID, { chunks: chunks(), bytesMax: 1_000_000, ...keys });
   await bench.registry.announceIdentity(DID);
   await until(() => bench.typesOf(DID).length === 7);
   expect(bench.typesOf(DID).slice(5)).toEqual(["#account", "#identity"]);

@@ -63,7 +63,7 @@ export interface BlobStore {
   /** Puts it back. Nothing where it has not been put away. */
   release(did: string, cid: Cid): Promise<void>;
   removeQuarantined(did: string, cid: Cid): Promise<void>;
-  /** What of an account has been put away. */
+  /** What of an account has been put away, as far as a start needs to know. */
   quarantined(did: string): Promise<Cid[]>;
   /** Also what has been put away. */
   removeAll(did: string): Promise<void>;

@@ -332,7 +332,7 @@ test.each([
 
 test("getBlob tells the operator of a blob whose file is missing", async () => {
   const { call, files, warnings } = setUp();
-  files.delete(cidKey(cidOfRaw(PNG)));
+  files.clear();
   const answer = await call({ nsid: sync("getBlob"), params: { did: ALICE, cid: anyCid } });
   expect(answer).toMatchObject({ status: 400, body: { error: "BlobNotFound" } });
   expect(warnings).toEqual(["The file of a blob is missing"]);
