@@ -49,6 +49,8 @@ export interface AccountFeaturesParts {
   readonly didResolver: DidResolver;
   readonly tokens: SessionTokens;
   readonly passwords: Passwords;
+  /** The did:key of the server's PLC rotation key. */
+  readonly rotationKey: string;
   readonly log: RootLogger;
   /** What is registered last is closed first. */
   onClose(close: () => unknown): void;
@@ -81,6 +83,7 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
     plc,
     documents: didResolver,
     publicUrl: config.publicUrl,
+    rotationKey: parts.rotationKey,
     onDeleteAfter: () => sweep.plan(),
   });
   const tokensByMail = new EmailTokens({ rows: stores.emailTokens });

@@ -27,6 +27,7 @@ import {
   EmailTokenStore,
   EventLog,
   Hub,
+  IdentityChangeStore,
   InviteStore,
   Keyring,
   MailQueueStore,
@@ -68,13 +69,14 @@ export async function openStores(
   const accounts = new AccountStore(hub, keyring);
   const blobs = new DiskBlobStore({ folder: config.blobFolder, tmpFolder: join(config.blobFolder, "temp") });
   const [sessions, invites] = [new SessionStore(hub), new InviteStore(hub)];
+  const identityChanges = new IdentityChangeStore(hub, keyring);
   const reservedKeys = new ReservedKeyStore(hub, keyring);
   const appPasswords = new AppPasswordStore(hub);
   const credentials = new CredentialStore(hub);
   const emailTokens = new EmailTokenStore(hub);
   const mailQueue = new MailQueueStore(hub, keyring);
   const owners = { accounts, sessions, appPasswords, credentials, emailTokens, mailQueue };
-  return { ...owners, invites, reservedKeys, eventLog, files, blobs };
+  return { ...owners, invites, reservedKeys, identityChanges, eventLog, files, blobs };
 }
 
 export type Actors = Awaited<ReturnType<typeof startActors>>;
@@ -83,7 +85,7 @@ export async function startActors(
   { log, onClose }: StartContext,
   { config, stores }: { config: Config; stores: Stores },
 ) {
-  const { accounts, eventLog, files, blobs } = stores;
+  const { accounts, identityChanges: identities, eventLog, files, blobs } = stores;
   const now = Date.now;
   const clockId = randomInt(TID_CLOCK_IDS);
   const firstSeq = await reserveFirstSeq({ accounts, log: eventLog, now });
@@ -99,13 +101,14 @@ export async function startActors(
   const retention = new EventRetention({ log: eventLog, backfillMs: config.backfillMs, now, logger: log });
   onClose(() => retention.stop());
   onClose(() => sequencer.stop());
-  await recover({ accounts, files, blobs, sequencer, logger: log, now });
+  await recover({ accounts, identities, files, blobs, sequencer, logger: log, now });
   const openReposMax = boundOpenRepos(config.openReposMax);
   if (openReposMax < config.openReposMax) {
     log.warn("Fewer repos can be open than set: the limit on open files is too low", { openReposMax });
   }
   const registry = new RepoRegistry<BlobUpload>({
     accounts,
+    identities,
     files,
     blobs,
     sequencer,

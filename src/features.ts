@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { startAccountFeatures } from "./account_features.ts";
 import {
   AccountCreator,
+  type AccountCreatorOptions,
   CreationRetries,
   HandleRules,
   Invites,
@@ -21,6 +22,7 @@ import {
   EmbeddedPlc,
   type PlcDirectory,
 } from "./identity/mod.ts";
+import { startIdentityFeatures } from "./identity_features.ts";
 import type { RootLogger } from "./logger.ts";
 import { type DataFolder, PlcStore } from "./storage/mod.ts";
 import {
@@ -60,12 +62,15 @@ export async function startFeatures(
   const { accounts } = stores;
   const { handleResolver, didResolver, dids } = resolversOf(config, plc);
   const tokens = new SessionTokens({ secret: secrets.jwtSecret, serviceDid: config.serviceDid });
-  const { publicUrl } = config;
   const serviceTokens = new ServiceTokens({ serviceDid: config.serviceDid, dids });
-  const { adminPassword } = secrets;
-  const authenticator = new HeaderAuthenticator({ tokens, serviceTokens, accounts, adminPassword });
+  const authenticator = new HeaderAuthenticator({
+    ...{ tokens, serviceTokens, accounts },
+    adminPassword: secrets.adminPassword,
+    modServiceDid: config.modService?.did,
+  });
   const passwords = new Passwords();
-  const handles = new HandleRules(config.handleDomains);
+  const handles = new HandleRules(config.handleDomains, { hostname: config.hostname });
+  const rotationSigner = signerFromPrivateKey("k256", Buffer.from(secrets.plcRotationKeyHex, "hex"));
   const owners = startAccountFeatures({
     config,
     stores,
@@ -74,10 +79,57 @@ export async function startFeatures(
     didResolver,
     tokens,
     passwords,
+    rotationKey: rotationSigner.didKey,
     log,
     onClose,
   });
   const invites = new Invites({ codes: stores.invites, hostname: config.hostname });
+  const keys = new KeyReservations({
+    rows: stores.reservedKeys,
+    keyType: config.accountKeyType,
+    now: actors.now,
+  });
+  const births = { config, stores, actors, plc, passwords, handles, handleResolver, rotationSigner };
+  const creator = await startCreation({ log, onClose }, births);
+  const identity = startIdentityFeatures({
+    config,
+    stores,
+    repos: actors.registry,
+    plc,
+    dids,
+    handles,
+    handleResolver,
+    rotationSigner,
+    owners,
+    log,
+    onClose,
+  });
+  const serviceJwts = new ServiceJwts({ signer: (did) => accounts.signer(did), now: actors.now });
+  return {
+    authenticator,
+    owners,
+    invites,
+    creator,
+    keys,
+    handles,
+    handleResolver,
+    dids,
+    ...identity,
+    serviceJwts,
+    proxy: serviceProxyOf(config, { dids, authenticator, serviceJwts }),
+  };
+}
+
+/** Who makes accounts; what the run before has left half-made is looked at first. */
+async function startCreation(
+  { log, onClose }: Pick<StartContext, "log" | "onClose">,
+  parts: Pick<
+    AccountCreatorOptions,
+    "plc" | "passwords" | "handles" | "handleResolver" | "rotationSigner"
+  > & { config: Config; stores: Stores; actors: Actors },
+): Promise<AccountCreator> {
+  const { config, stores, actors, plc, ...shared } = parts;
+  const { accounts } = stores;
   const repos = {
     createRepo: (did: string) => actors.registry.createRepo(did),
     hasRepo: (did: string) => stores.files.exists(did, accounts.account(did)?.generation ?? -1),
@@ -90,43 +142,21 @@ export async function startFeatures(
     onProblem: (did, error) => log.warn("An account waits to be completed", { did, error }),
   });
   onClose(() => retries.stop());
-  const { reservedKeys } = stores;
-  const { accountKeyType: keyType } = config;
-  const keys = new KeyReservations({ rows: reservedKeys, keyType, now: actors.now });
-  const rotationSigner = signerFromPrivateKey("k256", Buffer.from(secrets.plcRotationKeyHex, "hex"));
   const creator = new AccountCreator({
+    ...shared,
     accounts,
     invites: stores.invites,
     plc,
     repos,
-    passwords,
-    handles,
-    handleResolver,
-    reservedKeys,
-    rotationSigner,
+    reservedKeys: stores.reservedKeys,
     recoveryKey: config.recoveryDidKey,
-    publicUrl,
-    keyType,
+    publicUrl: config.publicUrl,
+    keyType: config.accountKeyType,
     inviteRequired: config.inviteRequired,
     onUnfinished: () => retries.soon(),
   });
   await completeAccounts(retries, log);
-  const serviceJwts = new ServiceJwts({ signer: (did) => accounts.signer(did), now: actors.now });
-  const rotationKeys = [config.recoveryDidKey, rotationSigner.didKey].filter((key) => key !== undefined);
-  const plcIdentity = { plc, dids, rotationKeys: [...new Set(rotationKeys)], publicUrl };
-  return {
-    authenticator,
-    owners,
-    invites,
-    creator,
-    keys,
-    handles,
-    handleResolver,
-    dids,
-    plcIdentity,
-    serviceJwts,
-    proxy: serviceProxyOf(config, { dids, authenticator, serviceJwts }),
-  };
+  return creator;
 }
 
 function resolversOf(config: Config, plc: PlcDirectory) {

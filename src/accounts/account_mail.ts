@@ -45,14 +45,15 @@ export class AccountMail {
     this.#now = options.now ?? Date.now;
   }
 
-  /** Throws KithError invalid_request where this server sends no mail: the words say so, and whom to ask. */
-  assertConfigured(): MailSender {
+  /** Throws KithError invalid_request where this server sends no mail: the words say so, and whom to ask for what. */
+  assertConfigured(code?: { did: string; purpose: CodePurpose }): MailSender {
     const { sender, contact } = this.#options;
     if (sender) return sender;
     const whom = contact === undefined ? "its operator" : `its operator (${contact})`;
+    const help = code ? `a code, which "kith account code ${code.did} ${code.purpose}" shows them` : "help";
     throw new KithError(
       "invalid_request",
-      `Could not send a code: this server has no mail set up. Ask ${whom} for help`,
+      `Could not send a code: this server has no mail set up. Ask ${whom} for ${help}`,
       { hint: "Set PDS_EMAIL_SMTP_URL and PDS_EMAIL_FROM_ADDRESS." },
     );
   }
@@ -62,8 +63,8 @@ export class AccountMail {
    * Throws KithError invalid_request (no mail set up, no address), rate_limited, busy.
    */
   async sendCode(account: Recipient, purpose: CodePurpose): Promise<void> {
-    const sender = this.assertConfigured();
     const { did, handle, email: to } = account;
+    const sender = this.assertConfigured({ did, purpose });
     if (to === null) throw new KithError("invalid_request", "The account has no e-mail address");
     this.#count(`${did} ${purpose}`);
     const code = await this.#options.tokens.create(did, purpose);

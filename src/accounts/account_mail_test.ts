@@ -38,7 +38,9 @@ test("AccountMail says that no mail is set up, and whom to ask", async () => {
   const { mail } = make({ configured: false });
   await expect(mail.sendCode(ALICE, "confirm_email")).rejects.toMatchObject({
     code: "invalid_request",
-    message: expect.stringMatching(/no mail set up.*admin@pds\.test/),
+    message: expect.stringMatching(
+      /no mail set up.*admin@pds\.test.*"kith account code did:plc:alice confirm_email"/,
+    ),
     hint: expect.stringContaining("PDS_EMAIL_SMTP_URL"),
   });
   await mail.welcome(ALICE);

@@ -6,6 +6,7 @@ import { AccountStatus, parseDeleteAfter } from "./account_status.ts";
 const URL = "https://pds.test";
 const KEY = signerFromPrivateKey("p256", generatePrivateKey("p256", new Uint8Array(32).fill(3))).didKey;
 const OTHER_KEY = signerFromPrivateKey("k256", generatePrivateKey("k256", new Uint8Array(32).fill(4))).didKey;
+const ROTATION_KEY = OTHER_KEY;
 const ALICE = "did:plc:alice";
 const WEB = "did:web:alice.example.com";
 
@@ -17,7 +18,7 @@ function stateOf({ endpoint = URL, key = KEY }: { endpoint?: string; key?: strin
   };
 }
 
-function make(state: DidState | KithError = stateOf()) {
+function make(state: DidState | KithError = stateOf(), rotationKeys = [ROTATION_KEY]) {
   const journal: unknown[][] = [];
   const read = <T>(answer: (state: DidState) => T): T => {
     if (state instanceof KithError) throw state;
@@ -34,7 +35,7 @@ function make(state: DidState | KithError = stateOf()) {
       setDeleteAfter: async (...args) => void journal.push(["deleteAfter", ...args]),
     },
     repos: { setStatus: async (...args) => void journal.push(["status", ...args]) },
-    plc: { data: async (did) => read((known) => ({ did, rotationKeys: [], ...known })) },
+    plc: { data: async (did) => read((known) => ({ did, rotationKeys, ...known })) },
     documents: {
       resolve: async (did, { fresh }) => {
         journal.push(["resolve", did, fresh]);
@@ -42,6 +43,7 @@ function make(state: DidState | KithError = stateOf()) {
       },
     },
     publicUrl: URL,
+    rotationKey: ROTATION_KEY,
     onDeleteAfter: () => journal.push(["planned"]),
   });
   return { status, journal };
@@ -81,6 +83,18 @@ test.each([
     expect(journal.filter(([what]) => what === "status")).toEqual([]);
     expect(await status.isDidValid(did)).toBe(false);
   }
+});
+
+test("AccountStatus wants the server's rotation key in the PLC data", async () => {
+  const { status, journal } = make(stateOf(), [KEY]);
+  await expect(status.activate(ALICE)).rejects.toMatchObject({
+    code: "invalid_request",
+    message: expect.stringContaining(ROTATION_KEY),
+  });
+  expect(await status.isDidValid(ALICE)).toBe(false);
+  // A did:web has none.
+  expect(await status.isDidValid(WEB)).toBe(true);
+  expect(journal.filter(([what]) => what === "status")).toEqual([]);
 });
 
 test("AccountStatus says what the directory says, or that nobody can be asked", async () => {

@@ -9,39 +9,53 @@ export const HANDLE_LABEL_CHARS_MAX = 18;
 /** Who asks for a handle: anyone, a member's guest with an invite code, or the admin. */
 export type HandleClaim = "open" | "invited" | "admin";
 
-/** Which handles this server gives to its accounts. */
+/**
+ * Which handles this server gives to its accounts. Its own names, which are its host name and its handle domains without
+ * their dot, are not given away: the admin gives them to an account, or an account shows that they point to its DID, as
+ * with any domain of its own (`checkOwnHandle`).
+ */
 export class HandleRules {
   /** Each with its leading dot, in lower case. */
   readonly #serviceDomains: readonly string[];
+  readonly #ownNames: ReadonlySet<string>;
 
   /** `serviceDomains` as in PDS_SERVICE_HANDLE_DOMAINS: each begins with a dot. */
-  constructor(serviceDomains: readonly string[]) {
+  constructor(serviceDomains: readonly string[], { hostname }: { hostname?: string } = {}) {
     // The longest first: under ".eu.example.com" and ".example.com" the label is what stands before the longer one.
     this.#serviceDomains = serviceDomains
       .map((domain) => domain.toLowerCase())
       .sort((a, b) => b.length - a.length);
+    const bare = this.#serviceDomains.map((domain) => domain.slice(1));
+    this.#ownNames = new Set(hostname === undefined ? bare : [...bare, hostname.toLowerCase()]);
   }
 
   /** True for a (normalised) handle that only this server can speak for. */
   isLocal(handle: string): boolean {
-    return this.#serviceDomains.some((domain) => handle.endsWith(domain) || `.${handle}` === domain);
+    return !this.#ownNames.has(handle) && this.#serviceDomains.some((domain) => handle.endsWith(domain));
+  }
+
+  /** True for a (normalised) handle that is a name of the server itself. */
+  isOwnName(handle: string): boolean {
+    return this.#ownNames.has(handle);
   }
 
   /**
-   * The normalised (lower-case) form of a handle that a new account may have.
-   * Throws KithError invalid_handle, unsupported_domain, or handle_not_available for a reserved name in open sign-up.
+   * The normalised (lower-case) form of a handle that an account may have of this server. The admin is held to no length,
+   * and to no reserved name. Throws KithError invalid_handle, unsupported_domain, or handle_not_available for a reserved name in open sign-up.
    */
   check(text: string, claim: HandleClaim): string {
     const handle = normalizeHandle(text);
-    // The operator's own bare domain: nobody but its owner can ask for it.
-    if (claim === "admin" && this.#serviceDomains.includes(`.${handle}`)) return handle;
+    if (claim === "admin" && this.#ownNames.has(handle)) return handle;
     const domain = this.#serviceDomains.find((candidate) => handle.endsWith(candidate));
     if (domain === undefined) {
       const domains = this.#serviceDomains.join(", ");
       throw refusal("unsupported_domain", handle, `handles of this server end with ${domains}`);
     }
     const label = handle.slice(0, -domain.length);
-    checkLabel(handle, label);
+    checkLabel(handle, { label, claim });
+    if (this.#ownNames.has(handle)) {
+      throw refusal("handle_not_available", handle, "it is the name of the server");
+    }
     if (claim === "open" && RESERVED_NAMES.has(label)) {
       throw refusal("handle_not_available", handle, "the name is reserved");
     }
@@ -49,8 +63,9 @@ export class HandleRules {
   }
 }
 
-function checkLabel(handle: string, label: string): void {
+function checkLabel(handle: string, { label, claim }: { label: string; claim: HandleClaim }): void {
   if (label.includes(".")) throw refusal("invalid_handle", handle, "it has more than one label of its own");
+  if (claim === "admin") return;
   if (label.length < HANDLE_LABEL_CHARS_MIN) {
     throw refusal("invalid_handle", handle, `"${label}" has less than ${HANDLE_LABEL_CHARS_MIN} characters`);
   }

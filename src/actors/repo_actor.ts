@@ -131,6 +131,12 @@ export class RepoActor {
     return this.#ask<void>((reply) => ({ type: "import", task, reply }), "import into", TASK_TIMEOUT_MS);
   }
 
+  /** Runs `task`, which may change the handle or the signing key, with the repo to itself. */
+  changeIdentity(task: ImportTask): Promise<void> {
+    const purpose = "change the identity of";
+    return this.#ask<void>((reply) => ({ type: "changeIdentity", task, reply }), purpose, TASK_TIMEOUT_MS);
+  }
+
   /** Resolves once the deletion is decided, durably; the files go afterwards. */
   delete({ from }: { from?: readonly RepoStatus[] } = {}): Promise<void> {
     return this.#ask<void>((reply) => ({ type: "delete", from, reply }), "delete", TASK_TIMEOUT_MS);
@@ -356,12 +362,13 @@ export class RepoActor {
 
   async #import(mutation: Mutation | undefined): Promise<RepoStatus> {
     const store = this.#openStore();
-    if (mutation?.type !== "import") return store.state().status;
+    if (mutation?.type !== "import" && mutation?.type !== "changeIdentity") return store.state().status;
     const run = async (): Promise<void> => mutation.task(store);
     const failure = await run().then(
       () => undefined,
       (error: unknown) => ({ error }),
     );
+    this.#signer = undefined;
     // Also what a task has committed before it failed: handed after a later event, it would be taken for told.
     await store.durable();
     if (failure) mutation.reply.reject(failure.error);
@@ -409,7 +416,7 @@ export class RepoActor {
   }
 
   #signingKey(): Signer {
-    this.#signer ??= this.#deps.signer();
+    this.#signer ??= this.#deps.signer(this.#openStore().state().signingKey ?? undefined);
     return this.#signer;
   }
 

@@ -18,8 +18,8 @@ export interface RepoActorDeps {
   markOpen(): Promise<void>;
   /** Repeats the file's status in the accounts store. */
   projectStatus(status: RepoStatus): Promise<void>;
-  /** The account's signing key, unsealed. */
-  signer(): Signer;
+  /** The account's signing key, unsealed: the one that its file names, where it does. */
+  signer(didKey: string | undefined): Signer;
   /** The account's handle, for #identity. */
   handle(): string | undefined;
   /** Unlinks blobs whose last reference is gone; their rows are durably gone already. */

@@ -6,9 +6,9 @@
  * A change ("mutation") is acted upon, held, or refused by the state it meets:
  *   opening      held until the file is open
  *   ready        acted upon
- *   importing    held until the import has ended
+ *   importing    held until the import, or the change of identity, has ended
  *   deactivated  records are refused; status, blobs, preferences, import and deletion go on, as migration needs
- *   takendown    all but a change of status, news of the identity and deletion is refused
+ *   takendown    all but a change of status, of identity, news of it and deletion is refused
  *   deleting, closing, closed, failed   refused
  *
  * Reads do not pass here: they need no order, only an open file.
@@ -43,7 +43,7 @@ export type Mutation =
   | { type: "putBlob"; row: BlobRow; reply: Reply<string> }
   | { type: "announceIdentity"; reply: Reply<void> }
   | { type: "putPreferences"; change: PreferencesChange; reply: Reply<void> }
-  | { type: "import"; task: ImportTask; reply: Reply<void> }
+  | { type: "import" | "changeIdentity"; task: ImportTask; reply: Reply<void> }
   | { type: "delete"; from?: readonly RepoStatus[]; reply: Reply<void> };
 
 /** What the effects report back, and the registry's wish to close. */
@@ -75,7 +75,7 @@ export interface RepoContext {
   readonly held: readonly Mutation[];
   readonly checkpointing: boolean;
   readonly walBytes: number;
-  /** The import or deletion under way. */
+  /** The import, change of identity or deletion under way. */
   readonly current: Mutation | undefined;
 }
 
@@ -246,6 +246,7 @@ const everyChange = <const T>(answer: T) => ({
   announceIdentity: answer,
   putPreferences: answer,
   import: answer,
+  changeIdentity: answer,
   delete: answer,
 });
 const HOLD_ALL = everyChange(HOLD_ONLY);
@@ -332,6 +333,7 @@ export const repoMachine = machineSetup.createMachine({
         putPreferences: MUTATE,
         setStatus: SET_STATUS,
         import: IMPORT,
+        changeIdentity: IMPORT,
         delete: DELETE,
         close: CLOSE,
       },
@@ -344,6 +346,7 @@ export const repoMachine = machineSetup.createMachine({
         putPreferences: MUTATE,
         setStatus: SET_STATUS,
         import: IMPORT,
+        changeIdentity: IMPORT,
         delete: DELETE,
         close: CLOSE,
       },
@@ -355,6 +358,7 @@ export const repoMachine = machineSetup.createMachine({
         announceIdentity: MUTATE,
         putPreferences: { actions: "refuseTakendown" },
         import: { actions: "refuseTakendown" },
+        changeIdentity: IMPORT,
         setStatus: SET_STATUS,
         delete: DELETE,
         close: CLOSE,

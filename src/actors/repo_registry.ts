@@ -7,6 +7,7 @@ import { KithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import type { Account, PendingEvent, RepoStore } from "../storage/mod.ts";
 import { openBirth } from "./birth.ts";
+import { type Identities, type IdentityChange, identityTask } from "./change_identity.ts";
 import { CarExports } from "./export.ts";
 import { type ImportSource, importTask } from "./import_repo.ts";
 import { OpenSlots } from "./open_slots.ts";
@@ -61,6 +62,7 @@ export interface RegistryBlobs<Upload> {
 
 export interface RegistryOptions<Upload> {
   readonly accounts: RegistryAccounts;
+  readonly identities: Identities;
   readonly files: RegistryFiles;
   readonly blobs: RegistryBlobs<Upload>;
   readonly sequencer: Sequencer;
@@ -216,15 +218,25 @@ export class RepoRegistry<Upload = unknown> {
 
   /** Puts a whole repo in the place of the present one. Resolves once it is durable; else nothing has changed. */
   importRepo(did: RepoId, source: ImportSource): Promise<void> {
-    const { accounts, now, clockId, logger } = this.#options;
+    const { identities, now, clockId, logger } = this.#options;
     const deadlineMs = performance.now() + TASK_TIMEOUT_MS - IMPORT_MARGIN_MS;
     const onLeftover = (error: unknown) =>
       logger.warn("Could not remove what an import has left", { did, error });
     return this.#use(did, ({ actor }) =>
-      actor.import(
-        importTask({ ...source, signer: accounts.signer(did), now, clockId, deadlineMs, onLeftover }),
-      ),
+      actor.import((store) => {
+        // Asked for in its turn: a change of the key may be under way.
+        const signer = identities.signer(did, store.state().signingKey ?? undefined);
+        return importTask({ ...source, signer, now, clockId, deadlineMs, onLeftover })(store);
+      }),
     );
+  }
+
+  /** Gives the account another handle or signing key. Resolves once that is durable, and repeated in the accounts. */
+  changeIdentity(did: RepoId, change: IdentityChange): Promise<void> {
+    const { accounts, identities, now, clockId } = this.#options;
+    const handle = () => accounts.account(did)?.handle;
+    const task = identityTask(change, { identities, handle, now, clockId });
+    return this.#use(did, ({ actor }) => actor.changeIdentity(task));
   }
 
   /** Resolves once the deletion is decided; files and blobs go afterwards. `from` as in `setStatus`. */
@@ -383,7 +395,7 @@ export class RepoRegistry<Upload = unknown> {
   }
 
   #depsOf(account: Account, entry: () => Entry): RepoActorDeps {
-    const { accounts, blobs, files, sequencer, now, clockId, logger } = this.#options;
+    const { accounts, identities, blobs, files, sequencer, now, clockId, logger } = this.#options;
     const { did, generation } = account;
     return {
       sequencer,
@@ -397,7 +409,7 @@ export class RepoRegistry<Upload = unknown> {
         entry().marked = true;
       },
       projectStatus: (status) => accounts.projectState(did, status, { now: now() }),
-      signer: () => accounts.signer(did),
+      signer: (didKey) => identities.signer(did, didKey),
       handle: () => accounts.account(did)?.handle,
       rested: () => this.#offerRoom(did),
       removeBlobs: (cids) => this.#removeBlobs(did, entry(), cids),

@@ -61,5 +61,7 @@ export interface PreferencesChange {
   readonly preferences: readonly { readonly name: string; readonly value: string }[];
 }
 
+export type { IdentityFacts } from "../storage/mod.ts";
+
 /** Work that has the repo to itself while it runs: no other change begins before it has ended. */
 export type ImportTask = (repo: RepoStore) => Promise<void>;

@@ -5,6 +5,7 @@
 import { isKithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import { type Account, isDamage, type PendingEvent, type RepoStore } from "../storage/mod.ts";
+import type { Identities } from "./change_identity.ts";
 import type { RepoStatus } from "./repo_types.ts";
 import type { Sequencer } from "./sequencer.ts";
 
@@ -24,6 +25,11 @@ export interface StartUpAccounts {
   raiseHighWater(seq: number): Promise<void>;
 }
 
+export interface StartUpIdentities extends Pick<Identities, "project"> {
+  /** A change of handle or key that was begun and not ended. */
+  find(did: string): object | undefined;
+}
+
 export interface StartUpFiles {
   exists(did: string, generation: number): boolean;
   recover(did: string, generation: number): Promise<RepoStore>;
@@ -32,6 +38,7 @@ export interface StartUpFiles {
 
 export interface StartUpOptions {
   readonly accounts: StartUpAccounts;
+  readonly identities: StartUpIdentities;
   readonly files: StartUpFiles;
   readonly blobs: { removeAll(did: string): Promise<void>; sweepTemporary(): Promise<void> };
   readonly sequencer: Sequencer;
@@ -139,6 +146,28 @@ async function recoverRepo(row: { did: string; generation: number }, options: St
   if (store.hasStaging()) await store.prepareWrites();
   const { status } = store.state();
   if (status !== account.state) await accounts.projectState(row.did, status, { now: now() });
+  await projectIdentity(store, account, options);
   await store.close();
   await accounts.unmarkOpen(row.did);
+}
+
+/** The handle and the key that the file says; of an unfinished change the rest is looked up at the directory later. */
+async function projectIdentity(
+  store: RepoStore,
+  account: Account,
+  { identities, logger }: StartUpOptions,
+): Promise<void> {
+  const { did } = store;
+  const { handle, signingKey } = store.state();
+  if ((handle === null || handle === account.handle) && !identities.find(did)) return;
+  try {
+    await identities.project(did, { handle: handle ?? undefined, signingKey: signingKey ?? undefined });
+  } catch (error) {
+    if (!isKithError(error, "handle_not_available")) throw error;
+    logger.error("The handle of an account is another's now; it keeps the one that it had", {
+      did,
+      handle,
+      error,
+    });
+  }
 }

@@ -7,7 +7,8 @@ import type { Migration } from "./migrations.ts";
  * while an export was open. A staged_ table holds the repo that an import brings, and takes the name of its twin when the
  * import is switched in (_repo_staging.ts): a later step changes both of a pair, and relies on no index by its name.
  * pending_event.id rises with key, which is all the order that it needs. preference.name is the $type of its JSON value;
- * there may be several of one name, and they keep their order.
+ * there may be several of one name, and they keep their order. meta.handle and meta.signing_key (a did:key) are null in
+ * files from before they were kept here: then the accounts store alone knows them.
  */
 export const REPO_MIGRATIONS: readonly Migration[] = [
   `
@@ -98,5 +99,9 @@ export const REPO_MIGRATIONS: readonly Migration[] = [
   `
   CREATE INDEX record_rev ON record (rev);
   CREATE INDEX staged_record_rev ON staged_record (rev);
+  `,
+  `
+  ALTER TABLE meta ADD COLUMN handle TEXT;
+  ALTER TABLE meta ADD COLUMN signing_key TEXT;
   `,
 ];

@@ -1,8 +1,9 @@
 /** Accounts: who is here, under which names, in which state, with which sealed signing key. */
-import { type KeyType, type Signer, signerFromPrivateKey } from "../atproto/mod.ts";
+import type { KeyType, Signer } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
+import { accountSigner, accountKeyPlace as keyPlace } from "./_signing_keys.ts";
 import type { Hub, Run } from "./hub.ts";
-import type { Keyring, SealedPlace } from "./keyring.ts";
+import type { Keyring } from "./keyring.ts";
 import type { PendingEvent } from "./repo_changes.ts";
 import { isUniqueViolation } from "./sqlite.ts";
 
@@ -34,6 +35,8 @@ export interface Account {
   readonly movesIn: boolean;
   /** Access tokens from before this time do not count any more; null where all do. */
   readonly sessionsFrom: number | null;
+  /** The PLC rotation key of its own that its owner named at sign-up, as did:key. */
+  readonly recoveryKey: string | null;
 }
 
 export interface NewAccountRow {
@@ -45,6 +48,7 @@ export interface NewAccountRow {
   /** The signed operation, as DRISL; null where the DID is there already. */
   readonly genesisOperation: Uint8Array | null;
   readonly inviteCode?: string;
+  readonly recoveryKey?: string;
   readonly now: number;
 }
 
@@ -62,10 +66,11 @@ interface Row {
   takedown_ref: string | null;
   moves_in: number;
   sessions_from: number | null;
+  recovery_key: string | null;
 }
 
 const COLUMNS =
-  "did, handle, email, email_confirmed_at, password_hash, state, generation, created_at, deactivated_at, invites_disabled, takedown_ref, sessions_from, state = 'creating' AND genesis_operation IS NULL AS moves_in";
+  "did, handle, email, email_confirmed_at, password_hash, state, generation, created_at, deactivated_at, invites_disabled, takedown_ref, sessions_from, recovery_key, state = 'creating' AND genesis_operation IS NULL AS moves_in";
 const HANDLE_GONE = "handle.invalid";
 
 export class AccountStore {
@@ -136,6 +141,9 @@ export class AccountStore {
     const email = account.email?.toLowerCase() ?? null;
     const sealed = this.#keyring.seal(signingKey.privateKey, keyPlace(did));
     await this.#hub.write((run) => {
+      if (this.#hub.readOne("SELECT 1 FROM identity_change WHERE handle = ? AND did <> ?", handle, did)) {
+        throw handleTaken(handle);
+      }
       if (inviteCode !== undefined) this.#useInvite(run, { code: inviteCode, did, now });
       if (account.genesisOperation === null) {
         run("DELETE FROM account WHERE did = ? AND state = 'deleted'", did);
@@ -242,6 +250,7 @@ export class AccountStore {
       run("DELETE FROM session WHERE did = ?", did);
       run("DELETE FROM app_password WHERE did = ?", did);
       run("DELETE FROM email_token WHERE did = ?", did);
+      run("DELETE FROM identity_change WHERE did = ?", did);
     });
   }
 
@@ -266,12 +275,7 @@ export class AccountStore {
 
   /** The account's signing key, unsealed. Throws KithError account_not_found, storage_damaged. */
   signer(did: string): Signer {
-    const row = this.#hub.readOne<{ key_type: KeyType; signing_key: Uint8Array | null }>(
-      "SELECT key_type, signing_key FROM account WHERE did = ?",
-      did,
-    );
-    if (!row?.signing_key) throw new KithError("account_not_found", `There is no signing key of "${did}"`);
-    return signerFromPrivateKey(row.key_type, this.#keyring.unseal(row.signing_key, keyPlace(did)));
+    return accountSigner(this.#hub, this.#keyring, did);
   }
 
   /** Seals every signing key anew under the newest key of the keyring. */
@@ -339,16 +343,12 @@ export class AccountStore {
   }
 }
 
-function keyPlace(did: string): SealedPlace {
-  return { purpose: "signing keys", table: "account", column: "signing_key", row: did };
-}
-
 function insertAccount(run: Run, row: NewAccountRow & { generation: number; sealed: Uint8Array }): void {
   try {
     run(
       `INSERT INTO account (did, handle, email, password_hash, state, generation, key_type, signing_key,
-         genesis_operation, invite_code, created_at)
-       VALUES (?, ?, ?, ?, 'creating', ?, ?, ?, ?, ?, ?)`,
+         genesis_operation, invite_code, recovery_key, created_at)
+       VALUES (?, ?, ?, ?, 'creating', ?, ?, ?, ?, ?, ?, ?)`,
       row.did,
       row.handle,
       row.email,
@@ -358,11 +358,12 @@ function insertAccount(run: Run, row: NewAccountRow & { generation: number; seal
       row.sealed,
       row.genesisOperation,
       row.inviteCode ?? null,
+      row.recoveryKey ?? null,
       row.now,
     );
   } catch (error) {
     if (isUniqueViolation(error, "account.handle")) {
-      throw new KithError("handle_not_available", `Handle already taken: ${row.handle}`);
+      throw handleTaken(row.handle);
     }
     if (isUniqueViolation(error, "account.did")) {
       throw new KithError("already_exists", `Could not create the account "${row.did}": it exists already`);
@@ -372,6 +373,10 @@ function insertAccount(run: Run, row: NewAccountRow & { generation: number; seal
     }
     throw error;
   }
+}
+
+function handleTaken(handle: string): KithError {
+  return new KithError("handle_not_available", `Handle already taken: ${handle}`);
 }
 
 function fromRow(row: Row): Account {
@@ -389,6 +394,7 @@ function fromRow(row: Row): Account {
     takedownRef: row.takedown_ref,
     movesIn: row.moves_in !== 0,
     sessionsFrom: row.sessions_from,
+    recoveryKey: row.recovery_key,
   };
 }
 

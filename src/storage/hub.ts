@@ -122,6 +122,17 @@ const MIGRATIONS: readonly Migration[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX mail_queue_by_turn ON mail_queue (next_at);
   `,
+  `
+  ALTER TABLE account ADD COLUMN recovery_key TEXT;
+  CREATE TABLE identity_change (
+    did TEXT PRIMARY KEY,
+    handle TEXT UNIQUE,
+    did_key TEXT,
+    key_type TEXT,
+    signing_key BLOB,
+    started_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /** Makes the file durable after a crash, brings it to the latest schema, and opens it ready for writes. */

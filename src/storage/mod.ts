@@ -8,6 +8,7 @@ export * from "./descriptors.ts";
 export * from "./email_token_store.ts";
 export * from "./event_log.ts";
 export * from "./hub.ts";
+export * from "./identity_change_store.ts";
 export * from "./invite_store.ts";
 export * from "./keyring.ts";
 export * from "./mail_queue_store.ts";

@@ -13,6 +13,17 @@ export interface RepoState {
   readonly head: Head | null;
   readonly status: RepoStatus;
   readonly lastTid: string | null;
+  /** Null where the file is from before it was kept here: the accounts store knows it then. */
+  readonly handle: string | null;
+  /** The did:key that commits are signed by; null as with the handle. */
+  readonly signingKey: string | null;
+}
+
+/** How the network knows the account; what is absent stays as it is. */
+export interface IdentityFacts {
+  readonly handle?: string | undefined;
+  /** A did:key. */
+  readonly signingKey?: string | undefined;
 }
 
 /** A record to be stored beside its block. */
@@ -40,6 +51,7 @@ export interface RepoCommit {
   readonly events: readonly PendingEvent[];
   /** Of an account's first commit: the status that it begins with; active where absent. */
   readonly status?: RepoStatus;
+  readonly identity?: IdentityFacts;
   /** Pending events up to this key are in the event log, durably. */
   readonly forgetPendingUpTo?: string;
   /** Milliseconds. */
@@ -49,6 +61,7 @@ export interface RepoCommit {
 export interface EventsChange {
   readonly lastTid: string;
   readonly events: readonly PendingEvent[];
+  readonly identity?: IdentityFacts;
   readonly forgetPendingUpTo?: string;
 }
 

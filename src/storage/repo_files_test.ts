@@ -33,7 +33,7 @@ test("RepoFiles.create() makes a complete file of mode 0600 and may be repeated"
   await files.create(DID, 1);
   expect(statSync(path).ino).toBe(ino);
   const store = await files.open(DID, 1);
-  expect(store.state()).toEqual({ head: null, status: "active", lastTid: null });
+  expect(store.state()).toMatchObject({ head: null, status: "active", lastTid: null });
   await store.close();
   expect(readdirSync(folder.path).filter((name) => name.endsWith(".part"))).toEqual([]);
 });

@@ -45,6 +45,8 @@ interface MetaRow {
   rev: string | null;
   status: RepoStatus;
   last_tid: string | null;
+  handle: string | null;
+  signing_key: string | null;
 }
 
 export class RepoStore implements BlockReader {
@@ -82,9 +84,10 @@ export class RepoStore implements BlockReader {
   // Reading
 
   state(): RepoState {
-    const { head, data, rev, status, last_tid: lastTid } = this.#meta();
-    if (!head || !data || rev === null) return { head: null, status, lastTid };
-    return { head: { commit: cidFromBytes(head), rev, data: cidFromBytes(data) }, status, lastTid };
+    const { head, data, rev, status, last_tid: lastTid, handle, signing_key: signingKey } = this.#meta();
+    const rest = { status, lastTid, handle, signingKey };
+    if (!head || !data || rev === null) return { head: null, ...rest };
+    return { head: { commit: cidFromBytes(head), rev, data: cidFromBytes(data) }, ...rest };
   }
 
   #meta(): MetaRow {
@@ -369,8 +372,13 @@ export class RepoStore implements BlockReader {
     this.#file.transaction(() => this.#events(tx));
   }
 
-  #events({ lastTid, events, forgetPendingUpTo }: EventsChange): void {
+  #events({ lastTid, events, identity, forgetPendingUpTo }: EventsChange): void {
     this.#file.statement("UPDATE meta SET last_tid = ?").run(lastTid);
+    if (identity) {
+      this.#file
+        .statement("UPDATE meta SET handle = coalesce(?, handle), signing_key = coalesce(?, signing_key)")
+        .run(identity.handle ?? null, identity.signingKey ?? null);
+    }
     if (forgetPendingUpTo !== undefined) this.#forget(forgetPendingUpTo);
     for (const { key, kind, before, after } of events) {
       this.#file
