@@ -1,5 +1,6 @@
 /** Every method, and what the plain routes beside them tell. */
 import { ownerMethods } from "./account_features.ts";
+import { HandleAvailability } from "./accounts/mod.ts";
 import { serviceDidDocument } from "./atproto/mod.ts";
 import { type Config, VERSION } from "./config/mod.ts";
 import type { Actors, Stores } from "./engine.ts";
@@ -18,11 +19,15 @@ import {
   importMethods,
   inviteMethods,
   keyMethods,
+  LexiconCheck,
+  LimitBypass,
+  lexiconMethods,
   type Method,
   plcMethods,
   preferenceMethods,
   profileMethods,
   pushMethods,
+  RateLimits,
   ReadAfterWrite,
   readMethods,
   reportMethods,
@@ -33,6 +38,7 @@ import {
   signMethods,
   syncBlobMethods,
   syncRepoMethods,
+  tempMethods,
   threadMethods,
   updateHandleMethod,
   uploadBlobMethod,
@@ -60,11 +66,18 @@ export function edgeOf(parts: {
     },
   };
   const { authenticator, proxy } = features;
+  const { enabled, bypassKey, bypassIps } = config.rateLimits;
+  if (bypassKey !== undefined) log.hide(bypassKey);
+  const bypass = new LimitBypass({ key: bypassKey, addresses: bypassIps });
   return {
     methods: methodsOf(parts),
     authenticator,
     proxy,
     firehose: actors.firehose,
+    lexiconCheck: config.mode === "dev" ? new LexiconCheck(log) : undefined,
+    limits: enabled ? new RateLimits({ bypass, log }) : undefined,
+    bypass,
+    networkSubscribersMax: config.networkSubscribersMax,
     site,
     log,
     stopping: gate.stopping,
@@ -74,7 +87,7 @@ export function edgeOf(parts: {
 function methodsOf({
   config,
   log,
-  stores: { accounts, blobs },
+  stores: { accounts, blobs, reservedHandles },
   actors: { registry: repos, clockId, now },
   features: {
     authenticator,
@@ -88,6 +101,7 @@ function methodsOf({
     handles,
     handleResolver,
     dids,
+    lexicons,
     serviceJwts,
     proxy,
   },
@@ -127,18 +141,35 @@ function methodsOf({
     ...pushMethods({ proxy }),
     ...handleMethods({ accounts, handles, resolver: handleResolver }),
     ...resolveMethods({ dids, handles: handleFinder({ accounts, handles, resolver: handleResolver }) }),
-    ...writeMethods({ accounts, repos, now, clockId }),
+    ...writeMethods({ accounts, repos, lexicons: lexicons.records, now, clockId }),
+    ...lexiconMethods(lexicons),
+    ...tempMethods({
+      accounts,
+      availability: new HandleAvailability({ handles, accounts }),
+      handles,
+      reservedHandles,
+      credentials: owners.credentials,
+      now,
+    }),
     ...readMethods({
       accounts,
       repos,
       dids,
       recordElsewhere: (request) => proxy.answerAnonymously(request, "com.atproto.repo.getRecord"),
     }),
-    uploadBlobMethod({ accounts, blobs, repos, blobBytesMax, now }),
+    uploadBlobMethod({
+      accounts,
+      blobs,
+      repos,
+      blobBytesMax,
+      quotaBytes: config.blobQuotaBytes,
+      types: config.blobTypes,
+      now,
+    }),
     ...importMethods({ repos, dids, isOpen: config.acceptingImports, bytesMax: config.importBytesMax }),
     ...syncRepoMethods({ accounts, repos }),
     ...deprecatedSyncMethods({ accounts, repos }),
-    ...syncBlobMethods({ accounts, repos, blobs }),
+    ...syncBlobMethods({ accounts, repos, blobs, log }),
     ...repoStatusMethods({ accounts, repos, log }),
   ];
 }

@@ -2,11 +2,14 @@
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
 import {
+  BlobSweeper,
   Crawlers,
   EventRetention,
   Firehose,
+  type RegistryBlobs,
   RepoRegistry,
   recoverRepos,
+  removeAllOrLater,
   reserveFirstSeq,
   Sequencer,
   type StartUpOptions,
@@ -19,6 +22,8 @@ import type { RootLogger } from "./logger.ts";
 import {
   AccountStore,
   AppPasswordStore,
+  BlobLooks,
+  type BlobStore,
   type BlobUpload,
   boundOpenRepos,
   CredentialStore,
@@ -30,10 +35,13 @@ import {
   IdentityChangeStore,
   InviteStore,
   Keyring,
+  LexiconStore,
   MailQueueStore,
   Maintenance,
   RepoFiles,
+  ReservedHandleStore,
   ReservedKeyStore,
+  S3BlobStore,
   SessionStore,
 } from "./storage/mod.ts";
 
@@ -67,7 +75,8 @@ export async function openStores(
   onClose(() => eventLog.close());
   const files = new RepoFiles({ folder: folder.repos, tmp: folder.tmp, maintenance, onFatal });
   const accounts = new AccountStore(hub, keyring);
-  const blobs = new DiskBlobStore({ folder: config.blobFolder, tmpFolder: join(config.blobFolder, "temp") });
+  const blobLooks = new BlobLooks(hub);
+  const blobs = await openBlobStore(config, log);
   const [sessions, invites] = [new SessionStore(hub), new InviteStore(hub)];
   const identityChanges = new IdentityChangeStore(hub, keyring);
   const reservedKeys = new ReservedKeyStore(hub, keyring);
@@ -75,8 +84,21 @@ export async function openStores(
   const credentials = new CredentialStore(hub);
   const emailTokens = new EmailTokenStore(hub);
   const mailQueue = new MailQueueStore(hub, keyring);
+  const reservedHandles = new ReservedHandleStore(hub);
+  const lexicons = await LexiconStore.open(folder.lexicons, { maintenance, onFatal });
+  onClose(() => lexicons.close());
   const owners = { accounts, sessions, appPasswords, credentials, emailTokens, mailQueue };
-  return { ...owners, invites, reservedKeys, identityChanges, eventLog, files, blobs };
+  const reserved = { reservedKeys, reservedHandles };
+  return { ...owners, ...reserved, invites, identityChanges, lexicons, eventLog, files, blobs, blobLooks };
+}
+
+async function openBlobStore(config: Config, logger: RootLogger): Promise<BlobStore> {
+  const tmpFolder = join(config.blobFolder, "temp");
+  if (!config.blobBucket) return new DiskBlobStore({ folder: config.blobFolder, tmpFolder });
+  logger.hide(config.blobBucket.secretAccessKey);
+  const store = new S3BlobStore({ ...config.blobBucket, tmpFolder, logger });
+  await store.check();
+  return store;
 }
 
 export type Actors = Awaited<ReturnType<typeof startActors>>;
@@ -85,8 +107,17 @@ export async function startActors(
   { log, onClose }: StartContext,
   { config, stores }: { config: Config; stores: Stores },
 ) {
-  const { accounts, identityChanges: identities, eventLog, files, blobs } = stores;
+  const { accounts, identityChanges: identities, eventLog, files, blobLooks } = stores;
   const now = Date.now;
+  const { blobTempLifetimeMs: lifetimeMs } = config;
+  const removeAll = (did: string) =>
+    removeAllOrLater(did, { blobs: stores.blobs, looks: blobLooks, now, logger: log });
+  const blobs: RegistryBlobs<BlobUpload> & Pick<BlobStore, "sweepTemporary"> = {
+    keep: (upload, target) => stores.blobs.keep(upload, target),
+    remove: (did, cid) => stores.blobs.remove(did, cid),
+    sweepTemporary: () => stores.blobs.sweepTemporary(),
+    removeAll,
+  };
   const clockId = randomInt(TID_CLOCK_IDS);
   const firstSeq = await reserveFirstSeq({ accounts, log: eventLog, now });
   const sequencer = new Sequencer({ log: eventLog, firstSeq, now, logger: log });
@@ -94,6 +125,7 @@ export async function startActors(
     log: eventLog,
     sequencer,
     backfillMs: config.backfillMs,
+    subscribersMax: config.subscribersMax,
     now,
     logger: log,
   });
@@ -111,6 +143,7 @@ export async function startActors(
     identities,
     files,
     blobs,
+    blobLooks: { around: (did, at, change) => blobLooks.around(did, at + lifetimeMs, change) },
     sequencer,
     logger: log,
     now,
@@ -118,6 +151,16 @@ export async function startActors(
     openReposMax,
   });
   onClose(() => registry.stop());
+  const sweeper = new BlobSweeper({
+    looks: blobLooks,
+    accounts,
+    repos: registry,
+    blobs: stores.blobs,
+    lifetimeMs,
+    now,
+    logger: log,
+  });
+  onClose(() => sweeper.stop());
   const crawlers = startCrawlers(config, log);
   onClose(() => crawlers.stop());
   sequencer.onPublished(() => crawlers.notify());

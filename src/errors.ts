@@ -24,7 +24,9 @@ export type ErrorCode =
   | "invalid_mime_type"
   | "invalid_size"
   | "incompatible_did_doc"
+  | "invalid_scope_reference"
   | "payload_too_large"
+  | "quota_exceeded"
   | "method_not_allowed"
   | "method_not_implemented"
   | "upgrade_required"
@@ -39,6 +41,8 @@ export type ErrorCode =
   | "untrusted_issuer"
   | "bad_expiration"
   | "token_required"
+  | "invalid_dpop_proof"
+  | "use_dpop_nonce"
   | "forbidden"
   | "rate_limited"
   // what is not there, or may not be seen
@@ -59,6 +63,7 @@ export type ErrorCode =
   | "did_not_found"
   | "did_deactivated"
   | "unknown_feed"
+  | "lexicon_not_found"
   // the server or what it depends on
   | "busy"
   | "shutting_down"

@@ -23,6 +23,7 @@ import {
   type PlcDirectory,
 } from "./identity/mod.ts";
 import { startIdentityFeatures } from "./identity_features.ts";
+import { startLexicons } from "./lexicon_features.ts";
 import type { RootLogger } from "./logger.ts";
 import { type DataFolder, PlcStore } from "./storage/mod.ts";
 import {
@@ -54,9 +55,10 @@ export function directoryOf(
 export type Features = Awaited<ReturnType<typeof startFeatures>>;
 
 export async function startFeatures(
-  { log, onClose }: StartContext,
+  context: StartContext,
   parts: { config: Config; secrets: Secrets; stores: Stores; actors: Actors; plc: Directory },
 ) {
+  const { log, onClose } = context;
   const { config, secrets, stores, actors } = parts;
   const { plc } = parts.plc;
   const { accounts } = stores;
@@ -69,7 +71,9 @@ export async function startFeatures(
     modServiceDid: config.modService?.did,
   });
   const passwords = new Passwords();
-  const handles = new HandleRules(config.handleDomains, { hostname: config.hostname });
+  const { reservedHandles: reserved } = stores;
+  const handles = new HandleRules(config.handleDomains, { hostname: config.hostname, reserved });
+  const lexicons = startLexicons(context, { config, rows: stores.lexicons, dids });
   const rotationSigner = signerFromPrivateKey("k256", Buffer.from(secrets.plcRotationKeyHex, "hex"));
   const owners = startAccountFeatures({
     config,
@@ -114,6 +118,7 @@ export async function startFeatures(
     handles,
     handleResolver,
     dids,
+    lexicons,
     ...identity,
     serviceJwts,
     proxy: serviceProxyOf(config, { dids, authenticator, serviceJwts }),

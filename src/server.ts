@@ -11,7 +11,7 @@ import { type Handlers, type Listeners, listen } from "./listen.ts";
 import { createLogger, type RootLogger } from "./logger.ts";
 import { RequestGate } from "./request_gate.ts";
 import { DataFolder, refuseForeign } from "./storage/mod.ts";
-import { createHttp } from "./xrpc/mod.ts";
+import { createHttp, type Method } from "./xrpc/mod.ts";
 
 /** How long requests that are under way may take to end at a stop. */
 const DRAIN_TIMEOUT_MS = 10_000;
@@ -33,6 +33,8 @@ export interface KithServer extends Handlers {
   /** What this first start made, in words. */
   readonly made: readonly string[];
   readonly config: Config;
+  /** What it answers itself; all else goes on to other services. */
+  readonly methods: readonly Pick<Method, "nsid" | "kind" | "auth" | "limit">[];
   /** Ends what is under way, closes every file. May be called again. */
   stop(): Promise<void>;
 }
@@ -88,13 +90,15 @@ async function start(context: ServerContext): Promise<KithServer> {
   const actors = await startActors(context, { config, stores });
   const plc = directoryOf(context, { config, folder });
   const features = await startFeatures(context, { config, secrets, stores, actors, plc });
-  gate.open({ http: createHttp(edgeOf({ config, log, stores, actors, features, gate })), aside: plc.fetch });
+  const edge = edgeOf({ config, log, stores, actors, features, gate });
+  gate.open({ http: createHttp(edge), aside: plc.fetch });
 
   let stopped: Promise<void> | undefined;
   return {
     url: `http://localhost:${config.port}`,
     made: madeSecrets.length > 0 ? [...made, `${madeSecrets.join(", ")} (in ${path})`] : made,
     config,
+    methods: edge.methods,
     fetch: gate.fetch,
     error: gate.error,
     websocket: gate.websocket,

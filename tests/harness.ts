@@ -12,6 +12,10 @@ const START_LIMIT_MS = 20_000;
 const STOP_LIMIT_MS = 20_000;
 const URL_IN_OUTPUT = /https?:\/\/(?:localhost|127\.0\.0\.1):(\d+)/g;
 
+/** What the server logs of an answer, or an error, that is not its lexicon's. */
+const DEVIATION =
+  /The answer of \S+ is not its lexicon's.{0,200}|An error is not declared by its method's lexicon.{0,200}/;
+
 export const ADMIN_PASSWORD = "admin-password-of-the-tests";
 export const JWT_SECRET = "jwt-secret-of-the-tests-0123456789";
 
@@ -25,6 +29,8 @@ const BASE_ENV: Readonly<Record<string, string>> = {
   PDS_DEV_MODE: "true",
   PDS_ADMIN_PASSWORD: ADMIN_PASSWORD,
   PDS_JWT_SECRET: JWT_SECRET,
+  // Of the record types of the tests nobody in the network is to be asked.
+  KITH_LEXICON_RESOLUTION: "false",
 };
 
 export interface ServerOptions {
@@ -189,6 +195,9 @@ export class TestServer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#process?.exitCode === null) await this.kill();
     if (this.#ownsFolder) rmSync(this.folder, { recursive: true, force: true });
+    // In dev mode the server itself holds its answers against the lexicons.
+    const deviations = new Set(this.output.split("\n").flatMap((line) => DEVIATION.exec(line)?.[0] ?? []));
+    if (deviations.size > 0) throw new Error(`Not as the lexicons say:\n${[...deviations].join("\n")}`);
   }
 
   async #pump(stream: ReadableStream<Uint8Array>): Promise<void> {

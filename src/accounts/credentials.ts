@@ -19,6 +19,8 @@ export interface CredentialRows {
     token?: TokenProof;
     now: number;
   }): Promise<unknown>;
+  /** Ends the sessions from before a time, and takes the password, every app password and every code away. */
+  revokeAll(change: { did: string; sessionsFrom: number }): Promise<unknown>;
   /** Throws KithError invalid_email (not the account's), invalid_token, expired_token. */
   confirmEmail(change: { did: string; email: string; token: TokenProof }): Promise<unknown>;
   /** Throws KithError token_required, invalid_token, expired_token, invalid_request (taken). */
@@ -139,6 +141,14 @@ export class Credentials {
     // The code goes with the account: a deletion that fails may be tried again.
     await tokens.check(did, "delete_account", token);
     await repos.deleteRepo(did);
+  }
+
+  /** Locks everybody out of an account until its password has been reset. Throws KithError account_not_found. */
+  async revokeAll(did: string): Promise<void> {
+    await this.#account(did);
+    // Tokens tell whole seconds: those of this one are to end too, and none is given out before a reset.
+    const sessionsFrom = (this.#options.now ?? Date.now)() + 1_000;
+    await this.#options.rows.revokeAll({ did, sessionsFrom });
   }
 
   async #account(did: string): Promise<Account> {

@@ -78,3 +78,37 @@ test("HandleRules.isOwnName knows the server's own names", () => {
   }
   expect(RULES.isOwnName("alice.example.com")).toBe(false);
 });
+
+test("HandleRules.check() gives what the operator has reserved to the admin alone", () => {
+  const reserved = new Set(["brand", "one.eu.example.com"]);
+  const rules = new HandleRules([".example.com", ".eu.example.com"], {
+    reserved: { has: (...names) => names.some((name) => reserved.has(name)) },
+  });
+  const verdictOf = (handle: string, claim: HandleClaim): string => {
+    try {
+      return rules.check(handle, claim);
+    } catch (error) {
+      return (error as { code: string }).code;
+    }
+  };
+  for (const handle of ["Brand.example.com", "brand.eu.example.com", "one.eu.example.com"]) {
+    expect(verdictOf(handle, "open")).toBe("handle_not_available");
+    expect(verdictOf(handle, "invited")).toBe("handle_not_available");
+    expect(verdictOf(handle, "admin")).toBe(handle.toLowerCase());
+  }
+  expect(verdictOf("one.example.com", "open")).toBe("one.example.com");
+});
+
+test.each([
+  ["Alice.test", "alice.test"],
+  ["BRAND", "brand"],
+  ["a", "a"],
+  ["alice.elsewhere.org", undefined],
+  ["not a name", undefined],
+  ["-x", undefined],
+  ["", undefined],
+  ["a".repeat(64), undefined],
+])("HandleRules.reservable(%p) is %p", (text, expected) => {
+  if (expected === undefined) expect(() => RULES.reservable(text)).toThrow("Could not use the handle");
+  else expect(RULES.reservable(text)).toBe(expected);
+});

@@ -134,9 +134,14 @@ export class LoginLock {
   }
 }
 
+/** The first four groups of an address that has them all, none with zeros before it: most have. */
+const PLAIN_HEAD = /^(?:(?:0|[1-9a-f][0-9a-f]{0,3}):){3}(?:0|[1-9a-f][0-9a-f]{0,3})(?=:)/;
+
 /** Whoever has one address of IPv6 has a whole /64 of them. */
 export function networkOf(ip: string): string {
-  if (!isIPv6(ip)) return ip;
+  if (!ip.includes(":") || !isIPv6(ip)) return ip;
+  const plain = PLAIN_HEAD.exec(ip)?.[0];
+  if (plain !== undefined) return `${plain}::/64`;
   const [head = "", tail] = ip.split("%")[0]?.toLowerCase().split("::") ?? [];
   const front = head.split(":").filter((group) => group !== "");
   const back = (tail ?? "").split(":").filter((group) => group !== "");

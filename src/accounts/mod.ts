@@ -9,6 +9,7 @@ export * from "./deletion_sweep.ts";
 export * from "./email_address.ts";
 export * from "./email_tokens.ts";
 export * from "./finish_creation.ts";
+export * from "./handle_availability.ts";
 export * from "./handle_rules.ts";
 export * from "./identity_changes.ts";
 export * from "./invites.ts";

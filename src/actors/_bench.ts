@@ -10,6 +10,7 @@ import { isKithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import {
   AccountStore,
+  BlobLooks,
   type BlobUpload,
   DiskBlobStore,
   EventLog,
@@ -164,6 +165,7 @@ export class Bench implements AsyncDisposable {
   readonly identities: IdentityChangeStore;
   readonly files: RepoFiles;
   readonly blobs: DiskBlobStore;
+  readonly blobLooks: BlobLooks;
   readonly eventLog: EventLog;
   readonly disks: Stores["disks"];
   readonly sequencer: Sequencer;
@@ -189,6 +191,7 @@ export class Bench implements AsyncDisposable {
     this.identities = this.#gates.around(stores.identities);
     this.files = this.#gates.around(stores.files);
     this.blobs = this.#gates.around(stores.blobs);
+    this.blobLooks = new BlobLooks(stores.hub);
     const open = stores.files.open.bind(stores.files);
     stores.files.open = async (...id) => this.openFiles.add(await open(...id));
     const { now } = this;
@@ -204,6 +207,7 @@ export class Bench implements AsyncDisposable {
       identities: this.identities,
       files: this.files,
       blobs: this.blobs,
+      blobLooks: this.blobLooks,
       sequencer: this.sequencer,
       logger: this.logger,
       now,

@@ -5,7 +5,7 @@ import type { Logger } from "../logger.ts";
 import { type FrameSink, Outbox, type OutboxSource, PAGE_BYTES_MAX, PAGE_ROWS_MAX } from "./outbox.ts";
 import type { SequencedFrame, Sequencer } from "./sequencer.ts";
 
-/** Subscribers at a time; a PDS has a handful of relays. */
+/** Subscribers at a time by default; a PDS has a handful of relays. */
 export const SUBSCRIBERS_MAX = 1_000;
 
 /** The event log as subscribers read it; `storage` has it. */
@@ -23,6 +23,8 @@ export interface FirehoseOptions {
   readonly sequencer: Sequencer;
   /** How far back a cursor may reach, in milliseconds (PDS_REPO_BACKFILL_LIMIT_MS). */
   readonly backfillMs: number;
+  /** `SUBSCRIBERS_MAX` where absent. */
+  readonly subscribersMax?: number;
   readonly now: () => number;
   readonly logger?: Logger;
 }
@@ -56,8 +58,9 @@ export class Firehose {
   /** Throws "busy" or "shutting_down" where no further subscriber can be served: asked before the upgrade. */
   assertRoom(): void {
     if (this.#stopping) throw new KithError("shutting_down", "Could not subscribe: the server is stopping");
-    if (this.#outboxes.size < SUBSCRIBERS_MAX) return;
-    throw new KithError("busy", `Could not subscribe: there are ${SUBSCRIBERS_MAX} subscribers already`);
+    const { subscribersMax = SUBSCRIBERS_MAX } = this.#options;
+    if (this.#outboxes.size < subscribersMax) return;
+    throw new KithError("busy", `Could not subscribe: there are ${subscribersMax} subscribers already`);
   }
 
   /**

@@ -4,24 +4,25 @@
  * the caller is answered, and only then the event goes to the sequencer, first in first out.
  */
 import { type ActorRefFrom, createActor, fromPromise } from "xstate";
-import {
-  buildCommit,
-  type Cid,
-  commitEvent,
-  identityEvent,
-  nextTid,
-  type Signer,
-  signCommit,
-} from "../atproto/mod.ts";
+import { type Cid, nextTid, type Signer } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import type { PendingEvent, RepoState, RepoStore } from "../storage/mod.ts";
 import { AskPort } from "./ask.ts";
-import { pendingOf, statusEvents } from "./pending_events.ts";
-import { planWrites } from "./plan_writes.ts";
+import { statusEvents } from "./pending_events.ts";
 import type { RepoActorDeps } from "./repo_actor_deps.ts";
 import { type Mutation, type RepoEvent, repoMachine } from "./repo_machine.ts";
+import {
+  announceIdentityTurn,
+  putBlobTurn,
+  putPreferencesTurn,
+  sweepBlobsTurn,
+  type Turn,
+  type TurnContext,
+  writeTurn,
+} from "./repo_turns.ts";
 import type {
   BlobRow,
+  BlobSweep,
   ImportTask,
   PreferencesChange,
   RepoStatus,
@@ -49,6 +50,7 @@ export interface RepoActorOptions {
 export class RepoActor {
   readonly did: string;
   readonly #deps: RepoActorDeps;
+  readonly #turn: TurnContext;
   readonly #actor: RepoMachineActor;
   readonly #port: AskPort<RepoEvent>;
   readonly #opened = Promise.withResolvers<RepoStore>();
@@ -67,6 +69,14 @@ export class RepoActor {
   constructor({ did, deps, opened }: RepoActorOptions) {
     this.did = did;
     this.#deps = deps;
+    this.#turn = {
+      did,
+      now: deps.now,
+      handle: deps.handle,
+      nextTid: (state) => this.#nextTid(state),
+      signingKey: () => this.#signingKey(),
+      forgettable: () => this.#forgettable(),
+    };
     this.#opened.promise.catch(() => {});
     this.#actor = createActor(this.#machine(opened), { input: { did, armed: opened !== undefined } });
     this.#port = new AskPort<RepoEvent>(this.#actor);
@@ -114,6 +124,11 @@ export class RepoActor {
   /** Resolves with the type that the blob has, once its row is durable. */
   putBlob(row: BlobRow): Promise<string> {
     return this.#ask<string>((reply) => ({ type: "putBlob", row, reply }), "remember a blob of");
+  }
+
+  /** Removes blobs older than that to which no record refers. Resolves once their rows are durably gone; the files follow. */
+  sweepBlobs(sweep: { olderThan: number; limit: number }): Promise<BlobSweep> {
+    return this.#ask<BlobSweep>((reply) => ({ type: "sweepBlobs", ...sweep, reply }), "sweep the blobs of");
   }
 
   /** Resolves once the #identity event is durable. */
@@ -217,31 +232,17 @@ export class RepoActor {
 
   /** One turn. Whatever goes wrong in it is an answer, never an exception of the machine. */
   #act(event: RepoEvent): void {
-    if (event.type === "write") this.#settle(event, (store) => this.#write(store, event.request));
-    else if (event.type === "putBlob") this.#settle(event, (store) => this.#putBlob(store, event.row));
-    else if (event.type === "announceIdentity") this.#settle(event, (store) => this.#announceIdentity(store));
+    const context = this.#turn;
+    if (event.type === "write") this.#settle(event, (store) => writeTurn(store, event.request, context));
+    else if (event.type === "putBlob") this.#settle(event, (store) => putBlobTurn(store, event.row, context));
+    else if (event.type === "sweepBlobs")
+      this.#settle(event, (store) => sweepBlobsTurn(store, event, context));
+    else if (event.type === "announceIdentity")
+      this.#settle(event, (store) => announceIdentityTurn(store, context));
     else if (event.type === "putPreferences")
-      this.#settle(event, (store) => this.#putPreferences(store, event.change));
+      this.#settle(event, (store) => putPreferencesTurn(store, event.change, context));
     else if (event.type === "setStatus") this.#setStatus(event);
     else throw new Error(`There is no turn for "${event.type}"`);
-  }
-
-  #putBlob(store: RepoStore, row: BlobRow): Turn<string> {
-    const mimeType = store.putBlob({ ...row, forgetPendingUpTo: this.#forgettable() });
-    return { answer: mimeType, events: [] };
-  }
-
-  #announceIdentity(store: RepoStore): Turn<void> {
-    const key = this.#nextTid(store.state());
-    const time = new Date(this.#deps.now()).toISOString();
-    const events = [pendingOf(key, identityEvent({ did: this.did, handle: this.#deps.handle(), time }))];
-    store.appendEvents({ lastTid: key, events, forgetPendingUpTo: this.#forgettable() });
-    return { answer: undefined, events };
-  }
-
-  #putPreferences(store: RepoStore, change: PreferencesChange): Turn<void> {
-    store.putPreferences({ ...change, forgetPendingUpTo: this.#forgettable() });
-    return { answer: undefined, events: [] };
   }
 
   /** Runs a turn, awaits the disk, answers, hands over: in this order. */
@@ -271,7 +272,7 @@ export class RepoActor {
       await store.durable();
       reply.resolve(done.answer);
       this.#hand(done.events);
-      done.afterwards?.();
+      if (done.unreferenced?.length) void this.#removeBlobs(done.unreferenced);
     } catch (error) {
       this.#deps.logger.error("A change is durable, but not all that follows from it was done", {
         did: this.did,
@@ -280,32 +281,6 @@ export class RepoActor {
     } finally {
       this.#actor.send({ type: "settled" });
     }
-  }
-
-  #write(store: RepoStore, request: WriteRequest): Turn<WriteOutcome> {
-    const state = store.state();
-    const head = state.head;
-    if (!head) throw new KithError("storage_damaged", `The repo "${this.did}" has no commit`);
-    const plan = planWrites(store, { request, head });
-    if (plan.writes.length === 0) return { answer: { results: plan.results }, events: [] };
-    const rev = this.#nextTid(state);
-    const draft = buildCommit({ did: this.did, head, writes: plan.writes, rev, blocks: store });
-    const signed = signCommit(draft, this.#signingKey());
-    const now = this.#deps.now();
-    const events = [pendingOf(rev, commitEvent(signed, { time: new Date(now).toISOString() }))];
-    const { unreferenced } = store.commit({
-      head: signed.head,
-      lastTid: rev,
-      newBlocks: [...signed.newBlocks, signed.commit],
-      removed: signed.removed,
-      puts: plan.puts,
-      deletes: plan.deletes,
-      events,
-      forgetPendingUpTo: this.#forgettable(),
-      now,
-    });
-    const afterwards = unreferenced.length > 0 ? () => void this.#removeBlobs(unreferenced) : undefined;
-    return { answer: { commit: { cid: signed.commit.cid, rev }, results: plan.results }, events, afterwards };
   }
 
   async #removeBlobs(cids: readonly Cid[]): Promise<void> {
@@ -467,13 +442,6 @@ export class RepoActor {
       this.#actor.send({ type: "checkpointFailed" });
     }
   }
-}
-
-/** What a turn leaves to be done once it is durable. */
-interface Turn<Answer> {
-  readonly answer: Answer;
-  readonly events: readonly PendingEvent[];
-  readonly afterwards?: () => void;
 }
 
 /** What the file says after a change that failed: another one may have been acted upon since. */

@@ -8,7 +8,7 @@
  *   ready        acted upon
  *   importing    held until the import, or the change of identity, has ended
  *   deactivated  records are refused; status, blobs, preferences, import and deletion go on, as migration needs
- *   takendown    all but a change of status, of identity, news of it and deletion is refused
+ *   takendown    all but a change of status, of identity, news of it, the sweep and deletion is refused
  *   deleting, closing, closed, failed   refused
  *
  * Reads do not pass here: they need no order, only an open file.
@@ -18,6 +18,7 @@ import { type ErrorCode, KithError } from "../errors.ts";
 import type { Reply } from "./ask.ts";
 import type {
   BlobRow,
+  BlobSweep,
   ImportTask,
   PreferencesChange,
   RepoStatus,
@@ -41,6 +42,7 @@ export type Mutation =
   | { type: "write"; request: WriteRequest; reply: Reply<WriteOutcome> }
   | { type: "setStatus"; status: RepoStatus; from?: readonly RepoStatus[]; reply: Reply<void> }
   | { type: "putBlob"; row: BlobRow; reply: Reply<string> }
+  | { type: "sweepBlobs"; olderThan: number; limit: number; reply: Reply<BlobSweep> }
   | { type: "announceIdentity"; reply: Reply<void> }
   | { type: "putPreferences"; change: PreferencesChange; reply: Reply<void> }
   | { type: "import" | "changeIdentity"; task: ImportTask; reply: Reply<void> }
@@ -243,6 +245,7 @@ const everyChange = <const T>(answer: T) => ({
   write: answer,
   setStatus: answer,
   putBlob: answer,
+  sweepBlobs: answer,
   announceIdentity: answer,
   putPreferences: answer,
   import: answer,
@@ -329,6 +332,7 @@ export const repoMachine = machineSetup.createMachine({
       on: {
         write: MUTATE,
         putBlob: MUTATE,
+        sweepBlobs: MUTATE,
         announceIdentity: MUTATE,
         putPreferences: MUTATE,
         setStatus: SET_STATUS,
@@ -342,6 +346,7 @@ export const repoMachine = machineSetup.createMachine({
       on: {
         write: { actions: "refuseDeactivated" },
         putBlob: MUTATE,
+        sweepBlobs: MUTATE,
         announceIdentity: MUTATE,
         putPreferences: MUTATE,
         setStatus: SET_STATUS,
@@ -355,6 +360,7 @@ export const repoMachine = machineSetup.createMachine({
       on: {
         write: { actions: "refuseTakendown" },
         putBlob: { actions: "refuseTakendown" },
+        sweepBlobs: MUTATE,
         announceIdentity: MUTATE,
         putPreferences: { actions: "refuseTakendown" },
         import: { actions: "refuseTakendown" },

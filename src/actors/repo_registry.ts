@@ -2,7 +2,7 @@
  * Every open repo's actor, and never two for one DID. Spawns on demand, and closes the least recently used where a
  * bound on open files asks for it: only when nothing of it is in flight, pending or in use.
  */
-import { accountEvent, type Cid, cidKey, type Signer } from "../atproto/mod.ts";
+import { accountEvent, type Cid, type Signer } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import type { Account, PendingEvent, RepoStore } from "../storage/mod.ts";
@@ -14,8 +14,11 @@ import { OpenSlots } from "./open_slots.ts";
 import { pendingOf } from "./pending_events.ts";
 import { RepoActor, TASK_TIMEOUT_MS } from "./repo_actor.ts";
 import type { RepoActorDeps } from "./repo_actor_deps.ts";
+import { type RegistryBlobs, RepoBlobs } from "./repo_blobs.ts";
 import type {
   BlobRow,
+  BlobSweep,
+  ImportTask,
   PreferencesChange,
   RepoId,
   RepoStatus,
@@ -53,11 +56,10 @@ export interface RegistryFiles {
   remove(did: string, generation: number): Promise<void>;
 }
 
-/** The blob files as the registry uses them. */
-export interface RegistryBlobs<Upload> {
-  keep(upload: Upload, target: { did: string; cid: Cid }): Promise<void>;
-  remove(did: string, cid: Cid): Promise<void>;
-  removeAll(did: string): Promise<void>;
+/** Which accounts may have blobs that no record refers to. */
+export interface RegistryBlobLooks {
+  /** Runs `change`, which may leave such a blob, with the account noted for a look. */
+  around<T>(did: string, lookAt: number, change: () => Promise<T>): Promise<T>;
 }
 
 export interface RegistryOptions<Upload> {
@@ -65,6 +67,7 @@ export interface RegistryOptions<Upload> {
   readonly identities: Identities;
   readonly files: RegistryFiles;
   readonly blobs: RegistryBlobs<Upload>;
+  readonly blobLooks: RegistryBlobLooks;
   readonly sequencer: Sequencer;
   readonly logger: Logger;
   readonly now: () => number;
@@ -83,12 +86,7 @@ interface Entry {
   readonly gone: PromiseWithResolvers<void>;
   marked: boolean;
   usedAt: number;
-  /** Uploads whose file is in place and whose row is not yet durable, by CID. */
-  readonly uploads: Map<string, number>;
-  /** Uploads on their way into the account's folder. */
-  readonly moves: Set<Promise<void>>;
-  /** Blobs whose row is gone and whose file is being removed, by CID. */
-  readonly dying: Map<string, Promise<void>>;
+  readonly blobs: RepoBlobs<unknown>;
 }
 
 export class RepoRegistry<Upload = unknown> {
@@ -174,25 +172,38 @@ export class RepoRegistry<Upload = unknown> {
     entry: Entry,
     { upload, row }: { upload: Upload; row: BlobRow },
   ): Promise<string> {
-    const { uploads, dying } = entry;
-    const key = cidKey(row.cid);
     entry.pins++;
     try {
-      // Looked at and marked in one turn: a removal begins either before both or not at all.
-      for (let removal = dying.get(key); removal; removal = dying.get(key)) await removal.catch(() => {});
-      uploads.set(key, (uploads.get(key) ?? 0) + 1);
-      try {
-        // Not into the folder of an account whose death has been decided meanwhile.
-        this.#accountOf(did);
-        const move = this.#options.blobs.keep(upload, { did, cid: row.cid });
-        entry.moves.add(move);
-        await move.finally(() => entry.moves.delete(move));
-        return await entry.actor.putBlob(row);
-      } finally {
-        const left = (uploads.get(key) ?? 1) - 1;
-        if (left > 0) uploads.set(key, left);
-        else uploads.delete(key);
-      }
+      return await this.#options.blobLooks.around(did, row.createdAt, () =>
+        entry.blobs.keep(
+          { upload, cid: row.cid },
+          // Not into the folder of an account whose death has been decided meanwhile.
+          { assertAlive: () => this.#accountOf(did), putRow: () => entry.actor.putBlob(row) },
+        ),
+      );
+    } finally {
+      this.#unpin(did, entry);
+    }
+  }
+
+  /** Removes blobs older than that to which no record refers: `limit` at most, their rows durably. */
+  sweepBlobs(did: RepoId, sweep: { olderThan: number; limit: number }): Promise<BlobSweep> {
+    return this.#use(did, ({ actor }) => actor.sweepBlobs(sweep));
+  }
+
+  /** Removes those of the blob files that have no row, and that no record waits for either. Returns how many. */
+  removeStrays(did: RepoId, cids: readonly Cid[]): Promise<number> {
+    return this.#use(did, (entry) => this.#removeStrays(did, entry, cids));
+  }
+
+  async #removeStrays(did: RepoId, entry: Entry, cids: readonly Cid[]): Promise<number> {
+    entry.pins++;
+    try {
+      const store = await entry.actor.opened;
+      const strays = cids.filter((cid) => !store.blob(cid) && !store.blobIsReferenced(cid));
+      // A row that went a moment ago must be gone for good first.
+      if (!store.isDurable()) await store.durable();
+      return await entry.blobs.remove(strays, (cid) => store.blob(cid) !== undefined);
     } finally {
       this.#unpin(did, entry);
     }
@@ -218,17 +229,17 @@ export class RepoRegistry<Upload = unknown> {
 
   /** Puts a whole repo in the place of the present one. Resolves once it is durable; else nothing has changed. */
   importRepo(did: RepoId, source: ImportSource): Promise<void> {
-    const { identities, now, clockId, logger } = this.#options;
+    const { identities, blobLooks, now, clockId, logger } = this.#options;
     const deadlineMs = performance.now() + TASK_TIMEOUT_MS - IMPORT_MARGIN_MS;
     const onLeftover = (error: unknown) =>
       logger.warn("Could not remove what an import has left", { did, error });
-    return this.#use(did, ({ actor }) =>
-      actor.import((store) => {
-        // Asked for in its turn: a change of the key may be under way.
-        const signer = identities.signer(did, store.state().signingKey ?? undefined);
-        return importTask({ ...source, signer, now, clockId, deadlineMs, onLeftover })(store);
-      }),
-    );
+    const task: ImportTask = (store) => {
+      // Asked for in its turn: a change of the key may be under way.
+      const signer = identities.signer(did, store.state().signingKey ?? undefined);
+      return importTask({ ...source, signer, now, clockId, deadlineMs, onLeftover })(store);
+    };
+    // Its records may not refer to the blobs any more that the ones before did.
+    return blobLooks.around(did, now(), () => this.#use(did, ({ actor }) => actor.import(task)));
   }
 
   /** Gives the account another handle or signing key. Resolves once that is durable, and repeated in the accounts. */
@@ -371,9 +382,7 @@ export class RepoRegistry<Upload = unknown> {
       gone: Promise.withResolvers(),
       marked: false,
       usedAt: this.#options.now(),
-      uploads: new Map(),
-      moves: new Set(),
-      dying: new Map(),
+      blobs: new RepoBlobs<unknown>(did, this.#options.blobs as RegistryBlobs<unknown>),
     };
     this.#entries.set(did, entry);
     void entry.actor.ended.then(() => this.#ended(did, entry));
@@ -395,7 +404,7 @@ export class RepoRegistry<Upload = unknown> {
   }
 
   #depsOf(account: Account, entry: () => Entry): RepoActorDeps {
-    const { accounts, identities, blobs, files, sequencer, now, clockId, logger } = this.#options;
+    const { accounts, identities, files, sequencer, now, clockId, logger } = this.#options;
     const { did, generation } = account;
     return {
       sequencer,
@@ -415,8 +424,7 @@ export class RepoRegistry<Upload = unknown> {
       removeBlobs: (cids) => this.#removeBlobs(did, entry(), cids),
       bury: (key) => this.#bury(did, key),
       removeFiles: async () => {
-        await Promise.allSettled(entry().moves);
-        await blobs.removeAll(did);
+        await entry().blobs.removeAll();
         await files.remove(did, generation);
         await accounts.finishDeletion(did);
       },
@@ -431,17 +439,10 @@ export class RepoRegistry<Upload = unknown> {
     return { sequenced: sequencer.hand(did, [tombstone]) };
   }
 
-  /** Unlinks blobs whose row is durably gone, unless an upload has brought them back meanwhile. */
   async #removeBlobs(did: RepoId, entry: Entry, cids: readonly Cid[]): Promise<void> {
     entry.pins++;
     try {
-      for (const cid of cids) {
-        const key = cidKey(cid);
-        if (entry.uploads.has(key) || entry.actor.store?.blob(cid)) continue;
-        const removal = this.#options.blobs.remove(did, cid).finally(() => entry.dying.delete(key));
-        entry.dying.set(key, removal);
-        await removal;
-      }
+      await entry.blobs.remove(cids, (cid) => entry.actor.store?.blob(cid) !== undefined);
     } finally {
       this.#unpin(did, entry);
     }

@@ -4,6 +4,13 @@ import type { RepoStore } from "../storage/mod.ts";
 
 export type { BlobRow, RepoStatus } from "../storage/mod.ts";
 
+/** What a sweep of blobs that no record refers to has done. */
+export interface BlobSweep {
+  readonly removed: number;
+  /** When the oldest one came that is left, in milliseconds. */
+  readonly oldestLeft: number | undefined;
+}
+
 /** A repo's key in every store: today always a DID. */
 export type RepoId = string;
 

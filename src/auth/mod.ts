@@ -1,5 +1,8 @@
 /** Who is calling: session tokens and the admin password, to a Principal. */
 export * from "./authenticator.ts";
+export * from "./dpop_nonces.ts";
+export * from "./dpop_proof.ts";
 export * from "./principal.ts";
+export * from "./replay_guard.ts";
 export * from "./service_tokens.ts";
 export * from "./session_tokens.ts";

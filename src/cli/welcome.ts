@@ -16,6 +16,9 @@ export function welcome(facts: WelcomeFacts): string {
   const isDev = config.mode === "dev";
   const rows: [string, string][] = [
     ["data folder", config.dataFolder],
+    ...(config.blobBucket
+      ? [["blobs", `in the bucket "${config.blobBucket.bucket}"`] as [string, string]]
+      : []),
     ...(config.blobFolder.startsWith(config.dataFolder)
       ? []
       : [["blob folder", config.blobFolder] as [string, string]]),

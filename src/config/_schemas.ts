@@ -87,6 +87,15 @@ export function urlPattern(holes: number) {
   });
 }
 
+/** A media type, or all of a kind. */
+export const mediaRange = z
+  .string()
+  .transform((value) => value.toLowerCase())
+  .refine(
+    (value) => /^[a-z0-9!#$&^_.+-]+\/(?:\*|[a-z0-9!#$&^_.+-]+)$/.test(value),
+    "each entry must be a media type such as video/mp4, or all of a kind such as image/*",
+  );
+
 export const email = z.string().regex(/^[^\s@]+@[^\s@]+$/, "it must be an e-mail address");
 
 /** What nodemailer takes: a server, or the machine's own sendmail. */
@@ -114,6 +123,14 @@ export const ipAddress = z
   .string()
   .transform((value) => value.replace(/^\[|\]$/g, ""))
   .refine((value) => isIP(value) !== 0, "each entry must be an IP address such as 127.0.0.1 or ::1");
+
+/** An IP address, or a network as ADDRESS/BITS. */
+export const ipNetwork = z.string().refine((value) => {
+  const [address = "", bits, ...more] = value.split("/");
+  const bitsMax = isIP(address) === 4 ? 32 : 128;
+  const isLength = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= bitsMax);
+  return isIP(address) !== 0 && isLength && more.length === 0;
+}, "each entry must be an IP address or a network, such as 192.0.2.1 or 2001:db8::/32");
 
 /** An address of a name server: IP or host name, with an optional port. */
 export const nameserver = z

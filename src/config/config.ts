@@ -16,6 +16,19 @@ export interface Service {
   readonly did: string;
 }
 
+/** A bucket of a service that speaks S3. */
+export interface S3Config {
+  readonly bucket: string;
+  readonly region: string;
+  /** Without a slash at its end, and without the bucket. */
+  readonly endpoint: string | undefined;
+  readonly forcePathStyle: boolean;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly uploadTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+}
+
 /** Everything that can be set, checked and completed. */
 export interface Config {
   /** "dev": this machine only, as http://localhost:PORT. "public": the real server, as https://HOSTNAME. */
@@ -32,6 +45,8 @@ export interface Config {
   /** Absolute paths. */
   readonly dataFolder: string;
   readonly blobFolder: string;
+  /** Where blobs are kept instead; `blobFolder` then holds uploads under way. */
+  readonly blobBucket: S3Config | undefined;
   readonly mailFolder: string;
   /** The secrets that were given; `ensureSecrets` completes them. */
   readonly secrets: Partial<Secrets>;
@@ -42,6 +57,11 @@ export interface Config {
   readonly recoveryDidKey: string | undefined;
   readonly didDocWithSession: boolean;
   readonly blobBytesMax: number;
+  /** Undefined: no bound. */
+  readonly blobQuotaBytes: number | undefined;
+  /** Media types, or `image/*` and the like; undefined: all. */
+  readonly blobTypes: readonly string[] | undefined;
+  readonly blobTempLifetimeMs: number;
   readonly acceptingImports: boolean;
   readonly importBytesMax: number;
   /** Wrong passwords until an account is locked, and for how long. */
@@ -61,6 +81,10 @@ export interface Config {
   readonly backupNameservers: readonly string[];
   readonly didCacheStaleMs: number;
   readonly didCacheMaxMs: number;
+  /** Lexicons of the network: whether they are asked for, and whose repo has all of them, instead of what the DNS says. */
+  readonly lexiconResolution: boolean;
+  readonly lexiconFreshMs: number;
+  readonly lexiconAuthorityDid: string | undefined;
   /** Whether outgoing requests may go to private addresses, over http, and to any port. */
   readonly allowPrivateNetwork: boolean;
   /** The largest answer of an outgoing request. */
@@ -74,6 +98,15 @@ export interface Config {
   readonly proxy: ProxyConfig;
   readonly backfillMs: number;
   readonly openReposMax: number;
+  readonly rateLimits: {
+    readonly enabled: boolean;
+    readonly bypassKey: string | undefined;
+    /** IP addresses, and networks as ADDRESS/BITS. */
+    readonly bypassIps: readonly string[];
+  };
+  /** Subscribers to the firehose at a time: all, and those of one network. */
+  readonly subscribersMax: number;
+  readonly networkSubscribersMax: number;
   readonly logEnabled: boolean;
   readonly logLevel: LogLevel;
   readonly logFormat: "auto" | "json" | "text";

@@ -42,6 +42,21 @@ function problemsOf(run: () => unknown): readonly string[] {
 
 const HOST = { PDS_HOSTNAME: "pds.example.com" };
 const KEY = "5a".repeat(32);
+const S3 = {
+  PDS_BLOBSTORE_S3_BUCKET: "b",
+  PDS_BLOBSTORE_S3_ACCESS_KEY_ID: "id",
+  PDS_BLOBSTORE_S3_SECRET_ACCESS_KEY: "hush",
+};
+const BUCKET = {
+  bucket: "b",
+  accessKeyId: "id",
+  secretAccessKey: "hush",
+  region: "us-east-1",
+  endpoint: undefined,
+  forcePathStyle: false,
+  uploadTimeoutMs: 20_000,
+  requestTimeoutMs: 15_000,
+};
 
 test.each([
   [
@@ -103,6 +118,31 @@ test.each([
   [
     { PDS_INVITE_REQUIRED: "1", PDS_ACCOUNT_KEY_TYPE: "P256" },
     { inviteRequired: true, accountKeyType: "p256" },
+  ],
+  [S3, { blobBucket: BUCKET }],
+  [
+    { ...S3, PDS_BLOBSTORE_S3_UPLOAD_TIMEOUT_MS: "2000", PDS_BLOBSTORE_S3_ENDPOINT: "https://s3.example/" },
+    {
+      blobBucket: {
+        ...BUCKET,
+        uploadTimeoutMs: 2_000,
+        requestTimeoutMs: 6_000,
+        endpoint: "https://s3.example",
+      },
+    },
+  ],
+  [
+    { KITH_BLOB_QUOTA_BYTES: "0", KITH_BLOB_TYPES: "Image/*, video/mp4" },
+    { blobQuotaBytes: undefined, blobTypes: ["image/*", "video/mp4"] },
+  ],
+  [
+    {},
+    {
+      blobBucket: undefined,
+      blobQuotaBytes: 10_737_418_240,
+      blobTypes: undefined,
+      blobTempLifetimeMs: 86_400_000,
+    },
   ],
   [{ KITH_LISTEN: "127.0.0.1, [::1]" }, { listen: ["127.0.0.1", "::1"] }],
   [
@@ -204,6 +244,22 @@ test.each([
     "PDS_MOD_SERVICE_DID is set, but PDS_MOD_SERVICE_URL is not: set both or neither",
   ],
   [
+    { PDS_BLOBSTORE_S3_BUCKET: "b" },
+    "PDS_BLOBSTORE_S3_BUCKET is set, but PDS_BLOBSTORE_S3_ACCESS_KEY_ID is not: set both or neither",
+  ],
+  [
+    { ...S3, PDS_BLOBSTORE_DISK_LOCATION: "/blobs" },
+    "PDS_BLOBSTORE_S3_BUCKET and PDS_BLOBSTORE_DISK_LOCATION are both set: blobs are either in a bucket or in a folder",
+  ],
+  [
+    { ...S3, PDS_BLOB_UPLOAD_LIMIT: "5368709121" },
+    "PDS_BLOB_UPLOAD_LIMIT is 5368709121: a bucket takes 5368709120 bytes in one piece at most",
+  ],
+  [
+    { KITH_BLOB_TYPES: "image" },
+    'KITH_BLOB_TYPES is "image": each entry must be a media type such as video/mp4, or all of a kind such as image/*',
+  ],
+  [
     { PDS_ENTRYWAY_URL: "https://e.example" },
     "PDS_ENTRYWAY_URL is set, but kith has no entryway mode: it signs its own users in. Remove every PDS_ENTRYWAY_ setting.",
   ],
@@ -235,10 +291,8 @@ test.each([
   [{ PDS_PORT_FILE: "a" }, ["PDS_PORT_FILE is not a setting of kith."]],
   [{ LOG_SOMETHING: "a", HOME: "/root" }, []],
   [
-    { PDS_RATE_LIMITS_ENABLED: "true", PDS_SERVICE_NAME: "us", LOG_SYSTEMS: "x" },
-    [
-      "These settings have no effect in this version of kith: PDS_RATE_LIMITS_ENABLED, PDS_SERVICE_NAME, LOG_SYSTEMS.",
-    ],
+    { PDS_HOME_URL: "https://a.example", PDS_SERVICE_NAME: "us", LOG_SYSTEMS: "x" },
+    ["These settings have no effect in this version of kith: PDS_SERVICE_NAME, PDS_HOME_URL, LOG_SYSTEMS."],
   ],
   [
     { ...HOST, PDS_DEV_MODE: "true" },
@@ -269,10 +323,35 @@ PDS_EMAIL_SMTP_URL="smtps://resend:re_secret@smtp.resend.com:465/"
 PDS_EMAIL_FROM_ADDRESS=admin@pds.example.com
 `;
 
-test("loadConfig() takes the pds.env of the official installer with one warning", () => {
+test.each([
+  [{}, { enabled: false, networkSubscribersMax: 1_000 }],
+  [{ KITH_SUBSCRIBERS_MAX: "5" }, { enabled: false, networkSubscribersMax: 5 }],
+  [HOST, { enabled: true, networkSubscribersMax: 32 }],
+  [
+    { ...HOST, PDS_RATE_LIMITS_ENABLED: "false", KITH_SUBSCRIBERS_PER_NETWORK_MAX: "7" },
+    { enabled: false, networkSubscribersMax: 7 },
+  ],
+] as [Env, { enabled: boolean; networkSubscribersMax: number }][])(
+  "loadConfig(%j) limits",
+  (env, expected) => {
+    const { rateLimits, networkSubscribersMax } = load(env).config;
+    expect({ enabled: rateLimits.enabled, networkSubscribersMax }).toEqual(expected);
+  },
+);
+
+test.each(["192.0.2.1/33", "2001:db8::/129", "192.0.2.0/", "192.0.2.0/8/8", "example.com", "10.0.0"])(
+  "loadConfig() refuses the network %p",
+  (entry) => {
+    expect(problemsOf(() => load({ PDS_RATE_LIMIT_BYPASS_IPS: `192.0.2.1, ${entry}` }))).toEqual([
+      `PDS_RATE_LIMIT_BYPASS_IPS is "192.0.2.1, ${entry}": each entry must be an IP address or a network, such as 192.0.2.1 or 2001:db8::/32`,
+    ]);
+  },
+);
+
+test("loadConfig() takes the pds.env of the official installer without a warning", () => {
   const envFile = temporaryFile("pds.env", INSTALLER_ENV);
   const loaded = loadConfig({ env: {}, envFile });
-  expect(loaded.warnings.length).toBe(1);
+  expect(loaded.warnings).toEqual([]);
   expect(loaded.config).toMatchObject({ mode: "public", dataFolder: "/pds", blobFolder: "/pds/blocks" });
   expect(loaded.config.secrets.plcRotationKeyHex).toBe(KEY);
   expect(loaded.sources.get("PDS_HOSTNAME")).toBe(`${envFile} line 2`);

@@ -6,6 +6,7 @@ import type { Migration } from "./migrations.ts";
  * block.removed: 0, or the number of the commit (counted since the file was opened) that took the block out of the tree
  * while an export was open. A staged_ table holds the repo that an import brings, and takes the name of its twin when the
  * import is switched in (_repo_staging.ts): a later step changes both of a pair, and relies on no index by its name.
+ * meta.blob_bytes is the sum of blob.size, which two triggers keep; a blob's size never changes.
  * pending_event.id rises with key, which is all the order that it needs. preference.name is the $type of its JSON value;
  * there may be several of one name, and they keep their order. meta.handle and meta.signing_key (a did:key) are null in
  * files from before they were kept here: then the accounts store alone knows them.
@@ -99,6 +100,16 @@ export const REPO_MIGRATIONS: readonly Migration[] = [
   `
   CREATE INDEX record_rev ON record (rev);
   CREATE INDEX staged_record_rev ON staged_record (rev);
+  `,
+  `
+  ALTER TABLE meta ADD COLUMN blob_bytes INTEGER NOT NULL DEFAULT 0;
+  UPDATE meta SET blob_bytes = (SELECT coalesce(sum(size), 0) FROM blob);
+  CREATE TRIGGER blob_added AFTER INSERT ON blob BEGIN
+    UPDATE meta SET blob_bytes = blob_bytes + NEW.size;
+  END;
+  CREATE TRIGGER blob_removed AFTER DELETE ON blob BEGIN
+    UPDATE meta SET blob_bytes = blob_bytes - OLD.size;
+  END;
   `,
   `
   ALTER TABLE meta ADD COLUMN handle TEXT;

@@ -31,6 +31,16 @@ export class CredentialStore {
     });
   }
 
+  /** Takes away whatever an account is signed in to with, tokens from before `sessionsFrom` (Unix milliseconds) too. */
+  async revokeAll({ did, sessionsFrom }: { did: string; sessionsFrom: number }): Promise<void> {
+    await this.#hub.write((run) => {
+      run("UPDATE account SET password_hash = '', sessions_from = ? WHERE did = ?", sessionsFrom, did);
+      for (const table of ["session", "app_password", "email_token"]) {
+        run(`DELETE FROM ${table} WHERE did = ?`, did);
+      }
+    });
+  }
+
   /** Throws KithError invalid_email where the account has another address, invalid_token, expired_token. */
   async confirmEmail(change: { did: string; email: string; token: TokenProof }): Promise<void> {
     const { did, email, token } = change;

@@ -243,14 +243,30 @@ export class RepoStore implements BlockReader {
   }
 
   /** Uploads older than `olderThan` (milliseconds) that no record refers to. */
-  temporaryBlobs(olderThan: number): Cid[] {
+  temporaryBlobs(olderThan: number, { limit = PAGE_ROWS_MAX }: { limit?: number } = {}): Cid[] {
     const rows = this.#file
       .statement<{ cid: Uint8Array }>(
         `SELECT cid FROM blob WHERE created_at < ?
-         AND NOT EXISTS (SELECT 1 FROM record_blob r WHERE r.cid = blob.cid) LIMIT ${PAGE_ROWS_MAX}`,
+         AND NOT EXISTS (SELECT 1 FROM record_blob r WHERE r.cid = blob.cid) LIMIT ?`,
       )
-      .all(olderThan);
+      .all(olderThan, Math.min(limit, PAGE_ROWS_MAX));
     return rows.map((row) => cidFromBytes(row.cid));
+  }
+
+  /** When the oldest upload came that no record refers to, in milliseconds; undefined where there is none. */
+  oldestTemporaryBlob(): number | undefined {
+    const row = this.#file
+      .statement<{ at: number | null }>(
+        `SELECT min(created_at) AS at FROM blob
+         WHERE NOT EXISTS (SELECT 1 FROM record_blob r WHERE r.cid = blob.cid)`,
+      )
+      .get();
+    return row?.at ?? undefined;
+  }
+
+  /** What the blobs that are here take, referred to or not. */
+  blobBytes(): number {
+    return this.#file.statement<{ n: number }>("SELECT blob_bytes AS n FROM meta").get()?.n ?? 0;
   }
 
   preferences(): Preference[] {
@@ -424,8 +440,11 @@ export class RepoStore implements BlockReader {
   }
 
   /** Deletes the rows of those blobs that no record refers to, and returns them: their files are the caller's. */
-  deleteBlobs(cids: readonly Cid[]): Cid[] {
-    return this.#file.transaction(() => cids.filter((cid) => this.#dropUnreferenced(cid)));
+  deleteBlobs(cids: readonly Cid[], { forgetPendingUpTo }: { forgetPendingUpTo?: string } = {}): Cid[] {
+    return this.#file.transaction(() => {
+      if (forgetPendingUpTo !== undefined) this.#forget(forgetPendingUpTo);
+      return cids.filter((cid) => this.#dropUnreferenced(cid));
+    });
   }
 
   // Durability and files

@@ -206,6 +206,29 @@ test("RepoStore.putBlob() takes the newest type until a record refers to the blo
   await repo.store.close();
 });
 
+test("RepoStore.blobBytes() is the sum of the blobs that are here, whatever adds or removes them", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  const row = (byte: number) => ({
+    cid: cidOfRaw(Uint8Array.of(byte)),
+    mimeType: "image/png",
+    size: byte * 100,
+    createdAt: byte,
+  });
+  expect([repo.store.blobBytes(), repo.store.oldestTemporaryBlob()]).toEqual([0, undefined]);
+  for (const byte of [1, 2, 3]) repo.store.putBlob(row(byte));
+  repo.store.putBlob({ ...row(2), mimeType: "text/plain" });
+  expect([repo.store.blobBytes(), repo.store.oldestTemporaryBlob()]).toEqual([600, 1]);
+  repo.create("a", "x", { blobs: [row(1).cid] });
+  expect([repo.store.blobBytes(), repo.store.oldestTemporaryBlob()]).toEqual([600, 2]);
+  expect(repo.store.temporaryBlobs(9, { limit: 1 }).length).toBe(1);
+  repo.remove("a");
+  expect(repo.store.blobBytes()).toBe(500);
+  expect(repo.store.deleteBlobs([row(2).cid, row(3).cid]).length).toBe(2);
+  expect([repo.store.blobBytes(), repo.store.oldestTemporaryBlob()]).toEqual([0, undefined]);
+  await repo.store.close();
+});
+
 test("RepoStore.commit() returns blobs with their last reference, and refuses one without a row", async () => {
   await using folder = new Fixture();
   const repo = await Repo.open(folder);

@@ -1,9 +1,10 @@
 /** For tests of method files: calls through the real router, with every answer held against its lexicon. */
-import { safeParse } from "@atcute/lexicons/validations";
 import type { Authenticator, AuthKind, Principal, SessionScope } from "../auth/mod.ts";
 import { KithError } from "../errors.ts";
+import { AnswerMismatch } from "./error_table.ts";
+import { LexiconCheck } from "./lexicon_check.ts";
 import type { Method } from "./method.ts";
-import { Router } from "./router.ts";
+import { type RequestContext, Router } from "./router.ts";
 
 export interface TestCall {
   readonly nsid: string;
@@ -29,23 +30,24 @@ export interface TestAnswer {
   readonly headers: Headers;
 }
 
-/** A function that calls `methods` as a client would. It throws where a 200 is not what the lexicon says. */
+/** A function that calls `methods` as a client would. It throws where an answer or an error is not what the lexicon says. */
 export function callerOf(methods: readonly Method[]): (call: TestCall) => Promise<TestAnswer> {
-  const router = new Router({ methods, authenticator: HEADER_IS_CALLER });
+  const router = new Router({
+    methods,
+    authenticator: HEADER_IS_CALLER,
+    lexiconCheck: new LexiconCheck(STRICT),
+  });
   return async (call) => {
     const schema = methods.find(({ nsid }) => nsid === call.nsid)?.schema;
     const isProcedure = schema?.type === "xrpc_procedure";
     const request = requestOf(call, call.verb ?? (isProcedure ? "POST" : "GET"));
-    const context = { requestId: "test", ip: "203.0.113.1" };
+    const context: RequestContext = { requestId: "test", ip: "203.0.113.1" };
     const response = await router.handle(request, { nsid: call.nsid, context });
     const { status, headers } = response;
     const bytes = await response.bytes();
     const isJson = headers.get("content-type")?.startsWith("application/json") ?? false;
     const body = isJson && bytes.length > 0 ? JSON.parse(new TextDecoder().decode(bytes)) : undefined;
-    if (status === 200 && isJson && schema?.output?.type === "lex") {
-      const verdict = safeParse(schema.output.schema, body);
-      if (!verdict.ok) throw new Error(`The answer of ${call.nsid} is not its lexicon's: ${verdict.message}`);
-    }
+    if (context.failure instanceof AnswerMismatch) throw context.failure;
     return { status, body, bytes, headers };
   };
 }
@@ -62,6 +64,12 @@ function requestOf(call: TestCall, verb: string): Request {
   const body = call.json === undefined ? call.bytes : JSON.stringify(call.json);
   return new Request(url, { method: verb, headers, body });
 }
+
+const STRICT = {
+  warn: (message: string, fields: object): never => {
+    throw new Error(`${message}: ${JSON.stringify(fields)}`);
+  },
+};
 
 const SCOPE_HEADER = "x-test-scope";
 

@@ -2,6 +2,11 @@
 import { type ErrorCode, isKithError } from "../errors.ts";
 import { UpstreamError } from "./proxy/upstream_error.ts";
 
+/** In dev mode, an answer of ours that is not what the method's lexicon says: the caller is told where. */
+export class AnswerMismatch extends Error {
+  override readonly name = "AnswerMismatch";
+}
+
 export interface XrpcError {
   readonly status: number;
   readonly error: string;
@@ -27,7 +32,9 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
   invalid_mime_type: [400, "InvalidMimeType"],
   invalid_size: [400, "InvalidSize"],
   incompatible_did_doc: [400, "IncompatibleDidDoc"],
+  invalid_scope_reference: [400, "InvalidScopeReference"],
   payload_too_large: [413, "PayloadTooLarge"],
+  quota_exceeded: [413, "QuotaExceeded"],
   method_not_allowed: [405, "InvalidRequest"],
   method_not_implemented: [501, "MethodNotImplemented"],
   upgrade_required: [426, "UpgradeRequired"],
@@ -41,6 +48,8 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
   untrusted_issuer: [401, "UntrustedIss"],
   bad_expiration: [400, "BadExpiration"],
   token_required: [400, "TokenRequired"],
+  invalid_dpop_proof: [401, "invalid_dpop_proof"],
+  use_dpop_nonce: [401, "use_dpop_nonce"],
   forbidden: [403, "Forbidden"],
   rate_limited: [429, "RateLimitExceeded"],
   account_not_found: [403, "AccountNotFound"],
@@ -60,6 +69,7 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
   did_not_found: [400, "DidNotFound"],
   did_deactivated: [400, "DidDeactivated"],
   unknown_feed: [400, "UnknownFeed"],
+  lexicon_not_found: [400, "LexiconNotFound"],
   busy: [503, "NotEnoughResources"],
   shutting_down: [503, "NotEnoughResources"],
   storage_full: [503, "NotEnoughResources"],
@@ -76,6 +86,8 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
 export function toXrpcError(thrown: unknown): XrpcError {
   if (thrown instanceof UpstreamError)
     return { status: thrown.status, error: thrown.error, message: thrown.message };
+  if (thrown instanceof AnswerMismatch)
+    return { status: 500, error: "InternalServerError", message: thrown.message };
   const code = isKithError(thrown) ? thrown.code : "internal";
   const [status, error] = ERROR_TABLE[code];
   if (status === 500 || !isKithError(thrown)) return { status, error, message: "Internal Server Error" };

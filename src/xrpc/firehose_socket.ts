@@ -4,8 +4,10 @@
  * https://atproto.com/specs/event-stream
  */
 import { ComAtprotoSyncSubscribeRepos } from "@atcute/atproto";
+import { networkOf } from "../accounts/mod.ts";
 import { KithError } from "../errors.ts";
 import { readParams } from "./_params.ts";
+import type { Caller, LimitBypass } from "./limits/limit_bypass.ts";
 import type { Log } from "./request_log.ts";
 import { type RequestContext, WrongVerb } from "./router.ts";
 
@@ -30,6 +32,8 @@ export const WEBSOCKET_LIMITS = {
   perMessageDeflate: false,
   sendPings: true,
 } as const;
+/** How long a network with too many subscriptions is asked to wait, in seconds. */
+const RETRY_AFTER_S = 60;
 /** WebSocket close code for a failure of the server. https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1 */
 const CLOSE_INTERNAL = 1011;
 
@@ -69,6 +73,14 @@ export interface FirehoseSocket {
   outbox: FirehoseOutbox | undefined;
 }
 
+export interface FirehoseEndpointOptions {
+  readonly firehose: Firehose;
+  readonly log: Log;
+  readonly bypass: Pick<LimitBypass, "covers">;
+  /** Subscriptions that one network may have at a time. */
+  readonly networkSubscribersMax: number;
+}
+
 /** The part of `Bun.Server` that takes a request over to WebSocket. */
 export interface Upgrader {
   upgrade(request: Request, options: { data: FirehoseSocket; headers?: Record<string, string> }): boolean;
@@ -78,10 +90,16 @@ export class FirehoseEndpoint {
   readonly websocket: Bun.WebSocketHandler<FirehoseSocket>;
   readonly #firehose: Firehose;
   readonly #log: Log;
+  readonly #bypass: Pick<LimitBypass, "covers">;
+  readonly #networkMax: number;
+  /** Open sockets by network. */
+  readonly #networks = new Map<string, number>();
 
-  constructor({ firehose, log }: { firehose: Firehose; log: Log }) {
+  constructor({ firehose, log, bypass, networkSubscribersMax }: FirehoseEndpointOptions) {
     this.#firehose = firehose;
     this.#log = log;
+    this.#bypass = bypass;
+    this.#networkMax = networkSubscribersMax;
     this.websocket = {
       ...WEBSOCKET_LIMITS,
       open: (socket) => this.#open(socket),
@@ -101,6 +119,7 @@ export class FirehoseEndpoint {
     const cursor = readCursor(request);
     this.#firehose.assertRoom();
     const { requestId, ip } = context;
+    this.#assertRoomFor({ request, ip });
     const data = { cursor, requestId, ip, openedMs: performance.now(), frames: 0, outbox: undefined };
     const headers = { "X-Request-Id": requestId, ...chosenProtocol(request) };
     if (!server.upgrade(request, { data, headers })) {
@@ -108,7 +127,21 @@ export class FirehoseEndpoint {
     }
   }
 
+  #assertRoomFor(caller: Caller): void {
+    const open = this.#networks.get(networkOf(caller.ip)) ?? 0;
+    if (open < this.#networkMax || this.#bypass.covers(caller)) return;
+    throw new KithError(
+      "rate_limited",
+      `Could not subscribe: ${open} subscriptions from "${caller.ip}" are open`,
+      {
+        retryAfterS: RETRY_AFTER_S,
+      },
+    );
+  }
+
   #open(socket: Bun.ServerWebSocket<FirehoseSocket>): void {
+    const network = networkOf(socket.data.ip);
+    this.#networks.set(network, (this.#networks.get(network) ?? 0) + 1);
     const sink: FirehoseSink = {
       send: (frame) => {
         socket.data.frames += 1;
@@ -129,6 +162,10 @@ export class FirehoseEndpoint {
   #close(socket: Bun.ServerWebSocket<FirehoseSocket>, closeCode: number): void {
     const { outbox, requestId, ip, openedMs, frames } = socket.data;
     outbox?.closed();
+    const network = networkOf(ip);
+    const left = (this.#networks.get(network) ?? 1) - 1;
+    if (left > 0) this.#networks.set(network, left);
+    else this.#networks.delete(network);
     const seconds = Math.round((performance.now() - openedMs) / 1000);
     this.#log.info("subscriber left", { nsid: SUBSCRIBE_REPOS, closeCode, frames, seconds, ip, requestId });
   }

@@ -12,7 +12,8 @@ afterEach(() => {
 });
 
 /** A firehose that keeps what it was asked, and a server around it. */
-function serve({ subscribe, assertRoom }: Partial<Firehose> = {}) {
+function serve({ subscribe, assertRoom, ...from }: Partial<Firehose> & { ip?: string } = {}) {
+  let { ip = "::1" } = from;
   const subscribers: { cursor?: number; sink: FirehoseSink; drained: number; closed: number }[] = [];
   const firehose: Firehose = {
     assertRoom: assertRoom ?? (() => {}),
@@ -24,13 +25,18 @@ function serve({ subscribe, assertRoom }: Partial<Firehose> = {}) {
         return { drained: () => void subscriber.drained++, closed: () => void subscriber.closed++ };
       }),
   };
-  const endpoint = new FirehoseEndpoint({ firehose, log });
+  const endpoint = new FirehoseEndpoint({
+    firehose,
+    log,
+    bypass: { covers: ({ request }) => request.headers.has("x-may-all") },
+    networkSubscribersMax: 2,
+  });
   const server = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
     websocket: endpoint.websocket,
     fetch: (request, server) => {
-      const context = { requestId: "r1", ip: "::1" };
+      const context = { requestId: "r1", ip };
       try {
         endpoint.upgrade(request, { server, context });
         return undefined;
@@ -50,7 +56,10 @@ function serve({ subscribe, assertRoom }: Partial<Firehose> = {}) {
     });
     return socket;
   };
-  return { server, subscribers, open };
+  const as = (address: string): void => {
+    ip = address;
+  };
+  return { server, subscribers, open, as };
 }
 
 async function until(condition: () => boolean): Promise<void> {
@@ -110,6 +119,26 @@ test("FirehoseEndpoint ignores messages, answers pings, and closes on an oversiz
   expect(subscribers[0]?.closed).toBe(0);
   socket.send(new Uint8Array(70_000));
   await until(() => subscribers[0]?.closed === 1);
+});
+
+test("FirehoseEndpoint bounds the subscriptions of one network", async () => {
+  const { server, subscribers, open, as } = serve({ ip: "2001:db8::1" });
+  const first = await open();
+  as("2001:db8::2");
+  await open();
+  expect(await handshake(server.port, "")).toMatch(/^429 .*RateLimitExceeded.*2 subscriptions/);
+  as("2001:db8:0:1::1");
+  await open();
+  as("2001:db8::3");
+  first.close();
+  await until(() => subscribers.some(({ closed }) => closed === 1));
+  await open();
+  expect(await handshake(server.port, "")).toMatch(/^429 /);
+  const exempt = new WebSocket(`ws://127.0.0.1:${server.port}${PATH}`, {
+    headers: { "x-may-all": "1" },
+  } as never);
+  cleanups.push(() => exempt.close());
+  await until(() => subscribers.length === 5);
 });
 
 test("FirehoseEndpoint chooses the subprotocol of its frames where it is offered", async () => {

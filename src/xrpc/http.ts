@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { Elysia } from "elysia";
 import type { Authenticator } from "../auth/mod.ts";
 import { KithError } from "../errors.ts";
-import { clientIp } from "./_client_ip.ts";
+import { clientIp } from "./client_ip.ts";
 import { compressJson } from "./compress.ts";
 import { preflightResponse, setCorsHeaders } from "./cors.ts";
 import {
@@ -13,6 +13,9 @@ import {
   SUBSCRIBE_REPOS,
   type Upgrader,
 } from "./firehose_socket.ts";
+import type { LexiconCheck } from "./lexicon_check.ts";
+import type { LimitBypass } from "./limits/limit_bypass.ts";
+import type { RateLimits } from "./limits/rate_limits.ts";
 import type { Method } from "./method.ts";
 import { type Log, logRequest } from "./request_log.ts";
 import { errorResponse, type MethodProxy, type RequestContext, Router } from "./router.ts";
@@ -33,6 +36,14 @@ export interface HttpOptions {
   /** Without it a method that is not served here is not implemented. */
   readonly proxy?: MethodProxy | undefined;
   readonly firehose: Firehose;
+  /** Holds every answer against its lexicon: in dev mode. */
+  readonly lexiconCheck?: LexiconCheck | undefined;
+  /** Without them nothing is limited. */
+  readonly limits?: RateLimits | undefined;
+  /** Addresses whose X-Forwarded-For is believed, and which may have any number of subscriptions. */
+  readonly bypass: LimitBypass;
+  /** Subscriptions to the firehose that one network may have at a time. */
+  readonly networkSubscribersMax: number;
   readonly site: SiteOptions;
   readonly log: Log;
   /** Aborted when a stopping server waits no longer for bodies that have not arrived. */
@@ -63,6 +74,7 @@ export function createHttp(options: HttpOptions): Http {
   const answer = async (request: Request, at: Arrival): Promise<Response | undefined> => {
     if (request.method === "OPTIONS") return preflightResponse(request);
     if (at.path === `/xrpc/${SUBSCRIBE_REPOS}`) {
+      options.limits?.countRequest({ request, ip: at.context.ip });
       firehose.upgrade(request, { server: at.server, context: at.context });
       return undefined;
     }
@@ -78,7 +90,7 @@ export function createHttp(options: HttpOptions): Http {
     },
     fetch: async (request, server) => {
       const startedMs = performance.now();
-      const context = newContext(request, server);
+      const context = newContext(request, { server, bypass: options.bypass });
       const path = pathOf(request.url);
       let response: Response | undefined;
       try {
@@ -125,11 +137,8 @@ interface Arrival {
   readonly server: HttpServer;
 }
 
-function createApp(
-  { methods, authenticator, proxy, site, stopping }: HttpOptions,
-  contexts: WeakMap<Request, RequestContext>,
-) {
-  const router = new Router({ methods, authenticator, proxy, stopping });
+function createApp({ site, ...options }: HttpOptions, contexts: WeakMap<Request, RequestContext>) {
+  const router = new Router(options);
   return new Elysia({ handler: { standardHostname: false } })
     .onError(({ error, request }) => errorResponse(error, contextOf(contexts, request)))
     .get("/", () => banner(site))
@@ -160,10 +169,16 @@ function contextOf(contexts: WeakMap<Request, RequestContext>, request: Request)
   return context;
 }
 
-function newContext(request: Request, server: HttpServer): RequestContext {
+function newContext(
+  request: Request,
+  { server, bypass }: { server: HttpServer; bypass: LimitBypass },
+): RequestContext {
   const socket = server.requestIP(request)?.address;
   const forwardedFor = request.headers.get("x-forwarded-for");
-  return { requestId: newRequestId(), ip: clientIp({ socket, forwardedFor }) };
+  return {
+    requestId: newRequestId(),
+    ip: clientIp({ socket, forwardedFor, trusts: (address) => bypass.names(address) }),
+  };
 }
 
 function newRequestId(): string {

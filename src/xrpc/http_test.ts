@@ -2,6 +2,7 @@ import { afterAll, expect, test } from "bun:test";
 import { ComAtprotoRepoListRecords, ComAtprotoServerCreateSession } from "@atcute/atproto";
 import { KithError } from "../errors.ts";
 import { createHttp } from "./http.ts";
+import { LimitBypass } from "./limits/limit_bypass.ts";
 import { method } from "./method.ts";
 import type { SiteOptions } from "./well_known.ts";
 
@@ -39,6 +40,8 @@ const methods = [
 ];
 
 const http = createHttp({
+  bypass: new LimitBypass({ key: undefined, addresses: [] }),
+  networkSubscribersMax: 10,
   methods,
   authenticator: {
     authenticate: async () => {

@@ -7,6 +7,7 @@ import type {
   XRPCQueryMetadata,
 } from "@atcute/lexicons/validations";
 import type { AuthKind, Principal } from "../auth/mod.ts";
+import type { Charge } from "./limits/rate_limits.ts";
 
 /** Largest JSON body of a method that does not name its own bound, in bytes after decoding. */
 export const JSON_BODY_BYTES_MAX = 150 * 1024;
@@ -45,6 +46,10 @@ export interface MethodOptions<S extends MethodSchema> {
   readonly auth: AuthKind;
   /** Bound of the JSON body in bytes, after decoding; `JSON_BODY_BYTES_MAX` where absent. */
   readonly bodyBytesMax?: number;
+  /** What one call draws from whose budgets, beside its network's requests; asked once the call is read. See `limits/charges.ts`. */
+  limit?(call: Call<ParamsOf<S>, InputOf<S>>): Charge | Promise<Charge>;
+  /** True where calls do not count among their network's requests, because `limit` is enough. */
+  readonly limitedApart?: boolean;
   /**
    * The answer: a JSON value, undefined for none (200, empty), or a Response to send as it is. A KithError becomes the
    * XRPC error of `error_table.ts`; anything else thrown is answered 500 without details.
@@ -59,6 +64,8 @@ export interface Method {
   readonly schema: MethodSchema;
   readonly auth: AuthKind;
   readonly bodyBytesMax: number;
+  readonly limit: ((call: Call) => Charge | Promise<Charge>) | undefined;
+  readonly limitedApart: boolean;
   handler(call: Call): unknown;
 }
 
@@ -73,6 +80,8 @@ export function method<S extends MethodSchema>(schema: S, options: MethodOptions
     schema,
     auth: options.auth,
     bodyBytesMax: options.bodyBytesMax ?? JSON_BODY_BYTES_MAX,
+    limit: options.limit as Method["limit"],
+    limitedApart: options.limitedApart === true,
     handler: options.handler,
   };
 }

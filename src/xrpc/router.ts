@@ -5,6 +5,8 @@ import { isKithError, KithError } from "../errors.ts";
 import { readParams } from "./_params.ts";
 import { decodedBody, readJsonInput } from "./body.ts";
 import { toXrpcError } from "./error_table.ts";
+import type { LexiconCheck } from "./lexicon_check.ts";
+import { type Left, RateLimited, type RateLimits, setLimitHeaders, tighter } from "./limits/rate_limits.ts";
 import { type Call, type Method, setPrivate } from "./method.ts";
 import { UpstreamError } from "./proxy/upstream_error.ts";
 
@@ -21,6 +23,8 @@ export interface RequestContext {
   did?: string;
   /** What was thrown, for the log. */
   failure?: unknown;
+  /** What the caller may still do, of the budget that is nearest to its end. */
+  left?: Left | undefined;
 }
 
 /** Answers calls of methods that are not served here, or throws. */
@@ -36,6 +40,10 @@ export interface RouterOptions {
   readonly authenticator: Authenticator;
   /** Without it a method that is not served here is not implemented. */
   readonly proxy?: MethodProxy | undefined;
+  /** Without them nothing is limited. */
+  readonly limits?: RateLimits | undefined;
+  /** Holds every answer against its lexicon: in dev mode. */
+  readonly lexiconCheck?: LexiconCheck | undefined;
   /** Aborted when a stopping server waits no longer for bodies that have not arrived. */
   readonly stopping?: AbortSignal | undefined;
 }
@@ -44,11 +52,15 @@ export class Router {
   readonly #methods: ReadonlyMap<string, Method>;
   readonly #authenticator: Authenticator;
   readonly #proxy: MethodProxy | undefined;
+  readonly #limits: RateLimits | undefined;
+  readonly #lexiconCheck: LexiconCheck | undefined;
   readonly #stopping: AbortSignal | undefined;
 
   /** Throws TypeError where two methods have the same NSID. */
-  constructor({ methods, authenticator, proxy, stopping }: RouterOptions) {
+  constructor({ methods, authenticator, proxy, limits, lexiconCheck, stopping }: RouterOptions) {
     this.#proxy = proxy;
+    this.#limits = limits;
+    this.#lexiconCheck = lexiconCheck;
     this.#methods = new Map(methods.map((method) => [method.nsid, method]));
     if (this.#methods.size !== methods.length) throw new TypeError("Two methods have the same NSID");
     this.#authenticator = authenticator;
@@ -61,29 +73,37 @@ export class Router {
     { nsid, context }: { nsid: string; context: RequestContext },
   ): Promise<Response> {
     const headers = new Headers();
+    const method = this.#methods.get(nsid);
     let call: Call | undefined;
     try {
-      const method = this.#find(nsid);
+      if (method?.limitedApart !== true)
+        context.left = this.#limits?.countRequest({ request, ip: context.ip });
+      if (!method) refuseBadNsid(nsid);
       if (!method) return await this.#passOn(request, { nsid, context, headers });
       refuseWrongVerb(method, request.method);
       context.nsid = method.nsid;
       if (method.auth !== "none") setPrivate(headers);
       call = await this.#readCall(request, { method, context, headers });
+      await this.#charge(method, { call, context });
       const output = await method.handler(call);
+      this.#lexiconCheck?.answer(method, output);
+      if (context.left) setLimitHeaders(headers, context.left);
       const response =
         output instanceof Response ? withHeaders(output, headers) : jsonResponse(output, headers);
       return request.method === "HEAD" ? withoutBody(response) : response;
     } catch (thrown) {
       context.failure = thrown;
+      if (method) this.#lexiconCheck?.error(method, thrown);
+      if (context.left) setLimitHeaders(headers, context.left);
       if (call?.principal?.kind === "service") call.principal.release();
       const response = errorResponse(thrown, { requestId: context.requestId, headers });
       return request.method === "HEAD" ? withoutBody(response) : response;
     }
   }
 
-  #find(nsid: string): Method | undefined {
-    if (isNsid(nsid)) return this.#methods.get(nsid);
-    throw new KithError("invalid_request", `Could not call "${nsid.slice(0, 64)}": it is not an NSID`);
+  async #charge(method: Method, { call, context }: { call: Call; context: RequestContext }): Promise<void> {
+    if (!this.#limits || !method.limit) return;
+    context.left = tighter(context.left, this.#limits.charge(await method.limit(call), call));
   }
 
   async #passOn(
@@ -95,7 +115,9 @@ export class Router {
       throw new KithError("method_not_implemented", `Could not call "${nsid}": it is not served here`);
     setPrivate(headers);
     context.nsid = nsid;
-    return withHeaders(await this.#proxy.handle(request, call), headers);
+    const response = await this.#proxy.handle(request, call);
+    if (context.left) setLimitHeaders(headers, context.left);
+    return withHeaders(response, headers);
   }
 
   /** Cheap checks first: parameters, then who is calling, then the body. */
@@ -131,6 +153,11 @@ export class Router {
   }
 }
 
+function refuseBadNsid(nsid: string): void {
+  if (isNsid(nsid)) return;
+  throw new KithError("invalid_request", `Could not call "${nsid.slice(0, 64)}": it is not an NSID`);
+}
+
 function refuseWrongVerb(method: Method, verb: string): void {
   const isRight = method.kind === "procedure" ? verb === "POST" : verb === "GET" || verb === "HEAD";
   if (!isRight) throw new WrongVerb(method);
@@ -159,6 +186,7 @@ export function errorResponse(
   const { status, error, message } = toXrpcError(thrown);
   if (thrown instanceof UpstreamError) for (const [name, value] of thrown.headers) headers.set(name, value);
   if (thrown instanceof WrongVerb) headers.set("Allow", thrown.allow);
+  if (thrown instanceof RateLimited) setLimitHeaders(headers, thrown.left);
   if (status === 426) headers.set("Upgrade", "websocket");
   if (status === 401 && !headers.has("WWW-Authenticate")) headers.set("WWW-Authenticate", "Bearer");
   const retryAfterS =

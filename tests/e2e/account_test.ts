@@ -249,6 +249,27 @@ describe("invites", () => {
     expect((await create("support.test", String(made.json.code))).status).toBe(200);
   });
 
+  test("createInviteCodes makes codes for each account that is named, or for the admin", async () => {
+    const accounts = ["did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", "did:plc:bbbbbbbbbbbbbbbbbbbbbbbb"];
+    const make = (body: object) =>
+      xrpc(server.url, "com.atproto.server.createInviteCodes", { body, headers: admin });
+    const { status, json } = await make({ codeCount: 2, useCount: 1, forAccounts: accounts });
+    const made = json.codes as { account: string; codes: string[] }[];
+    expect([status, made.map(({ account, codes }) => [account, codes.length])]).toEqual([
+      200,
+      accounts.map((account) => [account, 2]),
+    ]);
+    const all = made.flatMap(({ codes }) => codes);
+    expect(new Set(all).size).toBe(4);
+    expect((await create("evi.test", String(all[3]))).status).toBe(200);
+    const own = await make({ codeCount: 1, useCount: 1 });
+    expect(own.json.codes).toEqual([{ account: "admin", codes: [expect.any(String)] }]);
+    expect(await make({ codeCount: 1_000_000, useCount: 1 })).toMatchObject({
+      status: 400,
+      error: "InvalidRequest",
+    });
+  });
+
   test("createInviteCode is the admin's alone", async () => {
     const answers = await Promise.all([
       xrpc(server.url, "com.atproto.server.createInviteCode", { body: { useCount: 1 } }),

@@ -108,8 +108,8 @@ describe("mailed codes", () => {
     const token = await smtp.codeTo(dora.email, /Reset/);
     const reset = (body: object) => call("resetPassword", { body });
     expect(await reset({ token: WRONG, password: "new" })).toMatchObject({ error: "InvalidToken" });
-    expect(await reset({ token, password: "" })).toMatchObject({ error: "InvalidPassword" });
-    expect(await reset({ token, password: "x".repeat(300) })).toMatchObject({ error: "InvalidPassword" });
+    expect(await reset({ token, password: "" })).toMatchObject({ error: "InvalidRequest" });
+    expect(await reset({ token, password: "x".repeat(300) })).toMatchObject({ error: "InvalidRequest" });
     expect((await signIn(dora, PASSWORD)).status).toBe(200);
     // Tokens tell seconds: those of this one count on.
     const second = Math.floor(Date.now() / 1000);

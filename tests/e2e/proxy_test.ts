@@ -30,6 +30,14 @@ describe.each([...KEY_TYPES])("the service proxy (%s)", (keyType) => {
     onReady: (stage) => {
       appView.trust(stage.plc);
       other.trust(stage.plc);
+      other.on("com.atproto.moderation.createReport", ({ claims, body }) =>
+        Response.json({
+          ...JSON.parse(new TextDecoder().decode(body)),
+          id: 7,
+          reportedBy: claims?.iss,
+          createdAt: new Date().toISOString(),
+        }),
+      );
     },
   });
   afterAll(async () => {
@@ -153,7 +161,7 @@ describe.each([...KEY_TYPES])("the service proxy (%s)", (keyType) => {
       check: () => expect(appView.last.nsid).toBe("com.atproto.label.queryLabels"),
     },
     {
-      title: "brings a report to the moderation service",
+      title: "brings a report to the moderation service, and its answer back",
       to: "com.atproto.moderation.createReport",
       call: (s) => ({
         token: s.alice.accessJwt,
@@ -169,7 +177,10 @@ describe.each([...KEY_TYPES])("the service proxy (%s)", (keyType) => {
           aud: other.did,
           lxm: "com.atproto.moderation.createReport",
         });
-        expect(answer.json.text).toContain('"reasonType":"com.atproto.moderation.defs#reasonSpam"');
+        expect(new TextDecoder().decode(other.last.body)).toContain(
+          '"reasonType":"com.atproto.moderation.defs#reasonSpam"',
+        );
+        expect(answer.json.id).toBe(7);
       },
     },
     {

@@ -4,6 +4,7 @@ import {
   ComAtprotoIdentitySignPlcOperation,
 } from "@atcute/atproto";
 import type { PlcSigning } from "../../../accounts/mod.ts";
+import { perAccountMailed } from "../../limits/charges.ts";
 import { callerDid, type Method, method } from "../../method.ts";
 
 /** Both serve a taken-down account, too: its owner may carry the identity away. */
@@ -11,6 +12,7 @@ export function signMethods({ signing }: { signing: Pick<PlcSigning, "requestCod
   return [
     method(ComAtprotoIdentityRequestPlcOperationSignature.mainSchema, {
       auth: "fullOrTakendown",
+      limit: perAccountMailed(),
       handler: (call) => signing.requestCode(callerDid(call)),
     }),
     method(ComAtprotoIdentitySignPlcOperation.mainSchema, {

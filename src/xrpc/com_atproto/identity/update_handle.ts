@@ -2,6 +2,7 @@
 import { ComAtprotoIdentityUpdateHandle } from "@atcute/atproto";
 import * as v from "@atcute/lexicons/validations";
 import type { HandleClaim, IdentityChanges } from "../../../accounts/mod.ts";
+import { perAccountRenamed } from "../../limits/charges.ts";
 import { callerDid, type Method, method } from "../../method.ts";
 
 const { mainSchema } = ComAtprotoIdentityUpdateHandle;
@@ -21,6 +22,7 @@ export interface UpdateHandleOptions {
 export function updateHandleMethod({ changes, claim }: UpdateHandleOptions): Method {
   return method(SCHEMA, {
     auth: "access",
+    limit: perAccountRenamed(),
     handler: (call) => changes.updateHandle(callerDid(call), call.input.handle, claim),
   });
 }

@@ -8,9 +8,20 @@ import {
 import type { RecordWrite, WriteOutcome, WriteRequest } from "../../../actors/mod.ts";
 import { COMMIT_OPS_MAX, cidToString } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
+import { REPO_WRITES, WRITE_COSTS } from "../../limits/charges.ts";
+import type { Charge } from "../../limits/rate_limits.ts";
 import { type Call, callerDid, type InputOf, type Method, method } from "../../method.ts";
 import { type Accounts, findAccount } from "../repo_access.ts";
-import { createWrite, prepareRecord, RkeySource, swapCid, type ValidationStatus } from "./_prepare.ts";
+import {
+  createWrite,
+  type Lexicons,
+  type LexiconsAtHand,
+  lexiconsFor,
+  prepareRecord,
+  RkeySource,
+  swapCid,
+  type ValidationStatus,
+} from "./_prepare.ts";
 
 /** JSON of one record in bytes; the record itself may have 1,000,000 in DRISL, where text is shorter. */
 const RECORD_JSON_BYTES_MAX = 2 * 1024 * 1024;
@@ -22,6 +33,8 @@ export interface WriteMethodsOptions {
   readonly repos: {
     write(did: string, request: WriteRequest): Promise<WriteOutcome>;
   };
+  /** What records of types are judged by that are not known here. */
+  readonly lexicons: Lexicons;
   /** Unix milliseconds. */
   readonly now: () => number;
   /** 0 to 1023, part of the record keys made here. */
@@ -40,12 +53,14 @@ export function writeMethods(options: WriteMethodsOptions): Method[] {
 function createRecord(deps: Deps): Method {
   return method(ComAtprotoRepoCreateRecord.mainSchema, {
     auth: "access",
+    limit: (call) => writing(call, WRITE_COSTS.create),
     bodyBytesMax: RECORD_JSON_BYTES_MAX,
     handler: async (call) => {
       const { repo, collection, record, validate, swapCommit } = call.input;
       const did = await writableRepo(deps, { call, repo });
       const rkey = call.input.rkey ?? deps.rkeys.next();
-      const prepared = prepareRecord({ collection, rkey, json: record, validate });
+      const lexicons = await lexiconsFor([collection], { lexicons: deps.lexicons, validate });
+      const prepared = prepareRecord({ collection, rkey, json: record, validate, lexicons });
       const write = createWrite({ collection, rkey }, { prepared, replaces: validate !== false });
       const outcome = await deps.repos.write(did, { writes: [write], swapCommit: swapCid(swapCommit) });
       return recordAnswer(call, outcome, prepared.validationStatus);
@@ -56,11 +71,13 @@ function createRecord(deps: Deps): Method {
 function putRecord(deps: Deps): Method {
   return method(ComAtprotoRepoPutRecord.mainSchema, {
     auth: "access",
+    limit: (call) => writing(call, WRITE_COSTS.update),
     bodyBytesMax: RECORD_JSON_BYTES_MAX,
     handler: async (call) => {
       const { repo, collection, rkey, record: json, validate, swapCommit, swapRecord } = call.input;
       const did = await writableRepo(deps, { call, repo });
-      const { validationStatus, ...content } = prepareRecord({ collection, rkey, json, validate });
+      const lexicons = await lexiconsFor([collection], { lexicons: deps.lexicons, validate });
+      const { validationStatus, ...content } = prepareRecord({ collection, rkey, json, validate, lexicons });
       const expected = swapRecord === null ? null : swapCid(swapRecord);
       const write: RecordWrite = { action: "put", collection, rkey, ...content, swapRecord: expected };
       const outcome = await deps.repos.write(did, { writes: [write], swapCommit: swapCid(swapCommit) });
@@ -72,6 +89,7 @@ function putRecord(deps: Deps): Method {
 function deleteRecord(deps: Deps): Method {
   return method(ComAtprotoRepoDeleteRecord.mainSchema, {
     auth: "access",
+    limit: (call) => writing(call, WRITE_COSTS.delete),
     handler: async (call) => {
       const { repo, collection, rkey, swapCommit, swapRecord } = call.input;
       const did = await writableRepo(deps, { call, repo });
@@ -91,6 +109,7 @@ function deleteRecord(deps: Deps): Method {
 function applyWrites(deps: Deps): Method {
   return method(ComAtprotoRepoApplyWrites.mainSchema, {
     auth: "access",
+    limit: (call) => writing(call, costOf(call.input.writes)),
     bodyBytesMax: WRITES_JSON_BYTES_MAX,
     handler: async (call) => {
       const { repo, validate, swapCommit, writes } = call.input;
@@ -101,8 +120,11 @@ function applyWrites(deps: Deps): Method {
           `Too many writes: ${writes.length}, ${COMMIT_OPS_MAX} at most`,
         );
       }
+      const written = writes.filter(({ $type }) => $type !== "com.atproto.repo.applyWrites#delete");
+      const collections = written.map(({ collection }) => collection);
+      const lexicons = await lexiconsFor(collections, { lexicons: deps.lexicons, validate });
       const prepared = writes.map((write, index) =>
-        prepareAt(index, () => prepareWrite(deps, { write, validate })),
+        prepareAt(index, () => prepareWrite(deps, { write, validate, lexicons })),
       );
       const outcome = await deps.repos.write(did, {
         writes: prepared.map(({ write }) => write),
@@ -116,6 +138,20 @@ function applyWrites(deps: Deps): Method {
   });
 }
 
+/** The points of a call's writes, from the budgets of the caller's repo. */
+function writing(call: Call, cost: number): Charge {
+  return { budgets: REPO_WRITES, key: callerDid(call), cost };
+}
+
+function costOf(writes: readonly WriteInput[]): number {
+  // More are refused, and must not be beyond every budget before that.
+  return writes.slice(0, COMMIT_OPS_MAX).reduce((sum, { $type }) => sum + WRITE_COSTS[actionOf($type)], 0);
+}
+
+function actionOf($type: WriteInput["$type"]): keyof typeof WRITE_COSTS {
+  return $type.slice($type.indexOf("#") + 1) as keyof typeof WRITE_COSTS;
+}
+
 type WriteInput = InputOf<ComAtprotoRepoApplyWrites.mainSchema>["writes"][number];
 
 interface PreparedWrite {
@@ -125,19 +161,19 @@ interface PreparedWrite {
 
 function prepareWrite(
   { rkeys }: Deps,
-  { write, validate }: { write: WriteInput; validate: boolean | undefined },
+  { write, ...judged }: { write: WriteInput; validate: boolean | undefined; lexicons: LexiconsAtHand },
 ): PreparedWrite {
   const { collection } = write;
   switch (write.$type) {
     case "com.atproto.repo.applyWrites#create": {
       const rkey = write.rkey ?? rkeys.next();
-      const prepared = prepareRecord({ collection, rkey, json: write.value, validate });
+      const prepared = prepareRecord({ collection, rkey, json: write.value, ...judged });
       const { validationStatus } = prepared;
       return { write: createWrite({ collection, rkey }, { prepared, replaces: false }), validationStatus };
     }
     case "com.atproto.repo.applyWrites#update": {
       const { rkey, value: json } = write;
-      const { validationStatus, ...content } = prepareRecord({ collection, rkey, json, validate });
+      const { validationStatus, ...content } = prepareRecord({ collection, rkey, json, ...judged });
       return { write: { action: "update", collection, rkey, ...content }, validationStatus };
     }
     case "com.atproto.repo.applyWrites#delete":

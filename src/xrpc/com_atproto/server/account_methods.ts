@@ -2,6 +2,8 @@
 import { ComAtprotoServerCreateAccount } from "@atcute/atproto";
 import * as v from "@atcute/lexicons/validations";
 import type { Account, AccountCreator, Sessions } from "../../../accounts/mod.ts";
+import { perNetwork } from "../../limits/charges.ts";
+import { MINUTE_MS } from "../../limits/rate_limits.ts";
 import { type Method, method } from "../../method.ts";
 
 const { mainSchema } = ComAtprotoServerCreateAccount;
@@ -24,6 +26,7 @@ export function accountMethods({ creator, sessions, welcome }: AccountMethodsOpt
   return [
     method(SCHEMA, {
       auth: "optionalService",
+      limit: perNetwork({ points: 100, windowMs: 5 * MINUTE_MS }),
       handler: async ({ input, principal }) => {
         const service = principal?.kind === "service" ? principal : undefined;
         const caller = { admin: principal?.kind === "admin", did: service?.did };

@@ -10,7 +10,9 @@ import {
   ComAtprotoServerUpdateEmail,
 } from "@atcute/atproto";
 import type { Credentials } from "../../../accounts/mod.ts";
-import { KithError } from "../../../errors.ts";
+import { isKithError, KithError } from "../../../errors.ts";
+import { perAccountMailed, perNetwork } from "../../limits/charges.ts";
+import { DAY_MS, HOUR_MS, MINUTE_MS } from "../../limits/rate_limits.ts";
 import { callerDid, type Method, method } from "../../method.ts";
 
 /** Bound of the bodies in bytes: a password, an address and a code, with room for escapes. */
@@ -35,6 +37,7 @@ export function credentialMethods({ credentials }: CredentialMethodsOptions): Me
   return [
     method(ComAtprotoServerRequestEmailConfirmation.mainSchema, {
       auth: "access",
+      limit: perAccountMailed(),
       handler: (call) => credentials.requestEmailConfirmation(callerDid(call)),
     }),
     method(ComAtprotoServerConfirmEmail.mainSchema, {
@@ -44,6 +47,7 @@ export function credentialMethods({ credentials }: CredentialMethodsOptions): Me
     }),
     method(ComAtprotoServerRequestEmailUpdate.mainSchema, {
       auth: "full",
+      limit: perAccountMailed(),
       handler: (call) => credentials.requestEmailUpdate(callerDid(call)),
     }),
     method(ComAtprotoServerUpdateEmail.mainSchema, {
@@ -59,20 +63,29 @@ export function credentialMethods({ credentials }: CredentialMethodsOptions): Me
     }),
     method(ComAtprotoServerRequestPasswordReset.mainSchema, {
       auth: "none",
+      limit: perNetwork({ points: 15, windowMs: HOUR_MS }, { points: 50, windowMs: DAY_MS }),
       bodyBytesMax,
       handler: ({ input }) => credentials.requestPasswordReset(input.email),
     }),
     method(ComAtprotoServerResetPassword.mainSchema, {
       auth: "none",
+      limit: perNetwork({ points: 50, windowMs: 5 * MINUTE_MS }),
       bodyBytesMax,
-      handler: ({ input }) => credentials.resetPassword(input),
+      handler: ({ input }) =>
+        credentials.resetPassword(input).catch((error: unknown) => {
+          // The lexicon has no name for it here.
+          if (isKithError(error, "invalid_password")) throw new KithError("invalid_request", error.message);
+          throw error;
+        }),
     }),
     method(ComAtprotoServerRequestAccountDelete.mainSchema, {
       auth: "full",
+      limit: perAccountMailed(),
       handler: (call) => credentials.requestAccountDelete(callerDid(call)),
     }),
     method(ComAtprotoServerDeleteAccount.mainSchema, {
       auth: "none",
+      limit: perNetwork({ points: 50, windowMs: 5 * MINUTE_MS }),
       bodyBytesMax,
       handler: ({ input, ip }) => credentials.deleteAccount({ ...input, ip }),
     }),

@@ -55,6 +55,7 @@ function make({ mailed = true, confirmed = false, state = "active" as Account["s
       setPassword: apply("password"),
       confirmEmail: apply("confirmed"),
       changeEmail: apply("email"),
+      revokeAll: apply("revoked"),
     },
     tokens,
     mail: new AccountMail({ tokens, sender: mailed ? sender : undefined, host: "pds.test" }),
@@ -140,8 +141,8 @@ test("resetPassword takes the code of a reset, and a password that may be one", 
     [{ token: other, password: "new" }, "InvalidToken"],
     [{ token: WRONG, password: "new" }, "InvalidToken"],
     [{ token: "no code", password: "new" }, "InvalidToken"],
-    [{ token, password: "" }, "InvalidPassword"],
-    [{ token, password: "x".repeat(257) }, "InvalidPassword"],
+    [{ token, password: "" }, "InvalidRequest"],
+    [{ token, password: "x".repeat(257) }, "InvalidRequest"],
     [{ token }, "InvalidRequest"],
   ] as const) {
     expect(await call("resetPassword", input)).toMatchObject({ status: 400, body: { error } });

@@ -5,11 +5,17 @@ import {
   ComAtprotoServerGetSession,
   ComAtprotoServerRefreshSession,
 } from "@atcute/atproto";
-import type { Sessions } from "../../../accounts/mod.ts";
+import { networkOf, type Sessions } from "../../../accounts/mod.ts";
+import { DAY_MS, MINUTE_MS } from "../../limits/rate_limits.ts";
 import { callerDid, type Method, method, setPrivate } from "../../method.ts";
 
 /** Bound of a sign-in's body in bytes: a name, a password and a code, with room for escapes. */
 const SIGN_IN_BYTES_MAX = 16 * 1024;
+/** Sign-ins with one name from one network. */
+const SIGN_INS = [
+  { points: 30, windowMs: 5 * MINUTE_MS },
+  { points: 300, windowMs: DAY_MS },
+];
 
 export interface SessionMethodsOptions {
   readonly sessions: Pick<Sessions, "signIn" | "refresh" | "end" | "describe">;
@@ -26,6 +32,10 @@ export function sessionMethods({ sessions, authenticator }: SessionMethodsOption
       // A header that comes along is ignored: goat sends an old token while it signs in.
       auth: "none",
       bodyBytesMax: SIGN_IN_BYTES_MAX,
+      limit: ({ input, ip }) => ({
+        budgets: SIGN_INS,
+        key: `${networkOf(ip)} ${input.identifier.trim().toLowerCase()}`,
+      }),
       handler: ({ input: { identifier, password, allowTakendown }, ip }) =>
         sessions.signIn({ identifier, password, ip, allowTakendown: allowTakendown === true }),
     }),

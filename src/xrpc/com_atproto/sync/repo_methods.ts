@@ -17,6 +17,8 @@ import {
 } from "../../../atproto/mod.ts";
 import type { Principal } from "../../../auth/mod.ts";
 import { KithError } from "../../../errors.ts";
+import { perNetwork } from "../../limits/charges.ts";
+import { MINUTE_MS } from "../../limits/rate_limits.ts";
 import { type Method, method } from "../../method.ts";
 import { type Accounts, type RepoReads, type RepoView, servedAccount } from "../repo_access.ts";
 
@@ -40,6 +42,9 @@ export function syncRepoMethods(options: SyncRepoOptions): Method[] {
 function getRepo(options: SyncRepoOptions): Method {
   return method(ComAtprotoSyncGetRepo.mainSchema, {
     auth: "optional",
+    // Relays and archives fetch many repos at a time, and are to be able to do all else meanwhile.
+    limit: perNetwork({ points: 6_000, windowMs: 5 * MINUTE_MS }),
+    limitedApart: true,
     handler: ({ params, principal, request }) => repoResponse(options, { ...params, principal, request }),
   });
 }

@@ -13,16 +13,24 @@ export function isLocalAddress(address: string): boolean {
   return isIP(plain) === 4 ? PRIVATE_V4.test(plain) : PRIVATE_V6.test(plain);
 }
 
+export interface Peer {
+  /** Absent on a unix socket. */
+  readonly socket?: string;
+  readonly forwardedFor: string | null;
+  /** True for a proxy at a public address whose word is taken, too. */
+  readonly trusts?: (address: string) => boolean;
+}
+
 /**
- * The client's address: the socket's, unless that is a local one; then the rightmost entry of X-Forwarded-For that is
- * not, since everything left of it is the client's own claim. `socket` is absent on a unix socket.
+ * The client's address: the socket's, unless that is a proxy's, a local one or one that is trusted; then the rightmost entry
+ * of X-Forwarded-For that is not, since everything left of it is the client's own claim.
  */
-export function clientIp({ socket, forwardedFor }: { socket?: string; forwardedFor: string | null }): string {
+export function clientIp({ socket, forwardedFor, trusts = () => false }: Peer): string {
   let ip = withoutMapping(socket ?? "::1");
   const entries = (forwardedFor ?? "").split(",").slice(-FORWARDED_ENTRIES_MAX).reverse();
   for (const entry of entries) {
     const next = withoutMapping(entry.trim());
-    if (!isLocalAddress(ip) || isIP(next) === 0) break;
+    if (isIP(next) === 0 || !(isLocalAddress(ip) || trusts(ip))) break;
     ip = next;
   }
   return ip;

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { clientIp, isLocalAddress } from "./_client_ip.ts";
+import { clientIp, isLocalAddress } from "./client_ip.ts";
 
 test.each([
   ["127.0.0.1", true],
@@ -26,4 +26,18 @@ test.each([
   ["a unix socket", undefined, null, "::1"],
 ])("clientIp(): %s", (_name, socket, forwardedFor, expected) => {
   expect(clientIp({ socket, forwardedFor })).toBe(expected);
+});
+
+test.each([
+  ["a trusted proxy is believed", "192.0.2.1", "198.51.100.1", "198.51.100.1"],
+  ["behind a local one, too", "10.0.0.1", "198.51.100.1, 192.0.2.1", "198.51.100.1"],
+  ["a client that claims to be one is not", "203.0.113.9", "192.0.2.1", "203.0.113.9"],
+  [
+    "nor one that claims to have come through one",
+    "10.0.0.1",
+    "1.2.3.4, 192.0.2.1, 203.0.113.9",
+    "203.0.113.9",
+  ],
+])("clientIp() with a trusted address: %s", (_name, socket, forwardedFor, expected) => {
+  expect(clientIp({ socket, forwardedFor, trusts: (address) => address === "192.0.2.1" })).toBe(expected);
 });
