@@ -1,6 +1,7 @@
 /** Every method, and what the plain routes beside them tell. */
 import { ownerMethods } from "./account_features.ts";
 import { HandleAvailability } from "./accounts/mod.ts";
+import { adminMethods } from "./admin_features.ts";
 import { serviceDidDocument } from "./atproto/mod.ts";
 import { type Config, VERSION } from "./config/mod.ts";
 import type { Actors, Stores } from "./engine.ts";
@@ -17,7 +18,6 @@ import {
   handleFinder,
   handleMethods,
   importMethods,
-  inviteMethods,
   keyMethods,
   LexiconCheck,
   LimitBypass,
@@ -70,7 +70,7 @@ export function edgeOf(parts: {
   if (bypassKey !== undefined) log.hide(bypassKey);
   const bypass = new LimitBypass({ key: bypassKey, addresses: bypassIps });
   return {
-    methods: methodsOf(parts),
+    methods: [...methodsOf(parts), ...adminMethods(parts)],
     authenticator,
     proxy,
     firehose: actors.firehose,
@@ -92,7 +92,6 @@ function methodsOf({
   features: {
     authenticator,
     owners,
-    invites,
     creator,
     keys,
     plcIdentity,
@@ -131,7 +130,6 @@ function methodsOf({
     updateHandleMethod({ changes, claim: config.inviteRequired ? "invited" : "open" }),
     ...adminIdentityMethods({ changes }),
     ...ownerMethods(owners, { accounts, repos, authenticator }),
-    ...inviteMethods({ invites }),
     ...serviceAuthMethods({ serviceJwts, now }),
     ...reportMethods({ proxy }),
     ...preferenceMethods({ repos, proxy, now }),

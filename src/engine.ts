@@ -115,6 +115,10 @@ export async function startActors(
   const blobs: RegistryBlobs<BlobUpload> & Pick<BlobStore, "sweepTemporary"> = {
     keep: (upload, target) => stores.blobs.keep(upload, target),
     remove: (did, cid) => stores.blobs.remove(did, cid),
+    quarantine: (did, cid) => stores.blobs.quarantine(did, cid),
+    release: (did, cid) => stores.blobs.release(did, cid),
+    removeQuarantined: (did, cid) => stores.blobs.removeQuarantined(did, cid),
+    quarantined: (did) => stores.blobs.quarantined(did),
     sweepTemporary: () => stores.blobs.sweepTemporary(),
     removeAll,
   };

@@ -207,6 +207,8 @@ function complete(values: SettingValues, cwd: string): Config {
     },
     handleDomains: values.PDS_SERVICE_HANDLE_DOMAINS ?? (dev ? [".test"] : [`.${hostname}`]),
     inviteRequired: values.PDS_INVITE_REQUIRED ?? !dev,
+    inviteIntervalMs: values.PDS_INVITE_INTERVAL,
+    inviteEpochMs: values.PDS_INVITE_EPOCH ?? 0,
     accountKeyType: values.PDS_ACCOUNT_KEY_TYPE ?? "k256",
     recoveryDidKey: values.PDS_RECOVERY_DID_KEY,
     didDocWithSession: values.PDS_ENABLE_DID_DOC_WITH_SESSION ?? false,
@@ -218,10 +220,8 @@ function complete(values: SettingValues, cwd: string): Config {
     importBytesMax: values.PDS_MAX_REPO_IMPORT_SIZE ?? 1_073_741_824,
     loginFailuresMax: values.KITH_LOGIN_FAILURES_MAX ?? 5,
     loginLockMs: values.KITH_LOGIN_LOCK_MS ?? 15 * 60_000,
-    mail:
-      values.PDS_EMAIL_SMTP_URL === undefined || values.PDS_EMAIL_FROM_ADDRESS === undefined
-        ? undefined
-        : { smtpUrl: values.PDS_EMAIL_SMTP_URL, from: values.PDS_EMAIL_FROM_ADDRESS },
+    mail: mailOf(values.PDS_EMAIL_SMTP_URL, values.PDS_EMAIL_FROM_ADDRESS),
+    moderationMail: mailOf(values.PDS_MODERATION_EMAIL_SMTP_URL, values.PDS_MODERATION_EMAIL_ADDRESS),
     contactEmail: values.PDS_CONTACT_EMAIL_ADDRESS,
     privacyPolicyUrl: values.PDS_PRIVACY_POLICY_URL,
     termsOfServiceUrl: values.PDS_TERMS_OF_SERVICE_URL,
@@ -287,6 +287,10 @@ function limitsOf(
     subscribersMax,
     networkSubscribersMax: values.KITH_SUBSCRIBERS_PER_NETWORK_MAX ?? (isDev(values) ? subscribersMax : 32),
   };
+}
+
+function mailOf(smtpUrl: string | undefined, from: string | undefined): Config["mail"] {
+  return smtpUrl === undefined || from === undefined ? undefined : { smtpUrl, from };
 }
 
 function proxyOf(values: SettingValues): ProxyConfig {

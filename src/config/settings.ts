@@ -128,6 +128,19 @@ export const SETTINGS = {
     example: "true",
     schema: as.flag,
   }),
+  PDS_INVITE_INTERVAL: setting({
+    group: "Accounts",
+    help: "How long a member waits for each invite code of their own, in milliseconds; five open ones at most. Codes are made when the member's app asks for them.",
+    fallback: "none: members get no codes of their own",
+    example: "604800000",
+    schema: as.whole(1, 3650 * DAY_MS),
+  }),
+  PDS_INVITE_EPOCH: setting({
+    group: "Accounts",
+    help: "The time before which no such codes are earned, in milliseconds since 1970.",
+    fallback: "0",
+    schema: as.whole(0, 100_000 * DAY_MS),
+  }),
   PDS_ACCOUNT_KEY_TYPE: setting({
     group: "Accounts",
     help: "The kind of signing key that new accounts get: k256, as nearly all of the network has, or p256.",
@@ -230,6 +243,21 @@ export const SETTINGS = {
     help: "The sender of that mail: an address, or a name and an address.",
     fallback: "none",
     example: "kith <noreply@example.com>",
+    schema: as.mailSender,
+  }),
+  PDS_MODERATION_EMAIL_SMTP_URL: setting({
+    group: "Mail",
+    help: "The mail server that moderators' messages to members are sent through (com.atproto.admin.sendEmail). Goes with PDS_MODERATION_EMAIL_ADDRESS.",
+    fallback: "none: as all other mail",
+    example: "smtps://USER:PASSWORD@smtp.example.com:465",
+    secret: true,
+    schema: as.smtpUrl,
+  }),
+  PDS_MODERATION_EMAIL_ADDRESS: setting({
+    group: "Mail",
+    help: "The sender of those messages: an address, or a name and an address.",
+    fallback: "none",
+    example: "Moderators <moderation@example.com>",
     schema: as.mailSender,
   }),
   PDS_JWT_SECRET: setting({
