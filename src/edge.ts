@@ -3,14 +3,16 @@ import { ownerMethods } from "./account_features.ts";
 import { HandleAvailability } from "./accounts/mod.ts";
 import { adminMethods } from "./admin_features.ts";
 import { serviceDidDocument } from "./atproto/mod.ts";
+import { SocketAuthenticator } from "./auth/mod.ts";
 import { type Config, VERSION } from "./config/mod.ts";
-import type { Actors, Stores } from "./engine.ts";
+import { type Actors, requestCrawlOf, type Stores } from "./engine.ts";
 import type { Features } from "./features.ts";
 import type { RootLogger } from "./logger.ts";
 import type { RequestGate } from "./request_gate.ts";
 import {
   accountMethods,
   adminIdentityMethods,
+  adminSocketMethods,
   type createHttp,
   deprecatedSyncMethods,
   describeMethods,
@@ -81,6 +83,26 @@ export function edgeOf(parts: {
     site,
     log,
     stopping: gate.stopping,
+  };
+}
+
+/** What answers on the admin socket: the same, with methods of its own, to the admin. */
+export function adminEdgeOf(
+  edge: ReturnType<typeof edgeOf>,
+  { config, log, stores, actors, features }: Parameters<typeof edgeOf>[0],
+): ReturnType<typeof edgeOf> {
+  const relays = {
+    configured: config.crawlers,
+    hostname: config.hostname,
+    requestCrawl: requestCrawlOf(config),
+  };
+  const { accounts } = stores;
+  const { emailTokens } = features.owners;
+  const own = adminSocketMethods({ accounts, emailTokens, relays, log, now: actors.now });
+  return {
+    ...edge,
+    methods: [...edge.methods, ...own],
+    authenticator: new SocketAuthenticator(edge.authenticator),
   };
 }
 

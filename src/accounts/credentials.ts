@@ -93,7 +93,7 @@ export class Credentials {
    * Throws KithError invalid_request where the server has no mail set up.
    */
   async requestPasswordReset(email: string): Promise<void> {
-    this.#options.mail.assertConfigured();
+    this.#options.mail.assertConfigured("reset_password");
     const wait = this.#options.wait ?? ((ms) => new Promise((resolve) => setTimeout(resolve, ms)));
     await Promise.all([this.#sendReset(email), wait(RESET_ANSWER_MS)]);
   }

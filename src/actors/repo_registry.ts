@@ -2,13 +2,12 @@
  * Every open repo's actor, and never two for one DID. Spawns on demand, and closes the least recently used where a
  * bound on open files asks for it: only when nothing of it is in flight, pending or in use.
  */
-import { accountEvent, type Cid, type Signer } from "../atproto/mod.ts";
+import { accountEvent, type Cid } from "../atproto/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
-import type { Logger } from "../logger.ts";
-import type { Account, PendingEvent, RepoStore, Standing } from "../storage/mod.ts";
+import type { Account, RepoStore } from "../storage/mod.ts";
 import { openBirth } from "./birth.ts";
 import { BlobQuarantine } from "./blob_quarantine.ts";
-import { type Identities, type IdentityChange, identityTask } from "./change_identity.ts";
+import { type IdentityChange, identityTask } from "./change_identity.ts";
 import { CarExports } from "./export.ts";
 import { type ImportSource, importTask } from "./import_repo.ts";
 import { OpenSlots } from "./open_slots.ts";
@@ -17,6 +16,7 @@ import { RepoActor, TASK_TIMEOUT_MS } from "./repo_actor.ts";
 import type { RepoActorDeps } from "./repo_actor_deps.ts";
 import { type RegistryBlobs, RepoBlobs } from "./repo_blobs.ts";
 import type { Entry } from "./repo_entry.ts";
+import type { RegistryOptions } from "./repo_registry_options.ts";
 import type {
   BlobRow,
   BlobSweep,
@@ -28,7 +28,6 @@ import type {
   WriteOutcome,
   WriteRequest,
 } from "./repo_types.ts";
-import type { Sequencer } from "./sequencer.ts";
 import type { StatusOptions } from "./standing.ts";
 
 /** A repo unused for so long is closed, and looked for so often. */
@@ -41,45 +40,6 @@ const STOP_LOOK_MS = 5;
 const IMPORT_MARGIN_MS = 30_000;
 /** How long a stop lets exports run on; a reader that stands still must not hold it up. */
 const STOP_EXPORTS_MS = 200;
-
-/** The accounts store as the registry uses it. */
-export interface RegistryAccounts {
-  account(did: string): Account | undefined;
-  signer(did: string): Signer;
-  markOpen(did: string): Promise<void>;
-  unmarkOpen(did: string): Promise<void>;
-  projectState(did: string, standing: Standing, options: { now: number }): Promise<void>;
-  beginDeletion(did: string, tombstone: PendingEvent): Promise<void>;
-  finishDeletion(did: string): Promise<void>;
-}
-
-/** The repo files as the registry uses them. */
-export interface RegistryFiles {
-  create(did: string, generation: number): Promise<void>;
-  open(did: string, generation: number): Promise<RepoStore>;
-  remove(did: string, generation: number): Promise<void>;
-}
-
-/** Which accounts may have blobs that no record refers to. */
-export interface RegistryBlobLooks {
-  /** Runs `change`, which may leave such a blob, with the account noted for a look. */
-  around<T>(did: string, lookAt: number, change: () => Promise<T>): Promise<T>;
-}
-
-export interface RegistryOptions<Upload> {
-  readonly accounts: RegistryAccounts;
-  readonly identities: Identities;
-  readonly files: RegistryFiles;
-  readonly blobs: RegistryBlobs<Upload>;
-  readonly blobLooks: RegistryBlobLooks;
-  readonly sequencer: Sequencer;
-  readonly logger: Logger;
-  readonly now: () => number;
-  /** 0 to 1023. */
-  readonly clockId: number;
-  /** Open repos at the most; each costs about four descriptors. */
-  readonly openReposMax: number;
-}
 
 export class RepoRegistry<Upload = unknown> {
   readonly #options: RegistryOptions<Upload>;

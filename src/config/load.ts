@@ -151,7 +151,7 @@ function notes(values: SettingValues): string[] {
     found.push("PDS_DISABLE_SSRF_PROTECTION is true: strangers can make this server call into your network.");
   if (!isDev(values) && values.PDS_EMAIL_SMTP_URL === undefined)
     found.push(
-      "PDS_EMAIL_SMTP_URL is not set: no mail is sent, so nobody can reset a password, confirm an address or delete an account alone.",
+      'PDS_EMAIL_SMTP_URL is not set: no mail is sent, so nobody can reset a password, confirm an address or delete an account alone; "kith account code" makes the codes that they need.',
     );
   if (!isDev(values) && values.PDS_RATE_LIMITS_ENABLED === false)
     found.push("PDS_RATE_LIMITS_ENABLED is false: anybody may send any number of requests.");

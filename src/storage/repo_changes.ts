@@ -108,6 +108,9 @@ export interface ListRecords {
   readonly reverse?: boolean;
 }
 
+/** Rows of one page of a listing, and the one more that tells whether another page follows. */
+export const PAGE_ROWS_MAX = 1001;
+
 /** Blobs that records refer to; those that are taken down only where they are asked for. */
 export interface ListBlobs {
   readonly limit: number;

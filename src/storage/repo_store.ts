@@ -2,8 +2,9 @@
  * One account's file: records, blocks, blob rows, head, status and the events that tell the network, in one transaction
  * of its actor. It is the truth about the account; whoever else knows something of it, knows it from here.
  */
-import { type BlockReader, type Cid, cidFromBytes, parseCid } from "../atproto/mod.ts";
+import { type BlockReader, type Cid, cidFromBytes } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
+import { listBlobs, listMissingBlobs } from "./_repo_blob_pages.ts";
 import { type RepoExport, RepoExports } from "./_repo_export.ts";
 import {
   type Preference,
@@ -15,31 +16,29 @@ import { clearStaged, hasStaged, RepoStaging, swapStaged } from "./_repo_staging
 import { RECORD_SHOWN, RepoTakedowns } from "./_repo_takedowns.ts";
 import type { SqliteFile } from "./_sqlite_file.ts";
 import type { CheckpointMode } from "./maintenance.ts";
-import type {
-  BlobRow,
-  EventsChange,
-  ImportSwitch,
-  ListBlobs,
-  ListRecords,
-  OwnerStatus,
-  PendingEvent,
-  RecordKey,
-  RecordPut,
-  RepoCommit,
-  RepoCounts,
-  RepoState,
-  RepoStatus,
-  SinceRecord,
-  StatusChange,
+import {
+  type BlobRow,
+  type EventsChange,
+  type ImportSwitch,
+  type ListBlobs,
+  type ListRecords,
+  type OwnerStatus,
+  PAGE_ROWS_MAX,
+  type PendingEvent,
+  type RecordKey,
+  type RecordPut,
+  type RepoCommit,
+  type RepoCounts,
+  type RepoState,
+  type RepoStatus,
+  type SinceRecord,
+  type StatusChange,
 } from "./repo_changes.ts";
 
 export type { RepoExport } from "./_repo_export.ts";
 export type { Preference, PreferencesChange } from "./_repo_preferences.ts";
 export type { RepoStaging, StagedRecord } from "./_repo_staging.ts";
 export type { RecordTakedown, RepoTakedowns, TakedownChange } from "./_repo_takedowns.ts";
-
-/** Rows of one page of a listing, and the one more that tells whether another page follows. */
-const PAGE_ROWS_MAX = 1001;
 
 interface MetaRow {
   did: string | null;
@@ -217,36 +216,13 @@ export class RepoStore implements BlockReader {
   }
 
   /** By CID bytes; with `since`, those of records written after that rev. */
-  listBlobs({ limit, since, cursor, takenDownToo }: ListBlobs): Cid[] {
-    const shown = takenDownToo ? "" : "AND b.cid NOT IN (SELECT cid FROM blob_takedown)";
-    const newer =
-      "AND EXISTS (SELECT 1 FROM record r WHERE r.collection = b.collection AND r.rkey = b.rkey AND r.rev > ?)";
-    const rows = this.#file
-      .statement<{ cid: Uint8Array }>(
-        `SELECT DISTINCT b.cid FROM record_blob b WHERE b.cid > ? ${shown} ${since === undefined ? "" : newer}
-         ORDER BY b.cid LIMIT ?`,
-      )
-      .all(
-        cursor === undefined ? new Uint8Array() : parseCursor(cursor),
-        ...(since === undefined ? [] : [since]),
-        Math.min(limit, PAGE_ROWS_MAX),
-      );
-    return rows.map((row) => cidFromBytes(row.cid));
+  listBlobs(page: ListBlobs): Cid[] {
+    return listBlobs(this.#file, page);
   }
 
   /** Blobs that records refer to and that are not here, by CID, each with one of the records. */
   listMissingBlobs(page: { limit: number; cursor?: string }): { cid: Cid; path: string }[] {
-    const rows = this.#file
-      .statement<{ cid: Uint8Array; path: string }>(
-        `SELECT cid, min(collection || '/' || rkey) AS path FROM record_blob
-         WHERE cid > ? AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.cid = record_blob.cid)
-         GROUP BY cid ORDER BY cid LIMIT ?`,
-      )
-      .all(
-        page.cursor === undefined ? new Uint8Array() : parseCursor(page.cursor),
-        Math.min(page.limit, PAGE_ROWS_MAX),
-      );
-    return rows.map((row) => ({ cid: cidFromBytes(row.cid), path: row.path }));
+    return listMissingBlobs(this.#file, page);
   }
 
   /** Uploads older than `olderThan` (milliseconds) that no record refers to. */
@@ -499,15 +475,5 @@ export class RepoStore implements BlockReader {
   async close(): Promise<void> {
     this.#exports.closeAll();
     await this.#file.close();
-  }
-}
-
-function parseCursor(cursor: string): Uint8Array {
-  try {
-    return parseCid(cursor).bytes;
-  } catch (cause) {
-    throw new KithError("invalid_request", `Could not list blobs: the cursor "${cursor}" is no CID`, {
-      cause,
-    });
   }
 }

@@ -35,6 +35,7 @@ export * from "./com_atproto/sync/deprecated_methods.ts";
 export * from "./com_atproto/sync/repo_methods.ts";
 export * from "./com_atproto/sync/repo_status_methods.ts";
 export * from "./com_atproto/temp/temp_methods.ts";
+export * from "./dev_kith/admin_methods.ts";
 export * from "./error_table.ts";
 export * from "./firehose_socket.ts";
 export * from "./http.ts";
