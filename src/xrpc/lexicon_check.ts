@@ -36,9 +36,14 @@ const OF_REPOS = ["RepoNotFound", "RepoTakendown", "RepoSuspended", "RepoDeactiv
 
 /** Beyond their lexicons: the reference answers these names too, and clients go by them. QuotaExceeded is of a bound that only we have. */
 const BEYOND_THE_LEXICON: Readonly<Record<string, readonly string[]>> = {
+  "com.atproto.admin.deleteAccount": ["NotFound"],
+  "com.atproto.admin.disableAccountInvites": ["NotFound"],
+  "com.atproto.admin.enableAccountInvites": ["NotFound"],
   "com.atproto.admin.getAccountInfo": ["NotFound"],
   "com.atproto.admin.getSubjectStatus": ["NotFound"],
   "com.atproto.admin.updateAccountHandle": OF_HANDLES,
+  "com.atproto.admin.updateAccountPassword": ["NotFound"],
+  "com.atproto.admin.updateSubjectStatus": ["NotFound"],
   "com.atproto.identity.updateHandle": OF_HANDLES,
   "com.atproto.repo.applyWrites": OF_BLOBS,
   "com.atproto.repo.createRecord": OF_BLOBS,

@@ -138,7 +138,6 @@ test("describeServer says what is set and leaves out what is not", async () => {
     did: SERVICE_DID,
     availableUserDomains: [".test"],
     inviteCodeRequired: false,
-    phoneVerificationRequired: false,
     blobUploadLimit: 5_000_000,
     links: {},
     contact: { email: "admin@pds.test" },
