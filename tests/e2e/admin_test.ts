@@ -243,7 +243,7 @@ const BAD_INPUT: Row[] = [
   bad("updateAccountPassword", { did: NOBODY }, "no password"),
   bad("updateAccountPassword", { did: NOBODY, password: "x" }, "an unknown DID", "NotFound"),
   {
-    ...bad("updateAccountPassword", {}, "too long a password", "InvalidPassword"),
+    ...bad("updateAccountPassword", {}, "too long a password", "InvalidRequest"),
     call: ({ alice }) => asAdmin({ body: { did: alice.did, password: "x".repeat(300) } }),
   },
   bad("updateAccountEmail", { account: NOBODY }, "no address"),

@@ -12,6 +12,7 @@ import { type Account, type Credentials, isPresent, type ModeratorMail } from ".
 import { KithError } from "../../../errors.ts";
 import { type Method, method } from "../../method.ts";
 import type { Log } from "../../request_log.ts";
+import { asInvalidRequest } from "../_password_error.ts";
 import { adminAct } from "../admin_act.ts";
 import { type InviteSource, inviteView } from "../invite_view.ts";
 
@@ -89,7 +90,7 @@ function accountActs({ accounts, credentials, repos, log }: AdminAccountOptions)
       subject: ({ did }) => ({ subject: did }),
       handler: async ({ input: { did, password } }) => {
         await present(accounts, did);
-        await credentials.setPassword(did, password);
+        await credentials.setPassword(did, password).catch(asInvalidRequest);
       },
     }),
     adminAct(ComAtprotoAdminUpdateAccountEmail.mainSchema, {
