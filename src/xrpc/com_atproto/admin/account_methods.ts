@@ -12,9 +12,9 @@ import { type Account, type Credentials, isPresent, type ModeratorMail } from ".
 import { KithError } from "../../../errors.ts";
 import { type Method, method } from "../../method.ts";
 import type { Log } from "../../request_log.ts";
-import { asInvalidRequest } from "../_password_error.ts";
 import { adminAct } from "../admin_act.ts";
 import { type InviteSource, inviteView } from "../invite_view.ts";
+import { asInvalidRequest } from "../password_error.ts";
 
 /** An account, as far as its view goes. */
 export interface AdminAccount extends Account {

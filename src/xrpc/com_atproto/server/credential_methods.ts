@@ -14,7 +14,7 @@ import { KithError } from "../../../errors.ts";
 import { perAccountMailed, perNetwork } from "../../limits/charges.ts";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../../limits/rate_limits.ts";
 import { callerDid, type Method, method } from "../../method.ts";
-import { asInvalidRequest } from "../_password_error.ts";
+import { asInvalidRequest } from "../password_error.ts";
 
 /** Bound of the bodies in bytes: a password, an address and a code, with room for escapes. */
 const BODY_BYTES_MAX = 16 * 1024;
