@@ -150,7 +150,7 @@ function methodsOf({
     ...plcMethods({ ...plcIdentity, accounts, repos, changes }),
     ...signMethods({ signing }),
     updateHandleMethod({ changes, claim: config.inviteRequired ? "invited" : "open" }),
-    ...adminIdentityMethods({ changes }),
+    ...adminIdentityMethods({ changes, log }),
     ...ownerMethods(owners, { accounts, repos, authenticator }),
     ...serviceAuthMethods({ serviceJwts, now }),
     ...reportMethods({ proxy }),
@@ -169,6 +169,7 @@ function methodsOf({
       handles,
       reservedHandles,
       credentials: owners.credentials,
+      log,
       now,
     }),
     ...readMethods({
