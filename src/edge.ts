@@ -103,6 +103,8 @@ export function adminEdgeOf(
     ...edge,
     methods: [...edge.methods, ...own],
     authenticator: new SocketAuthenticator(edge.authenticator),
+    // It has no address: it would be counted with all that a proxy on this machine does not tell apart.
+    limits: undefined,
   };
 }
 
