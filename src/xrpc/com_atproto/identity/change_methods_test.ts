@@ -105,9 +105,9 @@ test("an account that is not here is the admin's mistake, and a caller's end", a
 });
 
 test.each([
-  [undefined, "An admin act", {}],
-  [new KithError("busy", "no"), "An admin act that failed", { refused: "busy" }],
-])("the admin's changes are in the log, done or refused (%p)", async (failure, message, outcome) => {
+  ["An admin act", undefined, {}],
+  ["An admin act that failed", new KithError("busy", "no"), { refused: "busy" }],
+])("the admin's changes of identities are in the log: %s", async (message, failure, outcome) => {
   const { call, logged } = setUp(failure);
   await call({ nsid: ADMIN_HANDLE, as: "admin", json: { did: ALICE, handle: "a.test" } });
   await call({ nsid: ADMIN_KEY, as: "admin", json: { did: ALICE, signingKey: KEY } });
