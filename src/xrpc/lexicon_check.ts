@@ -54,6 +54,7 @@ const BEYOND_THE_LEXICON: Readonly<Record<string, readonly string[]>> = {
   "com.atproto.server.getAccountInviteCodes": ["NotFound"],
   "com.atproto.sync.getCheckout": OF_REPOS,
   "com.atproto.sync.getHead": OF_REPOS,
+  "com.atproto.temp.addReservedHandle": ["InvalidHandle"],
 };
 
 interface ErrorLog {
