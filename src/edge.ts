@@ -103,6 +103,8 @@ export function adminEdgeOf(
     ...edge,
     methods: [...edge.methods, ...own],
     authenticator: new SocketAuthenticator(edge.authenticator),
+    // It has no address: it would be counted with all that a proxy on this machine does not tell apart.
+    limits: undefined,
   };
 }
 
@@ -150,7 +152,7 @@ function methodsOf({
     ...plcMethods({ ...plcIdentity, accounts, repos, changes }),
     ...signMethods({ signing }),
     updateHandleMethod({ changes, claim: config.inviteRequired ? "invited" : "open" }),
-    ...adminIdentityMethods({ changes }),
+    ...adminIdentityMethods({ changes, log }),
     ...ownerMethods(owners, { accounts, repos, authenticator }),
     ...serviceAuthMethods({ serviceJwts, now }),
     ...reportMethods({ proxy }),
@@ -169,6 +171,7 @@ function methodsOf({
       handles,
       reservedHandles,
       credentials: owners.credentials,
+      log,
       now,
     }),
     ...readMethods({

@@ -107,10 +107,15 @@ function isFatal(error: unknown): boolean {
   return isKithError(error, "rate_limited") || isKithError(error, "invalid_request");
 }
 
+/** Throws what `act` throws, once nothing is under way any more: the move's file is another run's then. */
 async function eachOf<T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<void> {
   const queue = [...items];
+  const failures: unknown[] = [];
   const work = async () => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await act(item);
+    for (let item = queue.shift(); item !== undefined && failures.length === 0; item = queue.shift()) {
+      await act(item).catch((error: unknown) => failures.push(error));
+    }
   };
   await Promise.all(Array.from({ length: BLOBS_AT_ONCE }, work));
+  if (failures.length > 0) throw failures[0];
 }

@@ -40,7 +40,13 @@ describe("every method", () => {
   const other = AppView.start();
   const mod = AppView.start();
   const holder = useStage({
-    env: { ...appView.env, PDS_MOD_SERVICE_URL: mod.url, PDS_MOD_SERVICE_DID: mod.did },
+    env: {
+      ...appView.env,
+      PDS_MOD_SERVICE_URL: mod.url,
+      PDS_MOD_SERVICE_DID: mod.did,
+      // Without it resolveLexicon is another service's.
+      KITH_LEXICON_RESOLUTION: "true",
+    },
     onReady: (stage) => {
       for (const service of [appView, other, mod]) service.trust(stage.plc);
     },
