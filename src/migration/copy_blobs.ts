@@ -11,6 +11,13 @@ const PASSES_MAX = 3;
 /** Far more than any account has. */
 const BLOBS_MAX = 1_000_000;
 
+/** The source has other bytes than were asked for: what broke there stays broken. */
+class OtherBlob extends KithError {
+  constructor(message: string) {
+    super("upstream_failure", message);
+  }
+}
+
 interface Missing {
   readonly cid: string;
   readonly recordUri: string;
@@ -76,8 +83,7 @@ async function copyBlob(
     if (blob.body instanceof Uint8Array) onBytes(blob.body.byteLength);
     return blob.body instanceof Uint8Array ? blob : { ...blob, body: counted(blob.body, onBytes) };
   });
-  if (stored !== cid)
-    throw new KithError("upstream_failure", `What "${source.url}" has as the blob "${cid}" is "${stored}"`);
+  if (stored !== cid) throw new OtherBlob(`what "${source.url}" has under this name is "${stored}"`);
 }
 
 function counted(body: Exclude<Upload["body"], Uint8Array>, onBytes: (count: number) => void) {
@@ -93,6 +99,7 @@ function counted(body: Exclude<Upload["body"], Uint8Array>, onBytes: (count: num
 
 /** Why a blob will not come, however often it is tried; undefined where it may. */
 function whyLost(error: unknown): string | undefined {
+  if (error instanceof OtherBlob) return error.message;
   if (!isHostError(error)) return undefined;
   const isGone = error.error === "BlobNotFound" || error.status === 404 || /not found/i.test(error.reason);
   if (isGone) return `it is gone at "${error.host}"`;
