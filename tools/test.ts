@@ -1,7 +1,7 @@
 /**
- * `bun run test [filter]`: the static checks, the unit tests beside the source, then every file under tests/, each in
- * a process of its own. Prints one line a step and, last, `N passed, N failed`. With a filter only the test files
- * whose path contains it are run, and no static check.
+ * `bun run test [filter]...`: the static checks, the unit tests beside the source, then every file under tests/, each in
+ * a process of its own. Prints one line a step and, last, `N passed, N failed`. With filters only the test files
+ * whose path contains one of them are run, and no static check.
  */
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -101,8 +101,8 @@ async function prepareReference(): Promise<void> {
   console.log(problem ? `FAIL install the reference PDS: ${problem}` : `ok   reference PDS (${seconds} s)`);
 }
 
-async function main(filter: string | undefined): Promise<number> {
-  const wanted = (path: string) => filter === undefined || path.includes(filter);
+async function main(filters: readonly string[]): Promise<number> {
+  const wanted = (path: string) => filters.length === 0 || filters.some((filter) => path.includes(filter));
   const unit = [...testFiles("src"), ...testFiles("tools")].filter(wanted);
   const one = (path: string): Step => ({ name: path.slice(2), files: [path] });
   const system = testFiles("tests").filter(wanted);
@@ -110,7 +110,7 @@ async function main(filter: string | undefined): Promise<number> {
   const together = system.filter((path) => !alone.includes(path));
   const reports = mkdtempSync(join(tmpdir(), "kith-reports-"));
   try {
-    const tallies = filter === undefined ? runChecks() : [];
+    const tallies = filters.length === 0 ? runChecks() : [];
     if (system.some((path) => path.startsWith(REFERENCE_TESTS))) await prepareReference();
     if (unit.length > 0) tallies.push(await runTests({ name: "unit tests", files: unit }, reports));
     tallies.push(...(await runAll(together.map(one), reports, PARALLEL_MAX)));
@@ -122,7 +122,7 @@ async function main(filter: string | undefined): Promise<number> {
       console.log(
         `${skipped} tests need the shared test vectors, which this checkout does not have beside it`,
       );
-    if (passed + failed === 0) console.log(`no test file has "${filter}" in its path`);
+    if (passed + failed === 0) console.log(`no test file has "${filters.join('" or "')}" in its path`);
     console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
     return failed === 0 && passed > 0 ? 0 : 1;
   } finally {
@@ -131,4 +131,4 @@ async function main(filter: string | undefined): Promise<number> {
 }
 
 process.chdir(ROOT);
-process.exit(await main(process.argv[2]));
+process.exit(await main(process.argv.slice(2)));

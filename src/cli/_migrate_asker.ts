@@ -7,6 +7,8 @@ import { type Prompt, PromptEnded } from "./_prompt.ts";
 import type { Arguments, Io } from "./command.ts";
 
 const BLOBS_SHOWN_MAX = 10;
+/** How often a password is asked for twice, and a handle that is none. */
+const TRIES_MAX = 3;
 
 interface AskerOptions {
   readonly options: Arguments["options"];
@@ -113,14 +115,15 @@ function passwords({
       const ready = given.password("target", { again: wrong === undefined });
       if (ready !== undefined) return ready;
       if (!isNew) return await ask(`Password of the new account at ${host}`, { flag, wrong, secret: true });
-      const first = await ask(`Choose a password for the new account at ${host}`, {
-        flag,
-        wrong,
-        secret: true,
-      });
-      const second = await ask("The same once more", { flag, secret: true });
-      if (first === second) return first;
-      throw new Unanswered("The two passwords were not the same", { hint: "Run the same command again." });
+      let reason = wrong;
+      for (let tries = 0; tries < TRIES_MAX; tries++) {
+        const question = `Choose a password for the new account at ${host}`;
+        const first = await ask(question, { flag, wrong: reason, secret: true });
+        const second = await ask("The same once more", { flag, secret: true });
+        if (first === second && first !== "") return first;
+        reason = first === "" ? "it was empty" : "the two were not the same";
+      }
+      throw new Unanswered("No password was chosen", { hint: "Run the same command again." });
     },
   };
 }
@@ -137,13 +140,20 @@ function names({
         ready ?? (await ask(`E-mail address for the account at ${host}`, { flag: "--email ADDRESS", wrong }))
       );
     },
-    handle: async ({ host, proposal, isOwn, wrong }) => {
+    handle: async ({ host, proposal, isOwn, domain, wrong }) => {
       const ready = given.option("handle");
-      if (ready !== undefined) return ready;
-      if (wrong === undefined && (isOwn || !hasPerson)) return proposal;
-      const typed = await ask(`Handle at ${host} (empty: ${proposal})`, { flag: "--handle HANDLE", wrong });
-      const handle = typed.trim() || proposal;
-      return isHandle(handle) ? handle : proposal;
+      if (ready === undefined && wrong === undefined && (isOwn || !hasPerson)) return proposal;
+      let reason = wrong;
+      let typed = ready;
+      for (let tries = 0; tries < TRIES_MAX; tries++) {
+        const question = `Handle at ${host} (empty: ${proposal})`;
+        typed ??= await ask(question, { flag: "--handle HANDLE", wrong: reason });
+        const handle = completeHandle(typed, domain) || proposal;
+        if (isHandle(handle)) return handle;
+        reason = `"${handle}" cannot be a handle: letters, digits and hyphens, as in ${proposal}`;
+        typed = undefined;
+      }
+      throw new Unanswered(`No handle was chosen: ${reason}`, { hint: "Run the same command again." });
     },
     inviteCode: async ({ host, wrong }) =>
       given.option("invite-code") ??
@@ -155,6 +165,12 @@ function names({
         { flag: "--plc-code CODE", wrong },
       )),
   };
+}
+
+/** A name without a dot goes below the server's domain. */
+function completeHandle(typed: string, domain: string): string {
+  const name = typed.trim().replace(/^@/, "").toLowerCase();
+  return name === "" || name.includes(".") ? name : name + domain;
 }
 
 function decisions({ show, ask, yes }: Answers): Pick<Asker, "leaveBehind" | "goAhead" | "documentReady"> {

@@ -3,7 +3,8 @@ import type { Reporter, Step } from "../migration/mod.ts";
 import type { Io } from "./command.ts";
 import { printableLines } from "./table.ts";
 
-const WORDS: Readonly<Record<Step, string>> = {
+/** What people are told of a step. */
+export const STEP_WORDS: Readonly<Record<Step, string>> = {
   signIn: "Sign in at the old server",
   createAccount: "Make the account at the new server",
   signInThere: "Sign in at the new server",
@@ -53,7 +54,7 @@ function textDisplay(io: Io, now: () => number): Display {
   return {
     say,
     step: (step) => {
-      if (step !== last) say(`* ${WORDS[step]}`);
+      if (step !== last) say(`* ${STEP_WORDS[step]}`);
       last = step;
     },
     note: (text) => say(`    ${text}`),

@@ -8,6 +8,7 @@ import {
 } from "./account_change.ts";
 import { createCommand } from "./account_create.ts";
 import { infoCommand, listCommand } from "./account_read.ts";
+import { updateCommand } from "./account_update.ts";
 import type { CommandGroup } from "./command.ts";
 
 export const accountCommands: CommandGroup = {
@@ -17,6 +18,7 @@ export const accountCommands: CommandGroup = {
     listCommand,
     infoCommand,
     createCommand,
+    updateCommand,
     resetPasswordCommand,
     codeCommand,
     takedownCommand,

@@ -81,7 +81,9 @@ export const infoCommand = adminCommand({
   summary: "show what the server knows of an account (a DID, handle or e-mail address)",
   operands: ["ACCOUNT"],
   run: async ({ given, io, client, isJson }: AdminContext) => {
-    const { ComAtprotoAdminGetAccountInfo } = await import("@atcute/atproto");
+    const { ComAtprotoAdminGetAccountInfo, ComAtprotoAdminGetSubjectStatus } = await import(
+      "@atcute/atproto"
+    );
     const account = await findAccount(client, given.rest[0] ?? "");
     const info = await client.call(ComAtprotoAdminGetAccountInfo.mainSchema, {
       params: { did: account.did },
@@ -90,6 +92,9 @@ export const infoCommand = adminCommand({
       io.out(`${JSON.stringify({ ...info, active: account.active, status: account.status })}\n`);
       return EXIT_OK;
     }
+    const { takedown } = await client.call(ComAtprotoAdminGetSubjectStatus.mainSchema, {
+      params: { did: account.did },
+    });
     const ownCodes = info.invites
       ?.map(({ code, uses, available }) => `${code} (${uses.length}/${available})`)
       .join(", ");
@@ -98,6 +103,7 @@ export const infoCommand = adminCommand({
         ["DID", info.did],
         ["handle", info.handle],
         ["status", statusOf(account)],
+        ["taken down", takedown?.applied ? takedown.ref : undefined],
         ["e-mail", info.email],
         ["confirmed", info.emailConfirmedAt ?? "no"],
         ["created", info.indexedAt],

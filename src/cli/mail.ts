@@ -14,12 +14,17 @@ import { printableLines } from "./table.ts";
 /** `kith mail test ADDRESS`: sends one message at once, past the queue, and says what became of it. */
 export const mailCommand: Command = {
   name: "mail",
-  summary: "send a test message with the settings that hold: kith mail test ADDRESS",
+  summary: "send a test message with the settings that hold",
   options: [ENV_FILE_OPTION, DATA_OPTION],
   operands: ["test", "ADDRESS"],
   run: async ({ options, rest: [verb, to] }, { io }) => {
     if (verb !== "test" || to === undefined) {
       io.err('kith mail: it takes "test" and an address: kith mail test you@example.com\n');
+      return EXIT_USAGE;
+    }
+    const { isEmailAddress } = await import("../accounts/mod.ts");
+    if (!isEmailAddress(to)) {
+      io.err(`kith mail: "${to}" is no e-mail address\n`);
       return EXIT_USAGE;
     }
     const loaded = loadOrExplain({ options, io });

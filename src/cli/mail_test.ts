@@ -38,6 +38,8 @@ test.each([
   [["mail"], {}, 2, "it takes"],
   [["mail", "test"], {}, 2, "it takes"],
   [["mail", "send", "me@example.com"], {}, 2, "it takes"],
+  [["mail", "test", "me"], {}, 2, '"me" is no e-mail address'],
+  [["mail", "test", "a@example.com,b@example.com"], {}, 2, "is no e-mail address"],
   [["mail", "test", "me@example.com"], { PDS_HOSTNAME: "pds.example.com" }, 78, "PDS_EMAIL_SMTP_URL"],
   [["mail", "test", "me@example.com"], { PDS_EMAIL_SMTP_URL: "smtp://a" }, 78, "PDS_EMAIL_FROM_ADDRESS"],
   [

@@ -6,7 +6,7 @@ import type { LoadedConfig } from "../config/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
 import type { Move } from "../migration/mod.ts";
 import { createAsker } from "./_migrate_asker.ts";
-import { createDisplay, type Display } from "./_migrate_display.ts";
+import { createDisplay, type Display, STEP_WORDS } from "./_migrate_display.ts";
 import { createPrompt } from "./_prompt.ts";
 import {
   type Arguments,
@@ -26,12 +26,12 @@ import { printableLines } from "./table.ts";
 export const EXIT_UNANSWERED = 75;
 const PUBLIC_PLC = "https://plc.directory";
 const TIMEOUT_MS = 10_000;
+const STOP_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const VERBS = ["in", "out", "status", "abandon"];
 
 export const migrateCommand: Command = {
   name: "migrate",
-  summary:
-    "move an account in from another server, or out to one: kith migrate in|out|status|abandon [ACCOUNT]",
+  summary: "move an account in from another server or out to one, see how far it is, or take it back",
   options: [
     ENV_FILE_OPTION,
     { name: "to", value: "URL", help: "the new server (in: this kith, by its settings)" },
@@ -128,6 +128,7 @@ async function move(
         },
       );
     display.say(`Going on with the move of ${file.move.handle} (${file.move.did})`);
+    using _ = untilInterrupted(file, context.io);
     await runMove(file, tools.deps);
     return ended(file.move, display);
   }
@@ -138,8 +139,24 @@ async function move(
   const path = typeof options.state === "string" ? options.state : defaultPath(context.io, begun.did);
   using file = MoveFile.create(path, begun);
   display.say(`The move is kept in ${path}: run the same command again to go on with it, wherever it stops`);
+  using _ = untilInterrupted(file, context.io);
   await runMove(file, tools.deps);
   return ended(file.move, display);
+}
+
+/** Ctrl-C between two questions ends the process at once, which a move bears; it says so, and leaves no lock. */
+function untilInterrupted(file: Disposable, io: Io): Disposable {
+  const stop = (_signal: string, number: number) => {
+    file[Symbol.dispose]();
+    io.err("\nkith migrate: Stopped\nEverything so far is kept: run the same command again to go on.\n");
+    process.exit(128 + number);
+  };
+  for (const signal of STOP_SIGNALS) process.on(signal, stop);
+  return {
+    [Symbol.dispose]: () => {
+      for (const signal of STOP_SIGNALS) process.off(signal, stop);
+    },
+  };
 }
 
 function ended({ did, source, target, created }: Move, display: Display): number {
@@ -162,7 +179,7 @@ async function begin(
   display.say(`${found.handle} is ${found.did}, at ${found.pds}`);
   if (found.signIn !== found.pds) display.say(`One signs in for it at ${found.signIn}: ${found.why}`);
   if (found.pds === to) throw new KithError("invalid_request", `The account "${name}" is at "${to}" already`);
-  if (verb === "out" && found.pds !== settings.publicUrl)
+  if (verb === "out" && settings.isServer && found.pds !== settings.publicUrl)
     throw new KithError("invalid_request", `The account "${name}" is at "${found.pds}", not at this kith`);
   const target = new AccountAtHost({
     ...tools.deps.surroundings,
@@ -174,7 +191,8 @@ async function begin(
   });
   const { did } = await target.describe();
   const { pds, signIn } = found;
-  return newMove({ did: found.did, handle: found.handle, source: { pds, signIn }, target: { url: to, did } });
+  const { did: account, handle } = found;
+  return newMove({ verb, did: account, handle, source: { pds, signIn }, target: { url: to, did } });
 }
 
 async function abandon({ given, context }: Run, display: Display): Promise<number> {
@@ -203,12 +221,24 @@ async function abandon({ given, context }: Run, display: Display): Promise<numbe
 }
 
 async function status({ given, context }: Run, display: Display): Promise<number> {
+  const { canAbandon } = await import("../migration/mod.ts");
   const moves = await keptMoves({ given, context });
-  if (moves.length === 0) display.say("No move is under way.");
-  for (const { path, move } of moves)
-    display.say(
-      `${move.handle} (${move.did}) from ${move.source.pds} to ${move.target.url}: at "${move.step}", in ${path}`,
-    );
+  const isJson = given.options.json === true;
+  if (moves.length === 0 && !isJson) display.say("No move is under way.");
+  for (const { path, move } of moves) {
+    const { verb = "in", did, handle, step, source, target } = move;
+    const [from, to, mayAbandon] = [source.pds, target.url, canAbandon(step)];
+    if (isJson) {
+      const shown = { type: "move", verb, did, handle, from, to, step, mayAbandon, path };
+      context.io.out(`${JSON.stringify(shown)}\n`);
+      continue;
+    }
+    display.say(`${handle} (${did}) from ${from} to ${to}`);
+    display.say(`  next          ${STEP_WORDS[step]}`);
+    display.say(`  to go on      kith migrate ${verb} ${handle}`);
+    if (mayAbandon) display.say(`  to take back  kith migrate abandon ${handle}`);
+    display.say(`  kept in       ${path}`);
+  }
   return EXIT_OK;
 }
 
@@ -251,6 +281,10 @@ interface Settings {
   /** The new server. */
   readonly to: string | undefined;
   readonly publicUrl: string;
+  /** Whether the settings are those of a server that the network sees, and not of a member's own computer. */
+  readonly isServer: boolean;
+  /** A server to ask for the DID of a handle. */
+  readonly askAt: string | undefined;
   readonly plcUrl: string;
   /** Servers at http and on private addresses: a kith in dev mode, on this machine. */
   readonly isLocal: boolean;
@@ -266,14 +300,16 @@ async function settingsOf(
   if (loaded === undefined) return undefined;
   const { readMove } = await import("../migration/mod.ts");
   const kept = existing === undefined ? undefined : readMove(existing);
-  const { publicUrl } = loaded.config;
+  const { publicUrl, mode, dataFolder } = loaded.config;
+  const isServer = mode === "public";
   const given_ = originOption("to", options.to);
-  const to = given_ ?? kept?.target.url ?? (verb === "in" ? publicUrl : undefined);
-  const isLocal = [to, kept?.source.pds, verb === "out" ? publicUrl : undefined].some((url) =>
-    url?.startsWith("http:"),
-  );
+  const hasKith = isServer || existsSync(dataFolder);
+  const to = given_ ?? kept?.target.url ?? (verb === "in" && hasKith ? publicUrl : undefined);
+  const from = originOption("from", options.from);
+  const isLocal = [to, kept?.source.pds, from].some((url) => url?.startsWith("http:"));
+  const askAt = from ?? (verb === "out" && isLocal && hasKith ? publicUrl : undefined);
   const plcUrl = originOption("plc-url", options["plc-url"]) ?? directoryOf(loaded, isLocal);
-  return { to, publicUrl, plcUrl, isLocal };
+  return { to, publicUrl, isServer, askAt, plcUrl, isLocal };
 }
 
 function directoryOf({ config, sources }: LoadedConfig, isLocal: boolean): string {
@@ -293,7 +329,7 @@ function originOption(name: string, value: string | true | undefined): string | 
 }
 
 async function toolsOf(
-  { plcUrl, isLocal }: Settings,
+  { plcUrl, isLocal, askAt }: Settings,
   { given, context: { io }, display }: Run & { display: Display },
 ) {
   const identity = await import("../identity/mod.ts");
@@ -317,7 +353,6 @@ async function toolsOf(
   };
   const prompt = options.json === true || !io.isTerminal ? undefined : createPrompt(process.stdin, io.err);
   const asker = createAsker({ options, io, prompt, show: display.say });
-  const askAt = originOption("from", options.from);
   return {
     display,
     deps: { asker, reporter: display, choices, plc, dids, surroundings },

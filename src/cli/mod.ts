@@ -53,7 +53,7 @@ export async function main(
   { loadServer, io = processIo() }: MainOptions,
 ): Promise<number> {
   const [first = "help", ...others] = argv;
-  const isHelp = others.includes("--help") || others.includes("-h");
+  const isHelp = others.includes("--help") || others.includes("-h") || isGroupHelp(first, others);
   const found = findCommand([FLAGS[first] ?? first, ...others]);
   if (found === undefined || (!("run" in found.command) && !isHelp && others.length > 0)) {
     io.err(`${unknownCommand(found === undefined ? [first] : [first, others[0] ?? ""])}\n`);
@@ -76,6 +76,11 @@ export async function main(
     io.err(printableLines(`kith ${command.name}: ${message}\n`));
     return EXIT_FAILED;
   }
+}
+
+/** `kith account help`, as many type it. */
+function isGroupHelp(first: string, [second]: readonly string[]): boolean {
+  return second === "help" && COMMANDS.some((found) => found.name === first && "commands" in found);
 }
 
 /** The command that the words begin with, or the group where they name none of its commands; and the words after it. */

@@ -14,7 +14,7 @@ import {
 } from "./command.ts";
 import { loadOrExplain } from "./load_or_explain.ts";
 import { explainStartFailure } from "./start_failure.ts";
-import { welcome } from "./welcome.ts";
+import { shellWord, welcome } from "./welcome.ts";
 
 /** `kith serve`: runs until SIGTERM or SIGINT. */
 export const serveCommand: Command = {
@@ -69,8 +69,16 @@ function announce(
   const port = Number(new URL(server.url).port);
   const config = loaded.config.port === 0 ? atPort(loaded.config, port) : loaded.config;
   const devModeSet = loaded.sources.has("PDS_DEV_MODE");
-  io.out(welcome({ config, url: server.url, made: server.made ?? [], devModeSet }));
+  const { url, made = [] } = server;
+  io.out(welcome({ config, url, made, devModeSet, program: programWords() }));
   log.info("Listening", { url: server.url, publicUrl: config.publicUrl, mode: config.mode });
+}
+
+/** How a shell in any folder runs this very program: the executable, or Bun with the script. */
+function programWords(): string {
+  const [, script = ""] = process.argv;
+  const isExecutable = script.includes("$bunfs") || script === "";
+  return [process.execPath, ...(isExecutable ? [] : [script])].map(shellWord).join(" ");
 }
 
 function explain(

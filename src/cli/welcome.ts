@@ -7,6 +7,8 @@ export interface WelcomeFacts {
   readonly made: readonly string[];
   /** Whether dev mode was asked for, or follows from the missing host name. */
   readonly devModeSet: boolean;
+  /** What a shell calls this program by. */
+  readonly program?: string;
 }
 
 /** What `kith serve` says when it is up: where everything is, and the next three things to type. */
@@ -82,12 +84,24 @@ function devSteps({ publicUrl, handleDomains, inviteRequired }: Config): Step[] 
   return [account, write, ["Read it back", read]];
 }
 
-function publicSteps({ config, url }: WelcomeFacts): Step[] {
+function publicSteps({ config, url, program = "kith" }: WelcomeFacts): Step[] {
   return [
     ["See that the server answers on this machine", `curl ${url}/xrpc/_health`],
     ["See that DNS, certificate and proxy lead to it", `curl ${config.publicUrl}/xrpc/_health`],
-    inviteStep(`${config.publicUrl}/xrpc`),
+    [
+      "Make the first account, with your own address and name (its password is printed; no invite code is needed)",
+      `${program} account create you@example.com you --data ${shellWord(config.dataFolder)}`,
+    ],
+    [
+      "Invite others: each code makes one account",
+      `${program} invite create --data ${shellWord(config.dataFolder)}`,
+    ],
   ];
+}
+
+/** A word that a shell takes as one. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 function inviteStep(xrpc: string): Step {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { loadConfig } from "../config/mod.ts";
-import { welcome } from "./welcome.ts";
+import { shellWord, welcome } from "./welcome.ts";
 
 const facts = (env: Record<string, string>) => {
   const { config } = loadConfig({ env, cwd: "/srv" });
@@ -55,5 +55,14 @@ test("welcome() of the real server tells how to check it and to invite", () => {
   expect(text).toContain("  mode           public\n");
   expect(text).toContain("curl http://127.0.0.1:2583/xrpc/_health\n");
   expect(text).toContain("curl https://pds.example.com/xrpc/_health\n");
-  expect(text).toContain("curl -u admin https://pds.example.com/xrpc/com.atproto.server.createInviteCode");
+  expect(text).toContain("     kith account create you@example.com you --data /srv/data\n");
+  expect(text).toContain("     kith invite create --data /srv/data\n");
 });
+
+test.each(["/srv/data", "/srv/my data", "it's", "$HOME", ""])(
+  "shellWord(%j) is one word of a shell",
+  (text) => {
+    const { stdout } = Bun.spawnSync(["sh", "-c", `printf '<%s>' ${shellWord(text)}`]);
+    expect(stdout.toString()).toBe(`<${text}>`);
+  },
+);

@@ -56,7 +56,7 @@ export async function copyBlobs(context: StepContext): Promise<Turn> {
     const message = `${waiting.length} of ${total} blobs could not be copied: ${why}`;
     throw new KithError("upstream_failure", message, { hint: "Run the same command again.", cause: first });
   }
-  reporter.note(`brought ${done} blobs over: ${bytes} bytes`);
+  reporter.note(`brought ${done} over (${(bytes / 1e6).toFixed(1)} MB)`);
   return "on";
 }
 

@@ -31,7 +31,7 @@ export async function copyRepo(context: StepContext): Promise<Turn> {
     throw explain(error, bytes);
   }
   file.patch({ repo: { rev, bytes, imported: true } });
-  reporter.note(`brought the repo over: ${bytes} bytes`);
+  reporter.note(`brought the records over (${(bytes / 1e6).toFixed(1)} MB)`);
   rmSync(file.carPath, { force: true });
   return "on";
 }

@@ -78,14 +78,15 @@ async function ask(
     context: { asker, target, file },
   }: {
     wrong: Wrong;
-    proposal: { handle: string; isOwn: boolean };
+    proposal: Proposal;
     description: ServerDescription;
     context: StepContext;
   },
 ) {
   const host = target.url;
-  const { handle: proposed, isOwn } = proposal;
-  answers.handle ??= await asker.handle({ host, proposal: proposed, isOwn, ...because(wrong.handle) });
+  const { handle: proposed, isOwn, domain } = proposal;
+  const about = { host, proposal: proposed, isOwn, domain };
+  answers.handle ??= await asker.handle({ ...about, ...because(wrong.handle) });
   answers.email ??= await asker.email({ host, known: file.move.email, ...because(wrong.email) });
   if (description.inviteRequired || wrong.inviteCode !== undefined)
     answers.inviteCode ??= await asker.inviteCode({ host, ...because(wrong.inviteCode) });
@@ -107,16 +108,24 @@ function culpritOf(error: unknown): keyof Answers | undefined {
   return undefined;
 }
 
+interface Proposal {
+  readonly handle: string;
+  readonly isOwn: boolean;
+  /** What a name without a dot is put under: the target's first domain, with its dot. */
+  readonly domain: string;
+}
+
 /** A handle of one's own domain stays; one of the source's domains cannot, and its first label goes on below the target's. */
 async function proposeHandle(
   { domains }: ServerDescription,
   { file, source }: StepContext,
-): Promise<{ handle: string; isOwn: boolean }> {
+): Promise<Proposal> {
   const { handle } = file.move;
-  const isBelow = (list: readonly string[]) => list.some((domain) => handle.endsWith(domain));
-  if (isBelow(domains)) return { handle, isOwn: false };
-  const theirs = (await source.describe()).domains;
-  if (!isBelow(theirs) && handle !== "handle.invalid") return { handle, isOwn: true };
   const [label = ""] = handle.split(".");
-  return { handle: `${label}${domains[0] ?? `.${new URL(file.move.target.url).hostname}`}`, isOwn: false };
+  const domain = domains[0] ?? `.${new URL(file.move.target.url).hostname}`;
+  if (domains.some((one) => handle === label + one)) return { handle, isOwn: false, domain };
+  const isBelow = (list: readonly string[]) => list.some((one) => handle.endsWith(one));
+  const isTheirs = isBelow(domains) || isBelow((await source.describe()).domains);
+  if (!isTheirs && handle !== "handle.invalid") return { handle, isOwn: true, domain };
+  return { handle: label + domain, isOwn: false, domain };
 }

@@ -68,7 +68,7 @@ async function resolve(name: string, options: FindOptions): Promise<string> {
     "handle_not_found",
     `Could not find the account "${handle}": its handle leads nowhere`,
     {
-      hint: "Give its DID instead.",
+      hint: 'Is it spelt right, and still in use? Else give its DID (did:plc:...), or the address of the server it is at with "--from URL".',
     },
   );
 }

@@ -37,6 +37,8 @@ export type LostBlob = z.infer<typeof lostBlob>;
 
 export const moveSchema = z.object({
   version: z.literal(1),
+  /** The word of the command that began it. */
+  verb: z.enum(["in", "out"]).optional(),
   step: z.enum(STEPS),
   did: z.string(),
   /** At the source. */
@@ -71,7 +73,7 @@ export function canAbandon(step: Step): boolean {
 }
 
 /** A new move. */
-export function newMove(facts: Pick<Move, "did" | "handle" | "source" | "target">): Move {
+export function newMove(facts: Pick<Move, "verb" | "did" | "handle" | "source" | "target">): Move {
   return {
     version: 1,
     step: "signIn",

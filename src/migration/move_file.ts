@@ -131,6 +131,7 @@ function lockOf(path: string): string {
 /** The lock of a process that has ended, by whatever, does not count. */
 function lock(path: string): void {
   const name = lockOf(path);
+  let holder = "another process";
   for (let tries = 0; tries < 2; tries++) {
     try {
       const descriptor = openSync(name, "wx", OWNER_ONLY);
@@ -141,10 +142,13 @@ function lock(path: string): void {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     }
     const pid = Number(readFileSync(name, "utf8"));
+    holder = `process ${pid}`;
     if (isRunning(pid)) break;
     rmSync(name, { force: true });
   }
-  throw new KithError("busy", `Could not go on with the move in "${path}": another process is at it`);
+  throw new KithError("busy", `Could not go on with the move in "${path}": ${holder} is at it`, {
+    hint: "It may run in another window. Wait until it ends, or stop it there with Ctrl-C.",
+  });
 }
 
 function isRunning(pid: number): boolean {

@@ -11,7 +11,14 @@ export interface Asker {
   readyFactorCode(): string | undefined;
   targetPassword(about: { host: string; isNew: boolean; wrong?: string }): Promise<string>;
   email(about: { host: string; known: string | undefined; wrong?: string }): Promise<string>;
-  handle(about: { host: string; proposal: string; isOwn: boolean; wrong?: string }): Promise<string>;
+  /** `domain` is the new server's, with its dot: a name without one is put under it. */
+  handle(about: {
+    host: string;
+    proposal: string;
+    isOwn: boolean;
+    domain: string;
+    wrong?: string;
+  }): Promise<string>;
   inviteCode(about: { host: string; wrong?: string }): Promise<string>;
   /** The code that the source mails before it signs the change of the DID's identity. */
   plcCode(about: { host: string; email: string | undefined; wrong?: string }): Promise<string>;

@@ -191,6 +191,7 @@ describe("commands over a running server", () => {
     });
     expect(down.events.map(describeEvent)).toEqual(["#account takendown"]);
     expect(await json(...carol)).toMatchObject([{ active: false, status: "takendown" }]);
+    expect((await kith([...carol], here())).out).toMatch(/^taken down +report 7$/m);
     const up = await holder.stage.eventsDuring(() => kith(["account", "untakedown", "carol.test"], here()));
     expect(up.events.map(describeEvent)).toEqual(["#account active", "#identity", "#sync"]);
     expect(await json(...carol)).toMatchObject([{ active: true }]);
@@ -206,6 +207,33 @@ describe("commands over a running server", () => {
     expect(given.out).not.toContain("of her own");
     expect((await signIn(holder.stage.url, "carol.test", password)).status).toBe(401);
     expect((await signIn(holder.stage.url, "carol.test", "of her own")).status).toBe(200);
+  });
+
+  test("account update gives another handle and address", async () => {
+    const changed = await holder.stage.eventsDuring(() =>
+      kith(["account", "update", "carol.test", "--handle", "caroline", "--email", "new@example.com"], here()),
+    );
+    expect(changed.value).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(
+        /^carol\.test \(\S+\) has the handle caroline\.test now\.\ncarol\.test \(\S+\) has the e-mail address new@example\.com now\.\n$/,
+      ),
+    });
+    expect(changed.events.map(describeEvent)).toEqual(["#identity"]);
+    const back = ["--handle", "@carol.test", "--email", "carol@example.com"];
+    expect(await json("account", "update", "new@example.com", ...back)).toMatchObject([
+      { handle: "carol.test", email: "carol@example.com" },
+    ]);
+    for (const [args, code, words] of [
+      [[], 2, /--email or --handle/],
+      [["--email", "alice@example.com"], 1, /alice@example\.com/],
+      [["--email", "none"], 1, /none/],
+      [["--handle", "alice"], 1, /alice\.test/],
+      [["--handle", "no_handle"], 1, /no_handle\.test/],
+    ] as [string[], number, RegExp][]) {
+      const refused = await kith(["account", "update", "carol.test", ...args], here());
+      expect(refused).toEqual({ code, out: "", err: expect.stringMatching(words) });
+    }
   });
 
   test("account code makes a code that works once, and is seen in the log", async () => {

@@ -7,20 +7,15 @@ import { PlcDirectory } from "../plc_directory.ts";
 import { SmtpSink } from "../smtp_sink.ts";
 import { waitFor } from "../wait.ts";
 
-test("a person answers one question after the other", async () => {
-  await using plc = await PlcDirectory.start();
-  await using sink = await new SmtpSink().start();
-  const mail = { PDS_EMAIL_SMTP_URL: sink.url, PDS_EMAIL_FROM_ADDRESS: "pds@example.com" };
-  await using old = await TestServer.start({ env: { PDS_DID_PLC_URL: plc.url, ...mail } });
-  await using next = await TestServer.start({ env: { PDS_DID_PLC_URL: plc.url } });
-  const alice = await createAccount(old.url, "alice", plc);
-  using folder = new Migrator({ plc: plc.url, sourcePassword: "", targetPassword: "" });
+/** `kith migrate in` at a terminal, and a person who waits for a question and answers it. */
+function atTerminal(folder: Migrator, args: readonly string[], plc: string) {
   let screen = "";
-  const child = Bun.spawn(kithCommand("migrate", "in", alice.did, "--to", next.url), {
+  let seen = 0;
+  const child = Bun.spawn(kithCommand("migrate", "in", ...args), {
     cwd: folder.folder,
     env: serverEnv({
       PDS_PORT: undefined,
-      PDS_DID_PLC_URL: plc.url,
+      PDS_DID_PLC_URL: plc,
       XDG_STATE_HOME: folder.folder,
       TERM: "xterm",
     }),
@@ -32,21 +27,79 @@ test("a person answers one question after the other", async () => {
       },
     },
   });
-  const answer = async (question: string, text: string | (() => Promise<string>)) => {
-    await waitFor(`"${question}" on the screen:\n${screen}`, () => screen.includes(question));
+  const question = async (words: string) => {
+    await waitFor(`"${words}" on the screen:\n${screen}`, () => screen.includes(words, seen));
+    seen = screen.indexOf(words, seen) + words.length;
+  };
+  const answer = async (words: string, text: string | (() => Promise<string>)) => {
+    await question(words);
     child.terminal?.write(`${typeof text === "string" ? text : await text()}\r`);
   };
+  return { child, question, answer, shown: () => screen };
+}
+
+test("a person answers one question after the other", async () => {
+  await using plc = await PlcDirectory.start();
+  await using sink = await new SmtpSink().start();
+  const mail = { PDS_EMAIL_SMTP_URL: sink.url, PDS_EMAIL_FROM_ADDRESS: "pds@example.com" };
+  await using old = await TestServer.start({ env: { PDS_DID_PLC_URL: plc.url, ...mail } });
+  await using next = await TestServer.start({ env: { PDS_DID_PLC_URL: plc.url } });
+  const alice = await createAccount(old.url, "alice", plc);
+  using folder = new Migrator({ plc: plc.url, sourcePassword: "", targetPassword: "" });
+  const { child, answer, shown } = atTerminal(folder, [alice.did, "--to", next.url], plc.url);
   await answer('Password of "alice.test"', "wrong");
   await answer("That was not accepted: Invalid identifier or password", PASSWORD);
-  await answer("Handle at", "anna.test");
+  await answer("Handle at", "anna!");
+  await answer('"anna!.test" cannot be a handle', "anna");
   await answer("Choose a password", "a password of anna");
+  await answer("The same once more", "a password of ana");
+  await answer("the two were not the same", "a password of anna");
   await answer("The same once more", "a password of anna");
   await answer("Change the identity now?", "y");
   await answer("Identity code (PLC update)", () => sink.codeTo(alice.email, /PLC/i));
   await child.exited;
+  const screen = shown();
   expect({ code: child.exitCode, screen }).toEqual({ code: 0, screen });
   expect(screen).toContain("Done: anna.test is at");
   for (const secret of [PASSWORD, "a password of anna"]) expect(screen).not.toContain(secret);
   expect(folder.kept()).toEqual([]);
   expect((await plc.document(alice.did))?.alsoKnownAs).toEqual(["at://anna.test"]);
+}, 60_000);
+
+test("a move that is stopped says how to go on, and kith migrate status says where it is", async () => {
+  await using plc = await PlcDirectory.start();
+  await using old = await TestServer.start({ env: { PDS_DID_PLC_URL: plc.url } });
+  await using next = await TestServer.start({ env: { PDS_DID_PLC_URL: plc.url } });
+  const alice = await createAccount(old.url, "alice", plc);
+  using folder = new Migrator({ plc: plc.url, sourcePassword: "", targetPassword: "" });
+  const args = [alice.did, "--to", next.url];
+  const first = atTerminal(folder, args, plc.url);
+  await first.answer('Password of "alice.test"', PASSWORD);
+  await first.question("Handle at");
+  first.child.kill("SIGINT");
+  await first.child.exited;
+  expect([first.child.exitCode, first.shown()]).toEqual([
+    130,
+    expect.stringContaining("run the same command"),
+  ]);
+  expect(folder.kept()).toEqual([expect.stringMatching(/\.json$/)]);
+  const { out } = await folder.run(["status"]);
+  expect(out).toContain(`alice.test (${alice.did}) from ${old.url} to ${next.url}\n`);
+  expect(out).toContain("  next          Make the account at the new server\n");
+  expect(out).toContain("  to go on      kith migrate in alice.test\n");
+  expect(out).toContain("  to take back  kith migrate abandon alice.test\n");
+  const { out: json } = await folder.run(["status", "--json"]);
+  expect(JSON.parse(json)).toMatchObject({
+    type: "move",
+    verb: "in",
+    step: "createAccount",
+    mayAbandon: true,
+  });
+  const second = atTerminal(folder, args, plc.url);
+  await second.question("Going on with the move of alice.test");
+  await second.answer("Handle at", "\u0003");
+  await second.child.exited;
+  expect(second.child.exitCode).toBe(75);
+  expect((await folder.run(["abandon", "alice.test"])).code).toBe(0);
+  expect(folder.kept()).toEqual([]);
 }, 60_000);

@@ -389,7 +389,7 @@ describe("with answers that are wrong", () => {
     using _ = migrator;
     const args = ["in", alice.did, "--to", kith.url];
     expectEnd(await migrator.run(args), EXIT_UNANSWERED, "Change the identity now?", "--yes");
-    expectEnd(await migrator.run(["status"]), 0, `${alice.handle} (${alice.did})`, 'at "confirm"');
+    expectEnd(await migrator.run(["status"]), 0, `${alice.handle} (${alice.did})`, "Last question");
     expectEnd(await migrator.run([...args, "--yes"]), EXIT_UNANSWERED, "--plc-code");
   });
 
