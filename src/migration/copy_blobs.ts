@@ -2,6 +2,7 @@
 import { isKithError, KithError } from "../errors.ts";
 import type { LostBlob } from "./move.ts";
 import type { Turn } from "./move_machine.ts";
+import { Unanswered } from "./people.ts";
 import type { StepContext } from "./step_context.ts";
 import { isHostError, type Upload } from "./xrpc_host.ts";
 
@@ -11,7 +12,7 @@ const PASSES_MAX = 3;
 /** Far more than any account has. */
 const BLOBS_MAX = 1_000_000;
 
-/** The source has other bytes than were asked for: what broke there stays broken. */
+/** The source has other bytes than were asked for: cut off on their way, or for good. */
 class OtherBlob extends KithError {
   constructor(message: string) {
     super("upstream_failure", message);
@@ -48,6 +49,7 @@ export async function copyBlobs(context: StepContext): Promise<Turn> {
     });
     waiting = waiting.filter(({ cid }) => failures.has(cid));
   }
+  waiting = await withoutDamaged(waiting, { context, failures, lost });
   // Across runs it is the list of the last one that counts.
   file.patch({ lostBlobs: [...lost.values()] });
   if (waiting.length > 0) {
@@ -58,6 +60,24 @@ export async function copyBlobs(context: StepContext): Promise<Turn> {
   }
   reporter.note(`brought ${done} over (${(bytes / 1e6).toFixed(1)} MB)`);
   return "on";
+}
+
+/** Where nothing but damaged blobs is left, they may be left behind; asked here, so that another run tries them again. */
+async function withoutDamaged(
+  waiting: Missing[],
+  about: { context: StepContext; failures: Map<string, unknown>; lost: Map<string, LostBlob> },
+): Promise<Missing[]> {
+  const { context, failures, lost } = about;
+  const damaged = waiting.flatMap((blob) => {
+    const error = failures.get(blob.cid);
+    return error instanceof OtherBlob ? [{ ...blob, why: error.message }] : [];
+  });
+  if (damaged.length === 0 || damaged.length < waiting.length) return waiting;
+  if (!(await context.asker.leaveBehind({ blobs: [...lost.values(), ...damaged] })))
+    throw new Unanswered(`${damaged.length} blobs would be left behind: the move is not gone on with`);
+  for (const blob of damaged) lost.set(blob.cid, blob);
+  context.file.patch({ lostBlobsAgreed: lost.size });
+  return [];
 }
 
 async function allMissing({ target }: StepContext): Promise<Missing[]> {
@@ -99,7 +119,6 @@ function counted(body: Exclude<Upload["body"], Uint8Array>, onBytes: (count: num
 
 /** Why a blob will not come, however often it is tried; undefined where it may. */
 function whyLost(error: unknown): string | undefined {
-  if (error instanceof OtherBlob) return error.message;
   if (!isHostError(error)) return undefined;
   const isGone = error.error === "BlobNotFound" || error.status === 404 || /not found/i.test(error.reason);
   if (isGone) return `it is gone at "${error.host}"`;

@@ -194,8 +194,8 @@ const FAULTS: readonly Fault[] = [
   {
     title: "that answers with another blob",
     scripts: { getBlob: () => new Response("other bytes", { headers: { "content-type": "image/png" } }) },
-    code: 1,
-    words: ["1 of 1 blobs could not be copied", "What"],
+    code: EXIT_UNANSWERED,
+    words: ["1 images or films cannot be brought along", "has under this name is", "--without-blobs"],
     next: [],
   },
   {
