@@ -3,6 +3,7 @@ import { type KeyType, type Signer, signerFromPrivateKey } from "../atproto/mod.
 import { KithError } from "../errors.ts";
 import type { Hub, Run } from "./hub.ts";
 import type { Keyring, SealedPlace } from "./keyring.ts";
+import { endOAuth, forgetOAuth } from "./oauth_store.ts";
 import type { PendingEvent } from "./repo_changes.ts";
 import { isUniqueViolation } from "./sqlite.ts";
 
@@ -194,6 +195,8 @@ export class AccountStore {
         now,
         did,
       );
+      // Apps have to be let in anew once it is lifted.
+      if (state === "takendown" || state === "suspended") endOAuth(run, did);
     });
   }
 
@@ -225,6 +228,7 @@ export class AccountStore {
         did,
       );
       run("DELETE FROM session WHERE did = ?", did);
+      endOAuth(run, did);
     });
   }
 
@@ -242,6 +246,7 @@ export class AccountStore {
       run("DELETE FROM session WHERE did = ?", did);
       run("DELETE FROM app_password WHERE did = ?", did);
       run("DELETE FROM email_token WHERE did = ?", did);
+      forgetOAuth(run, did);
     });
   }
 
