@@ -123,7 +123,7 @@ function methodsOf({
     ...serviceAuthMethods({ serviceJwts, now }),
     ...reportMethods({ proxy }),
     ...preferenceMethods({ repos, proxy, now }),
-    ...profileMethods({ readAfterWrite }),
+    ...profileMethods({ readAfterWrite, proxy }),
     ...feedMethods({ readAfterWrite, proxy }),
     ...threadMethods({ readAfterWrite, proxy, accounts }),
     ...pushMethods({ proxy }),

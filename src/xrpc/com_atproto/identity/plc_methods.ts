@@ -12,6 +12,7 @@ import {
 import { KithError } from "../../../errors.ts";
 import { PlcRefusedError } from "../../../identity/mod.ts";
 import { callerDid, type Method, method } from "../../method.ts";
+import { needsIdentity } from "../../oauth_rules.ts";
 import { type Accounts, type AccountView, findAccount } from "../repo_access.ts";
 
 const PDS_TYPE = "AtprotoPersonalDataServer";
@@ -45,6 +46,7 @@ export function plcMethods(options: PlcMethodsOptions): Method[] {
 function getRecommendedDidCredentials(options: PlcMethodsOptions): Method {
   return method(ComAtprotoIdentityGetRecommendedDidCredentials.mainSchema, {
     auth: "access",
+    oauth: "any",
     handler: async (call) => {
       const { did, handle } = await accountOf(options, callerDid(call));
       return {
@@ -61,6 +63,7 @@ function getRecommendedDidCredentials(options: PlcMethodsOptions): Method {
 function submitPlcOperation(options: PlcMethodsOptions): Method {
   return method(ComAtprotoIdentitySubmitPlcOperation.mainSchema, {
     auth: "full",
+    oauth: needsIdentity("*"),
     handler: async (call) => {
       const account = await accountOf(options, callerDid(call));
       const { did } = account;

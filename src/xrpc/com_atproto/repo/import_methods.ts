@@ -4,6 +4,7 @@ import { cidToString, type DidDocument, signingKeyOf } from "../../../atproto/mo
 import { KithError } from "../../../errors.ts";
 import { asBodyError, declaredLength, isIdentityEncoded, refuseDeclaredLength } from "../../body.ts";
 import { type Call, callerDid, type Method, method } from "../../method.ts";
+import { needsAccount } from "../../oauth_rules.ts";
 import type { RepoReads } from "../repo_access.ts";
 
 /** Imports at one time, over all accounts: each has a page cache of its own, and the disk to itself for moments. */
@@ -39,6 +40,7 @@ function importRepo({ repos, dids, isOpen, bytesMax }: ImportMethodsOptions): Me
   let imports = 0;
   return method(ComAtprotoRepoImportRepo.mainSchema, {
     auth: "full",
+    oauth: needsAccount("repo", "manage"),
     handler: async (call) => {
       if (!isOpen) throw new KithError("invalid_request", "Service is not accepting repo imports");
       requireCar(call.request);
@@ -123,6 +125,7 @@ class BodyChunks implements AsyncIterable<Uint8Array> {
 function listMissingBlobs({ repos }: ImportMethodsOptions): Method {
   return method(ComAtprotoRepoListMissingBlobs.mainSchema, {
     auth: "access",
+    oauth: "any",
     handler: async (call) => {
       const did = callerDid(call);
       const { limit, cursor } = call.params;

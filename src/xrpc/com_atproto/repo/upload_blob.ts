@@ -12,7 +12,8 @@ import {
   tooLarge,
 } from "../../body.ts";
 import { type Charge, DAY_MS } from "../../limits/rate_limits.ts";
-import { type Call, callerDid, type Method, method } from "../../method.ts";
+import { type Call, callerDid, type Method, method, requireScope } from "../../method.ts";
+import { missingBlob } from "../../oauth_rules.ts";
 import { type Accounts, findAccount } from "../repo_access.ts";
 import { sniffMimeType } from "./_sniff_mime_type.ts";
 
@@ -61,6 +62,8 @@ export function uploadBlobMethod<Upload extends BlobUpload>(options: UploadBlobO
   const slots = new UploadSlots();
   return method(ComAtprotoRepoUploadBlob.mainSchema, {
     auth: "accessOrService",
+    oauth: (permissions, { request }) =>
+      missingBlob(permissions, request.headers.get("content-type") ?? "application/octet-stream"),
     limit: (call) => uploading(options.accounts, callerDid(call)),
     handler: async (call) => {
       const did = callerDid(call);
@@ -130,6 +133,13 @@ async function uploadBlob<Upload extends BlobUpload>(
       );
     }
     const sniffed = sniffMimeType(head, call.request.headers.get("content-type"));
+    // What it says it is, has been checked before; this is what it is.
+    if (call.principal?.kind === "oauth") {
+      requireScope(
+        missingBlob(call.principal.permissions, sniffed),
+        ComAtprotoRepoUploadBlob.mainSchema.nsid,
+      );
+    }
     const row = { cid, mimeType: sniffed, size, createdAt: now() };
     const mimeType = await repos.keepBlob(did, { upload, row });
     return { blob: { $type: "blob", ref: { $link: cidToString(cid) }, mimeType, size } };

@@ -31,6 +31,7 @@ export function syncBlobMethods(options: SyncBlobOptions): Method[] {
 function getBlob({ accounts, repos, blobs }: SyncBlobOptions): Method {
   return method(ComAtprotoSyncGetBlob.mainSchema, {
     auth: "optional",
+    oauth: "any",
     handler: async ({ params, principal, request }) => {
       const { did } = await servedAccount(accounts, { identifier: params.did, principal });
       const cid = readCid(params.cid);
@@ -64,6 +65,7 @@ function blobHeaders(cid: Cid, mimeType: string): Headers {
 function listBlobs({ accounts, repos }: SyncBlobOptions): Method {
   return method(ComAtprotoSyncListBlobs.mainSchema, {
     auth: "optional",
+    oauth: "any",
     handler: async ({ params, principal }) => {
       const { did } = await servedAccount(accounts, { identifier: params.did, principal });
       const { since, limit, cursor } = params;
