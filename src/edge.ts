@@ -1,13 +1,19 @@
 /** Every method, and what the plain routes beside them tell. */
 import { ownerMethods } from "./account_features.ts";
+import { HandleAvailability } from "./accounts/mod.ts";
+import { adminMethods } from "./admin_features.ts";
 import { serviceDidDocument } from "./atproto/mod.ts";
+import { SocketAuthenticator } from "./auth/mod.ts";
 import { type Config, VERSION } from "./config/mod.ts";
-import type { Actors, Stores } from "./engine.ts";
+import { type Actors, requestCrawlOf, type Stores } from "./engine.ts";
 import type { Features } from "./features.ts";
 import type { RootLogger } from "./logger.ts";
+import { oauthLimits } from "./oauth_features.ts";
 import type { RequestGate } from "./request_gate.ts";
 import {
   accountMethods,
+  adminIdentityMethods,
+  adminSocketMethods,
   type createHttp,
   deprecatedSyncMethods,
   describeMethods,
@@ -15,10 +21,10 @@ import {
   handleFinder,
   handleMethods,
   importMethods,
-  inviteMethods,
   keyMethods,
   LexiconCheck,
   LimitBypass,
+  lexiconMethods,
   type Method,
   plcMethods,
   preferenceMethods,
@@ -32,9 +38,12 @@ import {
   resolveMethods,
   type SiteOptions,
   serviceAuthMethods,
+  signMethods,
   syncBlobMethods,
   syncRepoMethods,
+  tempMethods,
   threadMethods,
+  updateHandleMethod,
   uploadBlobMethod,
   writeMethods,
 } from "./xrpc/mod.ts";
@@ -63,13 +72,16 @@ export function edgeOf(parts: {
   const { enabled, bypassKey, bypassIps } = config.rateLimits;
   if (bypassKey !== undefined) log.hide(bypassKey);
   const bypass = new LimitBypass({ key: bypassKey, addresses: bypassIps });
+  const limits = enabled ? new RateLimits({ bypass, log }) : undefined;
+  const oauth = features.oauth.server(limits && oauthLimits(limits));
   return {
-    methods: methodsOf(parts),
+    methods: [...methodsOf(parts), ...adminMethods(parts)],
     authenticator,
     proxy,
     firehose: actors.firehose,
     lexiconCheck: config.mode === "dev" ? new LexiconCheck(log) : undefined,
-    limits: enabled ? new RateLimits({ bypass, log }) : undefined,
+    limits,
+    aside: (request, context) => oauth.fetch(request, context),
     bypass,
     networkSubscribersMax: config.networkSubscribersMax,
     site,
@@ -78,21 +90,44 @@ export function edgeOf(parts: {
   };
 }
 
+/** What answers on the admin socket: the same, with methods of its own, to the admin. */
+export function adminEdgeOf(
+  edge: ReturnType<typeof edgeOf>,
+  { config, log, stores, actors, features }: Parameters<typeof edgeOf>[0],
+): ReturnType<typeof edgeOf> {
+  const relays = {
+    configured: config.crawlers,
+    hostname: config.hostname,
+    requestCrawl: requestCrawlOf(config),
+  };
+  const { accounts } = stores;
+  const { emailTokens } = features.owners;
+  const own = adminSocketMethods({ accounts, emailTokens, relays, log, now: actors.now });
+  return {
+    ...edge,
+    aside: undefined,
+    methods: [...edge.methods, ...own],
+    authenticator: new SocketAuthenticator(edge.authenticator),
+  };
+}
+
 function methodsOf({
   config,
   log,
-  stores: { accounts, blobs },
+  stores: { accounts, blobs, reservedHandles },
   actors: { registry: repos, clockId, now },
   features: {
     authenticator,
     owners,
-    invites,
     creator,
     keys,
     plcIdentity,
+    identityChanges: changes,
+    signing,
     handles,
     handleResolver,
     dids,
+    lexicons,
     serviceJwts,
     proxy,
   },
@@ -117,9 +152,11 @@ function methodsOf({
     }),
     ...accountMethods({ creator, sessions: owners.sessions, welcome: owners.welcome }),
     ...keyMethods({ keys }),
-    ...plcMethods({ ...plcIdentity, accounts, repos }),
+    ...plcMethods({ ...plcIdentity, accounts, repos, changes }),
+    ...signMethods({ signing }),
+    updateHandleMethod({ changes, claim: config.inviteRequired ? "invited" : "open" }),
+    ...adminIdentityMethods({ changes }),
     ...ownerMethods(owners, { accounts, repos, authenticator }),
-    ...inviteMethods({ invites }),
     ...serviceAuthMethods({ serviceJwts, now }),
     ...reportMethods({ proxy }),
     ...preferenceMethods({ repos, proxy, now }),
@@ -129,18 +166,35 @@ function methodsOf({
     ...pushMethods({ proxy }),
     ...handleMethods({ accounts, handles, resolver: handleResolver }),
     ...resolveMethods({ dids, handles: handleFinder({ accounts, handles, resolver: handleResolver }) }),
-    ...writeMethods({ accounts, repos, now, clockId }),
+    ...writeMethods({ accounts, repos, lexicons: lexicons.records, now, clockId }),
+    ...lexiconMethods(lexicons),
+    ...tempMethods({
+      accounts,
+      availability: new HandleAvailability({ handles, accounts }),
+      handles,
+      reservedHandles,
+      credentials: owners.credentials,
+      now,
+    }),
     ...readMethods({
       accounts,
       repos,
       dids,
       recordElsewhere: (request) => proxy.answerAnonymously(request, "com.atproto.repo.getRecord"),
     }),
-    uploadBlobMethod({ accounts, blobs, repos, blobBytesMax, now }),
+    uploadBlobMethod({
+      accounts,
+      blobs,
+      repos,
+      blobBytesMax,
+      quotaBytes: config.blobQuotaBytes,
+      types: config.blobTypes,
+      now,
+    }),
     ...importMethods({ repos, dids, isOpen: config.acceptingImports, bytesMax: config.importBytesMax }),
     ...syncRepoMethods({ accounts, repos }),
     ...deprecatedSyncMethods({ accounts, repos }),
-    ...syncBlobMethods({ accounts, repos, blobs }),
+    ...syncBlobMethods({ accounts, repos, blobs, log }),
     ...repoStatusMethods({ accounts, repos, log }),
   ];
 }

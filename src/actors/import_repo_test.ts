@@ -102,7 +102,8 @@ class Target {
     await files.create(DID, 1);
     const store = await files.open(DID, 1);
     await openBirth(store, { handle: "a.test", movesIn: false, signer: OWN, now: () => NOW, clockId: 1 });
-    store.setStatus({ status, lastTid: store.state().lastTid ?? "", events: [] });
+    const standing = { status, ownerStatus: status, takedownRef: null };
+    store.setStatus({ ...standing, lastTid: store.state().lastTid ?? "", events: [] });
     store.forgetPending("z");
     return new Target(store);
   }

@@ -36,6 +36,8 @@ export interface HeaderAuthenticatorOptions {
   readonly oauth?: Pick<OAuthAccess, "verify" | "nonce"> | undefined;
   /** PDS_ADMIN_PASSWORD. */
   readonly adminPassword: string;
+  /** PDS_MOD_SERVICE_DID: it may moderate. */
+  readonly modServiceDid?: string | undefined;
 }
 
 interface Credentials {
@@ -50,6 +52,7 @@ export class HeaderAuthenticator implements Authenticator {
   readonly #accounts: AccountStates;
   readonly #oauth: HeaderAuthenticatorOptions["oauth"];
   readonly #admin: AdminPassword;
+  readonly #moderators: readonly string[];
 
   constructor(options: HeaderAuthenticatorOptions) {
     this.#tokens = options.tokens;
@@ -57,6 +60,8 @@ export class HeaderAuthenticator implements Authenticator {
     this.#accounts = options.accounts;
     this.#oauth = options.oauth;
     this.#admin = new AdminPassword(options.adminPassword);
+    const { modServiceDid: did } = options;
+    this.#moderators = did === undefined ? [] : [did, `${did}#atproto_labeler`];
   }
 
   /**
@@ -78,12 +83,13 @@ export class HeaderAuthenticator implements Authenticator {
       throw new KithError("auth_missing", "Authentication Required");
     }
     if (kind === "refresh") return this.#refresher(bearerOf(credentials));
-    const admitsAdmin = kind === "optional" || kind === "optionalService";
+    const admitsAdmin = kind === "optional" || kind === "optionalService" || kind === "moderator";
     if (admitsAdmin && credentials.scheme === "basic") return this.#adminOf(request);
     if (credentials.scheme === "dpop" && admitsUsers(kind)) return this.#app(request, credentials.value);
     // Clients send what they happen to have while they make an account.
     if (credentials.scheme === "dpop" && kind === "optionalService") return null;
     const token = bearerOf(credentials);
+    if (kind === "moderator") return this.#moderator(token, nsid);
     if (kind === "service") return this.#serviceTokens.verify(token, { lxm: nsid });
     if (kind === "accessOrService" || kind === "optionalService") {
       if (isServiceToken(token)) return this.#serviceTokens.verify(token, { lxm: nsid });
@@ -121,6 +127,13 @@ export class HeaderAuthenticator implements Authenticator {
     return { kind: "admin" };
   }
 
+  #moderator(token: string, lxm: string): Promise<Principal> {
+    if (this.#moderators.length === 0) {
+      throw new KithError("untrusted_issuer", "Untrusted issuer: this server has no moderation service");
+    }
+    return this.#serviceTokens.verify(token, { lxm, issuers: this.#moderators });
+  }
+
   async #refresher(token: string): Promise<Principal> {
     const { did, tokenId } = await this.#tokens.verifyRefresh(token);
     return { kind: "refresh", did, tokenId };
@@ -134,28 +147,41 @@ export class HeaderAuthenticator implements Authenticator {
     return principal;
   }
 
-  async #user(token: string, kind: "optional" | "access" | "full" | "anySession"): Promise<Principal> {
+  async #user(
+    token: string,
+    kind: "optional" | "access" | "full" | "anySession" | "fullOrTakendown",
+  ): Promise<Principal> {
     const { did, scope, exp } = await this.#tokens.verifyAccess(token);
-    const admitsNarrow = kind === "optional" || kind === "anySession";
-    const isTooNarrow = scope === "com.atproto.takendown" && !admitsNarrow;
-    if (isTooNarrow || (kind === "full" && scope !== "com.atproto.access")) {
+    const admitsNarrow = kind === "optional" || kind === "anySession" || kind === "fullOrTakendown";
+    const isNarrowScope = scope === "com.atproto.takendown";
+    const wantsFull = kind === "full" || kind === "fullOrTakendown";
+    const isApp = scope !== "com.atproto.access" && !isNarrowScope;
+    if ((isNarrowScope && !admitsNarrow) || (isApp && wantsFull)) {
       throw new KithError("invalid_token", "Bad token scope");
     }
     const account = await this.#accounts.account(did);
-    refuseByState(account?.state, { admitsTakendown: admitsNarrow });
+    // What an app may do, an owner who is taken down has not decided.
+    refuseByState(account?.state, { admitsTakendown: admitsNarrow && !(isApp && kind === "anySession") });
     if (exp - ACCESS_LIFETIME_S < Math.floor((account?.sessionsFrom ?? 0) / 1000)) {
       throw new KithError("expired_token", "Token has been revoked");
     }
     // A session that was opened before the takedown is worth no more than one opened after it.
     const isTakenDown = account?.state === "takendown" || account?.state === "suspended";
-    const isNarrow = kind === "anySession" && isTakenDown;
+    const isNarrow = kind !== "optional" && isTakenDown;
     return { kind: "user", did, scope: isNarrow ? "com.atproto.takendown" : scope };
   }
 }
 
 /** Whether the caller may be a user; a kind that is not known here yet may not be one of an app. */
 function admitsUsers(kind: AuthKind): boolean {
-  const kinds: readonly AuthKind[] = ["optional", "access", "full", "anySession", "accessOrService"];
+  const kinds: readonly AuthKind[] = [
+    "optional",
+    "access",
+    "full",
+    "anySession",
+    "fullOrTakendown",
+    "accessOrService",
+  ];
   return kinds.includes(kind);
 }
 

@@ -45,7 +45,7 @@ export interface Call<P = unknown, I = unknown> {
 }
 
 /** Kinds of `auth` that admit no user, and so no app either. */
-type UserlessAuth = "none" | "refresh" | "service" | "optionalService" | "admin";
+type UserlessAuth = "none" | "refresh" | "service" | "optionalService" | "moderator" | "admin";
 
 /**
  * Which apps that a user has let in may call: any, none, or those whose permissions suffice. The function names the scope that

@@ -41,6 +41,9 @@ function setUp(answer?: (written: Written) => WriteOutcome) {
         return (answer ?? outcomeOf)({ did, ...request });
       },
     },
+    lexicons: {
+      find: async (nsid) => ({ problem: `there is no lexicon "${nsid}"` }),
+    },
     now: () => NOW_MS,
     clockId: 7,
   });

@@ -36,7 +36,8 @@ export function statusMethods(options: StatusMethodsOptions): Method[] {
       handler: (call) => status.activate(callerDid(call)),
     }),
     method(ComAtprotoServerDeactivateAccount.mainSchema, {
-      auth: "full",
+      // Who is taken down may leave.
+      auth: "fullOrTakendown",
       oauth: needsAccount("status", "manage"),
       handler: (call) => {
         const { deleteAfter } = call.input;
