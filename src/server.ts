@@ -38,7 +38,7 @@ export interface KithServer extends Handlers {
   /** What apps have asked for, to be opened and decided: for sign-in pages of a host application's own. */
   readonly authorizations: Pick<AuthorizationRequests, "open" | "approve" | "deny">;
   /** What it answers itself; all else goes on to other services. */
-  readonly methods: readonly Pick<Method, "nsid" | "kind" | "auth" | "limit">[];
+  readonly methods: readonly Pick<Method, "nsid" | "kind" | "auth" | "oauth" | "limit">[];
   /** Ends what is under way, closes every file. May be called again. */
   stop(): Promise<void>;
 }

@@ -7,16 +7,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { NodeOAuthClient, type NodeSavedSession, type NodeSavedState } from "@atproto/oauth-client-node";
-import * as oauth from "oauth4webapi";
 import { loadConfig } from "../../src/config/mod.ts";
 import { createServer, type KithServer } from "../../src/server.ts";
 import { type Account, createAccount, http, xrpc } from "../client.ts";
+import { approve, clientIdFor, OAuthApp, REDIRECT } from "../oauth_app.ts";
 
-const REDIRECT = "http://127.0.0.1/callback";
 const SCOPE = "atproto repo:app.bsky.feed.post?action=create blob:image/*";
-const CLIENT_ID = `http://localhost?${new URLSearchParams({ redirect_uri: REDIRECT, scope: SCOPE })}`;
-const DEVICE = "device-of-the-test";
-const insecure = { [oauth.allowInsecureRequests]: true };
+const CLIENT_ID = clientIdFor(SCOPE);
 
 let server: KithServer;
 let alice: Account;
@@ -33,107 +30,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** What the pages do once the person has said yes: the URL that the browser is sent to. */
-async function approve(authorizeUrl: string, scope?: string): Promise<URL> {
-  const { searchParams } = new URL(authorizeUrl);
-  const requestUri = searchParams.get("request_uri") ?? "";
-  const clientId = searchParams.get("client_id") ?? "";
-  const { id } = await server.authorizations.open({ requestUri, clientId, device: DEVICE });
-  const answer = await server.authorizations.approve(id, {
-    device: DEVICE,
-    did: alice.did,
-    ...(scope ? { scope } : {}),
-  });
-  return new URL(answer.url ?? "");
-}
-
-/** oauth4webapi, from discovery to the tokens. */
-class Judge {
-  readonly client: oauth.Client = { client_id: CLIENT_ID };
-  as!: oauth.AuthorizationServer;
-  dpop!: oauth.DPoPHandle;
-
-  static async start(): Promise<Judge> {
-    const judge = new Judge();
-    const issuer = new URL(server.url);
-    const answer = await oauth.discoveryRequest(issuer, { algorithm: "oauth2", ...insecure });
-    judge.as = await oauth.processDiscoveryResponse(issuer, answer);
-    judge.dpop = oauth.DPoP(judge.client, await oauth.generateKeyPair("ES256"));
-    return judge;
-  }
-
-  /** `allowed` is what the person leaves of the scope. */
-  async signIn({ allowed }: { allowed?: string } = {}): Promise<oauth.TokenEndpointResponse> {
-    const { as, client, dpop } = this;
-    const verifier = oauth.generateRandomCodeVerifier();
-    const parameters = {
-      response_type: "code",
-      redirect_uri: REDIRECT,
-      scope: SCOPE,
-      state: "state-1",
-      code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
-      code_challenge_method: "S256",
-    };
-    const pushed = await this.#twice(
-      () =>
-        oauth.pushedAuthorizationRequest(as, client, oauth.None(), parameters, { DPoP: dpop, ...insecure }),
-      (response) => oauth.processPushedAuthorizationResponse(as, client, response),
-    );
-    const url = new URL(as.authorization_endpoint ?? "");
-    url.searchParams.set("client_id", CLIENT_ID);
-    url.searchParams.set("request_uri", pushed.request_uri);
-    const callback = oauth.validateAuthResponse(as, client, await approve(url.href, allowed), "state-1");
-    return this.#twice(
-      () =>
-        oauth.authorizationCodeGrantRequest(as, client, oauth.None(), callback, REDIRECT, verifier, {
-          DPoP: dpop,
-          ...insecure,
-        }),
-      (response) => oauth.processAuthorizationCodeResponse(as, client, response),
-    );
-  }
-
-  refresh(token: string): Promise<oauth.TokenEndpointResponse> {
-    const { as, client, dpop } = this;
-    return this.#twice(
-      () => oauth.refreshTokenGrantRequest(as, client, oauth.None(), token, { DPoP: dpop, ...insecure }),
-      (response) => oauth.processRefreshTokenResponse(as, client, response),
-    );
-  }
-
-  async revoke(token: string): Promise<void> {
-    const response = await oauth.revocationRequest(this.as, this.client, oauth.None(), token, insecure);
-    await oauth.processRevocationResponse(response);
-  }
-
-  /** A call with the token; the nonce that the answer asks for is used for a second try, as clients do. */
-  async call(nsid: string, token: string, body?: object): Promise<Response> {
-    const url = new URL(`${server.url}/xrpc/${nsid}`);
-    const headers = new Headers(body ? { "content-type": "application/json" } : {});
-    const text = body ? JSON.stringify(body) : null;
-    const send = () =>
-      oauth.protectedResourceRequest(token, body ? "POST" : "GET", url, headers, text, {
-        DPoP: this.dpop,
-        ...insecure,
-      });
-    const answer = () =>
-      send().catch((error: unknown) => {
-        if (error instanceof oauth.WWWAuthenticateChallengeError) return error.response;
-        throw error;
-      });
-    const first = await answer();
-    return first.headers.get("www-authenticate")?.includes("use_dpop_nonce") ? answer() : first;
-  }
-
-  async #twice<T>(send: () => Promise<Response>, read: (response: Response) => Promise<T>): Promise<T> {
-    try {
-      return await read(await send());
-    } catch (error) {
-      if (!oauth.isDPoPNonceError(error)) throw error;
-      return read(await send());
-    }
-  }
-}
+const start = (scope = SCOPE): Promise<OAuthApp> => OAuthApp.start(server, { did: alice.did, scope });
 
 const post = (text: string) => ({
   repo: alice.did,
@@ -142,7 +39,7 @@ const post = (text: string) => ({
 });
 
 test("oauth4webapi signs in, writes what it may and no more, refreshes, revokes, and is refused", async () => {
-  const judge = await Judge.start();
+  const judge = await start();
   const tokens = await judge.signIn();
   expect(tokens).toMatchObject({ token_type: "dpop", scope: SCOPE, sub: alice.did, expires_in: 900 });
 
@@ -179,7 +76,7 @@ test("oauth4webapi signs in, writes what it may and no more, refreshes, revokes,
 });
 
 test("a refresh token that is used twice ends the session", async () => {
-  const judge = await Judge.start();
+  const judge = await start();
   const first = await judge.signIn();
   const second = await judge.refresh(first.refresh_token ?? "");
   await expect(judge.refresh(first.refresh_token ?? "")).rejects.toMatchObject({ error: "invalid_grant" });
@@ -188,13 +85,13 @@ test("a refresh token that is used twice ends the session", async () => {
 });
 
 test("an access token is nothing without the key that it is bound to", async () => {
-  const judge = await Judge.start();
+  const judge = await start();
   const { access_token: token } = await judge.signIn();
   const asBearer = await xrpc(server.url, "com.atproto.server.getSession", { token });
   expect([asBearer.status, asBearer.error]).toEqual([401, "invalid_token"]);
   expect(asBearer.headers.get("www-authenticate")).toStartWith("DPoP ");
 
-  const thief = await Judge.start();
+  const thief = await start();
   expect((await thief.call("com.atproto.server.getSession", token)).status).toBe(401);
 
   const headers = { authorization: `DPoP ${token}` };
@@ -208,7 +105,7 @@ test("an access token is nothing without the key that it is bound to", async () 
 });
 
 test("what a person takes out of the scope is not granted", async () => {
-  const judge = await Judge.start();
+  const judge = await start();
   const tokens = await judge.signIn({ allowed: "atproto blob:image/*" });
   expect(tokens.scope).toBe("atproto blob:image/*");
   const refused = await judge.call("com.atproto.repo.createRecord", tokens.access_token, post("not allowed"));
@@ -217,7 +114,7 @@ test("what a person takes out of the scope is not granted", async () => {
 });
 
 test("a takedown and a new password end what apps were let in for", async () => {
-  const judge = await Judge.start();
+  const judge = await start();
   const { access_token: token, refresh_token: refresh = "" } = await judge.signIn();
   const admin = { authorization: `Basic ${btoa(`admin:${await adminPassword()}`)}` };
   const answer = await xrpc(server.url, "com.atproto.admin.updateAccountPassword", {
@@ -263,7 +160,9 @@ test("@atproto/oauth-client-node signs in, calls, refreshes, and signs out", asy
     stateStore: storeOf(states),
     sessionStore: storeOf(sessions),
   });
-  const callback = await approve((await client.authorize(alice.did, { scope: SCOPE })).href);
+  const callback = await approve(server, (await client.authorize(alice.did, { scope: SCOPE })).href, {
+    did: alice.did,
+  });
   const { session } = await client.callback(callback.searchParams);
   expect(session.did).toBe(alice.did as `did:plc:${string}`);
 
@@ -282,7 +181,7 @@ test("@atproto/oauth-client-node signs in, calls, refreshes, and signs out", asy
 
   const last = sessions.get(alice.did)?.tokenSet.access_token ?? "";
   await session.signOut();
-  const judge = await Judge.start();
+  const judge = await start();
   expect((await judge.call("com.atproto.server.getSession", last)).status).toBe(401);
 });
 
