@@ -198,7 +198,9 @@ export class AuthorizationRequests {
         "Could not approve: it was answered, or the account may not sign in",
       );
     }
-    await store.rememberConsent({ did, clientId: row.clientId, scope: allowed, now: now() });
+    if (row.clientAuth.method !== "none") {
+      await store.rememberConsent({ did, clientId: row.clientId, scope: allowed, now: now() });
+    }
     return this.#answer(parameters, { code });
   }
 
