@@ -8,6 +8,7 @@ import { type Config, VERSION } from "./config/mod.ts";
 import { type Actors, requestCrawlOf, type Stores } from "./engine.ts";
 import type { Features } from "./features.ts";
 import type { RootLogger } from "./logger.ts";
+import { oauthLimits } from "./oauth_features.ts";
 import type { RequestGate } from "./request_gate.ts";
 import {
   accountMethods,
@@ -71,13 +72,16 @@ export function edgeOf(parts: {
   const { enabled, bypassKey, bypassIps } = config.rateLimits;
   if (bypassKey !== undefined) log.hide(bypassKey);
   const bypass = new LimitBypass({ key: bypassKey, addresses: bypassIps });
+  const limits = enabled ? new RateLimits({ bypass, log }) : undefined;
+  const oauth = features.oauth.server(limits && oauthLimits(limits));
   return {
     methods: [...methodsOf(parts), ...adminMethods(parts)],
     authenticator,
     proxy,
     firehose: actors.firehose,
     lexiconCheck: config.mode === "dev" ? new LexiconCheck(log) : undefined,
-    limits: enabled ? new RateLimits({ bypass, log }) : undefined,
+    limits,
+    aside: (request, context) => oauth.fetch(request, context),
     bypass,
     networkSubscribersMax: config.networkSubscribersMax,
     site,
@@ -101,6 +105,7 @@ export function adminEdgeOf(
   const own = adminSocketMethods({ accounts, emailTokens, relays, log, now: actors.now });
   return {
     ...edge,
+    aside: undefined,
     methods: [...edge.methods, ...own],
     authenticator: new SocketAuthenticator(edge.authenticator),
   };
@@ -155,7 +160,7 @@ function methodsOf({
     ...serviceAuthMethods({ serviceJwts, now }),
     ...reportMethods({ proxy }),
     ...preferenceMethods({ repos, proxy, now }),
-    ...profileMethods({ readAfterWrite }),
+    ...profileMethods({ readAfterWrite, proxy }),
     ...feedMethods({ readAfterWrite, proxy }),
     ...threadMethods({ readAfterWrite, proxy, accounts }),
     ...pushMethods({ proxy }),

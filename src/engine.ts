@@ -38,6 +38,7 @@ import {
   LexiconStore,
   MailQueueStore,
   Maintenance,
+  OAuthStore,
   RepoFiles,
   ReservedHandleStore,
   ReservedKeyStore,
@@ -89,7 +90,19 @@ export async function openStores(
   onClose(() => lexicons.close());
   const owners = { accounts, sessions, appPasswords, credentials, emailTokens, mailQueue };
   const reserved = { reservedKeys, reservedHandles };
-  return { ...owners, ...reserved, invites, identityChanges, lexicons, eventLog, files, blobs, blobLooks };
+  const oauth = new OAuthStore(hub);
+  return {
+    ...owners,
+    ...reserved,
+    oauth,
+    invites,
+    identityChanges,
+    lexicons,
+    eventLog,
+    files,
+    blobs,
+    blobLooks,
+  };
 }
 
 async function openBlobStore(config: Config, logger: RootLogger): Promise<BlobStore> {

@@ -43,6 +43,8 @@ export type ErrorCode =
   | "token_required"
   | "invalid_dpop_proof"
   | "use_dpop_nonce"
+  | "invalid_access_token"
+  | "scope_missing"
   | "forbidden"
   | "rate_limited"
   // what is not there, or may not be seen

@@ -36,6 +36,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   "lexicon_features.ts": 6,
   "listen.ts": 6,
   "main.ts": 6,
+  "oauth_features.ts": 6,
   "request_gate.ts": 6,
   "server.ts": 6,
 };

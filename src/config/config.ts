@@ -74,6 +74,8 @@ export interface Config {
   readonly mail: { readonly smtpUrl: string; readonly from: string } | undefined;
   /** The same for what moderators write; undefined: as all other mail. */
   readonly moderationMail: { readonly smtpUrl: string; readonly from: string } | undefined;
+  /** client_ids of the apps that the operator vouches for. */
+  readonly oauthTrustedClients: readonly string[];
   readonly contactEmail: string | undefined;
   readonly privacyPolicyUrl: string | undefined;
   readonly termsOfServiceUrl: string | undefined;

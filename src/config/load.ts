@@ -222,6 +222,7 @@ function complete(values: SettingValues, cwd: string): Config {
     loginLockMs: values.KITH_LOGIN_LOCK_MS ?? 15 * 60_000,
     mail: mailOf(values.PDS_EMAIL_SMTP_URL, values.PDS_EMAIL_FROM_ADDRESS),
     moderationMail: mailOf(values.PDS_MODERATION_EMAIL_SMTP_URL, values.PDS_MODERATION_EMAIL_ADDRESS),
+    oauthTrustedClients: values.PDS_OAUTH_TRUSTED_CLIENTS ?? [],
     contactEmail: values.PDS_CONTACT_EMAIL_ADDRESS,
     privacyPolicyUrl: values.PDS_PRIVACY_POLICY_URL,
     termsOfServiceUrl: values.PDS_TERMS_OF_SERVICE_URL,

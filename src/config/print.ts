@@ -41,6 +41,7 @@ const EFFECTIVE: { readonly [N in SettingName]: (config: Config) => unknown } = 
   PDS_EMAIL_FROM_ADDRESS: (config) => config.mail?.from,
   PDS_MODERATION_EMAIL_SMTP_URL: () => undefined,
   PDS_MODERATION_EMAIL_ADDRESS: (config) => config.moderationMail?.from,
+  PDS_OAUTH_TRUSTED_CLIENTS: (config) => config.oauthTrustedClients,
   PDS_CONTACT_EMAIL_ADDRESS: (config) => config.contactEmail,
   PDS_PRIVACY_POLICY_URL: (config) => config.privacyPolicyUrl,
   PDS_TERMS_OF_SERVICE_URL: (config) => config.termsOfServiceUrl,

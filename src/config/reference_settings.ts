@@ -16,9 +16,9 @@ export const WAITING: ReadonlyMap<string, string> = byName({
     "PDS_BACKGROUND_LIGHT_URL",
     "PDS_BACKGROUND_DARK_URL",
   ],
-  OAuth: ["PDS_OAUTH_TRUSTED_CLIENTS", "PDS_DPOP_SECRET"],
   "no feature, as kith does it its own way": [
     "PDS_VERSION",
+    "PDS_DPOP_SECRET",
     "PDS_PROXY_ALLOW_HTTP2",
     "PDS_PROXY_PREFER_COMPRESSED",
     "PDS_ACTOR_STORE_CACHE_SIZE",

@@ -2,6 +2,7 @@
 import { KithError } from "../errors.ts";
 import { type TokenProof, takeToken } from "./email_token_store.ts";
 import type { Hub } from "./hub.ts";
+import { endOAuth } from "./oauth_store.ts";
 import { isUniqueViolation } from "./sqlite.ts";
 
 export class CredentialStore {
@@ -12,7 +13,7 @@ export class CredentialStore {
   }
 
   /**
-   * Sets the hash of a password, ends every session and uses up every code of the account.
+   * Sets the hash of a password, ends every session, also those of apps, and uses up every code of the account.
    * Throws KithError invalid_token, expired_token where `token` is given and not valid.
    */
   async setPassword(change: {
@@ -27,6 +28,7 @@ export class CredentialStore {
       if (token) takeToken(this.#hub, run, { did, proof: token });
       run("UPDATE account SET password_hash = ?, sessions_from = ? WHERE did = ?", passwordHash, now, did);
       run("DELETE FROM session WHERE did = ?", did);
+      endOAuth(run, did);
       run("DELETE FROM email_token WHERE did = ?", did);
     });
   }
@@ -38,6 +40,7 @@ export class CredentialStore {
       for (const table of ["session", "app_password", "email_token"]) {
         run(`DELETE FROM ${table} WHERE did = ?`, did);
       }
+      endOAuth(run, did);
     });
   }
 

@@ -159,6 +159,57 @@ const MIGRATIONS: readonly Migration[] = [
     created_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE oauth_request (
+    id TEXT PRIMARY KEY,
+    client_id TEXT NOT NULL,
+    client_auth TEXT NOT NULL,
+    parameters TEXT NOT NULL,
+    dpop_jkt TEXT NOT NULL,
+    device TEXT,
+    did TEXT,
+    scope TEXT,
+    expanded TEXT,
+    code_hash TEXT UNIQUE,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX oauth_request_by_end ON oauth_request (expires_at);
+  CREATE INDEX oauth_request_by_did ON oauth_request (did) WHERE did IS NOT NULL;
+  CREATE TABLE oauth_grant (
+    id TEXT PRIMARY KEY,
+    did TEXT NOT NULL,
+    client_id TEXT NOT NULL,
+    client_auth TEXT NOT NULL,
+    dpop_jkt TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    expanded TEXT NOT NULL,
+    device TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    code_hash TEXT NOT NULL UNIQUE,
+    access_hash TEXT NOT NULL UNIQUE,
+    access_expires_at INTEGER NOT NULL,
+    refresh_hash TEXT,
+    refresh_expires_at INTEGER NOT NULL,
+    ends_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX oauth_grant_by_did ON oauth_grant (did, updated_at);
+  CREATE INDEX oauth_grant_by_end ON oauth_grant (ends_at);
+  CREATE TABLE oauth_used (
+    hash TEXT PRIMARY KEY,
+    until INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX oauth_used_by_end ON oauth_used (until);
+  CREATE TABLE oauth_consent (
+    did TEXT NOT NULL,
+    client_id TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (did, client_id)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /** Makes the file durable after a crash, brings it to the latest schema, and opens it ready for writes. */

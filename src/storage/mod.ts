@@ -16,6 +16,7 @@ export * from "./lexicon_store.ts";
 export * from "./mail_queue_store.ts";
 export * from "./maintenance.ts";
 export * from "./migrations.ts";
+export * from "./oauth_store.ts";
 export * from "./plc_store.ts";
 export * from "./repo_changes.ts";
 export * from "./repo_files.ts";

@@ -50,6 +50,8 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
   token_required: [400, "TokenRequired"],
   invalid_dpop_proof: [401, "invalid_dpop_proof"],
   use_dpop_nonce: [401, "use_dpop_nonce"],
+  invalid_access_token: [401, "invalid_token"],
+  scope_missing: [403, "ScopeMissingError"],
   forbidden: [403, "Forbidden"],
   rate_limited: [429, "RateLimitExceeded"],
   account_not_found: [403, "AccountNotFound"],

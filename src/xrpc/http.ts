@@ -42,6 +42,8 @@ export interface HttpOptions {
   readonly limits?: RateLimits | undefined;
   /** Addresses whose X-Forwarded-For is believed, and which may have any number of subscriptions. */
   readonly bypass: LimitBypass;
+  /** Answers what is not XRPC and not ours; undefined leaves it to us. Never rejects. */
+  readonly aside?: ((request: Request, context: RequestContext) => Promise<Response | undefined>) | undefined;
   /** Subscriptions to the firehose that one network may have at a time. */
   readonly networkSubscribersMax: number;
   readonly site: SiteOptions;
@@ -78,6 +80,8 @@ export function createHttp(options: HttpOptions): Http {
       firehose.upgrade(request, { server: at.server, context: at.context });
       return undefined;
     }
+    const answered = at.path.startsWith("/xrpc/") ? undefined : await options.aside?.(request, at.context);
+    if (answered) return answered;
     contexts.set(request, at.context);
     return compressJson(request, await app.fetch(request));
   };
