@@ -34,6 +34,8 @@ function accountSamples(words: SampleWords): Samples {
         email: { address: words.email, isConfirmed: true },
         hasSecondFactor: true,
       }),
+    "account-home-suspended": (view) =>
+      pages.accountHomePage(view, { frame, state: "suspended", hasSecondFactor: false }),
     "account-home-new": (view) =>
       pages.accountHomePage(view, {
         frame: { ...frame, switchUrl: undefined },

@@ -56,6 +56,34 @@ export const SCOPES_OF_ALL_KINDS = [
   "nonsense:thing",
 ];
 
+/** What the scopes of all kinds leave out. */
+export const UNTITLED_NSID = "com.example.books.untitled";
+export const RARE_SCOPES: readonly string[] = [
+  "atproto",
+  `include:${UNTITLED_NSID}`,
+  ...[
+    "app.bsky.feed.generator",
+    "app.bsky.feed.threadgate",
+    "app.bsky.feed.postgate",
+    "app.bsky.graph.block",
+    "app.bsky.graph.list",
+    "app.bsky.graph.listitem",
+    "app.bsky.graph.listblock",
+    "app.bsky.graph.starterpack",
+    "app.bsky.actor.status",
+    "app.bsky.labeler.service",
+    "chat.bsky.actor.declaration",
+  ].map((collection) => `repo:${collection}`),
+  "repo?collection=app.bsky.feed.postgate&collection=app.bsky.feed.threadgate&collection=com.example.one&collection=com.example.two",
+  "blob:*/*",
+  "blob:audio/*",
+  "blob:text/*",
+  "rpc?lxm=com.example.one&lxm=com.example.two&lxm=com.example.three&lxm=com.example.four&aud=*",
+  "account:email?action=manage",
+  "account:repo",
+  "account:status?action=manage",
+];
+
 export function accountOf({ handle }: SampleWords): AccountName {
   return { did: DID, handle };
 }

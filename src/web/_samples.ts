@@ -8,12 +8,14 @@ import {
   DAY,
   LATER,
   PLAIN_WORDS,
+  RARE_SCOPES,
   type Samples,
   type SampleWords,
   SCOPES_OF_ALL_KINDS,
   SET_NSID,
   setOf,
   to,
+  UNTITLED_NSID,
 } from "./_sample_data.ts";
 import * as pages from "./mod.ts";
 import type { View } from "./view.ts";
@@ -224,7 +226,10 @@ function factorSamples(words: SampleWords): Samples {
 
 function consentSamples(words: SampleWords): Samples {
   const client = clientOf(words);
-  const sets = new Map([[SET_NSID, setOf(words)]]);
+  const sets = new Map([
+    [SET_NSID, setOf(words)],
+    [UNTITLED_NSID, { ...setOf(words), nsid: UNTITLED_NSID, titles: new Map(), details: new Map() }],
+  ]);
   const base = {
     account: accountOf(words),
     switchUrl: "/choose",
@@ -251,6 +256,12 @@ function consentSamples(words: SampleWords): Samples {
         },
         explanation: explain(SCOPES_OF_ALL_KINDS.join(" "), sets),
         error: view.t.errors.expired,
+      }),
+    "consent-rare": (view) =>
+      pages.consentPage(view, {
+        ...base,
+        client: unknownClient,
+        explanation: explain(RARE_SCOPES.join(" "), sets),
       }),
     "consent-trusted": (view) =>
       pages.consentPage(view, {

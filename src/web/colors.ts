@@ -27,7 +27,7 @@ const OWN_DARK = {
 };
 /** `--surface` of styles.css in either scheme. */
 export const SURFACES = { light: "#ffffff", dark: "#1a1e1b" } as const;
-const BLACK: Rgb = [16, 20, 18];
+const BLACK: Rgb = [0, 0, 0];
 const WHITE: Rgb = [255, 255, 255];
 
 /** WCAG 2: text needs 4.5, and what is no text but has to be seen 3. */

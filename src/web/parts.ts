@@ -45,7 +45,6 @@ export interface FieldOptions {
   readonly hint?: string | undefined;
   readonly error?: string | undefined;
   readonly autocomplete?: string;
-  readonly isOptional?: boolean;
   readonly maxLength?: number;
   readonly autofocus?: boolean;
   /** A code to type in: large, digits or letters apart. */
@@ -59,13 +58,13 @@ export interface FieldOptions {
 
 /** An input with its label, its hint and what is wrong with it. */
 export function field(view: View, options: FieldOptions): Html {
-  const { name, label, hint, error, type = "text", isOptional } = options;
+  const { name, label, hint, error, type = "text" } = options;
   const id = options.id ?? name;
   const input = inputOf(options, { id, describedBy: describedBy(id, { hint, error }) });
   const withAfter =
     options.after === undefined ? input : html`<div class="joined">${input}${options.after}</div>`;
   return html`<div class="field">
-<label for="${id}">${label}${isOptional && html` <span class="muted small">(${view.t.common.optional})</span>`}</label>
+<label for="${id}">${label}</label>
 ${hint && html`<p class="hint" id="${id}-hint">${hint}</p>`}
 ${type === "password" ? withShowButton(view, { id, input }) : withAfter}
 ${errorText(id, error)}
@@ -87,7 +86,7 @@ function inputOf(options: FieldOptions, { id, describedBy }: { id: string; descr
   const isPlain = isName === true || code !== undefined;
   return html`<input id="${id}" name="${name}" type="${type}"${type !== "password" && html` value="${value}"`}${
     autocomplete && html` autocomplete="${autocomplete}"`
-  }${options.isOptional !== true && html` required`}${maxLength !== undefined && html` maxlength="${maxLength}"`}${
+  } required${maxLength !== undefined && html` maxlength="${maxLength}"`}${
     isPlain && html` autocapitalize="none" autocorrect="off" spellcheck="false"`
   }${code && html` class="code"`}${code === "digits" && html` inputmode="numeric"`}${
     error !== undefined && html` aria-invalid="true"`

@@ -1,6 +1,6 @@
 import { type AccountFrame, accountPage } from "../frame.ts";
 import { html } from "../html.ts";
-import { errorSummary, field, form, linkButton, secret, submit } from "../parts.ts";
+import { copyButton, errorSummary, field, form, linkButton, secret, submit } from "../parts.ts";
 import { qrCode } from "../qr_code.ts";
 import type { FormErrors, FormTarget, View } from "../view.ts";
 
@@ -53,6 +53,6 @@ export function backupCodesPage(view: View, { frame, codes }: BackupCodesData): 
     title: backup.title,
     lead: backup.lead,
     body: html`<ul class="codes">${codes.map((code) => html`<li><code>${code}</code></li>`)}</ul>
-<div class="actions">${linkButton(frame.links.security, backup.done, { className: "button primary" })}</div>`,
+<div class="actions">${copyButton(view, { text: codes.join("\n"), label: backup.copyAll })}${linkButton(frame.links.security, backup.done, { className: "button primary" })}</div>`,
   });
 }

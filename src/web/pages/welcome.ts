@@ -1,6 +1,5 @@
 import { document } from "../frame.ts";
 import { html } from "../html.ts";
-import { MARK } from "../icons.ts";
 import { copyButton, linkButton } from "../parts.ts";
 import type { View } from "../view.ts";
 
@@ -18,17 +17,16 @@ export interface WelcomeData {
 }
 
 export function welcomePage(view: View, data: WelcomeData): string {
-  const { t, site, assets } = view;
+  const { t, site } = view;
   const { welcome } = t;
   const title = welcome.title(site.name);
-  const logo = assets.logo === undefined && MARK;
   const account =
     data.accountUrl !== undefined &&
     html`<section class="box"><h2>${welcome.account}</h2><p class="muted">${welcome.accountHint}</p>
 <div class="actions">${linkButton(data.accountUrl, welcome.signIn, { className: "button primary" })}
 ${data.signUpUrl !== undefined && linkButton(data.signUpUrl, welcome.signUp)}</div>
 ${data.signUpUrl !== undefined && html`<p class="small muted">${welcome.signUpHint(data.isInviteRequired)}</p>`}</section>`;
-  const content = html`<main id="main"><div class="hero">${logo}<h1>${title}</h1><p>${welcome.lead}</p></div>
+  const content = html`<main id="main"><div class="hero"><h1>${title}</h1><p>${welcome.lead}</p></div>
 <div class="columns">${account}
 <section class="box"><h2>${welcome.inApp}</h2><p class="muted">${welcome.inAppHint}</p>
 <div class="secret"><code>${data.publicUrl}</code>${copyButton(view, { text: data.publicUrl })}</div></section></div>

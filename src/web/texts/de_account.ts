@@ -1,7 +1,6 @@
 import type { Texts } from "./texts.ts";
 
 export const accountDe: Texts["account"] = {
-  title: "Dein Konto",
   nav: "Konto",
   sections: {
     home: "Übersicht",
@@ -24,7 +23,7 @@ export const accountDe: Texts["account"] = {
   },
   signOut: "Abmelden",
   switch: "Konto wechseln",
-  state: { active: "Aktiv", deactivated: "Stillgelegt", takendown: "Gesperrt", suspended: "Ausgesetzt" },
+  state: { deactivated: "Stillgelegt", takendown: "Gesperrt", suspended: "Ausgesetzt" },
   home: {
     did: "Identität (DID)",
     didHint: "Bleibt für immer gleich, auch wenn Handle oder Server wechseln.",
@@ -140,7 +139,6 @@ export const accountDe: Texts["account"] = {
     current: "Dein Handle jetzt",
     here: "Ein Name auf diesem Server",
     name: "Neues Handle",
-    domain: "Domain",
     own: "Eine eigene Domain",
     ownLead: "Wenn du eine Domain hast, kann sie dein Handle sein. Füge diesen Eintrag in ihr DNS ein:",
     dnsName: "Name",

@@ -1,6 +1,5 @@
 /** The pages of somebody's own account. */
 export const accountEn = {
-  title: "Your account",
   nav: "Account",
   sections: {
     home: "Overview",
@@ -23,7 +22,7 @@ export const accountEn = {
   },
   signOut: "Sign out",
   switch: "Switch account",
-  state: { active: "Active", deactivated: "Deactivated", takendown: "Taken down", suspended: "Suspended" },
+  state: { deactivated: "Deactivated", takendown: "Taken down", suspended: "Suspended" },
   home: {
     did: "Identity (DID)",
     didHint: "Stays the same for good, also when handle or server change.",
@@ -138,7 +137,6 @@ export const accountEn = {
     current: "Your handle now",
     here: "A name on this server",
     name: "New handle",
-    domain: "Domain",
     own: "A domain of your own",
     ownLead: "If you have a domain, it can be your handle. Add this entry to its DNS:",
     dnsName: "Name",
