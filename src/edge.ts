@@ -4,6 +4,7 @@ import { serviceDidDocument } from "./atproto/mod.ts";
 import { type Config, VERSION } from "./config/mod.ts";
 import type { Actors, Stores } from "./engine.ts";
 import type { Features } from "./features.ts";
+import { frontPages } from "./front_pages.ts";
 import type { RootLogger } from "./logger.ts";
 import type { RequestGate } from "./request_gate.ts";
 import {
@@ -52,6 +53,7 @@ export function edgeOf(parts: {
     version: VERSION,
     publicUrl: config.publicUrl,
     handleDomains: config.handleDomains,
+    pages: frontPages({ config, pages: features.pages }),
     readiness: () => ({ ready: gate.state === "open", state: gate.state }),
     serviceDidDocument: () => serviceDidDocument({ did: config.serviceDid, endpoint: config.publicUrl }),
     didOfHandle: (handle) => {

@@ -29,6 +29,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   "edge.ts": 6,
   "engine.ts": 6,
   "features.ts": 6,
+  "front_pages.ts": 6,
   "listen.ts": 6,
   "main.ts": 6,
   "request_gate.ts": 6,

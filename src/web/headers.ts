@@ -1,3 +1,5 @@
+import { randomBytes } from "node:crypto";
+
 /** The headers of a page. */
 export interface PageHeaderOptions {
   /** The one of the page's `View`. */
@@ -10,6 +12,11 @@ export interface PageHeaderOptions {
 
 /** Two years, in seconds. */
 const HSTS_S = 63_072_000;
+
+/** A nonce for one answer. */
+export function newNonce(): string {
+  return randomBytes(16).toString("base64url");
+}
 
 /** A page runs and shows only what this server has made, is framed by nobody, kept nowhere, and tells no other site where it was. */
 export function pageHeaders({ nonce, redirectUri, isHttps }: PageHeaderOptions): Record<string, string> {
