@@ -33,7 +33,7 @@ export const BRANDING_SETTINGS = {
   }),
   PDS_PRIMARY_COLOR: setting({
     group: "Branding",
-    help: "The colour of buttons and links, as #rrggbb or rgb(R, G, B). Each colour is made darker or lighter where it could not be read.",
+    help: "The colour of buttons and links, as #rrggbb or rgb(R, G, B). Each colour is made darker or lighter where it stands for text and could not be read.",
     fallback: "a dark green",
     example: "#1d6a54",
     schema: as.color,

@@ -44,11 +44,13 @@ export function colorStyles(colors: BrandColors): string {
 function schemeOf(colors: BrandColors, scheme: "light" | "dark"): string {
   const surface = SURFACES[scheme];
   const own = scheme === "light" ? OWN_LIGHT : OWN_DARK;
-  const primary = readable(colors.primary ?? own.primary, { on: surface, min: SHAPE_CONTRAST_MIN });
+  // a button is filled with the very colour, and has an edge where that is hard to tell from the page
+  const primary = colors.primary ?? own.primary;
   const error = readable(colors.error ?? own.error, { on: surface, min: TEXT_CONTRAST_MIN });
   return [
     `--primary:${primary}`,
     `--on-primary:${textOn(primary)}`,
+    `--primary-edge:${readable(primary, { on: surface, min: SHAPE_CONTRAST_MIN })}`,
     `--primary-text:${readable(primary, { on: surface, min: TEXT_CONTRAST_MIN })}`,
     `--error:${error}`,
     `--on-error:${textOn(error)}`,

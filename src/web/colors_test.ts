@@ -41,7 +41,7 @@ for (const color of [undefined, ...GIVEN]) {
       expect(contrastOf(of("--on-error"), of("--error"))).toBeGreaterThanOrEqual(TEXT_CONTRAST_MIN);
       for (const name of ["--primary-text", "--error"])
         expect(contrastOf(of(name), surface)).toBeGreaterThanOrEqual(TEXT_CONTRAST_MIN);
-      for (const name of ["--primary", "--warning", "--info", "--success"])
+      for (const name of ["--primary-edge", "--warning", "--info", "--success"])
         expect(contrastOf(of(name), surface)).toBeGreaterThanOrEqual(SHAPE_CONTRAST_MIN);
     }
   });

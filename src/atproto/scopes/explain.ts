@@ -15,7 +15,7 @@ export type Meaning =
     };
 
 /** Why somebody should think twice. */
-export type Risk = "all" | "delete" | "private" | "takeover" | "services";
+export type Risk = "all" | "records" | "private" | "takeover" | "name" | "services";
 
 export interface ExplainedScope {
   /** As it was asked for. */
@@ -113,13 +113,13 @@ export function riskOf(meaning: Meaning): Risk | undefined {
       if (meaning.name === "generic") return "all";
       return meaning.name === "chat.bsky" ? "private" : undefined;
     case "identity":
-      return "takeover";
+      return meaning.attr === "handle" ? "name" : "takeover";
     case "account":
       if (meaning.action !== "manage") return undefined;
       return meaning.attr === "email" ? "takeover" : "all";
     case "repo": {
       if (meaning.collections[0] !== "*") return undefined;
-      return meaning.actions.includes("create") && meaning.actions.length === 1 ? undefined : "delete";
+      return meaning.actions.includes("create") && meaning.actions.length === 1 ? undefined : "records";
     }
     case "rpc":
       if (meaning.lxms.some(isChat)) return "private";

@@ -95,7 +95,8 @@ export const permissionsDe: Texts["permissions"] = {
   set: (nsid) => `Das Paket ${nsid}`,
   risks: {
     all: "Erlaube das nur einer App, der du alles anvertraust.",
-    delete: "Sie könnte auch alles löschen.",
+    records: "Das reicht über alles, was du veröffentlicht hast.",
+    name: "Wer dich unter dem alten Namen sucht, findet dich nicht mehr.",
     private: "Das ist privat. Erlaube es nur einer App, die es lesen soll.",
     takeover: "Wer das in der Hand hat, kann dir das Konto wegnehmen. Kaum eine App braucht es.",
     services: "Was die App dort tut, sieht aus, als hättest du es getan.",

@@ -95,7 +95,8 @@ export const permissionsEn = {
   set: (nsid: string) => `The bundle ${nsid}`,
   risks: {
     all: "Allow this only to an app that you trust with everything.",
-    delete: "It could also delete everything.",
+    records: "This reaches everything that you have published.",
+    name: "Whoever looks for you under the old name does not find you any more.",
     private: "These are private. Allow it only to an app that you want to read them.",
     takeover: "Who controls this can take the account from you. Hardly any app needs it.",
     services: "What the app does there looks as if you had done it.",
