@@ -7,6 +7,7 @@ import { SocketAuthenticator } from "./auth/mod.ts";
 import { type Config, VERSION } from "./config/mod.ts";
 import { type Actors, requestCrawlOf, type Stores } from "./engine.ts";
 import type { Features } from "./features.ts";
+import { frontPages } from "./front_pages.ts";
 import type { RootLogger } from "./logger.ts";
 import { oauthLimits } from "./oauth_features.ts";
 import type { RequestGate } from "./request_gate.ts";
@@ -61,6 +62,7 @@ export function edgeOf(parts: {
     version: VERSION,
     publicUrl: config.publicUrl,
     handleDomains: config.handleDomains,
+    pages: frontPages({ config, pages: features.pages }),
     readiness: () => ({ ready: gate.state === "open", state: gate.state }),
     serviceDidDocument: () => serviceDidDocument({ did: config.serviceDid, endpoint: config.publicUrl }),
     didOfHandle: (handle) => {

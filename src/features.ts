@@ -14,6 +14,7 @@ import { parseDidDocument, signerFromPrivateKey } from "./atproto/mod.ts";
 import { HeaderAuthenticator, ServiceTokens, SessionTokens } from "./auth/mod.ts";
 import type { Config, Secrets } from "./config/mod.ts";
 import { type Actors, type StartContext, type Stores, safeFetchOf } from "./engine.ts";
+import { pageSiteOf } from "./front_pages.ts";
 import {
   createDidResolver,
   createHandleResolver,
@@ -125,6 +126,7 @@ export async function startFeatures(
     ...identity,
     serviceJwts,
     proxy: serviceProxyOf(config, { dids, authenticator, serviceJwts }),
+    pages: pageSiteOf({ config, safeFetch: safeFetchOf(config), log }),
   };
 }
 

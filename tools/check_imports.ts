@@ -34,6 +34,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   "engine.ts": 6,
   "features.ts": 6,
   "lexicon_features.ts": 6,
+  "front_pages.ts": 6,
   "listen.ts": 6,
   "main.ts": 6,
   "oauth_features.ts": 6,

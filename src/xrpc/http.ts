@@ -21,7 +21,7 @@ import { type Log, logRequest } from "./request_log.ts";
 import { errorResponse, type MethodProxy, type RequestContext, Router } from "./router.ts";
 import {
   atprotoDid,
-  banner,
+  front,
   health,
   ready,
   robots,
@@ -145,7 +145,11 @@ function createApp({ site, ...options }: HttpOptions, contexts: WeakMap<Request,
   const router = new Router(options);
   return new Elysia({ handler: { standardHostname: false } })
     .onError(({ error, request }) => errorResponse(error, contextOf(contexts, request)))
-    .get("/", () => banner(site))
+    .get("/", ({ request }) => front(site, request))
+    .get(
+      "/oauth/assets/:name",
+      ({ request, params }) => site.pages.file(String(params.name)) ?? notFound(contexts, request),
+    )
     .get("/robots.txt", () => robots())
     .get("/health", () => health(site))
     .get("/ready", () => ready(site))
