@@ -5,6 +5,7 @@ import { accountSigner, accountKeyPlace as keyPlace } from "./_signing_keys.ts";
 import type { Hub, Run } from "./hub.ts";
 import type { Keyring } from "./keyring.ts";
 import type { PendingEvent } from "./repo_changes.ts";
+import { forgetSecondFactors } from "./second_factor_store.ts";
 import { isUniqueViolation } from "./sqlite.ts";
 
 export type AccountState =
@@ -233,6 +234,7 @@ export class AccountStore {
         did,
       );
       run("DELETE FROM session WHERE did = ?", did);
+      run("DELETE FROM device_account WHERE did = ?", did);
     });
   }
 
@@ -251,6 +253,8 @@ export class AccountStore {
       run("DELETE FROM app_password WHERE did = ?", did);
       run("DELETE FROM email_token WHERE did = ?", did);
       run("DELETE FROM identity_change WHERE did = ?", did);
+      forgetSecondFactors(run, did);
+      run("DELETE FROM device_account WHERE did = ?", did);
     });
   }
 
