@@ -55,10 +55,7 @@ export function credentialMethods({ credentials }: CredentialMethodsOptions): Me
       bodyBytesMax,
       handler: (call) => {
         const { email, token, emailAuthFactor } = call.input;
-        if (emailAuthFactor === true) {
-          throw new KithError("invalid_request", "This server has no second factor by e-mail at sign-in");
-        }
-        return credentials.updateEmail(callerDid(call), { email, token });
+        return credentials.updateEmail(callerDid(call), { email, token, emailAuthFactor });
       },
     }),
     method(ComAtprotoServerRequestPasswordReset.mainSchema, {
