@@ -28,6 +28,7 @@ import {
   boundOpenRepos,
   CredentialStore,
   type DataFolder,
+  DeviceStore,
   DiskBlobStore,
   EmailTokenStore,
   EventLog,
@@ -43,6 +44,7 @@ import {
   ReservedHandleStore,
   ReservedKeyStore,
   S3BlobStore,
+  SecondFactorStore,
   SessionStore,
 } from "./storage/mod.ts";
 
@@ -88,7 +90,9 @@ export async function openStores(
   const reservedHandles = new ReservedHandleStore(hub);
   const lexicons = await LexiconStore.open(folder.lexicons, { maintenance, onFatal });
   onClose(() => lexicons.close());
-  const owners = { accounts, sessions, appPasswords, credentials, emailTokens, mailQueue };
+  const secondFactors = new SecondFactorStore(hub, keyring);
+  const signingIn = { sessions, appPasswords, secondFactors, devices: new DeviceStore(hub) };
+  const owners = { accounts, ...signingIn, credentials, emailTokens, mailQueue };
   const reserved = { reservedKeys, reservedHandles };
   const oauth = new OAuthStore(hub);
   return {

@@ -7,6 +7,7 @@ import { INVITE_USABLE } from "./invite_store.ts";
 import type { Keyring } from "./keyring.ts";
 import { endOAuth, forgetOAuth } from "./oauth_store.ts";
 import type { PendingEvent, Standing } from "./repo_changes.ts";
+import { forgetSecondFactors } from "./second_factor_store.ts";
 import { isUniqueViolation } from "./sqlite.ts";
 
 export type AccountState =
@@ -269,6 +270,7 @@ export class AccountStore {
         did,
       );
       run("DELETE FROM session WHERE did = ?", did);
+      run("DELETE FROM device_account WHERE did = ?", did);
       endOAuth(run, did);
     });
   }
@@ -289,6 +291,8 @@ export class AccountStore {
       run("DELETE FROM email_token WHERE did = ?", did);
       forgetOAuth(run, did);
       run("DELETE FROM identity_change WHERE did = ?", did);
+      forgetSecondFactors(run, did);
+      run("DELETE FROM device_account WHERE did = ?", did);
     });
   }
 

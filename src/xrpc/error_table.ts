@@ -48,6 +48,8 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
   untrusted_issuer: [401, "UntrustedIss"],
   bad_expiration: [400, "BadExpiration"],
   token_required: [400, "TokenRequired"],
+  factor_required: [401, "AuthFactorTokenRequired"],
+  step_up_required: [403, "Forbidden"],
   invalid_dpop_proof: [401, "invalid_dpop_proof"],
   use_dpop_nonce: [401, "use_dpop_nonce"],
   invalid_access_token: [401, "invalid_token"],

@@ -10,7 +10,6 @@ import {
   ComAtprotoServerUpdateEmail,
 } from "@atcute/atproto";
 import type { Credentials } from "../../../accounts/mod.ts";
-import { KithError } from "../../../errors.ts";
 import { perAccountMailed, perNetwork } from "../../limits/charges.ts";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../../limits/rate_limits.ts";
 import { callerDid, type Method, method } from "../../method.ts";
@@ -61,10 +60,7 @@ export function credentialMethods({ credentials }: CredentialMethodsOptions): Me
       bodyBytesMax,
       handler: (call) => {
         const { email, token, emailAuthFactor } = call.input;
-        if (emailAuthFactor === true) {
-          throw new KithError("invalid_request", "This server has no second factor by e-mail at sign-in");
-        }
-        return credentials.updateEmail(callerDid(call), { email, token });
+        return credentials.updateEmail(callerDid(call), { email, token, emailAuthFactor });
       },
     }),
     method(ComAtprotoServerRequestPasswordReset.mainSchema, {

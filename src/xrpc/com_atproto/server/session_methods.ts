@@ -37,8 +37,8 @@ export function sessionMethods({ sessions, authenticator }: SessionMethodsOption
         budgets: SIGN_INS,
         key: `${networkOf(ip)} ${input.identifier.trim().toLowerCase()}`,
       }),
-      handler: ({ input: { identifier, password, allowTakendown }, ip }) =>
-        sessions.signIn({ identifier, password, ip, allowTakendown: allowTakendown === true }),
+      handler: ({ input: { identifier, password, authFactorToken: code, allowTakendown }, ip }) =>
+        sessions.signIn({ identifier, password, code, ip, allowTakendown: allowTakendown === true }),
     }),
     method(ComAtprotoServerGetSession.mainSchema, {
       auth: "access",
