@@ -59,6 +59,10 @@ export class OAuthAccess {
     if (!token.startsWith(ACCESS_TOKEN_PREFIX) || token.length > TOKEN_CHARS_MAX) {
       throw refusal("it is none of an app: a session's is sent as Bearer");
     }
+    // Before the proof: a made-up token shall not cost a signature, nor room in what is remembered of proofs.
+    const grant = this.#options.grants.grantByAccessToken(hashSecret(token));
+    if (!grant) throw refusal("it was revoked or replaced, or never issued");
+    if (grant.accessExpiresAt <= this.#now()) throw refusal("it has expired");
     const { pathname } = new URL(request.url);
     const { jkt } = await this.#options.dpop.verify({
       proof: request.headers.get("dpop"),
@@ -66,9 +70,6 @@ export class OAuthAccess {
       url: `${this.#options.publicUrl}${pathname}`,
       accessToken: token,
     });
-    const grant = this.#options.grants.grantByAccessToken(hashSecret(token));
-    if (!grant) throw refusal("it was revoked or replaced, or never issued");
-    if (grant.accessExpiresAt <= this.#now()) throw refusal("it has expired");
     if (grant.dpopJkt !== jkt) throw refusal("it is bound to another key than that of the DPoP proof");
     const { did, clientId, id: tokenId, expanded } = grant;
     return { kind: "oauth", did, clientId, tokenId, permissions: this.#permissionsOf(expanded) };
