@@ -8,6 +8,7 @@ import {
   DeletionSweep,
   EmailTokens,
   LoginLock,
+  ModeratorMail,
   type Passwords,
   Sessions,
 } from "./accounts/mod.ts";
@@ -16,7 +17,7 @@ import type { HeaderAuthenticator, SessionTokens } from "./auth/mod.ts";
 import type { Config } from "./config/mod.ts";
 import type { DidResolver, PlcDirectory } from "./identity/mod.ts";
 import type { RootLogger } from "./logger.ts";
-import { createMailer } from "./mailer/mod.ts";
+import { createMailers } from "./mailer/mod.ts";
 import type {
   AccountStore,
   AppPasswordStore,
@@ -49,6 +50,8 @@ export interface AccountFeaturesParts {
   readonly didResolver: DidResolver;
   readonly tokens: SessionTokens;
   readonly passwords: Passwords;
+  /** The did:key of the server's PLC rotation key. */
+  readonly rotationKey: string;
   readonly log: RootLogger;
   /** What is registered last is closed first. */
   onClose(close: () => unknown): void;
@@ -81,12 +84,15 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
     plc,
     documents: didResolver,
     publicUrl: config.publicUrl,
+    rotationKey: parts.rotationKey,
     onDeleteAfter: () => sweep.plan(),
   });
   const tokensByMail = new EmailTokens({ rows: stores.emailTokens });
+  const { queue, sendsAll } = startMail(parts);
+  const moderatorMail = new ModeratorMail({ sender: queue });
   const mail = new AccountMail({
     tokens: tokensByMail,
-    sender: startMail(parts),
+    sender: sendsAll ? queue : undefined,
     host: config.hostname,
     contact: config.contactEmail,
   });
@@ -105,18 +111,34 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
       log.warn("Could not welcome a new member by mail", { did: account.did, error });
     });
   };
-  return { sessions, appPasswords, status, emailTokens: tokensByMail, mail, credentials, welcome };
+  return {
+    sessions,
+    appPasswords,
+    status,
+    emailTokens: tokensByMail,
+    mail,
+    moderatorMail,
+    credentials,
+    welcome,
+    sweep,
+  };
 }
 
-/** The queue of mail, with what the run before has left; undefined where no mail is set up. */
-function startMail({ config, stores, log, onClose }: AccountFeaturesParts): MailQueue | undefined {
-  const url = config.mail?.smtpUrl ?? "";
-  for (const secret of [url, decodeURIComponent(URL.parse(url)?.password ?? "")]) log.hide(secret);
-  const mailer = createMailer(config);
-  if (mailer === undefined) return undefined;
+/** The queue of mail, with what the run before has left; absent where no mail is set up. */
+function startMail({ config, stores, log, onClose }: AccountFeaturesParts): {
+  queue?: MailQueue;
+  /** False where only moderators' mail is set up. */
+  sendsAll: boolean;
+} {
+  for (const url of [config.mail?.smtpUrl ?? "", config.moderationMail?.smtpUrl ?? ""]) {
+    for (const secret of [url, decodeURIComponent(URL.parse(url)?.password ?? "")]) log.hide(secret);
+  }
+  const made = createMailers(config);
+  if (made === undefined) return { sendsAll: false };
+  const { mailer, sendsAll } = made;
   const queue = new MailQueue({ rows: stores.mailQueue, mailer, logger: log, now: Date.now });
   onClose(() => queue.stop());
-  return queue;
+  return { queue, sendsAll };
 }
 
 /** The methods that only an account's owner calls. */

@@ -1,14 +1,19 @@
 /** Every method, and what the plain routes beside them tell. */
 import { ownerMethods } from "./account_features.ts";
+import { HandleAvailability } from "./accounts/mod.ts";
+import { adminMethods } from "./admin_features.ts";
 import { serviceDidDocument } from "./atproto/mod.ts";
+import { SocketAuthenticator } from "./auth/mod.ts";
 import { type Config, VERSION } from "./config/mod.ts";
-import type { Actors, Stores } from "./engine.ts";
+import { type Actors, requestCrawlOf, type Stores } from "./engine.ts";
 import type { Features } from "./features.ts";
 import { frontPages } from "./front_pages.ts";
 import type { RootLogger } from "./logger.ts";
 import type { RequestGate } from "./request_gate.ts";
 import {
   accountMethods,
+  adminIdentityMethods,
+  adminSocketMethods,
   type createHttp,
   deprecatedSyncMethods,
   describeMethods,
@@ -16,10 +21,10 @@ import {
   handleFinder,
   handleMethods,
   importMethods,
-  inviteMethods,
   keyMethods,
   LexiconCheck,
   LimitBypass,
+  lexiconMethods,
   type Method,
   plcMethods,
   preferenceMethods,
@@ -33,9 +38,12 @@ import {
   resolveMethods,
   type SiteOptions,
   serviceAuthMethods,
+  signMethods,
   syncBlobMethods,
   syncRepoMethods,
+  tempMethods,
   threadMethods,
+  updateHandleMethod,
   uploadBlobMethod,
   writeMethods,
 } from "./xrpc/mod.ts";
@@ -66,7 +74,7 @@ export function edgeOf(parts: {
   if (bypassKey !== undefined) log.hide(bypassKey);
   const bypass = new LimitBypass({ key: bypassKey, addresses: bypassIps });
   return {
-    methods: methodsOf(parts),
+    methods: [...methodsOf(parts), ...adminMethods(parts)],
     authenticator,
     proxy,
     firehose: actors.firehose,
@@ -80,21 +88,43 @@ export function edgeOf(parts: {
   };
 }
 
+/** What answers on the admin socket: the same, with methods of its own, to the admin. */
+export function adminEdgeOf(
+  edge: ReturnType<typeof edgeOf>,
+  { config, log, stores, actors, features }: Parameters<typeof edgeOf>[0],
+): ReturnType<typeof edgeOf> {
+  const relays = {
+    configured: config.crawlers,
+    hostname: config.hostname,
+    requestCrawl: requestCrawlOf(config),
+  };
+  const { accounts } = stores;
+  const { emailTokens } = features.owners;
+  const own = adminSocketMethods({ accounts, emailTokens, relays, log, now: actors.now });
+  return {
+    ...edge,
+    methods: [...edge.methods, ...own],
+    authenticator: new SocketAuthenticator(edge.authenticator),
+  };
+}
+
 function methodsOf({
   config,
   log,
-  stores: { accounts, blobs },
+  stores: { accounts, blobs, reservedHandles },
   actors: { registry: repos, clockId, now },
   features: {
     authenticator,
     owners,
-    invites,
     creator,
     keys,
     plcIdentity,
+    identityChanges: changes,
+    signing,
     handles,
     handleResolver,
     dids,
+    lexicons,
     serviceJwts,
     proxy,
   },
@@ -119,9 +149,11 @@ function methodsOf({
     }),
     ...accountMethods({ creator, sessions: owners.sessions, welcome: owners.welcome }),
     ...keyMethods({ keys }),
-    ...plcMethods({ ...plcIdentity, accounts, repos }),
+    ...plcMethods({ ...plcIdentity, accounts, repos, changes }),
+    ...signMethods({ signing }),
+    updateHandleMethod({ changes, claim: config.inviteRequired ? "invited" : "open" }),
+    ...adminIdentityMethods({ changes }),
     ...ownerMethods(owners, { accounts, repos, authenticator }),
-    ...inviteMethods({ invites }),
     ...serviceAuthMethods({ serviceJwts, now }),
     ...reportMethods({ proxy }),
     ...preferenceMethods({ repos, proxy, now }),
@@ -131,18 +163,41 @@ function methodsOf({
     ...pushMethods({ proxy }),
     ...handleMethods({ accounts, handles, resolver: handleResolver }),
     ...resolveMethods({ dids, handles: handleFinder({ accounts, handles, resolver: handleResolver }) }),
-    ...writeMethods({ accounts, repos, now, clockId }),
+    ...writeMethods({ accounts, repos, lexicons: lexicons.records, now, clockId }),
+    ...lexiconMethods(lexicons),
+    ...tempMethods({
+      accounts,
+      availability: new HandleAvailability({ handles, accounts }),
+      handles,
+      reservedHandles,
+      credentials: owners.credentials,
+      now,
+    }),
     ...readMethods({
       accounts,
       repos,
       dids,
       recordElsewhere: (request) => proxy.answerAnonymously(request, "com.atproto.repo.getRecord"),
     }),
-    uploadBlobMethod({ accounts, blobs, repos, blobBytesMax, now }),
-    ...importMethods({ repos, dids, isOpen: config.acceptingImports, bytesMax: config.importBytesMax }),
+    uploadBlobMethod({
+      accounts,
+      blobs,
+      repos,
+      blobBytesMax,
+      quotaBytes: config.blobQuotaBytes,
+      types: config.blobTypes,
+      now,
+    }),
+    ...importMethods({
+      repos,
+      dids,
+      plc: plcIdentity.plc,
+      isOpen: config.acceptingImports,
+      bytesMax: config.importBytesMax,
+    }),
     ...syncRepoMethods({ accounts, repos }),
     ...deprecatedSyncMethods({ accounts, repos }),
-    ...syncBlobMethods({ accounts, repos, blobs }),
+    ...syncBlobMethods({ accounts, repos, blobs, log }),
     ...repoStatusMethods({ accounts, repos, log }),
   ];
 }

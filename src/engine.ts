@@ -2,11 +2,14 @@
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
 import {
+  BlobSweeper,
   Crawlers,
   EventRetention,
   Firehose,
+  type RegistryBlobs,
   RepoRegistry,
   recoverRepos,
+  removeAllOrLater,
   reserveFirstSeq,
   Sequencer,
   type StartUpOptions,
@@ -19,6 +22,8 @@ import type { RootLogger } from "./logger.ts";
 import {
   AccountStore,
   AppPasswordStore,
+  BlobLooks,
+  type BlobStore,
   type BlobUpload,
   boundOpenRepos,
   CredentialStore,
@@ -27,12 +32,16 @@ import {
   EmailTokenStore,
   EventLog,
   Hub,
+  IdentityChangeStore,
   InviteStore,
   Keyring,
+  LexiconStore,
   MailQueueStore,
   Maintenance,
   RepoFiles,
+  ReservedHandleStore,
   ReservedKeyStore,
+  S3BlobStore,
   SessionStore,
 } from "./storage/mod.ts";
 
@@ -66,15 +75,30 @@ export async function openStores(
   onClose(() => eventLog.close());
   const files = new RepoFiles({ folder: folder.repos, tmp: folder.tmp, maintenance, onFatal });
   const accounts = new AccountStore(hub, keyring);
-  const blobs = new DiskBlobStore({ folder: config.blobFolder, tmpFolder: join(config.blobFolder, "temp") });
+  const blobLooks = new BlobLooks(hub);
+  const blobs = await openBlobStore(config, log);
   const [sessions, invites] = [new SessionStore(hub), new InviteStore(hub)];
+  const identityChanges = new IdentityChangeStore(hub, keyring);
   const reservedKeys = new ReservedKeyStore(hub, keyring);
   const appPasswords = new AppPasswordStore(hub);
   const credentials = new CredentialStore(hub);
   const emailTokens = new EmailTokenStore(hub);
   const mailQueue = new MailQueueStore(hub, keyring);
+  const reservedHandles = new ReservedHandleStore(hub);
+  const lexicons = await LexiconStore.open(folder.lexicons, { maintenance, onFatal });
+  onClose(() => lexicons.close());
   const owners = { accounts, sessions, appPasswords, credentials, emailTokens, mailQueue };
-  return { ...owners, invites, reservedKeys, eventLog, files, blobs };
+  const reserved = { reservedKeys, reservedHandles };
+  return { ...owners, ...reserved, invites, identityChanges, lexicons, eventLog, files, blobs, blobLooks };
+}
+
+async function openBlobStore(config: Config, logger: RootLogger): Promise<BlobStore> {
+  const tmpFolder = join(config.blobFolder, "temp");
+  if (!config.blobBucket) return new DiskBlobStore({ folder: config.blobFolder, tmpFolder });
+  logger.hide(config.blobBucket.secretAccessKey);
+  const store = new S3BlobStore({ ...config.blobBucket, tmpFolder, logger });
+  await store.check();
+  return store;
 }
 
 export type Actors = Awaited<ReturnType<typeof startActors>>;
@@ -83,8 +107,21 @@ export async function startActors(
   { log, onClose }: StartContext,
   { config, stores }: { config: Config; stores: Stores },
 ) {
-  const { accounts, eventLog, files, blobs } = stores;
+  const { accounts, identityChanges: identities, eventLog, files, blobLooks } = stores;
   const now = Date.now;
+  const { blobTempLifetimeMs: lifetimeMs } = config;
+  const removeAll = (did: string) =>
+    removeAllOrLater(did, { blobs: stores.blobs, looks: blobLooks, now, logger: log });
+  const blobs: RegistryBlobs<BlobUpload> & Pick<BlobStore, "sweepTemporary"> = {
+    keep: (upload, target) => stores.blobs.keep(upload, target),
+    remove: (did, cid) => stores.blobs.remove(did, cid),
+    quarantine: (did, cid) => stores.blobs.quarantine(did, cid),
+    release: (did, cid) => stores.blobs.release(did, cid),
+    removeQuarantined: (did, cid) => stores.blobs.removeQuarantined(did, cid),
+    quarantined: (did) => stores.blobs.quarantined(did),
+    sweepTemporary: () => stores.blobs.sweepTemporary(),
+    removeAll,
+  };
   const clockId = randomInt(TID_CLOCK_IDS);
   const firstSeq = await reserveFirstSeq({ accounts, log: eventLog, now });
   const sequencer = new Sequencer({ log: eventLog, firstSeq, now, logger: log });
@@ -100,15 +137,17 @@ export async function startActors(
   const retention = new EventRetention({ log: eventLog, backfillMs: config.backfillMs, now, logger: log });
   onClose(() => retention.stop());
   onClose(() => sequencer.stop());
-  await recover({ accounts, files, blobs, sequencer, logger: log, now });
+  await recover({ accounts, identities, files, blobs, sequencer, logger: log, now });
   const openReposMax = boundOpenRepos(config.openReposMax);
   if (openReposMax < config.openReposMax) {
     log.warn("Fewer repos can be open than set: the limit on open files is too low", { openReposMax });
   }
   const registry = new RepoRegistry<BlobUpload>({
     accounts,
+    identities,
     files,
     blobs,
+    blobLooks: { around: (did, at, change) => blobLooks.around(did, at + lifetimeMs, change) },
     sequencer,
     logger: log,
     now,
@@ -116,6 +155,16 @@ export async function startActors(
     openReposMax,
   });
   onClose(() => registry.stop());
+  const sweeper = new BlobSweeper({
+    looks: blobLooks,
+    accounts,
+    repos: registry,
+    blobs: stores.blobs,
+    lifetimeMs,
+    now,
+    logger: log,
+  });
+  onClose(() => sweeper.stop());
   const crawlers = startCrawlers(config, log);
   onClose(() => crawlers.stop());
   sequencer.onPublished(() => crawlers.notify());
@@ -135,25 +184,44 @@ async function recover(options: StartUpOptions): Promise<void> {
 }
 
 function startCrawlers(config: Config, logger: RootLogger): Crawlers {
-  const safeFetch = safeFetchOf(config);
   return new Crawlers({
     relays: config.crawlers,
     hostname: config.hostname,
     logger,
-    requestCrawl: async (relay, hostname) => {
-      const answer = await safeFetch(`${relay}/xrpc/com.atproto.sync.requestCrawl`, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({ hostname }),
-      });
-      if (answer.status >= 300) {
-        throw new KithError(
-          "upstream_failure",
-          `The relay "${relay}" answered ${answer.status} to requestCrawl`,
-        );
-      }
-    },
+    requestCrawl: requestCrawlOf(config),
   });
+}
+
+/** Asks one relay to crawl us. Throws KithError upstream_failure, with its words, or timeout. */
+export function requestCrawlOf(config: Config): (relay: string, hostname: string) => Promise<void> {
+  const safeFetch = safeFetchOf(config);
+  return async (relay, hostname) => {
+    const answer = await safeFetch(`${relay}/xrpc/com.atproto.sync.requestCrawl`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ hostname }),
+    });
+    if (answer.status < 300) return;
+    const words = wordsOf(answer.body);
+    throw new KithError(
+      "upstream_failure",
+      `The relay "${relay}" answered ${answer.status} to requestCrawl${words === "" ? "" : `: ${words}`}`,
+    );
+  };
+}
+
+/** Of an error answer so many characters are shown. */
+const RELAY_WORDS_CHARS_MAX = 300;
+
+/** The error and the message of an XRPC error body, on one line; empty for any other body. */
+function wordsOf(body: Uint8Array): string {
+  try {
+    const { error, message } = JSON.parse(new TextDecoder().decode(body));
+    const words = [error, message].filter((word) => typeof word === "string").join(": ");
+    return words.replace(/\p{Cc}+/gu, " ").slice(0, RELAY_WORDS_CHARS_MAX);
+  } catch {
+    return "";
+  }
 }
 
 export function safeFetchOf({ allowPrivateNetwork, fetchBytesMax: bytesMax }: Config): SafeFetch {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { startAccountFeatures } from "./account_features.ts";
 import {
   AccountCreator,
+  type AccountCreatorOptions,
   CreationRetries,
   HandleRules,
   Invites,
@@ -22,6 +23,8 @@ import {
   EmbeddedPlc,
   type PlcDirectory,
 } from "./identity/mod.ts";
+import { startIdentityFeatures } from "./identity_features.ts";
+import { startLexicons } from "./lexicon_features.ts";
 import type { RootLogger } from "./logger.ts";
 import { type DataFolder, PlcStore } from "./storage/mod.ts";
 import {
@@ -53,20 +56,26 @@ export function directoryOf(
 export type Features = Awaited<ReturnType<typeof startFeatures>>;
 
 export async function startFeatures(
-  { log, onClose }: StartContext,
+  context: StartContext,
   parts: { config: Config; secrets: Secrets; stores: Stores; actors: Actors; plc: Directory },
 ) {
+  const { log, onClose } = context;
   const { config, secrets, stores, actors } = parts;
   const { plc } = parts.plc;
   const { accounts } = stores;
   const { handleResolver, didResolver, dids } = resolversOf(config, plc);
   const tokens = new SessionTokens({ secret: secrets.jwtSecret, serviceDid: config.serviceDid });
-  const { publicUrl } = config;
   const serviceTokens = new ServiceTokens({ serviceDid: config.serviceDid, dids });
-  const { adminPassword } = secrets;
-  const authenticator = new HeaderAuthenticator({ tokens, serviceTokens, accounts, adminPassword });
+  const authenticator = new HeaderAuthenticator({
+    ...{ tokens, serviceTokens, accounts },
+    adminPassword: secrets.adminPassword,
+    modServiceDid: config.modService?.did,
+  });
   const passwords = new Passwords();
-  const handles = new HandleRules(config.handleDomains);
+  const { reservedHandles: reserved } = stores;
+  const handles = new HandleRules(config.handleDomains, { hostname: config.hostname, reserved });
+  const lexicons = startLexicons(context, { config, rows: stores.lexicons, dids });
+  const rotationSigner = signerFromPrivateKey("k256", Buffer.from(secrets.plcRotationKeyHex, "hex"));
   const owners = startAccountFeatures({
     config,
     stores,
@@ -75,10 +84,59 @@ export async function startFeatures(
     didResolver,
     tokens,
     passwords,
+    rotationKey: rotationSigner.didKey,
     log,
     onClose,
   });
   const invites = new Invites({ codes: stores.invites, hostname: config.hostname });
+  const keys = new KeyReservations({
+    rows: stores.reservedKeys,
+    keyType: config.accountKeyType,
+    now: actors.now,
+  });
+  const births = { config, stores, actors, plc, passwords, handles, handleResolver, rotationSigner };
+  const creator = await startCreation({ log, onClose }, births);
+  const identity = startIdentityFeatures({
+    config,
+    stores,
+    repos: actors.registry,
+    plc,
+    dids,
+    handles,
+    handleResolver,
+    rotationSigner,
+    owners,
+    log,
+    onClose,
+  });
+  const serviceJwts = new ServiceJwts({ signer: (did) => accounts.signer(did), now: actors.now });
+  return {
+    authenticator,
+    owners,
+    invites,
+    creator,
+    keys,
+    handles,
+    handleResolver,
+    dids,
+    lexicons,
+    ...identity,
+    serviceJwts,
+    proxy: serviceProxyOf(config, { dids, authenticator, serviceJwts }),
+    pages: pageSiteOf({ config, safeFetch: safeFetchOf(config), log }),
+  };
+}
+
+/** Who makes accounts; what the run before has left half-made is looked at first. */
+async function startCreation(
+  { log, onClose }: Pick<StartContext, "log" | "onClose">,
+  parts: Pick<
+    AccountCreatorOptions,
+    "plc" | "passwords" | "handles" | "handleResolver" | "rotationSigner"
+  > & { config: Config; stores: Stores; actors: Actors },
+): Promise<AccountCreator> {
+  const { config, stores, actors, plc, ...shared } = parts;
+  const { accounts } = stores;
   const repos = {
     createRepo: (did: string) => actors.registry.createRepo(did),
     hasRepo: (did: string) => stores.files.exists(did, accounts.account(did)?.generation ?? -1),
@@ -91,44 +149,21 @@ export async function startFeatures(
     onProblem: (did, error) => log.warn("An account waits to be completed", { did, error }),
   });
   onClose(() => retries.stop());
-  const { reservedKeys } = stores;
-  const { accountKeyType: keyType } = config;
-  const keys = new KeyReservations({ rows: reservedKeys, keyType, now: actors.now });
-  const rotationSigner = signerFromPrivateKey("k256", Buffer.from(secrets.plcRotationKeyHex, "hex"));
   const creator = new AccountCreator({
+    ...shared,
     accounts,
     invites: stores.invites,
     plc,
     repos,
-    passwords,
-    handles,
-    handleResolver,
-    reservedKeys,
-    rotationSigner,
+    reservedKeys: stores.reservedKeys,
     recoveryKey: config.recoveryDidKey,
-    publicUrl,
-    keyType,
+    publicUrl: config.publicUrl,
+    keyType: config.accountKeyType,
     inviteRequired: config.inviteRequired,
     onUnfinished: () => retries.soon(),
   });
   await completeAccounts(retries, log);
-  const serviceJwts = new ServiceJwts({ signer: (did) => accounts.signer(did), now: actors.now });
-  const rotationKeys = [config.recoveryDidKey, rotationSigner.didKey].filter((key) => key !== undefined);
-  const plcIdentity = { plc, dids, rotationKeys: [...new Set(rotationKeys)], publicUrl };
-  return {
-    authenticator,
-    owners,
-    invites,
-    creator,
-    keys,
-    handles,
-    handleResolver,
-    dids,
-    plcIdentity,
-    serviceJwts,
-    proxy: serviceProxyOf(config, { dids, authenticator, serviceJwts }),
-    pages: pageSiteOf({ config, safeFetch: safeFetchOf(config), log }),
-  };
+  return creator;
 }
 
 function resolversOf(config: Config, plc: PlcDirectory) {

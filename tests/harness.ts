@@ -29,6 +29,8 @@ const BASE_ENV: Readonly<Record<string, string>> = {
   PDS_DEV_MODE: "true",
   PDS_ADMIN_PASSWORD: ADMIN_PASSWORD,
   PDS_JWT_SECRET: JWT_SECRET,
+  // Of the record types of the tests nobody in the network is to be asked.
+  KITH_LEXICON_RESOLUTION: "false",
 };
 
 export interface ServerOptions {

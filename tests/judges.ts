@@ -151,7 +151,11 @@ export interface Followed {
   readonly records: Map<string, string>;
 }
 
-export type KeyLookup = (did: string) => Promise<string>;
+export interface KeyLookup {
+  (did: string): Promise<string>;
+  /** Told of an #identity: what was known of the DID may be old. */
+  forget?(did: string): void;
+}
 
 /**
  * Follows a firehose. For each account: every #commit continues the one before (`since`, `prevData`), inverts to it
@@ -206,6 +210,7 @@ export class FirehoseAuditor {
     );
     const account = this.of(event.did);
     account.events.push(event.type);
+    if (event.type === "#identity") this.#keyOf.forget?.(event.did);
     if (event.type === "#account") account.active = event.body.active === true;
     if (event.type === "#sync") await this.#judgeSync(event, account);
     if (event.type === "#commit") await this.#judgeCommit(event, account);

@@ -60,14 +60,17 @@ async function drain(reader: { read(): Promise<{ done: boolean }> }): Promise<vo
 }
 
 /**
- * How the stand-in treats a request: hands it on, answers 500, answers 400, or hands it on and then loses the answer
- * (the operation is in the directory, and its sender cannot know).
+ * How the stand-in treats an operation: hands it on, answers 500, answers 400, or hands it on and then loses the answer
+ * (the operation is in the directory, and its sender cannot know); or it never answers, with the operation in the
+ * directory or without it.
  */
-export type PlcFault = "none" | "fails" | "refuses" | "loses-answer";
+export type PlcFault = "none" | "fails" | "refuses" | "loses-answer" | "takes-silently" | "drops-silently";
 
 /** Stands between the server and the directory. */
 export class FaultyPlc implements AsyncDisposable {
   fault: PlcFault = "none";
+  /** Operations that were not answered. */
+  unanswered = 0;
   readonly #server: Bun.Server<undefined>;
 
   constructor(directory: PlcDirectory) {
@@ -78,7 +81,11 @@ export class FaultyPlc implements AsyncDisposable {
         if (request.method === "GET" || this.fault === "none") return forward(request, directory.url);
         if (this.fault === "fails") return new Response("database is down", { status: 500 });
         if (this.fault === "refuses") return Response.json({ message: "Invalid operation" }, { status: 400 });
-        await forward(request, directory.url);
+        if (this.fault !== "drops-silently") await forward(request, directory.url);
+        if (this.fault.endsWith("silently")) {
+          this.unanswered += 1;
+          return new Promise<never>(() => {});
+        }
         return new Response("gateway timed out", { status: 504 });
       },
     });

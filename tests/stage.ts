@@ -14,7 +14,7 @@ import {
 } from "./client.ts";
 import { describeEvent, type Event, Firehose, opsOf } from "./firehose.ts";
 import { type KeyType, type ServerOptions, TestServer } from "./harness.ts";
-import { FirehoseAuditor, type JudgedRepo, judgeRepo, signingKeyOf } from "./judges.ts";
+import { FirehoseAuditor, type JudgedRepo, judgeRepo, type KeyLookup, signingKeyOf } from "./judges.ts";
 import { PlcDirectory } from "./plc_directory.ts";
 
 /** Of an answer that is not as expected so many bytes are shown. */
@@ -23,7 +23,8 @@ const MARK_COLLECTION = "dev.kith.test.mark";
 
 export interface StageOptions {
   readonly keyType?: KeyType;
-  readonly env?: ServerOptions["env"];
+  /** Settings; as a function they are asked for when the stage is set. */
+  readonly env?: ServerOptions["env"] | (() => ServerOptions["env"]);
   /** Called once it is set, before the tests. */
   readonly onReady?: (stage: Stage) => unknown;
 }
@@ -46,13 +47,19 @@ export class Stage implements AsyncDisposable {
   }
 
   static async open(options: StageOptions = {}): Promise<Stage> {
-    const plc = await PlcDirectory.start();
-    const server = await TestServer.start({
-      env: { PDS_DID_PLC_URL: plc.url, PDS_ACCOUNT_KEY_TYPE: options.keyType, ...options.env },
-    });
+    const env = typeof options.env === "function" ? options.env() : options.env;
+    await using opened = new AsyncDisposableStack();
+    const plc = opened.use(await PlcDirectory.start());
+    const server = opened.use(
+      await TestServer.start({
+        env: { PDS_DID_PLC_URL: plc.url, PDS_ACCOUNT_KEY_TYPE: options.keyType, ...env },
+      }),
+    );
     const auditor = new FirehoseAuditor(keyLookup(plc));
     const firehose = await Firehose.connect(server.url, { onEvent: (event) => auditor.take(event) });
     const stage = new Stage({ plc, server, firehose, auditor });
+    // From here on the stage closes them.
+    opened.move();
     try {
       stage.alice = await createAccount(server.url, "alice", plc);
       stage.#marker = await createAccount(server.url, "marker", plc);
@@ -128,16 +135,17 @@ export class Stage implements AsyncDisposable {
   }
 }
 
-/** The signing key of any DID, asked once of the directory. */
-export function keyLookup(plc: Pick<PlcDirectory, "document">): (did: string) => Promise<string> {
+/** The signing key of any DID, asked once of the directory, and again after news of the identity. */
+export function keyLookup(plc: Pick<PlcDirectory, "document">): KeyLookup {
   const keys = new Map<string, string>();
-  return async (did) => {
+  const lookUp = async (did: string): Promise<string> => {
     const known = keys.get(did);
     if (known) return known;
     const key = signingKeyOf(await plc.document(did));
     keys.set(did, key);
     return key;
   };
+  return Object.assign(lookUp, { forget: (did: string) => void keys.delete(did) });
 }
 
 /** Sets a stage before the tests of a `describe` and clears it after them. */

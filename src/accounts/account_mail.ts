@@ -45,14 +45,23 @@ export class AccountMail {
     this.#now = options.now ?? Date.now;
   }
 
-  /** Throws KithError invalid_request where this server sends no mail: the words say so, and whom to ask. */
-  assertConfigured(): MailSender {
-    const { sender, contact } = this.#options;
+  /**
+   * Throws KithError invalid_request where this server sends no mail: the words say so, whom to ask, and what that one
+   * does. `account` is what it is called by, for these words.
+   */
+  assertConfigured(purpose: CodePurpose, account = "HANDLE"): MailSender {
+    const { sender } = this.#options;
     if (sender) return sender;
-    const whom = contact === undefined ? "its operator" : `its operator (${contact})`;
-    throw new KithError(
+    throw this.#refusal("this server has no mail set up", { purpose, account });
+  }
+
+  #refusal(why: string, { purpose, account }: { purpose: CodePurpose; account: string }): KithError {
+    const { contact } = this.#options;
+    const whom = contact === undefined ? "the operator" : `the operator (${contact})`;
+    const command = `"kith account code ${account} ${purpose}"`;
+    return new KithError(
       "invalid_request",
-      `Could not send a code: this server has no mail set up. Ask ${whom} for help`,
+      `Could not send a code: ${why}. Ask ${whom} for one: ${command} makes it`,
       { hint: "Set PDS_EMAIL_SMTP_URL and PDS_EMAIL_FROM_ADDRESS." },
     );
   }
@@ -62,9 +71,9 @@ export class AccountMail {
    * Throws KithError invalid_request (no mail set up, no address), rate_limited, busy.
    */
   async sendCode(account: Recipient, purpose: CodePurpose): Promise<void> {
-    const sender = this.assertConfigured();
     const { did, handle, email: to } = account;
-    if (to === null) throw new KithError("invalid_request", "The account has no e-mail address");
+    const sender = this.assertConfigured(purpose, did);
+    if (to === null) throw this.#refusal("the account has no e-mail address", { purpose, account: did });
     this.#count(`${did} ${purpose}`);
     const code = await this.#options.tokens.create(did, purpose);
     const minutes = EMAIL_TOKEN_LIFETIME_MS / 60_000;

@@ -11,11 +11,16 @@ export interface StatusRows extends Pick<AccountLookup, "account"> {
 }
 
 type Status = "active" | "deactivated";
+type DownStatus = "takendown" | "suspended";
 
 /** What a change of status needs of the repo registry. */
 export interface StatusRepos {
   /** Throws account_takendown, account_suspended where the status is none of `from` in the repo's turn. */
-  setStatus(did: string, status: Status, options: { from: readonly Status[] }): Promise<unknown>;
+  setStatus(
+    did: string,
+    status: Status | DownStatus,
+    options: { from: readonly (Status | DownStatus)[]; ownerStatus?: Status },
+  ): Promise<unknown>;
 }
 
 export interface AccountStatusOptions {
@@ -26,6 +31,8 @@ export interface AccountStatusOptions {
   readonly documents: { resolve(did: string, options: { fresh: boolean }): Promise<DidDocument> };
   /** The server's public URL, an origin without a slash at its end. */
   readonly publicUrl: string;
+  /** The did:key of the server's PLC rotation key. */
+  readonly rotationKey: string;
   /** Called when an account has got a time to be deleted at. */
   readonly onDeleteAfter?: () => void;
 }
@@ -42,14 +49,14 @@ export class AccountStatus {
   }
 
   /**
-   * Makes an account active, once its DID names this server and the key that it signs with here. Of an active account it
+   * Makes an account active, once its DID names this server and the key that it signs with here, and a did:plc lets this
+   * server sign its operations. Of an active account it
    * tells the network again. Throws KithError invalid_request (the DID does not lead here), account_not_found,
    * account_takendown, account_suspended, upstream_failure, timeout.
    */
   async activate(did: string): Promise<void> {
     await this.#account(did);
-    const document = await this.#documentOf(did);
-    const problem = this.#problemOf(did, document);
+    const problem = await this.#problemNow(did);
     if (problem !== undefined) {
       throw new KithError("invalid_request", `Could not activate the account "${did}": ${problem}`);
     }
@@ -57,20 +64,24 @@ export class AccountStatus {
   }
 
   /**
-   * Makes an account inactive until it is activated again, or deleted at `deleteAfter` (milliseconds since 1970).
-   * Throws KithError account_not_found, account_takendown, account_suspended.
+   * Makes an account inactive until it is activated again, or deleted at `deleteAfter` (milliseconds since 1970). One that
+   * is taken down stays so, and is found deactivated when that is lifted; the time of its deletion counts from then on.
+   * Throws KithError account_not_found; account_takendown, account_suspended where that comes at the same moment.
    */
   async deactivate(did: string, { deleteAfter }: { deleteAfter?: number } = {}): Promise<void> {
-    await this.#account(did);
-    await this.#options.repos.setStatus(did, "deactivated", { from: OWNERS_STATUSES });
+    const { state } = await this.#account(did);
+    const { repos } = this.#options;
+    if (state === "takendown" || state === "suspended") {
+      await repos.setStatus(did, state, { from: [state], ownerStatus: "deactivated" });
+    } else await repos.setStatus(did, "deactivated", { from: OWNERS_STATUSES });
     await this.#options.accounts.setDeleteAfter(did, deleteAfter ?? null);
     if (deleteAfter !== undefined) this.#options.onDeleteAfter?.();
   }
 
-  /** Whether the DID names this server and the key that it signs with here; false also where nobody could be asked. */
+  /** Whether `activate` would find the DID in order; false also where nobody could be asked. */
   async isDidValid(did: string): Promise<boolean> {
     try {
-      return this.#problemOf(did, await this.#documentOf(did)) === undefined;
+      return (await this.#problemNow(did)) === undefined;
     } catch (error) {
       if (error instanceof KithError) return false;
       throw error;
@@ -84,10 +95,17 @@ export class AccountStatus {
   }
 
   /** Fresh: the change that this waits for has been made a moment ago. */
-  async #documentOf(did: string): Promise<DidDocument> {
-    const { plc, documents } = this.#options;
-    if (did.startsWith("did:plc:")) return buildDidDocument(did, await plc.data(did));
-    return documents.resolve(did, { fresh: true });
+  async #problemNow(did: string): Promise<string | undefined> {
+    const { plc, documents, rotationKey } = this.#options;
+    if (!did.startsWith("did:plc:"))
+      return this.#problemOf(did, await documents.resolve(did, { fresh: true }));
+    const data = await plc.data(did);
+    // As the reference: without it this server could change no handle, and sign no move away again. An owner who wants
+    // the last word has a key before it, and may take it out later: what is active stays so.
+    if (!data.rotationKeys.includes(rotationKey)) {
+      return `its PLC data does not have this server's rotation key "${rotationKey}"`;
+    }
+    return this.#problemOf(did, buildDidDocument(did, data));
   }
 
   #problemOf(did: string, document: DidDocument): string | undefined {

@@ -6,6 +6,7 @@ import { AccountStatus, parseDeleteAfter } from "./account_status.ts";
 const URL = "https://pds.test";
 const KEY = signerFromPrivateKey("p256", generatePrivateKey("p256", new Uint8Array(32).fill(3))).didKey;
 const OTHER_KEY = signerFromPrivateKey("k256", generatePrivateKey("k256", new Uint8Array(32).fill(4))).didKey;
+const ROTATION_KEY = OTHER_KEY;
 const ALICE = "did:plc:alice";
 const WEB = "did:web:alice.example.com";
 
@@ -17,7 +18,13 @@ function stateOf({ endpoint = URL, key = KEY }: { endpoint?: string; key?: strin
   };
 }
 
-function make(state: DidState | KithError = stateOf()) {
+function make(
+  state: DidState | KithError = stateOf(),
+  {
+    rotationKeys = [ROTATION_KEY],
+    accountState = "deactivated",
+  }: { rotationKeys?: string[]; accountState?: "deactivated" | "takendown" } = {},
+) {
   const journal: unknown[][] = [];
   const read = <T>(answer: (state: DidState) => T): T => {
     if (state instanceof KithError) throw state;
@@ -28,13 +35,13 @@ function make(state: DidState | KithError = stateOf()) {
       account: (did) => {
         if (![ALICE, WEB].includes(did)) return undefined;
         const names = { did, handle: "alice.test", email: null, emailConfirmedAt: null, passwordHash: "" };
-        return { ...names, state: "deactivated" };
+        return { ...names, state: accountState };
       },
       signer: () => ({ didKey: KEY }),
       setDeleteAfter: async (...args) => void journal.push(["deleteAfter", ...args]),
     },
     repos: { setStatus: async (...args) => void journal.push(["status", ...args]) },
-    plc: { data: async (did) => read((known) => ({ did, rotationKeys: [], ...known })) },
+    plc: { data: async (did) => read((known) => ({ did, rotationKeys, ...known })) },
     documents: {
       resolve: async (did, { fresh }) => {
         journal.push(["resolve", did, fresh]);
@@ -42,6 +49,7 @@ function make(state: DidState | KithError = stateOf()) {
       },
     },
     publicUrl: URL,
+    rotationKey: ROTATION_KEY,
     onDeleteAfter: () => journal.push(["planned"]),
   });
   return { status, journal };
@@ -83,6 +91,18 @@ test.each([
   }
 });
 
+test("AccountStatus wants the server's rotation key in the PLC data", async () => {
+  const { status, journal } = make(stateOf(), { rotationKeys: [KEY] });
+  await expect(status.activate(ALICE)).rejects.toMatchObject({
+    code: "invalid_request",
+    message: expect.stringContaining(ROTATION_KEY),
+  });
+  expect(await status.isDidValid(ALICE)).toBe(false);
+  // A did:web has none.
+  expect(await status.isDidValid(WEB)).toBe(true);
+  expect(journal.filter(([what]) => what === "status")).toEqual([]);
+});
+
 test("AccountStatus says what the directory says, or that nobody can be asked", async () => {
   expect(await make().status.isDidValid(ALICE)).toBe(true);
   const { status, journal } = make(new KithError("timeout", "no answer"));
@@ -101,6 +121,16 @@ test("AccountStatus.deactivate takes or clears the time of the end, after the st
     ["planned"],
     ["status", ALICE, "deactivated", FROM],
     ["deleteAfter", ALICE, null],
+  ]);
+});
+
+test("AccountStatus.deactivate leaves what is taken down so, and says what it is below", async () => {
+  const { status, journal } = make(stateOf(), { accountState: "takendown" });
+  await status.deactivate(ALICE, { deleteAfter: 5_000 });
+  expect(journal).toEqual([
+    ["status", ALICE, "takendown", { from: ["takendown"], ownerStatus: "deactivated" }],
+    ["deleteAfter", ALICE, 5_000],
+    ["planned"],
   ]);
 });
 

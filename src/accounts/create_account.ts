@@ -41,6 +41,8 @@ export interface BirthRows extends AccountLookup {
     /** Null where the DID is there already. */
     genesisOperation: Uint8Array | null;
     inviteCode?: string;
+    /** A did:key: the PLC rotation key of the owner's own. */
+    recoveryKey?: string;
     now: number;
   }): Promise<unknown>;
   /** Removes a "creating" row and gives its names and its invite use back. */
@@ -117,7 +119,7 @@ interface Checked {
   readonly email: string;
   readonly password: string;
   readonly inviteCode?: string;
-  readonly rotationKeys: string[];
+  readonly recoveryKey?: string;
 }
 
 /**
@@ -153,7 +155,7 @@ export class AccountCreator {
     const privateKey = generatePrivateKey(keyType, randomBytes(32));
     const { did, operation } = createGenesis({
       signingKey: signerFromPrivateKey(keyType, privateKey).didKey,
-      rotationKeys: checked.rotationKeys,
+      rotationKeys: this.#rotationKeys(checked.recoveryKey),
       handle: checked.handle,
       pdsEndpoint: publicUrl,
       signer: rotationSigner,
@@ -168,6 +170,7 @@ export class AccountCreator {
         signingKey: { type: keyType, privateKey },
         genesisOperation: encodeCbor(operation),
         ...(checked.inviteCode === undefined ? {} : { inviteCode: checked.inviteCode }),
+        ...(checked.recoveryKey === undefined ? {} : { recoveryKey: checked.recoveryKey }),
         now: (this.#options.now ?? Date.now)(),
       });
       await this.#register(checked.handle, did, operation);
@@ -229,7 +232,8 @@ export class AccountCreator {
     const email = checkEmail(request.email);
     const claim = caller.admin ? "admin" : inviteCode === undefined ? "open" : "invited";
     const handle = await this.#checkHandle(request, claim);
-    const rotationKeys = this.#rotationKeys(request.recoveryKey || undefined);
+    const recoveryKey = request.recoveryKey || undefined;
+    if (recoveryKey !== undefined) checkRecoveryKey(recoveryKey);
     if (inviteCode !== undefined && !(await isUsable(invites, inviteCode))) {
       throw new KithError("invalid_invite_code", "Provided invite code not available");
     }
@@ -239,7 +243,13 @@ export class AccountCreator {
     if ((await accounts.accountByEmail(email)) !== undefined) {
       throw new KithError("invalid_request", `Email already taken: ${email}`);
     }
-    return { handle, email, password, rotationKeys, ...(inviteCode === undefined ? {} : { inviteCode }) };
+    return {
+      handle,
+      email,
+      password,
+      ...(inviteCode === undefined ? {} : { inviteCode }),
+      ...(recoveryKey === undefined ? {} : { recoveryKey }),
+    };
   }
 
   async #checkHandle({ handle, did }: NewAccount, claim: HandleClaim): Promise<string> {
@@ -250,7 +260,6 @@ export class AccountCreator {
 
   /** Highest authority first: the caller's own key, the operator's recovery key, the server's. */
   #rotationKeys(callersKey: string | undefined): string[] {
-    if (callersKey !== undefined) checkRecoveryKey(callersKey);
     const keys = [callersKey, this.#options.recoveryKey, this.#options.rotationSigner.didKey];
     return [...new Set(keys.filter((key) => key !== undefined))];
   }

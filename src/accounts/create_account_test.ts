@@ -74,8 +74,9 @@ test.each(["k256", "p256"] as const)(
 
 test("AccountCreator.create puts the caller's key before the operator's and the server's", async () => {
   const [mine, operators] = [didKey("p256", 2), didKey("k256", 3)];
-  const { creator, plc } = makeCreator({ recoveryKey: operators });
+  const { creator, plc, accounts } = makeCreator({ recoveryKey: operators });
   const alice = await creator.create({ ...ALICE, recoveryKey: mine }, ANYONE);
+  expect(accounts.rows.get(alice.did)?.begun.recoveryKey).toBe(mine);
   const keys = [mine, operators, SERVER_KEY.didKey];
   expect(plc.operations.get(alice.did)).toMatchObject({ rotationKeys: keys });
   const bob = { handle: "bob.test", email: "bob@mail.test", password: "p", recoveryKey: SERVER_KEY.didKey };

@@ -19,10 +19,17 @@ export interface CredentialRows {
     token?: TokenProof;
     now: number;
   }): Promise<unknown>;
+  /** Ends the sessions from before a time, and takes the password, every app password and every code away. */
+  revokeAll(change: { did: string; sessionsFrom: number }): Promise<unknown>;
   /** Throws KithError invalid_email (not the account's), invalid_token, expired_token. */
   confirmEmail(change: { did: string; email: string; token: TokenProof }): Promise<unknown>;
   /** Throws KithError token_required, invalid_token, expired_token, invalid_request (taken). */
-  changeEmail(change: { did: string; email: string; token?: TokenProof }): Promise<unknown>;
+  changeEmail(change: {
+    did: string;
+    email: string;
+    token?: TokenProof;
+    byAdmin?: boolean;
+  }): Promise<unknown>;
 }
 
 export interface CredentialsOptions {
@@ -86,7 +93,7 @@ export class Credentials {
    * Throws KithError invalid_request where the server has no mail set up.
    */
   async requestPasswordReset(email: string): Promise<void> {
-    this.#options.mail.assertConfigured();
+    this.#options.mail.assertConfigured("reset_password");
     const wait = this.#options.wait ?? ((ms) => new Promise((resolve) => setTimeout(resolve, ms)));
     await Promise.all([this.#sendReset(email), wait(RESET_ANSWER_MS)]);
   }
@@ -123,6 +130,21 @@ export class Credentials {
     sessions.unlock(account.did);
   }
 
+  /** By the admin: sets a password; every session ends. Throws KithError invalid_password, account_not_found. */
+  async setPassword(did: string, password: string): Promise<void> {
+    const { passwords, rows, sessions, now = Date.now } = this.#options;
+    checkNewPassword(password);
+    await this.#account(did);
+    await rows.setPassword({ did, passwordHash: await passwords.hash(password), now: now() });
+    sessions.unlock(did);
+  }
+
+  /** By the admin: sets an address, not confirmed. Throws KithError invalid_request (no address, or taken), account_not_found. */
+  async setEmail(did: string, email: string): Promise<void> {
+    await this.#account(did);
+    await this.#options.rows.changeEmail({ did, email: checkEmail(email), byAdmin: true });
+  }
+
   /** Throws KithError invalid_request (no mail set up, no address), rate_limited, account_not_found. */
   async requestAccountDelete(did: string): Promise<void> {
     await this.#options.mail.sendCode(await this.#account(did), "delete_account");
@@ -139,6 +161,14 @@ export class Credentials {
     // The code goes with the account: a deletion that fails may be tried again.
     await tokens.check(did, "delete_account", token);
     await repos.deleteRepo(did);
+  }
+
+  /** Locks everybody out of an account until its password has been reset. Throws KithError account_not_found. */
+  async revokeAll(did: string): Promise<void> {
+    await this.#account(did);
+    // Tokens tell whole seconds: those of this one are to end too, and none is given out before a reset.
+    const sessionsFrom = (this.#options.now ?? Date.now)() + 1_000;
+    await this.#options.rows.revokeAll({ did, sessionsFrom });
   }
 
   async #account(did: string): Promise<Account> {

@@ -1,7 +1,9 @@
 import { expect, test } from "bun:test";
 import { type HandleClaim, HandleRules } from "./handle_rules.ts";
 
-const RULES = new HandleRules([".example.com", ".eu.example.com", ".test"]);
+const RULES = new HandleRules([".example.com", ".eu.example.com", ".test"], {
+  hostname: "Social.example.com",
+});
 
 const GOOD: [text: string, claim: HandleClaim, handle: string][] = [
   ["alice.test", "open", "alice.test"],
@@ -14,6 +16,9 @@ const GOOD: [text: string, claim: HandleClaim, handle: string][] = [
   ["admin.test", "invited", "admin.test"],
   ["admin.test", "admin", "admin.test"],
   ["example.com", "admin", "example.com"],
+  ["social.example.com", "admin", "social.example.com"],
+  ["a.test", "admin", "a.test"],
+  [`${"a".repeat(63)}.test`, "admin", `${"a".repeat(63)}.test`],
 ];
 
 const BAD: [text: string, claim: HandleClaim, code: string][] = [
@@ -41,6 +46,8 @@ const BAD: [text: string, claim: HandleClaim, code: string][] = [
   ["example.com", "open", "unsupported_domain"],
   ["example.com", "invited", "unsupported_domain"],
   ["notexample.com", "admin", "unsupported_domain"],
+  ["social.example.com", "open", "handle_not_available"],
+  ["social.example.com", "invited", "handle_not_available"],
   ["admin.test", "open", "handle_not_available"],
   ["WWW.test", "open", "handle_not_available"],
   ["bsky.example.com", "open", "handle_not_available"],
@@ -58,7 +65,50 @@ test.each(BAD)("HandleRules.check refuses %j to a claim that is %s: %s", (text, 
 test("HandleRules.isLocal knows what only this server can speak for", () => {
   expect(RULES.isLocal("alice.test")).toBe(true);
   expect(RULES.isLocal("deep.alice.test")).toBe(true);
-  expect(RULES.isLocal("example.com")).toBe(true);
+  // The DNS can speak for these, too.
+  expect(RULES.isLocal("example.com")).toBe(false);
+  expect(RULES.isLocal("social.example.com")).toBe(false);
   expect(RULES.isLocal("alice.bsky.social")).toBe(false);
   expect(RULES.isLocal("notexample.com")).toBe(false);
+});
+
+test("HandleRules.isOwnName knows the server's own names", () => {
+  for (const name of ["example.com", "eu.example.com", "test", "social.example.com"]) {
+    expect(RULES.isOwnName(name)).toBe(true);
+  }
+  expect(RULES.isOwnName("alice.example.com")).toBe(false);
+});
+
+test("HandleRules.check() gives what the operator has reserved to the admin alone", () => {
+  const reserved = new Set(["brand", "one.eu.example.com"]);
+  const rules = new HandleRules([".example.com", ".eu.example.com"], {
+    reserved: { has: (...names) => names.some((name) => reserved.has(name)) },
+  });
+  const verdictOf = (handle: string, claim: HandleClaim): string => {
+    try {
+      return rules.check(handle, claim);
+    } catch (error) {
+      return (error as { code: string }).code;
+    }
+  };
+  for (const handle of ["Brand.example.com", "brand.eu.example.com", "one.eu.example.com"]) {
+    expect(verdictOf(handle, "open")).toBe("handle_not_available");
+    expect(verdictOf(handle, "invited")).toBe("handle_not_available");
+    expect(verdictOf(handle, "admin")).toBe(handle.toLowerCase());
+  }
+  expect(verdictOf("one.example.com", "open")).toBe("one.example.com");
+});
+
+test.each([
+  ["Alice.test", "alice.test"],
+  ["BRAND", "brand"],
+  ["a", "a"],
+  ["alice.elsewhere.org", undefined],
+  ["not a name", undefined],
+  ["-x", undefined],
+  ["", undefined],
+  ["a".repeat(64), undefined],
+])("HandleRules.reservable(%p) is %p", (text, expected) => {
+  if (expected === undefined) expect(() => RULES.reservable(text)).toThrow("Could not use the handle");
+  else expect(RULES.reservable(text)).toBe(expected);
 });

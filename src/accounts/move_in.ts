@@ -75,7 +75,8 @@ export function checkProof(did: string, proven: string | undefined): void {
 }
 
 /**
- * The handle of an account whose DID is there already: one of this server's, or one of its own that points to the DID.
+ * The handle of an account whose DID is there already: one of this server's, or one of its own that points to the DID, be
+ * it a name of the server itself, which the admin gives without that.
  * KithErrors invalid_handle, handle_not_available, upstream_failure.
  */
 export async function checkOwnHandle(
@@ -88,7 +89,8 @@ export async function checkOwnHandle(
   }: { did: string; claim: HandleClaim; handles: HandleRules; resolver: HandleLookup },
 ): Promise<string> {
   const handle = normalizeHandle(text);
-  if (handles.isLocal(handle)) return handles.check(handle, claim);
+  const isGiven = claim === "admin" && handles.isOwnName(handle);
+  if (handles.isLocal(handle) || isGiven) return handles.check(handle, claim);
   const refuse = (why: string) =>
     new KithError("invalid_handle", `Could not use the handle "${handle}": ${why}`);
   if (isReservedHandle(handle)) throw refuse("its top-level domain is reserved");

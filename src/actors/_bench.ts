@@ -10,10 +10,12 @@ import { isKithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import {
   AccountStore,
+  BlobLooks,
   type BlobUpload,
   DiskBlobStore,
   EventLog,
   Hub,
+  IdentityChangeStore,
   Keyring,
   Maintenance,
   RepoFiles,
@@ -149,17 +151,21 @@ async function openStores(folder: string) {
   for (const path of [repos, blobFolder]) mkdirSync(path, { recursive: true });
   const hub = await Hub.open(join(folder, "accounts.sqlite"), options(disks.hub));
   const eventLog = await EventLog.open(join(folder, "events.sqlite"), options(disks.log));
-  const accounts = new AccountStore(hub, Keyring.open(join(folder, "master.key")));
+  const keyring = Keyring.open(join(folder, "master.key"));
+  const accounts = new AccountStore(hub, keyring);
+  const identities = new IdentityChangeStore(hub, keyring);
   const files = new RepoFiles({ folder: repos, ...options(disks.repo) });
   const blobs = new DiskBlobStore({ folder: blobFolder, tmpFolder: join(blobFolder, "temp") });
-  return { fatal, maintenance, disks, hub, eventLog, accounts, files, blobs };
+  return { fatal, maintenance, disks, hub, eventLog, accounts, identities, files, blobs };
 }
 
 export class Bench implements AsyncDisposable {
   readonly folder: string;
   readonly accounts: AccountStore;
+  readonly identities: IdentityChangeStore;
   readonly files: RepoFiles;
   readonly blobs: DiskBlobStore;
+  readonly blobLooks: BlobLooks;
   readonly eventLog: EventLog;
   readonly disks: Stores["disks"];
   readonly sequencer: Sequencer;
@@ -182,8 +188,10 @@ export class Bench implements AsyncDisposable {
     this.eventLog = stores.eventLog;
     this.disks = stores.disks;
     this.accounts = this.#gates.around(stores.accounts);
+    this.identities = this.#gates.around(stores.identities);
     this.files = this.#gates.around(stores.files);
     this.blobs = this.#gates.around(stores.blobs);
+    this.blobLooks = new BlobLooks(stores.hub);
     const open = stores.files.open.bind(stores.files);
     stores.files.open = async (...id) => this.openFiles.add(await open(...id));
     const { now } = this;
@@ -196,8 +204,10 @@ export class Bench implements AsyncDisposable {
     this.sequencer.onPublished((frames) => this.events.push(...frames.map(({ frame }) => seen(frame))));
     this.registry = new RepoRegistry<BlobUpload>({
       accounts: this.accounts,
+      identities: this.identities,
       files: this.files,
       blobs: this.blobs,
+      blobLooks: this.blobLooks,
       sequencer: this.sequencer,
       logger: this.logger,
       now,
@@ -226,8 +236,8 @@ export class Bench implements AsyncDisposable {
 
   /** What a start does before it serves. */
   recover(): Promise<{ recovered: number; deleted: number }> {
-    const { accounts, files, blobs, sequencer, logger, now } = this;
-    return recoverRepos({ accounts, files, blobs, sequencer, logger, now });
+    const { accounts, identities, files, blobs, sequencer, logger, now } = this;
+    return recoverRepos({ accounts, identities, files, blobs, sequencer, logger, now });
   }
 
   readonly now = (): number => this.nowMs;
@@ -237,7 +247,9 @@ export class Bench implements AsyncDisposable {
   }
 
   /** Keeps a method of the accounts, the files or the blobs from running. */
-  stopBefore(method: keyof AccountStore | keyof RepoFiles | keyof DiskBlobStore): Gate {
+  stopBefore(
+    method: keyof AccountStore | keyof IdentityChangeStore | keyof RepoFiles | keyof DiskBlobStore,
+  ): Gate {
     return this.#gates.shut(method);
   }
 

@@ -54,6 +54,7 @@ function writeGenesis(store: RepoStore, { handle, signer, now, clockId, movesIn 
     deletes: [],
     events: movesIn ? [] : events,
     status: movesIn ? "deactivated" : "active",
+    identity: { handle, signingKey: signer.didKey },
     now: now(),
   });
 }

@@ -1,14 +1,17 @@
 /** Order, lifecycle and live streams: one actor a repo, the sequencer, an outbox a subscriber, the crawlers. */
+export { BlobSweeper, removeAllOrLater } from "./blob_sweeper.ts";
 export { Crawlers } from "./crawlers.ts";
 export { EventRetention } from "./event_retention.ts";
 export { Firehose } from "./firehose.ts";
 export type { ImportSource } from "./import_repo.ts";
 export { MailQueue } from "./mail_queue.ts";
 export type { FrameSink, Outbox } from "./outbox.ts";
+export type { RegistryBlobs } from "./repo_blobs.ts";
 export { RepoRegistry } from "./repo_registry.ts";
 export type {
   BlobRow,
   ImportTask,
+  ModerationChange,
   PreferencesChange,
   RecordWrite,
   RepoId,
@@ -18,4 +21,5 @@ export type {
   WriteResult,
 } from "./repo_types.ts";
 export { type SequencedFrame, Sequencer } from "./sequencer.ts";
+export type { StatusOptions } from "./standing.ts";
 export { recoverRepos, reserveFirstSeq, type StartUpOptions } from "./start_up.ts";

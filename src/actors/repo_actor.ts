@@ -4,30 +4,34 @@
  * the caller is answered, and only then the event goes to the sequencer, first in first out.
  */
 import { type ActorRefFrom, createActor, fromPromise } from "xstate";
-import {
-  buildCommit,
-  type Cid,
-  commitEvent,
-  identityEvent,
-  nextTid,
-  type Signer,
-  signCommit,
-} from "../atproto/mod.ts";
+import { type Cid, nextTid, type Signer } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
-import type { PendingEvent, RepoState, RepoStore } from "../storage/mod.ts";
+import type { PendingEvent, RepoState, RepoStore, Standing } from "../storage/mod.ts";
 import { AskPort } from "./ask.ts";
-import { pendingOf, statusEvents } from "./pending_events.ts";
-import { planWrites } from "./plan_writes.ts";
+import { statusEvents } from "./pending_events.ts";
 import type { RepoActorDeps } from "./repo_actor_deps.ts";
 import { type Mutation, type RepoEvent, repoMachine } from "./repo_machine.ts";
+import {
+  announceIdentityTurn,
+  moderateTurn,
+  putBlobTurn,
+  putPreferencesTurn,
+  sweepBlobsTurn,
+  type Turn,
+  type TurnContext,
+  writeTurn,
+} from "./repo_turns.ts";
 import type {
   BlobRow,
+  BlobSweep,
   ImportTask,
+  ModerationChange,
   PreferencesChange,
   RepoStatus,
   WriteOutcome,
   WriteRequest,
 } from "./repo_types.ts";
+import { nextStanding, type StatusOptions, statusNow } from "./standing.ts";
 
 /** A change is given up, its outcome unknown to the caller, after so long. */
 export const CHANGE_TIMEOUT_MS = 30_000;
@@ -49,6 +53,7 @@ export interface RepoActorOptions {
 export class RepoActor {
   readonly did: string;
   readonly #deps: RepoActorDeps;
+  readonly #turn: TurnContext;
   readonly #actor: RepoMachineActor;
   readonly #port: AskPort<RepoEvent>;
   readonly #opened = Promise.withResolvers<RepoStore>();
@@ -67,6 +72,14 @@ export class RepoActor {
   constructor({ did, deps, opened }: RepoActorOptions) {
     this.did = did;
     this.#deps = deps;
+    this.#turn = {
+      did,
+      now: deps.now,
+      handle: deps.handle,
+      nextTid: (state) => this.#nextTid(state),
+      signingKey: () => this.#signingKey(),
+      forgettable: () => this.#forgettable(),
+    };
     this.#opened.promise.catch(() => {});
     this.#actor = createActor(this.#machine(opened), { input: { did, armed: opened !== undefined } });
     this.#port = new AskPort<RepoEvent>(this.#actor);
@@ -107,13 +120,23 @@ export class RepoActor {
   }
 
   /** Resolves once the status is durable in the file and repeated in the accounts store. */
-  setStatus(status: RepoStatus, { from }: { from?: readonly RepoStatus[] } = {}): Promise<void> {
-    return this.#ask<void>((reply) => ({ type: "setStatus", status, from, reply }), `make "${status}"`);
+  setStatus(status: RepoStatus, options: StatusOptions = {}): Promise<void> {
+    return this.#ask<void>((reply) => ({ type: "setStatus", status, ...options, reply }), `make "${status}"`);
+  }
+
+  /** Resolves once the change, or the event, is durable. */
+  moderate(change: ModerationChange): Promise<void> {
+    return this.#ask<void>((reply) => ({ type: "moderate", change, reply }), "moderate");
   }
 
   /** Resolves with the type that the blob has, once its row is durable. */
   putBlob(row: BlobRow): Promise<string> {
     return this.#ask<string>((reply) => ({ type: "putBlob", row, reply }), "remember a blob of");
+  }
+
+  /** Removes blobs older than that to which no record refers. Resolves once their rows are durably gone; the files follow. */
+  sweepBlobs(sweep: { olderThan: number; limit: number }): Promise<BlobSweep> {
+    return this.#ask<BlobSweep>((reply) => ({ type: "sweepBlobs", ...sweep, reply }), "sweep the blobs of");
   }
 
   /** Resolves once the #identity event is durable. */
@@ -129,6 +152,12 @@ export class RepoActor {
   /** Runs `task` with the repo to itself. */
   import(task: ImportTask): Promise<void> {
     return this.#ask<void>((reply) => ({ type: "import", task, reply }), "import into", TASK_TIMEOUT_MS);
+  }
+
+  /** Runs `task`, which may change the handle or the signing key, with the repo to itself. */
+  changeIdentity(task: ImportTask): Promise<void> {
+    const purpose = "change the identity of";
+    return this.#ask<void>((reply) => ({ type: "changeIdentity", task, reply }), purpose, TASK_TIMEOUT_MS);
   }
 
   /** Resolves once the deletion is decided, durably; the files go afterwards. */
@@ -211,31 +240,19 @@ export class RepoActor {
 
   /** One turn. Whatever goes wrong in it is an answer, never an exception of the machine. */
   #act(event: RepoEvent): void {
-    if (event.type === "write") this.#settle(event, (store) => this.#write(store, event.request));
-    else if (event.type === "putBlob") this.#settle(event, (store) => this.#putBlob(store, event.row));
-    else if (event.type === "announceIdentity") this.#settle(event, (store) => this.#announceIdentity(store));
+    const context = this.#turn;
+    if (event.type === "write") this.#settle(event, (store) => writeTurn(store, event.request, context));
+    else if (event.type === "putBlob") this.#settle(event, (store) => putBlobTurn(store, event.row, context));
+    else if (event.type === "sweepBlobs")
+      this.#settle(event, (store) => sweepBlobsTurn(store, event, context));
+    else if (event.type === "announceIdentity")
+      this.#settle(event, (store) => announceIdentityTurn(store, context));
     else if (event.type === "putPreferences")
-      this.#settle(event, (store) => this.#putPreferences(store, event.change));
+      this.#settle(event, (store) => putPreferencesTurn(store, event.change, context));
+    else if (event.type === "moderate")
+      this.#settle(event, (store) => moderateTurn(store, event.change, context));
     else if (event.type === "setStatus") this.#setStatus(event);
     else throw new Error(`There is no turn for "${event.type}"`);
-  }
-
-  #putBlob(store: RepoStore, row: BlobRow): Turn<string> {
-    const mimeType = store.putBlob({ ...row, forgetPendingUpTo: this.#forgettable() });
-    return { answer: mimeType, events: [] };
-  }
-
-  #announceIdentity(store: RepoStore): Turn<void> {
-    const key = this.#nextTid(store.state());
-    const time = new Date(this.#deps.now()).toISOString();
-    const events = [pendingOf(key, identityEvent({ did: this.did, handle: this.#deps.handle(), time }))];
-    store.appendEvents({ lastTid: key, events, forgetPendingUpTo: this.#forgettable() });
-    return { answer: undefined, events };
-  }
-
-  #putPreferences(store: RepoStore, change: PreferencesChange): Turn<void> {
-    store.putPreferences({ ...change, forgetPendingUpTo: this.#forgettable() });
-    return { answer: undefined, events: [] };
   }
 
   /** Runs a turn, awaits the disk, answers, hands over: in this order. */
@@ -265,7 +282,7 @@ export class RepoActor {
       await store.durable();
       reply.resolve(done.answer);
       this.#hand(done.events);
-      done.afterwards?.();
+      if (done.unreferenced?.length) void this.#removeBlobs(done.unreferenced);
     } catch (error) {
       this.#deps.logger.error("A change is durable, but not all that follows from it was done", {
         did: this.did,
@@ -274,32 +291,6 @@ export class RepoActor {
     } finally {
       this.#actor.send({ type: "settled" });
     }
-  }
-
-  #write(store: RepoStore, request: WriteRequest): Turn<WriteOutcome> {
-    const state = store.state();
-    const head = state.head;
-    if (!head) throw new KithError("storage_damaged", `The repo "${this.did}" has no commit`);
-    const plan = planWrites(store, { request, head });
-    if (plan.writes.length === 0) return { answer: { results: plan.results }, events: [] };
-    const rev = this.#nextTid(state);
-    const draft = buildCommit({ did: this.did, head, writes: plan.writes, rev, blocks: store });
-    const signed = signCommit(draft, this.#signingKey());
-    const now = this.#deps.now();
-    const events = [pendingOf(rev, commitEvent(signed, { time: new Date(now).toISOString() }))];
-    const { unreferenced } = store.commit({
-      head: signed.head,
-      lastTid: rev,
-      newBlocks: [...signed.newBlocks, signed.commit],
-      removed: signed.removed,
-      puts: plan.puts,
-      deletes: plan.deletes,
-      events,
-      forgetPendingUpTo: this.#forgettable(),
-      now,
-    });
-    const afterwards = unreferenced.length > 0 ? () => void this.#removeBlobs(unreferenced) : undefined;
-    return { answer: { commit: { cid: signed.commit.cid, rev }, results: plan.results }, events, afterwards };
   }
 
   async #removeBlobs(cids: readonly Cid[]): Promise<void> {
@@ -313,7 +304,9 @@ export class RepoActor {
   #setStatus(mutation: Extract<Mutation, { type: "setStatus" }>): void {
     const store = this.#openStore();
     let events: PendingEvent[];
+    let standing: Standing;
     try {
+      standing = nextStanding(store.state(), mutation);
       const made = statusEvents(store, {
         status: mutation.status,
         handle: this.#deps.handle(),
@@ -322,7 +315,7 @@ export class RepoActor {
       });
       events = made.events;
       store.setStatus({
-        status: mutation.status,
+        ...standing,
         lastTid: made.lastTid,
         events,
         forgetPendingUpTo: this.#forgettable(),
@@ -334,18 +327,18 @@ export class RepoActor {
     }
     this.#measureWal(store, events);
     this.#unprojected++;
-    void this.#projectStatus(store, mutation, events);
+    void this.#projectStatus(store, { mutation, standing, events });
   }
 
   async #projectStatus(
     store: RepoStore,
-    mutation: Extract<Mutation, { type: "setStatus" }>,
-    events: readonly PendingEvent[],
+    done: { mutation: Mutation & { type: "setStatus" }; standing: Standing; events: readonly PendingEvent[] },
   ): Promise<void> {
+    const { mutation, standing, events } = done;
     await store.durable();
     this.#hand(events);
     try {
-      await this.#deps.projectStatus(mutation.status);
+      await this.#deps.projectStatus(standing);
       mutation.reply.resolve();
     } catch (error) {
       mutation.reply.reject(error);
@@ -356,12 +349,13 @@ export class RepoActor {
 
   async #import(mutation: Mutation | undefined): Promise<RepoStatus> {
     const store = this.#openStore();
-    if (mutation?.type !== "import") return store.state().status;
+    if (mutation?.type !== "import" && mutation?.type !== "changeIdentity") return store.state().status;
     const run = async (): Promise<void> => mutation.task(store);
     const failure = await run().then(
       () => undefined,
       (error: unknown) => ({ error }),
     );
+    this.#signer = undefined;
     // Also what a task has committed before it failed: handed after a later event, it would be taken for told.
     await store.durable();
     if (failure) mutation.reply.reject(failure.error);
@@ -409,7 +403,7 @@ export class RepoActor {
   }
 
   #signingKey(): Signer {
-    this.#signer ??= this.#deps.signer();
+    this.#signer ??= this.#deps.signer(this.#openStore().state().signingKey ?? undefined);
     return this.#signer;
   }
 
@@ -459,21 +453,5 @@ export class RepoActor {
       });
       this.#actor.send({ type: "checkpointFailed" });
     }
-  }
-}
-
-/** What a turn leaves to be done once it is durable. */
-interface Turn<Answer> {
-  readonly answer: Answer;
-  readonly events: readonly PendingEvent[];
-  readonly afterwards?: () => void;
-}
-
-/** What the file says after a change that failed: another one may have been acted upon since. */
-function statusNow(store: RepoStore, { status }: { status: RepoStatus }): RepoStatus {
-  try {
-    return store.state().status;
-  } catch {
-    return status;
   }
 }

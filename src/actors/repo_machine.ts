@@ -6,9 +6,9 @@
  * A change ("mutation") is acted upon, held, or refused by the state it meets:
  *   opening      held until the file is open
  *   ready        acted upon
- *   importing    held until the import has ended
+ *   importing    held until the import, or the change of identity, has ended
  *   deactivated  records are refused; status, blobs, preferences, import and deletion go on, as migration needs
- *   takendown    all but a change of status, news of the identity and deletion is refused
+ *   takendown    all but a change of status, moderation, a change of identity, news of it, the sweep and deletion is refused
  *   deleting, closing, closed, failed   refused
  *
  * Reads do not pass here: they need no order, only an open file.
@@ -18,12 +18,15 @@ import { type ErrorCode, KithError } from "../errors.ts";
 import type { Reply } from "./ask.ts";
 import type {
   BlobRow,
+  BlobSweep,
   ImportTask,
+  ModerationChange,
   PreferencesChange,
   RepoStatus,
   WriteOutcome,
   WriteRequest,
 } from "./repo_types.ts";
+import type { StatusOptions } from "./standing.ts";
 
 /** Transactions of one repo that may await the disk at a time. */
 export const IN_FLIGHT_MAX = 64;
@@ -39,11 +42,13 @@ export const CHECKPOINT_RETRY_MS = 1_000;
 /** A change that somebody asked for. */
 export type Mutation =
   | { type: "write"; request: WriteRequest; reply: Reply<WriteOutcome> }
-  | { type: "setStatus"; status: RepoStatus; from?: readonly RepoStatus[]; reply: Reply<void> }
+  | ({ type: "setStatus"; status: RepoStatus; reply: Reply<void> } & StatusOptions)
+  | { type: "moderate"; change: ModerationChange; reply: Reply<void> }
   | { type: "putBlob"; row: BlobRow; reply: Reply<string> }
+  | { type: "sweepBlobs"; olderThan: number; limit: number; reply: Reply<BlobSweep> }
   | { type: "announceIdentity"; reply: Reply<void> }
   | { type: "putPreferences"; change: PreferencesChange; reply: Reply<void> }
-  | { type: "import"; task: ImportTask; reply: Reply<void> }
+  | { type: "import" | "changeIdentity"; task: ImportTask; reply: Reply<void> }
   | { type: "delete"; from?: readonly RepoStatus[]; reply: Reply<void> };
 
 /** What the effects report back, and the registry's wish to close. */
@@ -75,7 +80,7 @@ export interface RepoContext {
   readonly held: readonly Mutation[];
   readonly checkpointing: boolean;
   readonly walBytes: number;
-  /** The import or deletion under way. */
+  /** The import, change of identity or deletion under way. */
   readonly current: Mutation | undefined;
 }
 
@@ -243,9 +248,12 @@ const everyChange = <const T>(answer: T) => ({
   write: answer,
   setStatus: answer,
   putBlob: answer,
+  sweepBlobs: answer,
   announceIdentity: answer,
+  moderate: answer,
   putPreferences: answer,
   import: answer,
+  changeIdentity: answer,
   delete: answer,
 });
 const HOLD_ALL = everyChange(HOLD_ONLY);
@@ -328,10 +336,13 @@ export const repoMachine = machineSetup.createMachine({
       on: {
         write: MUTATE,
         putBlob: MUTATE,
+        sweepBlobs: MUTATE,
         announceIdentity: MUTATE,
+        moderate: MUTATE,
         putPreferences: MUTATE,
         setStatus: SET_STATUS,
         import: IMPORT,
+        changeIdentity: IMPORT,
         delete: DELETE,
         close: CLOSE,
       },
@@ -340,10 +351,13 @@ export const repoMachine = machineSetup.createMachine({
       on: {
         write: { actions: "refuseDeactivated" },
         putBlob: MUTATE,
+        sweepBlobs: MUTATE,
         announceIdentity: MUTATE,
+        moderate: MUTATE,
         putPreferences: MUTATE,
         setStatus: SET_STATUS,
         import: IMPORT,
+        changeIdentity: IMPORT,
         delete: DELETE,
         close: CLOSE,
       },
@@ -352,9 +366,12 @@ export const repoMachine = machineSetup.createMachine({
       on: {
         write: { actions: "refuseTakendown" },
         putBlob: { actions: "refuseTakendown" },
+        sweepBlobs: MUTATE,
         announceIdentity: MUTATE,
+        moderate: MUTATE,
         putPreferences: { actions: "refuseTakendown" },
         import: { actions: "refuseTakendown" },
+        changeIdentity: IMPORT,
         setStatus: SET_STATUS,
         delete: DELETE,
         close: CLOSE,

@@ -18,7 +18,9 @@ const reply: Reply<never> = { resolve: () => {}, reject: () => {} };
 const write: Mutation = { type: "write", request: { writes: [] }, reply };
 const putBlob = { type: "putBlob", row: {}, reply } as unknown as Mutation;
 const putPreferences = { type: "putPreferences", change: {}, reply } as unknown as Mutation;
+const moderating = { type: "moderate", change: { kind: "announce" }, reply } as unknown as Mutation;
 const importing: Mutation = { type: "import", task: async () => {}, reply };
+const changing: Mutation = { type: "changeIdentity", task: async () => {}, reply };
 const deletion: Mutation = { type: "delete", reply };
 const setStatus = (status: RepoStatus): Mutation => ({ type: "setStatus", status, reply });
 const done = (id: string, output?: unknown) =>
@@ -216,10 +218,28 @@ describe("deleting", () => {
   });
 });
 
+describe("a change of identity", () => {
+  test("has the repo to itself, in every status", () => {
+    for (const status of ["active", "deactivated", "takendown", "suspended"] as const) {
+      const driver = at(status).send(changing);
+      expect(driver.state).toBe("importing");
+      expect(driver.send(write).context.held).toHaveLength(1);
+    }
+  });
+});
+
 describe("closing", () => {
   test("refuses changes, ends closed, or failed", () => {
     const driver = at("active").send({ type: "close" });
-    for (const event of [write, putBlob, putPreferences, importing, deletion, setStatus("active")]) {
+    for (const event of [
+      write,
+      putBlob,
+      putPreferences,
+      importing,
+      changing,
+      deletion,
+      setStatus("active"),
+    ]) {
       expect(driver.send(event).actions).toEqual(["refuseClosed"]);
     }
     expect(at("active").send({ type: "close" }, done("close")).state).toBe("closed");
@@ -298,8 +318,24 @@ test("every state answers every change", () => {
     at("active").send({ type: "close" }),
   ];
   for (const driver of drivers) {
-    for (const event of [write, putBlob, putPreferences, importing, deletion, setStatus("active")]) {
+    for (const event of [
+      write,
+      putBlob,
+      putPreferences,
+      importing,
+      changing,
+      deletion,
+      setStatus("active"),
+    ]) {
       expect(driver.snapshot.can(event)).toBe(true);
     }
   }
 });
+
+test.each(["active", "deactivated", "takendown", "suspended"] as const)(
+  "the machine lets moderators act where the account is %s",
+  (status) => {
+    const driver = at(status).send(moderating);
+    expect([driver.count("act"), driver.context.inFlight]).toEqual([1, 1]);
+  },
+);

@@ -2,26 +2,33 @@
  * Every open repo's actor, and never two for one DID. Spawns on demand, and closes the least recently used where a
  * bound on open files asks for it: only when nothing of it is in flight, pending or in use.
  */
-import { accountEvent, type Cid, cidKey, type Signer } from "../atproto/mod.ts";
-import { KithError } from "../errors.ts";
-import type { Logger } from "../logger.ts";
-import type { Account, PendingEvent, RepoStore } from "../storage/mod.ts";
+import { accountEvent, type Cid } from "../atproto/mod.ts";
+import { isKithError, KithError } from "../errors.ts";
+import type { Account, RepoStore } from "../storage/mod.ts";
 import { openBirth } from "./birth.ts";
+import { BlobQuarantine } from "./blob_quarantine.ts";
+import { type IdentityChange, identityTask } from "./change_identity.ts";
 import { CarExports } from "./export.ts";
 import { type ImportSource, importTask } from "./import_repo.ts";
 import { OpenSlots } from "./open_slots.ts";
 import { pendingOf } from "./pending_events.ts";
 import { RepoActor, TASK_TIMEOUT_MS } from "./repo_actor.ts";
 import type { RepoActorDeps } from "./repo_actor_deps.ts";
+import { type RegistryBlobs, RepoBlobs } from "./repo_blobs.ts";
+import type { Entry } from "./repo_entry.ts";
+import type { RegistryOptions } from "./repo_registry_options.ts";
 import type {
   BlobRow,
+  BlobSweep,
+  ImportTask,
+  ModerationChange,
   PreferencesChange,
   RepoId,
   RepoStatus,
   WriteOutcome,
   WriteRequest,
 } from "./repo_types.ts";
-import type { Sequencer } from "./sequencer.ts";
+import type { StatusOptions } from "./standing.ts";
 
 /** A repo unused for so long is closed, and looked for so often. */
 export const IDLE_CLOSE_MS = 5 * 60_000;
@@ -34,61 +41,6 @@ const IMPORT_MARGIN_MS = 30_000;
 /** How long a stop lets exports run on; a reader that stands still must not hold it up. */
 const STOP_EXPORTS_MS = 200;
 
-/** The accounts store as the registry uses it. */
-export interface RegistryAccounts {
-  account(did: string): Account | undefined;
-  signer(did: string): Signer;
-  markOpen(did: string): Promise<void>;
-  unmarkOpen(did: string): Promise<void>;
-  projectState(did: string, state: RepoStatus, options: { now: number }): Promise<void>;
-  beginDeletion(did: string, tombstone: PendingEvent): Promise<void>;
-  finishDeletion(did: string): Promise<void>;
-}
-
-/** The repo files as the registry uses them. */
-export interface RegistryFiles {
-  create(did: string, generation: number): Promise<void>;
-  open(did: string, generation: number): Promise<RepoStore>;
-  remove(did: string, generation: number): Promise<void>;
-}
-
-/** The blob files as the registry uses them. */
-export interface RegistryBlobs<Upload> {
-  keep(upload: Upload, target: { did: string; cid: Cid }): Promise<void>;
-  remove(did: string, cid: Cid): Promise<void>;
-  removeAll(did: string): Promise<void>;
-}
-
-export interface RegistryOptions<Upload> {
-  readonly accounts: RegistryAccounts;
-  readonly files: RegistryFiles;
-  readonly blobs: RegistryBlobs<Upload>;
-  readonly sequencer: Sequencer;
-  readonly logger: Logger;
-  readonly now: () => number;
-  /** 0 to 1023. */
-  readonly clockId: number;
-  /** Open repos at the most; each costs about four descriptors. */
-  readonly openReposMax: number;
-}
-
-interface Entry {
-  readonly actor: RepoActor;
-  /** Uses that must not lose the file: exports, uploads. */
-  pins: number;
-  closing: boolean;
-  /** Resolves when it has left the registry: its file is closed, its open row taken back. */
-  readonly gone: PromiseWithResolvers<void>;
-  marked: boolean;
-  usedAt: number;
-  /** Uploads whose file is in place and whose row is not yet durable, by CID. */
-  readonly uploads: Map<string, number>;
-  /** Uploads on their way into the account's folder. */
-  readonly moves: Set<Promise<void>>;
-  /** Blobs whose row is gone and whose file is being removed, by CID. */
-  readonly dying: Map<string, Promise<void>>;
-}
-
 export class RepoRegistry<Upload = unknown> {
   readonly #options: RegistryOptions<Upload>;
   /** In the order of use, the least recent first. */
@@ -100,9 +52,11 @@ export class RepoRegistry<Upload = unknown> {
   #closing = 0;
   #stopping = false;
   readonly #exports = new CarExports();
+  readonly #quarantine: BlobQuarantine;
 
   constructor(options: RegistryOptions<Upload>) {
     this.#options = options;
+    this.#quarantine = new BlobQuarantine(options.blobs);
     this.#slots = new OpenSlots({
       max: options.openReposMax,
       used: () => this.#entries.size,
@@ -161,7 +115,7 @@ export class RepoRegistry<Upload = unknown> {
 
   /**
    * Puts an uploaded blob in its place and remembers it. Resolves once both are durable, with the type that the blob has:
-   * another than the row's where records know it by another.
+   * another than the row's where records know it by another. KithError invalid_request where it is taken down.
    */
   keepBlob(did: RepoId, blob: { upload: Upload; row: BlobRow }): Promise<string> {
     return this.#use(did, (entry) => this.#keepBlob(did, entry, blob));
@@ -172,25 +126,46 @@ export class RepoRegistry<Upload = unknown> {
     entry: Entry,
     { upload, row }: { upload: Upload; row: BlobRow },
   ): Promise<string> {
-    const { uploads, dying } = entry;
-    const key = cidKey(row.cid);
     entry.pins++;
     try {
-      // Looked at and marked in one turn: a removal begins either before both or not at all.
-      for (let removal = dying.get(key); removal; removal = dying.get(key)) await removal.catch(() => {});
-      uploads.set(key, (uploads.get(key) ?? 0) + 1);
-      try {
+      const repo = await entry.actor.opened;
+      const assertAlive = (): void => {
         // Not into the folder of an account whose death has been decided meanwhile.
         this.#accountOf(did);
-        const move = this.#options.blobs.keep(upload, { did, cid: row.cid });
-        entry.moves.add(move);
-        await move.finally(() => entry.moves.delete(move));
-        return await entry.actor.putBlob(row);
-      } finally {
-        const left = (uploads.get(key) ?? 1) - 1;
-        if (left > 0) uploads.set(key, left);
-        else uploads.delete(key);
-      }
+        repo.takedowns.refuseBlob(row.cid);
+      };
+      const putRow = (): Promise<string> =>
+        entry.actor.putBlob(row).catch(async (error: unknown) => {
+          // Taken down while it came in.
+          if (isKithError(error, "invalid_request")) await this.#quarantine.settle(repo, row.cid);
+          throw error;
+        });
+      return await this.#options.blobLooks.around(did, row.createdAt, () =>
+        entry.blobs.keep({ upload, cid: row.cid }, { assertAlive, putRow }),
+      );
+    } finally {
+      this.#unpin(did, entry);
+    }
+  }
+
+  /** Removes blobs older than that to which no record refers: `limit` at most, their rows durably. */
+  sweepBlobs(did: RepoId, sweep: { olderThan: number; limit: number }): Promise<BlobSweep> {
+    return this.#use(did, ({ actor }) => actor.sweepBlobs(sweep));
+  }
+
+  /** Removes those of the blob files that have no row, and that no record waits for either. Returns how many. */
+  removeStrays(did: RepoId, cids: readonly Cid[]): Promise<number> {
+    return this.#use(did, (entry) => this.#removeStrays(did, entry, cids));
+  }
+
+  async #removeStrays(did: RepoId, entry: Entry, cids: readonly Cid[]): Promise<number> {
+    entry.pins++;
+    try {
+      const store = await entry.actor.opened;
+      const strays = cids.filter((cid) => !store.blob(cid) && !store.blobIsReferenced(cid));
+      // A row that went a moment ago must be gone for good first.
+      if (!store.isDurable()) await store.durable();
+      return await entry.blobs.remove(strays, (cid) => store.blob(cid) !== undefined);
     } finally {
       this.#unpin(did, entry);
     }
@@ -205,8 +180,21 @@ export class RepoRegistry<Upload = unknown> {
    * Resolves once the status is durable and repeated in the accounts store. With `from` only a repo of one of these
    * statuses, as its turn finds it, is changed; KithErrors account_takendown, account_deactivated, ... for another.
    */
-  setStatus(did: RepoId, status: RepoStatus, options: { from?: readonly RepoStatus[] } = {}): Promise<void> {
+  setStatus(did: RepoId, status: RepoStatus, options: StatusOptions = {}): Promise<void> {
     return this.#use(did, ({ actor }) => actor.setStatus(status, options));
+  }
+
+  /** Resolves once the change is durable, and a blob's file is where it says. */
+  moderate(did: RepoId, change: ModerationChange): Promise<void> {
+    return this.#use(did, async (entry) => {
+      entry.pins++;
+      try {
+        await entry.actor.moderate(change);
+        if (change.kind === "blob") await this.#quarantine.settle(await entry.actor.opened, change.cid);
+      } finally {
+        this.#unpin(did, entry);
+      }
+    });
   }
 
   /** Tells the network to look at the DID document anew. Resolves once that is durable. */
@@ -216,15 +204,24 @@ export class RepoRegistry<Upload = unknown> {
 
   /** Puts a whole repo in the place of the present one. Resolves once it is durable; else nothing has changed. */
   importRepo(did: RepoId, source: ImportSource): Promise<void> {
-    const { accounts, now, clockId, logger } = this.#options;
+    const { identities, blobLooks, now, clockId, logger } = this.#options;
     const deadlineMs = performance.now() + TASK_TIMEOUT_MS - IMPORT_MARGIN_MS;
     const onLeftover = (error: unknown) =>
       logger.warn("Could not remove what an import has left", { did, error });
-    return this.#use(did, ({ actor }) =>
-      actor.import(
-        importTask({ ...source, signer: accounts.signer(did), now, clockId, deadlineMs, onLeftover }),
-      ),
-    );
+    const task: ImportTask = (store) => {
+      // Asked for in its turn: a change of the key may be under way.
+      const signer = identities.signer(did, store.state().signingKey ?? undefined);
+      return importTask({ ...source, signer, now, clockId, deadlineMs, onLeftover })(store);
+    };
+    // Its records may not refer to the blobs any more that the ones before did.
+    return blobLooks.around(did, now(), () => this.#use(did, ({ actor }) => actor.import(task)));
+  }
+
+  /** Gives the account another handle or signing key. Resolves once that is durable, and repeated in the accounts. */
+  changeIdentity(did: RepoId, change: IdentityChange): Promise<void> {
+    const { accounts, identities, now, clockId } = this.#options;
+    const options = { identities, now, clockId, handle: () => accounts.account(did)?.handle };
+    return this.#use(did, ({ actor }) => actor.changeIdentity(identityTask(change, options)));
   }
 
   /** Resolves once the deletion is decided; files and blobs go afterwards. `from` as in `setStatus`. */
@@ -359,9 +356,7 @@ export class RepoRegistry<Upload = unknown> {
       gone: Promise.withResolvers(),
       marked: false,
       usedAt: this.#options.now(),
-      uploads: new Map(),
-      moves: new Set(),
-      dying: new Map(),
+      blobs: new RepoBlobs<unknown>(did, this.#options.blobs as RegistryBlobs<unknown>),
     };
     this.#entries.set(did, entry);
     void entry.actor.ended.then(() => this.#ended(did, entry));
@@ -383,7 +378,7 @@ export class RepoRegistry<Upload = unknown> {
   }
 
   #depsOf(account: Account, entry: () => Entry): RepoActorDeps {
-    const { accounts, blobs, files, sequencer, now, clockId, logger } = this.#options;
+    const { accounts, identities, files, sequencer, now, clockId, logger } = this.#options;
     const { did, generation } = account;
     return {
       sequencer,
@@ -396,15 +391,14 @@ export class RepoRegistry<Upload = unknown> {
         await accounts.markOpen(did);
         entry().marked = true;
       },
-      projectStatus: (status) => accounts.projectState(did, status, { now: now() }),
-      signer: () => accounts.signer(did),
+      projectStatus: (standing) => accounts.projectState(did, standing, { now: now() }),
+      signer: (didKey) => identities.signer(did, didKey),
       handle: () => accounts.account(did)?.handle,
       rested: () => this.#offerRoom(did),
       removeBlobs: (cids) => this.#removeBlobs(did, entry(), cids),
       bury: (key) => this.#bury(did, key),
       removeFiles: async () => {
-        await Promise.allSettled(entry().moves);
-        await blobs.removeAll(did);
+        await entry().blobs.removeAll();
         await files.remove(did, generation);
         await accounts.finishDeletion(did);
       },
@@ -419,17 +413,10 @@ export class RepoRegistry<Upload = unknown> {
     return { sequenced: sequencer.hand(did, [tombstone]) };
   }
 
-  /** Unlinks blobs whose row is durably gone, unless an upload has brought them back meanwhile. */
   async #removeBlobs(did: RepoId, entry: Entry, cids: readonly Cid[]): Promise<void> {
     entry.pins++;
     try {
-      for (const cid of cids) {
-        const key = cidKey(cid);
-        if (entry.uploads.has(key) || entry.actor.store?.blob(cid)) continue;
-        const removal = this.#options.blobs.remove(did, cid).finally(() => entry.dying.delete(key));
-        entry.dying.set(key, removal);
-        await removal;
-      }
+      await entry.blobs.remove(cids, (cid) => entry.actor.store?.blob(cid) !== undefined);
     } finally {
       this.#unpin(did, entry);
     }

@@ -1,8 +1,15 @@
 /** What is asked of a repo and what comes back: the vocabulary between the XRPC methods and the repo actor. */
 import type { BlobRef, Block, Cid } from "../atproto/mod.ts";
-import type { RepoStore } from "../storage/mod.ts";
+import type { RepoStore, TakedownChange } from "../storage/mod.ts";
 
 export type { BlobRow, RepoStatus } from "../storage/mod.ts";
+
+/** What a sweep of blobs that no record refers to has done. */
+export interface BlobSweep {
+  readonly removed: number;
+  /** When the oldest one came that is left, in milliseconds. */
+  readonly oldestLeft: number | undefined;
+}
 
 /** A repo's key in every store: today always a DID. */
 export type RepoId = string;
@@ -60,6 +67,10 @@ export interface PreferencesChange {
   /** By the $type of the value, which is JSON. */
   readonly preferences: readonly { readonly name: string; readonly value: string }[];
 }
+
+/** What a moderator does to what an account holds, or tells the network of it anew: in any status. */
+export type ModerationChange = TakedownChange | { readonly kind: "announce" };
+export type { IdentityFacts } from "../storage/mod.ts";
 
 /** Work that has the repo to itself while it runs: no other change begins before it has ended. */
 export type ImportTask = (repo: RepoStore) => Promise<void>;

@@ -10,7 +10,8 @@ import { isRecordKey } from "./syntax.ts";
 
 export type RecordValidity = { readonly ok: true } | { readonly ok: false; readonly message: string };
 
-interface RecordSchema extends BaseSchema {
+/** What judges the records of one type. */
+export interface RecordLexicon extends BaseSchema {
   readonly type: "record";
   readonly key: BaseSchema;
   readonly object: { readonly shape: { readonly $type: { readonly expected: string } } };
@@ -19,9 +20,9 @@ interface RecordSchema extends BaseSchema {
 /** Problems quote what the caller sent: a message stays readable. */
 const MESSAGE_CHARS_MAX = 300;
 
-const SCHEMAS: ReadonlyMap<string, RecordSchema> = new Map(
+const SCHEMAS: ReadonlyMap<string, RecordLexicon> = new Map(
   [...Object.values(atproto), ...Object.values(bluesky)].flatMap((module) => {
-    const { mainSchema } = module as { mainSchema?: RecordSchema };
+    const { mainSchema } = module as { mainSchema?: RecordLexicon };
     return mainSchema?.type === "record"
       ? [[mainSchema.object.shape.$type.expected, mainSchema] as const]
       : [];
@@ -33,6 +34,11 @@ export function isKnownRecordType(nsid: string): boolean {
   return SCHEMAS.has(nsid);
 }
 
+/** The lexicon of a record type that is at hand. */
+export function knownRecordLexicon(nsid: string): RecordLexicon | undefined {
+  return SCHEMAS.get(nsid);
+}
+
 /** The record types whose schemas are at hand, sorted. */
 export function knownRecordTypes(): string[] {
   return [...SCHEMAS.keys()].sort();
@@ -40,19 +46,21 @@ export function knownRecordTypes(): string[] {
 
 /**
  * Judges a record, decoded or as JSON, by its lexicon: the message names the place and what was expected there. Blobs
- * must be of an accepted type and size. A type that is not known is not ok.
+ * must be of an accepted type and size. A type that is not known, and comes without its lexicon, is not ok.
  */
-export function validateRecord(nsid: string, value: unknown): RecordValidity {
-  const schema = SCHEMAS.get(nsid);
-  if (schema === undefined) return { ok: false, message: `the lexicon "${nsid}" is not known here` };
-  return judge(schema, value);
+export function validateRecord(nsid: string, value: unknown, lexicon = SCHEMAS.get(nsid)): RecordValidity {
+  if (lexicon === undefined) return { ok: false, message: `the lexicon "${nsid}" is not known here` };
+  return judge(lexicon, value);
 }
 
 /** What is wrong with a record key, by its syntax and by the key type of the lexicon where that is known. */
-export function recordKeyProblem(nsid: string, rkey: string): string | undefined {
+export function recordKeyProblem(
+  nsid: string,
+  rkey: string,
+  lexicon = SCHEMAS.get(nsid),
+): string | undefined {
   if (!isRecordKey(rkey)) return "not a record key: 1 to 512 of A-Z a-z 0-9 . - _ : ~, and not . or ..";
-  const schema = SCHEMAS.get(nsid);
-  const verdict = schema && judge(schema.key, rkey);
+  const verdict = lexicon && judge(lexicon.key, rkey);
   return verdict === undefined || verdict.ok
     ? undefined
     : `not a record key for "${nsid}": ${verdict.message}`;

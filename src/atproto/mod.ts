@@ -13,6 +13,7 @@ export * from "./events.ts";
 export * from "./inversion.ts";
 export * from "./keys/mod.ts";
 export * from "./lexicon.ts";
+export * from "./lexicon_doc.ts";
 export * from "./memory_blocks.ts";
 export * from "./mst/mod.ts";
 export * from "./plc.ts";

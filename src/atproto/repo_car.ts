@@ -166,3 +166,25 @@ export function recordProof(
   const record = { cid: value, bytes: readBlock(blocks, value, "storage_damaged") };
   return { cid: value, blocks: [commit, ...nodes, record] };
 }
+
+/** Blocks of one proof: the commit, a node a layer, the record, and what a generous server adds. */
+const PROOF_BLOCKS_MAX = 256;
+
+/**
+ * The record that a proof shows to be in a repo at `path`, or undefined where the proof shows that there is none: the other
+ * side of `recordProof`. KithError invalid_request where it proves neither.
+ */
+export function verifyRecordProof(
+  bytes: Uint8Array,
+  { did, didKey, path }: VerifyRepoOptions & { readonly path: string },
+): Block | undefined {
+  const { roots, blocks } = readCar(bytes, { blocksMax: PROOF_BLOCKS_MAX });
+  const [root] = roots;
+  if (!root) throw refusal("its CAR has no root");
+  const held = new MemoryBlocks(blocks);
+  const commit = verifyCommit({ cid: root, bytes: readBlock(held, root, "invalid_request") }, didKey);
+  if (commit.did !== did) throw refusal(`it is the repo of "${commit.did}", not of "${did}"`);
+  const { value } = proveKey(held, commit.data, { key: path, fault: "invalid_request" });
+  if (!value) return undefined;
+  return { cid: ownedCid(value), bytes: readBlock(held, value, "invalid_request") };
+}

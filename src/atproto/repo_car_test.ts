@@ -11,7 +11,7 @@ import { buildCommit, COMMIT_OPS_MAX, type Head, type SignedCommit, signCommit }
 import { publicKeyToDidKey, signerFromPrivateKey } from "./keys/mod.ts";
 import { MemoryBlocks } from "./memory_blocks.ts";
 import { encodeNode, keyDepth, type MstNode, nodeBlock, walkTree } from "./mst/mod.ts";
-import { exportOrder, recordProof, verifyRepoCar } from "./repo_car.ts";
+import { exportOrder, recordProof, verifyRecordProof, verifyRepoCar } from "./repo_car.ts";
 import { nextTid } from "./tid.ts";
 
 const CARS = join(import.meta.dir, "../../../shared/vectors/car");
@@ -234,5 +234,39 @@ test("verifyRepoCar() refuses every CAR cut off, and never fails in another way 
     } catch (error) {
       expect(error).toMatchObject({ name: "KithError", code: "invalid_request" });
     }
+  }
+});
+
+test("verifyRecordProof() reads what recordProof() and the reference prove, and refuses the rest", () => {
+  const { signed, blocks } = repoOf(60);
+  const path = "app.bsky.feed.post/k7";
+  const proof = recordProof(signed.head, { path, blocks });
+  const car = encodeCar([signed.head.commit], proof.blocks);
+  expect(verifyRecordProof(car, { ...OWNER, path })).toEqual(record(7));
+  const absent = "app.bsky.feed.post/none";
+  const nothing = recordProof(signed.head, { path: absent, blocks });
+  const carOfNothing = encodeCar([signed.head.commit], nothing.blocks);
+  expect(verifyRecordProof(carOfNothing, { ...OWNER, path: absent })).toBeUndefined();
+
+  const stranger = signerFromPrivateKey("k256", new Uint8Array(32).fill(4)).didKey;
+  const others = [...proof.blocks.slice(0, -1), record(8)];
+  const refused: [Uint8Array, object, string][] = [
+    [car, { didKey: stranger }, "the signature is not by"],
+    [car, { did: "did:plc:other" }, "it is the repo of"],
+    [car.subarray(0, -1), {}, "cut off"],
+    [encodeCar([signed.head.commit], others), {}, "it is missing"],
+    [encodeCar([signed.head.commit], proof.blocks.slice(1)), {}, "it is missing"],
+    [encodeCar([], proof.blocks), {}, "no root"],
+    [
+      encodeCar(
+        [signed.head.commit],
+        Array.from({ length: 257 }, () => proof.blocks[0] as Block),
+      ),
+      {},
+      "too many",
+    ],
+  ];
+  for (const [bytes, change, why] of refused) {
+    expect(() => verifyRecordProof(bytes, { ...OWNER, path, ...change })).toThrow(why);
   }
 });

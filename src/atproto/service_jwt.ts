@@ -46,15 +46,18 @@ export interface CheckServiceJwtOptions {
   /** The receiver, exactly; several where it goes by several names (with and without service id). */
   readonly aud: string | readonly string[];
   readonly lxm: string;
+  /** Who may have issued it, exactly, also with the id of a service (`did:plc:...#atproto_labeler`); any DID where absent. */
+  readonly issuers?: readonly string[];
   readonly nowSeconds: number;
 }
 
 export interface VerifyServiceJwtOptions extends CheckServiceJwtOptions {
-  /** The `#atproto` key of the issuer's DID document. */
+  /** The `#atproto` key of the issuer's DID document; of a labeler `#atproto_label`. */
   readonly didKey: string;
 }
 
 const JWT_CHARS_MAX = 8192;
+const LABELER = "#atproto_labeler";
 const PART = /^[A-Za-z0-9_-]+$/;
 /** Types of tokens that are something else, whoever signed them. */
 const OTHER_TYPES: ReadonlySet<string> = new Set(["at+jwt", "refresh+jwt", "dpop+jwt"]);
@@ -93,6 +96,8 @@ export function parseServiceJwt(jwt: string): ParsedServiceJwt {
 export function checkServiceJwt(jwt: string, options: CheckServiceJwtOptions): ParsedServiceJwt {
   const parsed = parseServiceJwt(jwt);
   const { claims } = parsed;
+  const isKnown = options.issuers ? options.issuers.includes(claims.iss) : isDid(claims.iss);
+  if (!isKnown) throw refusal(`its issuer is "${claims.iss}"`);
   const audiences = typeof options.aud === "string" ? [options.aud] : options.aud;
   if (!audiences.includes(claims.aud)) throw refusal(`its audience is "${claims.aud}"`);
   if (claims.lxm !== options.lxm) {
@@ -121,6 +126,13 @@ export function verifyServiceJwt(jwt: string, options: VerifyServiceJwtOptions):
   return claims;
 }
 
+/** The DID of an issuer, and the id of the key by which it signs (without `#`): a labeler has one of its own. */
+export function serviceIssuer(iss: string): { did: string; keyId: "atproto" | "atproto_label" } {
+  return iss.endsWith(LABELER)
+    ? { did: iss.slice(0, -LABELER.length), keyId: "atproto_label" }
+    : { did: iss, keyId: "atproto" };
+}
+
 function refusal(why: string): KithError {
   return new KithError("invalid_token", `Could not accept the service token: ${why.slice(0, 300)}`);
 }
@@ -145,14 +157,17 @@ function checkHeader(header: Readonly<Record<string, unknown>>, iss: unknown): v
   if (alg !== "ES256" && alg !== "ES256K") throw refusal(`its algorithm is ${JSON.stringify(alg)}`);
   if (typeof typ === "string" && OTHER_TYPES.has(typ.toLowerCase())) throw refusal(`its type is "${typ}"`);
   if (crit !== undefined) throw refusal("it demands extensions");
-  if (kid !== undefined && kid !== "#atproto" && kid !== `${iss}#atproto`) {
-    throw refusal(`its key is ${JSON.stringify(kid)}, not "#atproto"`);
+  const id = `#${serviceIssuer(String(iss)).keyId}`;
+  if (kid !== undefined && kid !== id && kid !== serviceIssuer(String(iss)).did + id) {
+    throw refusal(`its key is ${JSON.stringify(kid)}, not "${id}"`);
   }
 }
 
 function checkClaims(claims: Readonly<Record<string, unknown>>): void {
   const { iss, aud, exp, iat, lxm, jti } = claims;
-  if (!isDid(iss)) throw refusal(`its issuer is ${JSON.stringify(iss)}, not a DID`);
+  if (typeof iss !== "string" || !isDid(serviceIssuer(iss).did)) {
+    throw refusal(`its issuer is ${JSON.stringify(iss)}, not a DID`);
+  }
   if (typeof aud !== "string") throw refusal("it has no audience");
   if (typeof exp !== "number" || !Number.isFinite(exp)) throw refusal("it has no expiry");
   if (iat !== undefined && typeof iat !== "number") throw refusal("its iat is not a number");

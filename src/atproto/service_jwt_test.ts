@@ -7,6 +7,7 @@ import { parseDidKey, signerFromPrivateKey } from "./keys/mod.ts";
 import {
   createServiceJwt,
   parseServiceJwt,
+  serviceIssuer,
   type VerifyServiceJwtOptions,
   verifyServiceJwt,
 } from "./service_jwt.ts";
@@ -105,7 +106,8 @@ test.each<[object, object, string]>([
   [{ kid: "#atproto" }, {}, "accepted"],
   [{ kid: `${ISS}#atproto` }, {}, "accepted"],
   [{ kid: "#atproto_label" }, {}, "its key is"],
-  [{}, { iss: `${ISS}#atproto_labeler` }, "not a DID"],
+  [{}, { iss: `${ISS}#atproto_labeler` }, "its issuer is"],
+  [{}, { iss: `${ISS}#atproto_pds` }, "not a DID"],
   [{}, { iss: undefined }, "not a DID"],
   [{}, { aud: [AUD] }, "no audience"],
   [{}, { exp: undefined }, "no expiry"],
@@ -141,4 +143,19 @@ test("verifyServiceJwt() refuses a token with any part changed", () => {
   expect(problem(`${head}.${claims}.${tail}`)).toContain("signature");
   expect(problem(`${head}.${body}.${tail.slice(0, -4)}`)).toContain("signature");
   expect(problem(`${encode({ alg: "ES256K" })}.${body}.${tail}`)).toContain("signature");
+});
+
+test("verifyServiceJwt() takes a labeler for an issuer where it is expected, by the key of its own", () => {
+  const labeler = `${ISS}#atproto_labeler`;
+  const issuers = [ISS, labeler];
+  const options = { aud: AUD, lxm: LXM, nowSeconds: NOW, didKey: k256.didKey, issuers };
+  for (const kid of [undefined, "#atproto_label", `${ISS}#atproto_label`]) {
+    expect(verifyServiceJwt(forged({ kid }, { iss: labeler }), options).iss).toBe(labeler);
+  }
+  expect(() => verifyServiceJwt(forged({ kid: "#atproto" }, { iss: labeler }), options)).toThrow(
+    "its key is",
+  );
+  const others = { ...options, issuers: ["did:web:elsewhere.test"] };
+  expect(() => verifyServiceJwt(forged({}, {}), others)).toThrow("its issuer is");
+  expect(serviceIssuer(labeler)).toEqual({ did: ISS, keyId: "atproto_label" });
 });

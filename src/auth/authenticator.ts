@@ -31,6 +31,8 @@ export interface HeaderAuthenticatorOptions {
   readonly accounts: AccountStates;
   /** PDS_ADMIN_PASSWORD. */
   readonly adminPassword: string;
+  /** PDS_MOD_SERVICE_DID: it may moderate. */
+  readonly modServiceDid?: string | undefined;
 }
 
 interface Credentials {
@@ -44,12 +46,15 @@ export class HeaderAuthenticator implements Authenticator {
   readonly #serviceTokens: Pick<ServiceTokens, "verify">;
   readonly #accounts: AccountStates;
   readonly #admin: AdminPassword;
+  readonly #moderators: readonly string[];
 
   constructor(options: HeaderAuthenticatorOptions) {
     this.#tokens = options.tokens;
     this.#serviceTokens = options.serviceTokens;
     this.#accounts = options.accounts;
     this.#admin = new AdminPassword(options.adminPassword);
+    const { modServiceDid: did } = options;
+    this.#moderators = did === undefined ? [] : [did, `${did}#atproto_labeler`];
   }
 
   /**
@@ -71,9 +76,10 @@ export class HeaderAuthenticator implements Authenticator {
       throw new KithError("auth_missing", "Authentication Required");
     }
     if (kind === "refresh") return this.#refresher(bearerOf(credentials));
-    const admitsAdmin = kind === "optional" || kind === "optionalService";
+    const admitsAdmin = kind === "optional" || kind === "optionalService" || kind === "moderator";
     if (admitsAdmin && credentials.scheme === "basic") return this.#adminOf(request);
     const token = bearerOf(credentials);
+    if (kind === "moderator") return this.#moderator(token, nsid);
     if (kind === "service") return this.#serviceTokens.verify(token, { lxm: nsid });
     if (kind === "accessOrService" || kind === "optionalService") {
       if (isServiceToken(token)) return this.#serviceTokens.verify(token, { lxm: nsid });
@@ -105,26 +111,39 @@ export class HeaderAuthenticator implements Authenticator {
     return { kind: "admin" };
   }
 
+  #moderator(token: string, lxm: string): Promise<Principal> {
+    if (this.#moderators.length === 0) {
+      throw new KithError("untrusted_issuer", "Untrusted issuer: this server has no moderation service");
+    }
+    return this.#serviceTokens.verify(token, { lxm, issuers: this.#moderators });
+  }
+
   async #refresher(token: string): Promise<Principal> {
     const { did, tokenId } = await this.#tokens.verifyRefresh(token);
     return { kind: "refresh", did, tokenId };
   }
 
-  async #user(token: string, kind: "optional" | "access" | "full" | "anySession"): Promise<Principal> {
+  async #user(
+    token: string,
+    kind: "optional" | "access" | "full" | "anySession" | "fullOrTakendown",
+  ): Promise<Principal> {
     const { did, scope, exp } = await this.#tokens.verifyAccess(token);
-    const admitsNarrow = kind === "optional" || kind === "anySession";
-    const isTooNarrow = scope === "com.atproto.takendown" && !admitsNarrow;
-    if (isTooNarrow || (kind === "full" && scope !== "com.atproto.access")) {
+    const admitsNarrow = kind === "optional" || kind === "anySession" || kind === "fullOrTakendown";
+    const isNarrowScope = scope === "com.atproto.takendown";
+    const wantsFull = kind === "full" || kind === "fullOrTakendown";
+    const isApp = scope !== "com.atproto.access" && !isNarrowScope;
+    if ((isNarrowScope && !admitsNarrow) || (isApp && wantsFull)) {
       throw new KithError("invalid_token", "Bad token scope");
     }
     const account = await this.#accounts.account(did);
-    refuseByState(account?.state, { admitsTakendown: admitsNarrow });
+    // What an app may do, an owner who is taken down has not decided.
+    refuseByState(account?.state, { admitsTakendown: admitsNarrow && !(isApp && kind === "anySession") });
     if (exp - ACCESS_LIFETIME_S < Math.floor((account?.sessionsFrom ?? 0) / 1000)) {
       throw new KithError("expired_token", "Token has been revoked");
     }
     // A session that was opened before the takedown is worth no more than one opened after it.
     const isTakenDown = account?.state === "takendown" || account?.state === "suspended";
-    const isNarrow = kind === "anySession" && isTakenDown;
+    const isNarrow = kind !== "optional" && isTakenDown;
     return { kind: "user", did, scope: isNarrow ? "com.atproto.takendown" : scope };
   }
 }

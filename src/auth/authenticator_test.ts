@@ -10,7 +10,8 @@ const states = ["active", "deactivated", "takendown", "suspended", "deleting", "
 /** A token that says only what it is; its verification is the ServiceTokens' own business. */
 const SERVICE = `${Buffer.from(JSON.stringify({ alg: "ES256K" })).toString("base64url")}.e30.x`;
 const serviceTokens = {
-  verify: async (token: string, { lxm }: { lxm: string }) => {
+  verify: async (token: string, { lxm, issuers }: { lxm: string; issuers?: readonly string[] }) => {
+    if (issuers && !issuers.includes("did:plc:far")) throw new KithError("untrusted_issuer", "untrusted");
     if (token !== SERVICE) throw new KithError("bad_service_token", "Could not accept the service token");
     return { kind: "service" as const, did: "did:plc:far", lxm, release: () => {} };
   },
@@ -26,6 +27,15 @@ const authenticator = new HeaderAuthenticator({
     },
   },
 });
+
+const moderated = (modServiceDid?: string) =>
+  new HeaderAuthenticator({
+    tokens,
+    serviceTokens,
+    modServiceDid,
+    adminPassword: ADMIN_PASSWORD,
+    accounts: { account: () => ({ state: "active" }) },
+  });
 
 const request = (authorization?: string) =>
   new Request("http://pds.test/xrpc/x.y.z", authorization ? { headers: { authorization } } : {});
@@ -141,6 +151,30 @@ const ROWS: [header: string | undefined, kind: AuthKind, expected: unknown][] = 
     { kind: "user", did: "did:plc:active", scope: "com.atproto.appPass" },
   ],
   [await access("deleted"), "anySession", "account_not_found"],
+  [await access("takendown", "com.atproto.appPassPrivileged"), "anySession", "account_takendown"],
+  [undefined, "fullOrTakendown", "auth_missing"],
+  [
+    await access("active"),
+    "fullOrTakendown",
+    { kind: "user", did: "did:plc:active", scope: "com.atproto.access" },
+  ],
+  [
+    await access("takendown"),
+    "fullOrTakendown",
+    { kind: "user", did: "did:plc:takendown", scope: "com.atproto.takendown" },
+  ],
+  [
+    await access("takendown", "com.atproto.takendown"),
+    "fullOrTakendown",
+    { kind: "user", did: "did:plc:takendown", scope: "com.atproto.takendown" },
+  ],
+  [await access("active", "com.atproto.appPassPrivileged"), "fullOrTakendown", "invalid_token"],
+  [await access("takendown", "com.atproto.appPass"), "fullOrTakendown", "invalid_token"],
+  [await access("deleted"), "fullOrTakendown", "account_not_found"],
+  [undefined, "moderator", "auth_missing"],
+  [ADMIN, "moderator", { kind: "admin" }],
+  [basic("admin", "wrong"), "moderator", "auth_required"],
+  [`Bearer ${SERVICE}`, "moderator", "untrusted_issuer"],
   [undefined, "service", "auth_missing"],
   [ADMIN, "service", "invalid_token"],
   [`Bearer ${SERVICE}`, "service", { kind: "service", did: "did:plc:far", lxm: "x.y.z" }],
@@ -228,4 +262,21 @@ test("HeaderAuthenticator takes no access token from before the sessions of an a
   for (const kind of ["access", "full", "optional"] as const) {
     await expect(strict.authenticate(asked, kind, CALL)).rejects.toMatchObject({ code: "expired_token" });
   }
+});
+
+test("HeaderAuthenticator takes the moderation service's token as a moderator's, and nobody else's", async () => {
+  const ask = (did: string | undefined, header: string, kind: AuthKind = "moderator") =>
+    moderated(did).authenticate(request(header), kind, { nsid: "x.y.z" });
+  expect(await ask("did:plc:far", `Bearer ${SERVICE}`)).toMatchObject({
+    kind: "service",
+    did: "did:plc:far",
+  });
+  expect(await ask("did:plc:far", ADMIN)).toEqual({ kind: "admin" });
+  await expect(ask("did:plc:near", `Bearer ${SERVICE}`)).rejects.toMatchObject({ code: "untrusted_issuer" });
+  await expect(ask("did:plc:far", await access("active"))).rejects.toMatchObject({
+    code: "bad_service_token",
+  });
+  await expect(ask("did:plc:far", `Bearer ${SERVICE}`, "admin")).rejects.toMatchObject({
+    code: "auth_required",
+  });
 });

@@ -26,7 +26,8 @@ export interface ServicePrincipal {
 /**
  * What a method asks of its caller. "none": the header is not looked at; "optional": anonymous, a user (also one who is
  * taken down) or the admin; "access": any session; "full": a session of the main password; "anySession": any session, also of
- * an account that is taken down, whose scope is then the narrow one; "refresh": a refresh token; "service": a service token
+ * an account that is taken down, whose scope is then the narrow one; "fullOrTakendown": of those the ones of the main password;
+ * "moderator": the admin, or the moderation service by a service token; "refresh": a refresh token; "service": a service token
  * for the method; "accessOrService": either; "optionalService": a service token, the admin, or nobody (a session counts as nobody).
  */
 export type AuthKind =
@@ -35,6 +36,8 @@ export type AuthKind =
   | "access"
   | "full"
   | "anySession"
+  | "fullOrTakendown"
+  | "moderator"
   | "refresh"
   | "service"
   | "accessOrService"

@@ -1,8 +1,10 @@
 import {
   checkServiceJwt,
   type DidDocument,
+  parseServiceJwt,
   type ServiceJwtClaims,
-  signingKeyOf,
+  serviceIssuer,
+  verificationKeyOf,
   verifyServiceJwt,
 } from "../atproto/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
@@ -38,17 +40,26 @@ export class ServiceTokens {
     this.#now = options.now ?? Date.now;
   }
 
-  /** Whose call of `lxm` this token admits; it serves once. Throws KithError bad_service_token, expired_service_token. */
-  async verify(token: string, { lxm }: { readonly lxm: string }): Promise<ServicePrincipal> {
+  /**
+   * Whose call of `lxm` this token admits; it serves once. `issuers` are those who may call, where that is not everybody.
+   * Throws KithError bad_service_token, expired_service_token, untrusted_issuer.
+   */
+  async verify(
+    token: string,
+    { lxm, issuers }: { readonly lxm: string; readonly issuers?: readonly string[] },
+  ): Promise<ServicePrincipal> {
     const { serviceDid } = this.#options;
     const aud = [serviceDid, `${serviceDid}#${OWN_SERVICE_ID}`];
-    const expected = { aud, lxm, nowSeconds: Math.floor(this.#now() / 1000) };
+    const expected = { aud, lxm, issuers, nowSeconds: Math.floor(this.#now() / 1000) };
     try {
+      if (issuers && !issuers.includes(parseServiceJwt(token).claims.iss)) {
+        throw new KithError("untrusted_issuer", "Could not accept the service token: untrusted issuer");
+      }
       const { claims } = checkServiceJwt(token, expected);
       this.#refuseUsed(claims);
       await this.#verifySignature(token, { iss: claims.iss, expected });
       const release = this.#use(claims);
-      return { kind: "service", did: claims.iss, lxm, release };
+      return { kind: "service", did: serviceIssuer(claims.iss).did, lxm, release };
     } catch (error) {
       throw asServiceError(error);
     }
@@ -70,9 +81,10 @@ export class ServiceTokens {
     }
   }
 
-  async #keyOf(did: string, options?: { fresh: boolean }): Promise<string | undefined> {
+  async #keyOf(iss: string, options?: { fresh: boolean }): Promise<string | undefined> {
+    const { did, keyId } = serviceIssuer(iss);
     try {
-      return signingKeyOf(await this.#options.dids.resolve(did, options));
+      return verificationKeyOf(await this.#options.dids.resolve(did, options), keyId);
     } catch (cause) {
       throw new KithError("invalid_token", `could not resolve its issuer "${did}"`, { cause });
     }

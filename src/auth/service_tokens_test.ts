@@ -138,3 +138,31 @@ test("isServiceToken tells service tokens from session tokens", () => {
   for (const nonsense of ["", ".", "abc", `${Buffer.from("null").toString("base64url")}.x.y`])
     expect(isServiceToken(nonsense)).toBe(false);
 });
+
+test("ServiceTokens.verify takes, where issuers are named, only theirs: a labeler's by its own key", async () => {
+  const tokens = new ServiceTokens({
+    serviceDid: AUD,
+    now: () => NOW_S * 1000,
+    dids: {
+      resolve: async (did) =>
+        buildDidDocument(did, {
+          verificationMethods: { atproto: k256.didKey, atproto_label: p256.didKey },
+          alsoKnownAs: [],
+          services: {},
+        }),
+    },
+  });
+  const labeler = `${ISS}#atproto_labeler`;
+  const issuers = [ISS, labeler];
+  const verify = (jwt: string) =>
+    tokens.verify(jwt, { lxm: LXM, issuers }).then(
+      ({ did }) => did,
+      (error: KithError) => error.code,
+    );
+  expect(await verify(token())).toBe(ISS);
+  expect(await verify(token({ iss: labeler, signer: p256 }))).toBe(ISS);
+  expect(await verify(token({ iss: labeler }))).toBe("bad_service_token");
+  expect(await verify(token({ signer: p256 }))).toBe("bad_service_token");
+  expect(await verify(token({ iss: "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa" }))).toBe("untrusted_issuer");
+  expect(await verdict(tokens, token({ iss: labeler, signer: p256 }))).toMatch(/^bad_service_token/);
+});

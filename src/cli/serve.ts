@@ -57,6 +57,7 @@ async function serve(loaded: LoadedConfig, { io, loadServer }: CommandContext): 
 function loggerFor({ config }: LoadedConfig, io: Io): RootLogger {
   const format = config.logFormat === "auto" ? (io.isTerminal ? "text" : "json") : config.logFormat;
   const log = createLogger({ enabled: config.logEnabled, level: config.logLevel, format, write: io.err });
+  if (config.blobBucket) log.hide(config.blobBucket.secretAccessKey);
   for (const secret of Object.values(config.secrets)) if (secret !== undefined) log.hide(secret);
   return log;
 }

@@ -16,6 +16,9 @@ export function welcome(facts: WelcomeFacts): string {
   const isDev = config.mode === "dev";
   const rows: [string, string][] = [
     ["data folder", config.dataFolder],
+    ...(config.blobBucket
+      ? [["blobs", `in the bucket "${config.blobBucket.bucket}"`] as [string, string]]
+      : []),
     ...(config.blobFolder.startsWith(config.dataFolder)
       ? []
       : [["blob folder", config.blobFolder] as [string, string]]),
@@ -37,7 +40,9 @@ export function welcome(facts: WelcomeFacts): string {
 
 function mailOf({ mail, mode, mailFolder }: Config): string {
   if (mail !== undefined) return `sent from ${mail.from}`;
-  return mode === "dev" ? `kept in ${mailFolder}` : "not sent: PDS_EMAIL_SMTP_URL is not set";
+  return mode === "dev"
+    ? `kept in ${mailFolder}`
+    : 'not sent: PDS_EMAIL_SMTP_URL is not set; "kith account code" makes codes';
 }
 
 type Step = readonly [title: string, command: string];

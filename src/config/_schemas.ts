@@ -116,6 +116,15 @@ export function urlPattern(holes: number) {
   });
 }
 
+/** A media type, or all of a kind. */
+export const mediaRange = z
+  .string()
+  .transform((value) => value.toLowerCase())
+  .refine(
+    (value) => /^[a-z0-9!#$&^_.+-]+\/(?:\*|[a-z0-9!#$&^_.+-]+)$/.test(value),
+    "each entry must be a media type such as video/mp4, or all of a kind such as image/*",
+  );
+
 export const email = z.string().regex(/^[^\s@]+@[^\s@]+$/, "it must be an e-mail address");
 
 /** What nodemailer takes: a server, or the machine's own sendmail. */

@@ -16,6 +16,19 @@ export interface Service {
   readonly did: string;
 }
 
+/** A bucket of a service that speaks S3. */
+export interface S3Config {
+  readonly bucket: string;
+  readonly region: string;
+  /** Without a slash at its end, and without the bucket. */
+  readonly endpoint: string | undefined;
+  readonly forcePathStyle: boolean;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly uploadTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+}
+
 /** Everything that can be set, checked and completed. */
 export interface Config {
   /** "dev": this machine only, as http://localhost:PORT. "public": the real server, as https://HOSTNAME. */
@@ -32,16 +45,26 @@ export interface Config {
   /** Absolute paths. */
   readonly dataFolder: string;
   readonly blobFolder: string;
+  /** Where blobs are kept instead; `blobFolder` then holds uploads under way. */
+  readonly blobBucket: S3Config | undefined;
   readonly mailFolder: string;
   /** The secrets that were given; `ensureSecrets` completes them. */
   readonly secrets: Partial<Secrets>;
   /** Each starts with a dot, lower case. */
   readonly handleDomains: readonly string[];
   readonly inviteRequired: boolean;
+  /** Milliseconds for each invite code of a member's own, and since when they count; undefined: there are none. */
+  readonly inviteIntervalMs: number | undefined;
+  readonly inviteEpochMs: number;
   readonly accountKeyType: "k256" | "p256";
   readonly recoveryDidKey: string | undefined;
   readonly didDocWithSession: boolean;
   readonly blobBytesMax: number;
+  /** Undefined: no bound. */
+  readonly blobQuotaBytes: number | undefined;
+  /** Media types, or `image/*` and the like; undefined: all. */
+  readonly blobTypes: readonly string[] | undefined;
+  readonly blobTempLifetimeMs: number;
   readonly acceptingImports: boolean;
   readonly importBytesMax: number;
   /** Wrong passwords until an account is locked, and for how long. */
@@ -49,6 +72,8 @@ export interface Config {
   readonly loginLockMs: number;
   /** How mail is sent and by whom; undefined where it is not set up: then it is kept in `mailFolder` in dev mode. */
   readonly mail: { readonly smtpUrl: string; readonly from: string } | undefined;
+  /** The same for what moderators write; undefined: as all other mail. */
+  readonly moderationMail: { readonly smtpUrl: string; readonly from: string } | undefined;
   readonly contactEmail: string | undefined;
   readonly privacyPolicyUrl: string | undefined;
   readonly termsOfServiceUrl: string | undefined;
@@ -62,6 +87,10 @@ export interface Config {
   readonly backupNameservers: readonly string[];
   readonly didCacheStaleMs: number;
   readonly didCacheMaxMs: number;
+  /** Lexicons of the network: whether they are asked for, and whose repo has all of them, instead of what the DNS says. */
+  readonly lexiconResolution: boolean;
+  readonly lexiconFreshMs: number;
+  readonly lexiconAuthorityDid: string | undefined;
   /** Whether outgoing requests may go to private addresses, over http, and to any port. */
   readonly allowPrivateNetwork: boolean;
   /** The largest answer of an outgoing request. */

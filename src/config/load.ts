@@ -1,7 +1,14 @@
 import { join, resolve } from "node:path";
 import { KithError } from "../errors.ts";
 import { gather, type Raw, SECRET_NAMES, type SourceOptions } from "./_sources.ts";
-import { type Branding, type Config, devIdentity, type ProxyConfig, type Service } from "./config.ts";
+import {
+  type Branding,
+  type Config,
+  devIdentity,
+  type ProxyConfig,
+  type S3Config,
+  type Service,
+} from "./config.ts";
 import { nearestName } from "./nearest.ts";
 import { PAIRS, REFUSED, WAITING } from "./reference_settings.ts";
 import { SETTING_NAMES, type SettingName, type SettingValues, settingOf } from "./settings.ts";
@@ -10,6 +17,8 @@ const DEFAULT_PORT = 2583;
 const DEFAULT_PLC_URL = "https://plc.directory";
 const DEFAULT_CRAWLERS = ["https://bsky.network"];
 const SECRET_CHARS_MIN = 16;
+/** What S3 takes with one PUT. */
+const S3_OBJECT_BYTES_MAX = 5 * 1024 ** 3;
 /** Servers elsewhere, which the real server calls by https only. */
 const REMOTE_URLS = [
   "PDS_DID_PLC_URL",
@@ -116,6 +125,17 @@ function contradictions(values: SettingValues, raw: ReadonlyMap<string, Raw>): s
     found.push(
       `PDS_DID_CACHE_STALE_TTL is ${stale}: it must not be larger than PDS_DID_CACHE_MAX_TTL, which is ${max}`,
     );
+  if (values.PDS_BLOBSTORE_S3_BUCKET !== undefined && values.PDS_BLOBSTORE_DISK_LOCATION !== undefined)
+    found.push(
+      "PDS_BLOBSTORE_S3_BUCKET and PDS_BLOBSTORE_DISK_LOCATION are both set: blobs are either in a bucket or in a folder",
+    );
+  if (
+    values.PDS_BLOBSTORE_S3_BUCKET !== undefined &&
+    (values.PDS_BLOB_UPLOAD_LIMIT ?? 0) > S3_OBJECT_BYTES_MAX
+  )
+    found.push(
+      `PDS_BLOB_UPLOAD_LIMIT is ${values.PDS_BLOB_UPLOAD_LIMIT}: a bucket takes ${S3_OBJECT_BYTES_MAX} bytes in one piece at most`,
+    );
   if (!isDev(values)) {
     for (const name of REMOTE_URLS) {
       const insecure = [values[name] ?? []].flat().find((url) => url.startsWith("http:"));
@@ -138,7 +158,7 @@ function notes(values: SettingValues): string[] {
     found.push("PDS_DISABLE_SSRF_PROTECTION is true: strangers can make this server call into your network.");
   if (!isDev(values) && values.PDS_EMAIL_SMTP_URL === undefined)
     found.push(
-      "PDS_EMAIL_SMTP_URL is not set: no mail is sent, so nobody can reset a password, confirm an address or delete an account alone.",
+      'PDS_EMAIL_SMTP_URL is not set: no mail is sent, so nobody can reset a password, confirm an address or delete an account alone; "kith account code" makes the codes that they need.',
     );
   if (!isDev(values) && values.PDS_RATE_LIMITS_ENABLED === false)
     found.push("PDS_RATE_LIMITS_ENABLED is false: anybody may send any number of requests.");
@@ -185,6 +205,7 @@ function complete(values: SettingValues, cwd: string): Config {
     serviceDid: values.PDS_SERVICE_DID ?? own.serviceDid,
     dataFolder,
     blobFolder: resolve(cwd, values.PDS_BLOBSTORE_DISK_LOCATION ?? join(dataFolder, "blobs")),
+    blobBucket: bucketOf(values),
     mailFolder: join(dataFolder, "mail"),
     secrets: {
       jwtSecret: values.PDS_JWT_SECRET,
@@ -193,18 +214,21 @@ function complete(values: SettingValues, cwd: string): Config {
     },
     handleDomains: values.PDS_SERVICE_HANDLE_DOMAINS ?? (dev ? [".test"] : [`.${hostname}`]),
     inviteRequired: values.PDS_INVITE_REQUIRED ?? !dev,
+    inviteIntervalMs: values.PDS_INVITE_INTERVAL,
+    inviteEpochMs: values.PDS_INVITE_EPOCH ?? 0,
     accountKeyType: values.PDS_ACCOUNT_KEY_TYPE ?? "k256",
     recoveryDidKey: values.PDS_RECOVERY_DID_KEY,
     didDocWithSession: values.PDS_ENABLE_DID_DOC_WITH_SESSION ?? false,
     blobBytesMax: values.PDS_BLOB_UPLOAD_LIMIT ?? 104_857_600,
+    blobQuotaBytes: (values.KITH_BLOB_QUOTA_BYTES ?? 10_737_418_240) || undefined,
+    blobTypes: values.KITH_BLOB_TYPES,
+    blobTempLifetimeMs: values.KITH_BLOB_TEMP_LIFETIME_MS ?? 86_400_000,
     acceptingImports: values.PDS_ACCEPTING_REPO_IMPORTS ?? true,
     importBytesMax: values.PDS_MAX_REPO_IMPORT_SIZE ?? 1_073_741_824,
     loginFailuresMax: values.KITH_LOGIN_FAILURES_MAX ?? 5,
     loginLockMs: values.KITH_LOGIN_LOCK_MS ?? 15 * 60_000,
-    mail:
-      values.PDS_EMAIL_SMTP_URL === undefined || values.PDS_EMAIL_FROM_ADDRESS === undefined
-        ? undefined
-        : { smtpUrl: values.PDS_EMAIL_SMTP_URL, from: values.PDS_EMAIL_FROM_ADDRESS },
+    mail: mailOf(values.PDS_EMAIL_SMTP_URL, values.PDS_EMAIL_FROM_ADDRESS),
+    moderationMail: mailOf(values.PDS_MODERATION_EMAIL_SMTP_URL, values.PDS_MODERATION_EMAIL_ADDRESS),
     contactEmail: values.PDS_CONTACT_EMAIL_ADDRESS,
     privacyPolicyUrl: values.PDS_PRIVACY_POLICY_URL,
     termsOfServiceUrl: values.PDS_TERMS_OF_SERVICE_URL,
@@ -216,6 +240,9 @@ function complete(values: SettingValues, cwd: string): Config {
     backupNameservers: values.PDS_HANDLE_BACKUP_NAMESERVERS ?? [],
     didCacheStaleMs: values.PDS_DID_CACHE_STALE_TTL ?? Math.min(3_600_000, didCacheMaxMs),
     didCacheMaxMs,
+    lexiconResolution: values.KITH_LEXICON_RESOLUTION ?? true,
+    lexiconFreshMs: values.KITH_LEXICON_FRESH_MS ?? 3_600_000,
+    lexiconAuthorityDid: values.PDS_LEXICON_AUTHORITY_DID,
     allowPrivateNetwork: values.PDS_DISABLE_SSRF_PROTECTION ?? dev,
     fetchBytesMax: values.PDS_FETCH_MAX_RESPONSE_SIZE ?? 524_288,
     appView: serviceOf(values.PDS_BSKY_APP_VIEW_URL, values.PDS_BSKY_APP_VIEW_DID),
@@ -229,6 +256,25 @@ function complete(values: SettingValues, cwd: string): Config {
     logEnabled: values.LOG_ENABLED ?? true,
     logLevel: values.LOG_LEVEL ?? "info",
     logFormat: values.KITH_LOG_FORMAT ?? "auto",
+  };
+}
+
+function bucketOf(values: SettingValues): S3Config | undefined {
+  const bucket = values.PDS_BLOBSTORE_S3_BUCKET;
+  const accessKeyId = values.PDS_BLOBSTORE_S3_ACCESS_KEY_ID;
+  const secretAccessKey = values.PDS_BLOBSTORE_S3_SECRET_ACCESS_KEY;
+  if (bucket === undefined || accessKeyId === undefined || secretAccessKey === undefined) return undefined;
+  const uploadTimeoutMs = values.PDS_BLOBSTORE_S3_UPLOAD_TIMEOUT_MS ?? 20_000;
+  return {
+    bucket,
+    accessKeyId,
+    secretAccessKey,
+    region: values.PDS_BLOBSTORE_S3_REGION ?? "us-east-1",
+    endpoint: values.PDS_BLOBSTORE_S3_ENDPOINT,
+    forcePathStyle: values.PDS_BLOBSTORE_S3_FORCE_PATH_STYLE ?? false,
+    uploadTimeoutMs,
+    requestTimeoutMs:
+      values.PDS_BLOBSTORE_S3_REQUEST_TIMEOUT_MS ?? Math.max(6_000, Math.min(uploadTimeoutMs, 15_000)),
   };
 }
 
@@ -267,6 +313,10 @@ function limitsOf(
     subscribersMax,
     networkSubscribersMax: values.KITH_SUBSCRIBERS_PER_NETWORK_MAX ?? (isDev(values) ? subscribersMax : 32),
   };
+}
+
+function mailOf(smtpUrl: string | undefined, from: string | undefined): Config["mail"] {
+  return smtpUrl === undefined || from === undefined ? undefined : { smtpUrl, from };
 }
 
 function proxyOf(values: SettingValues): ProxyConfig {

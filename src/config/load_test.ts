@@ -42,6 +42,21 @@ function problemsOf(run: () => unknown): readonly string[] {
 
 const HOST = { PDS_HOSTNAME: "pds.example.com" };
 const KEY = "5a".repeat(32);
+const S3 = {
+  PDS_BLOBSTORE_S3_BUCKET: "b",
+  PDS_BLOBSTORE_S3_ACCESS_KEY_ID: "id",
+  PDS_BLOBSTORE_S3_SECRET_ACCESS_KEY: "hush",
+};
+const BUCKET = {
+  bucket: "b",
+  accessKeyId: "id",
+  secretAccessKey: "hush",
+  region: "us-east-1",
+  endpoint: undefined,
+  forcePathStyle: false,
+  uploadTimeoutMs: 20_000,
+  requestTimeoutMs: 15_000,
+};
 
 test.each([
   [
@@ -103,6 +118,31 @@ test.each([
   [
     { PDS_INVITE_REQUIRED: "1", PDS_ACCOUNT_KEY_TYPE: "P256" },
     { inviteRequired: true, accountKeyType: "p256" },
+  ],
+  [S3, { blobBucket: BUCKET }],
+  [
+    { ...S3, PDS_BLOBSTORE_S3_UPLOAD_TIMEOUT_MS: "2000", PDS_BLOBSTORE_S3_ENDPOINT: "https://s3.example/" },
+    {
+      blobBucket: {
+        ...BUCKET,
+        uploadTimeoutMs: 2_000,
+        requestTimeoutMs: 6_000,
+        endpoint: "https://s3.example",
+      },
+    },
+  ],
+  [
+    { KITH_BLOB_QUOTA_BYTES: "0", KITH_BLOB_TYPES: "Image/*, video/mp4" },
+    { blobQuotaBytes: undefined, blobTypes: ["image/*", "video/mp4"] },
+  ],
+  [
+    {},
+    {
+      blobBucket: undefined,
+      blobQuotaBytes: 10_737_418_240,
+      blobTypes: undefined,
+      blobTempLifetimeMs: 86_400_000,
+    },
   ],
   [{ KITH_LISTEN: "127.0.0.1, [::1]" }, { listen: ["127.0.0.1", "::1"] }],
   [
@@ -204,6 +244,22 @@ test.each([
     "PDS_MOD_SERVICE_DID is set, but PDS_MOD_SERVICE_URL is not: set both or neither",
   ],
   [
+    { PDS_BLOBSTORE_S3_BUCKET: "b" },
+    "PDS_BLOBSTORE_S3_BUCKET is set, but PDS_BLOBSTORE_S3_ACCESS_KEY_ID is not: set both or neither",
+  ],
+  [
+    { ...S3, PDS_BLOBSTORE_DISK_LOCATION: "/blobs" },
+    "PDS_BLOBSTORE_S3_BUCKET and PDS_BLOBSTORE_DISK_LOCATION are both set: blobs are either in a bucket or in a folder",
+  ],
+  [
+    { ...S3, PDS_BLOB_UPLOAD_LIMIT: "5368709121" },
+    "PDS_BLOB_UPLOAD_LIMIT is 5368709121: a bucket takes 5368709120 bytes in one piece at most",
+  ],
+  [
+    { KITH_BLOB_TYPES: "image" },
+    'KITH_BLOB_TYPES is "image": each entry must be a media type such as video/mp4, or all of a kind such as image/*',
+  ],
+  [
     { PDS_ENTRYWAY_URL: "https://e.example" },
     "PDS_ENTRYWAY_URL is set, but kith has no entryway mode: it signs its own users in. Remove every PDS_ENTRYWAY_ setting.",
   ],
@@ -235,8 +291,10 @@ test.each([
   [{ PDS_PORT_FILE: "a" }, ["PDS_PORT_FILE is not a setting of kith."]],
   [{ LOG_SOMETHING: "a", HOME: "/root" }, []],
   [
-    { PDS_VERSION: "1", PDS_INVITE_EPOCH: "2", LOG_SYSTEMS: "x" },
-    ["These settings have no effect in this version of kith: PDS_INVITE_EPOCH, PDS_VERSION, LOG_SYSTEMS."],
+    { PDS_VERSION: "1", PDS_ACTOR_STORE_CACHE_SIZE: "2", LOG_SYSTEMS: "x" },
+    [
+      "These settings have no effect in this version of kith: PDS_VERSION, PDS_ACTOR_STORE_CACHE_SIZE, LOG_SYSTEMS.",
+    ],
   ],
   [
     { ...HOST, PDS_DEV_MODE: "true" },

@@ -2,14 +2,8 @@
 
 /** Accepted without effect, because an existing pds.env has them; by the feature that will give them an effect. */
 export const WAITING: ReadonlyMap<string, string> = byName({
-  mail: [
-    "PDS_EMAIL_DISABLE_CONFIRMATION_LINK",
-    "PDS_MODERATION_EMAIL_SMTP_URL",
-    "PDS_MODERATION_EMAIL_ADDRESS",
-  ],
+  mail: ["PDS_EMAIL_DISABLE_CONFIRMATION_LINK"],
   OAuth: ["PDS_OAUTH_TRUSTED_CLIENTS", "PDS_DPOP_SECRET"],
-  "routine invite codes": ["PDS_INVITE_INTERVAL", "PDS_INVITE_EPOCH"],
-  "lexicon resolution": ["PDS_LEXICON_AUTHORITY_DID"],
   "no feature, as kith does it its own way": [
     "PDS_VERSION",
     "PDS_PROXY_ALLOW_HTTP2",
@@ -23,10 +17,7 @@ export const WAITING: ReadonlyMap<string, string> = byName({
 });
 
 /** Of the waiting ones, those whose values are secrets. */
-export const WAITING_SECRETS: ReadonlySet<string> = new Set([
-  "PDS_MODERATION_EMAIL_SMTP_URL",
-  "PDS_DPOP_SECRET",
-]);
+export const WAITING_SECRETS: ReadonlySet<string> = new Set(["PDS_DPOP_SECRET"]);
 
 /** Why a setting stops the start, and what to do. */
 export interface Refusal {
@@ -47,10 +38,6 @@ const REDIS: Refusal = {
 const MOVED: Refusal = {
   reason: "kith keeps everything in one data folder, so that it can be locked and copied as a whole",
   hint: "Remove it, and set PDS_DATA_DIRECTORY to a new folder.",
-};
-const S3: Refusal = {
-  reason: "kith keeps blobs on disk only, and would not find yours in the bucket",
-  hint: "Remove every PDS_BLOBSTORE_S3_ setting; PDS_BLOBSTORE_DISK_LOCATION may name a folder on a large disk.",
 };
 const CAPTCHA: Refusal = {
   reason: "kith has no captcha, so sign-up would be open without it",
@@ -84,14 +71,6 @@ export const REFUSED: ReadonlyMap<string, Refusal> = new Map<string, Refusal>([
       onlyWhenOn: true,
     },
   ],
-  ["PDS_BLOBSTORE_S3_BUCKET", S3],
-  ["PDS_BLOBSTORE_S3_REGION", S3],
-  ["PDS_BLOBSTORE_S3_ENDPOINT", S3],
-  ["PDS_BLOBSTORE_S3_FORCE_PATH_STYLE", S3],
-  ["PDS_BLOBSTORE_S3_ACCESS_KEY_ID", S3],
-  ["PDS_BLOBSTORE_S3_SECRET_ACCESS_KEY", S3],
-  ["PDS_BLOBSTORE_S3_UPLOAD_TIMEOUT_MS", S3],
-  ["PDS_BLOBSTORE_S3_REQUEST_TIMEOUT_MS", S3],
   ["PDS_HCAPTCHA_SITE_KEY", CAPTCHA],
   ["PDS_HCAPTCHA_SECRET_KEY", CAPTCHA],
   ["PDS_HCAPTCHA_TOKEN_SALT", CAPTCHA],
@@ -100,6 +79,8 @@ export const REFUSED: ReadonlyMap<string, Refusal> = new Map<string, Refusal>([
 /** Settings that mean nothing alone: where the first is given, so must be the second. */
 export const PAIRS: readonly (readonly [string, string])[] = [
   ...bothWays("PDS_EMAIL_SMTP_URL", "PDS_EMAIL_FROM_ADDRESS"),
+  ...bothWays("PDS_BLOBSTORE_S3_BUCKET", "PDS_BLOBSTORE_S3_ACCESS_KEY_ID"),
+  ...bothWays("PDS_BLOBSTORE_S3_ACCESS_KEY_ID", "PDS_BLOBSTORE_S3_SECRET_ACCESS_KEY"),
   ...bothWays("PDS_MODERATION_EMAIL_SMTP_URL", "PDS_MODERATION_EMAIL_ADDRESS"),
   ...bothWays("PDS_BSKY_APP_VIEW_URL", "PDS_BSKY_APP_VIEW_DID"),
   ...bothWays("PDS_MOD_SERVICE_URL", "PDS_MOD_SERVICE_DID"),

@@ -1,5 +1,6 @@
 /** The one table of settings: every name that kith honours. Names of the reference PDS keep their meaning. */
 import type { z } from "zod";
+import { BLOB_STORE_SETTINGS } from "./_blob_store_settings.ts";
 import { BRANDING_SETTINGS } from "./_branding_settings.ts";
 import * as as from "./_schemas.ts";
 import { type Setting, setting } from "./_setting.ts";
@@ -44,13 +45,7 @@ export const SETTINGS = {
     example: "/var/lib/kith",
     schema: as.text,
   }),
-  PDS_BLOBSTORE_DISK_LOCATION: setting({
-    group: "Server",
-    help: "The folder for blobs, where they are to be on another disk than the rest.",
-    fallback: "blobs in the data folder",
-    example: "/var/lib/kith/blobs",
-    schema: as.text,
-  }),
+  ...BLOB_STORE_SETTINGS,
   PDS_SERVICE_DID: setting({
     group: "Server",
     help: "The DID of this server, which session tokens and service auth are made out to. Do not change it later.",
@@ -71,6 +66,19 @@ export const SETTINGS = {
     fallback: "true; false in dev mode",
     example: "true",
     schema: as.flag,
+  }),
+  PDS_INVITE_INTERVAL: setting({
+    group: "Accounts",
+    help: "How long a member waits for each invite code of their own, in milliseconds; five open ones at most. Codes are made when the member's app asks for them.",
+    fallback: "none: members get no codes of their own",
+    example: "604800000",
+    schema: as.whole(1, 3650 * DAY_MS),
+  }),
+  PDS_INVITE_EPOCH: setting({
+    group: "Accounts",
+    help: "The time before which no such codes are earned, in milliseconds since 1970.",
+    fallback: "0",
+    schema: as.whole(0, 100_000 * DAY_MS),
   }),
   PDS_ACCOUNT_KEY_TYPE: setting({
     group: "Accounts",
@@ -96,6 +104,25 @@ export const SETTINGS = {
     help: "The largest blob that may be uploaded, in bytes. Leave it unset to follow the default of later versions.",
     fallback: String(100 * MIB),
     schema: as.whole(1, BYTES_MAX),
+  }),
+  KITH_BLOB_QUOTA_BYTES: setting({
+    group: "Accounts",
+    help: "How many bytes of blobs one account may have here. 0 for no bound.",
+    fallback: String(10 * 1024 * MIB),
+    schema: as.whole(0, BYTES_MAX),
+  }),
+  KITH_BLOB_TYPES: setting({
+    group: "Accounts",
+    help: "The media types that may be uploaded, separated by commas, such as image/*,video/mp4. Both what the sender says and what the bytes show must be among them.",
+    fallback: "all",
+    example: "image/*,video/*",
+    schema: as.listOf(as.mediaRange).refine((list) => list.length > 0, "it must name a type"),
+  }),
+  KITH_BLOB_TEMP_LIFETIME_MS: setting({
+    group: "Accounts",
+    help: "How long a blob that no record refers to is kept, in milliseconds. Those of deactivated accounts, which may be moving in, are kept for 30 days at least.",
+    fallback: String(DAY_MS),
+    schema: as.whole(1_000, 365 * DAY_MS),
   }),
   PDS_ACCEPTING_REPO_IMPORTS: setting({
     group: "Accounts",
@@ -156,6 +183,21 @@ export const SETTINGS = {
     help: "The sender of that mail: an address, or a name and an address.",
     fallback: "none",
     example: "kith <noreply@example.com>",
+    schema: as.mailSender,
+  }),
+  PDS_MODERATION_EMAIL_SMTP_URL: setting({
+    group: "Mail",
+    help: "The mail server that moderators' messages to members are sent through (com.atproto.admin.sendEmail). Goes with PDS_MODERATION_EMAIL_ADDRESS.",
+    fallback: "none: as all other mail",
+    example: "smtps://USER:PASSWORD@smtp.example.com:465",
+    secret: true,
+    schema: as.smtpUrl,
+  }),
+  PDS_MODERATION_EMAIL_ADDRESS: setting({
+    group: "Mail",
+    help: "The sender of those messages: an address, or a name and an address.",
+    fallback: "none",
+    example: "Moderators <moderation@example.com>",
     schema: as.mailSender,
   }),
   PDS_JWT_SECRET: setting({
@@ -221,6 +263,25 @@ export const SETTINGS = {
     help: "The age from which a cached DID document is not used any more, in milliseconds.",
     fallback: String(DAY_MS),
     schema: as.whole(0, 365 * DAY_MS),
+  }),
+  KITH_LEXICON_RESOLUTION: setting({
+    group: "Network",
+    help: "Whether the lexicons of record types that kith does not know are looked up (DNS, DID, their publisher's PDS) to check records against. Without it such records are taken as they are.",
+    fallback: "true",
+    schema: as.flag,
+  }),
+  KITH_LEXICON_FRESH_MS: setting({
+    group: "Network",
+    help: "The age from which such a lexicon is fetched again in the background, in milliseconds.",
+    fallback: String(3_600_000),
+    schema: as.whole(0, DAY_MS),
+  }),
+  PDS_LEXICON_AUTHORITY_DID: setting({
+    group: "Network",
+    help: "The DID whose repo is asked for every such lexicon, instead of the one that the DNS names. For tests.",
+    fallback: "none",
+    example: "did:plc:ewvi7nxzyoun6zhxrhs64oiz",
+    schema: as.did,
   }),
   PDS_DISABLE_SSRF_PROTECTION: setting({
     group: "Network",

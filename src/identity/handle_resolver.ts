@@ -1,7 +1,6 @@
-import { lookup, Resolver } from "node:dns/promises";
-import { isIP } from "node:net";
 import { isDid, isHandle, isReservedHandle } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
+import { didByTxt, type TxtOptions } from "./_did_by_txt.ts";
 import type { SafeFetch } from "./safe_fetch.ts";
 
 export interface HandleResolver {
@@ -12,21 +11,13 @@ export interface HandleResolver {
   resolve(handle: string): Promise<string | undefined>;
 }
 
-export interface HandleResolverOptions {
+export interface HandleResolverOptions extends TxtOptions {
   readonly safeFetch: SafeFetch;
-  readonly timeoutMs: number;
-  /** Name servers asked after the system's: IP addresses or host names, each with an optional port. */
-  readonly backupNameservers?: readonly string[];
   /** In dev mode web hosts are also asked over http, and .test handles, which no DNS has, are not looked up there. */
   readonly devMode: boolean;
-  /** Text records of a name; rejects as node:dns does (ENOTFOUND, ENODATA). */
-  readonly resolveTxt?: (name: string) => Promise<readonly (readonly string[])[]>;
 }
 
 const DID_BYTES_MAX = 2_048;
-const RECORDS_MAX = 100;
-/** "There is no such record", in the codes of node:dns. */
-const ABSENT = new Set(["ENOTFOUND", "ENODATA", "NOTFOUND", "NODATA"]);
 
 /** A resolver as https://atproto.com/specs/handle#handle-resolution has it. */
 export function createHandleResolver(options: HandleResolverOptions): HandleResolver {
@@ -61,69 +52,7 @@ async function settled<T>(promise: Promise<T>): Promise<{ value?: T; error?: unk
 
 async function resolveByDns(handle: string, options: HandleResolverOptions): Promise<string | undefined> {
   if (options.devMode && handle.endsWith(".test")) return undefined;
-  const { timeoutMs, backupNameservers = [] } = options;
-  const ask = options.resolveTxt ?? txtResolver(timeoutMs);
-  const name = `_atproto.${handle}`;
-  let failed: unknown;
-  try {
-    const did = didOf(handle, await inTime(ask(name), timeoutMs));
-    if (did !== undefined) return did;
-  } catch (error) {
-    if (error instanceof KithError) throw error;
-    if (!isAbsent(error)) failed = error;
-  }
-  if (backupNameservers.length > 0) return await askBackups(handle, { name, options });
-  if (failed !== undefined) throw failed;
-  return undefined;
-}
-
-function txtResolver(timeoutMs: number): (name: string) => Promise<string[][]> {
-  const resolver = new Resolver({ timeout: timeoutMs, tries: 1 });
-  return (name) => resolver.resolveTxt(name);
-}
-
-async function askBackups(
-  handle: string,
-  { name, options }: { name: string; options: HandleResolverOptions },
-): Promise<string | undefined> {
-  const { timeoutMs, backupNameservers = [] } = options;
-  const resolver = new Resolver({ timeout: timeoutMs, tries: 1 });
-  const addresses = await Promise.all(
-    backupNameservers.map((server) => inTime(serverAddress(server), timeoutMs)),
-  );
-  resolver.setServers(addresses);
-  try {
-    return didOf(handle, await inTime(resolver.resolveTxt(name), timeoutMs));
-  } catch (error) {
-    if (isAbsent(error)) return undefined;
-    throw error;
-  }
-}
-
-/** An IP address, with its port kept, in the form that setServers takes. */
-async function serverAddress(server: string): Promise<string> {
-  if (isIP(server) !== 0 || server.startsWith("[")) return server;
-  const [host = "", port] = server.split(":");
-  const address = isIP(host) !== 0 ? host : (await lookup(host)).address;
-  if (port === undefined) return address;
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
-function didOf(handle: string, records: readonly (readonly string[])[]): string | undefined {
-  const dids = new Set(
-    records
-      .slice(0, RECORDS_MAX)
-      .map((parts) => parts.join(""))
-      .filter((text) => text.startsWith("did="))
-      .map((text) => text.slice("did=".length).trim()),
-  );
-  if (dids.size > 1)
-    throw new KithError(
-      "upstream_failure",
-      `Could not resolve "${handle}": the DNS names several DIDs for it`,
-    );
-  const [did] = dids;
-  return isDid(did) ? did : undefined;
+  return await didByTxt(`_atproto.${handle}`, { ...options, subject: handle });
 }
 
 async function resolveByWeb(
@@ -141,19 +70,4 @@ async function resolveByWeb(
   if (answer.status < 200 || answer.status > 299) return undefined;
   const did = new TextDecoder().decode(answer.body).trim();
   return isDid(did) ? did : undefined;
-}
-
-function isAbsent(error: unknown): boolean {
-  return ABSENT.has((error as { code?: string }).code ?? "");
-}
-
-/** Some resolvers ignore the time they are given. */
-async function inTime<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

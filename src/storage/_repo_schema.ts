@@ -6,8 +6,11 @@ import type { Migration } from "./migrations.ts";
  * block.removed: 0, or the number of the commit (counted since the file was opened) that took the block out of the tree
  * while an export was open. A staged_ table holds the repo that an import brings, and takes the name of its twin when the
  * import is switched in (_repo_staging.ts): a later step changes both of a pair, and relies on no index by its name.
+ * meta.blob_bytes is the sum of blob.size, which two triggers keep; a blob's size never changes.
  * pending_event.id rises with key, which is all the order that it needs. preference.name is the $type of its JSON value;
- * there may be several of one name, and they keep their order.
+ * there may be several of one name, and they keep their order. meta.status is what holds, meta.owner_status what the owner
+ * has made of the account, which holds again when a takedown is lifted. meta.handle and meta.signing_key (a did:key) are
+ * null in files from before they were kept here: then the accounts store alone knows them.
  */
 export const REPO_MIGRATIONS: readonly Migration[] = [
   `
@@ -98,5 +101,35 @@ export const REPO_MIGRATIONS: readonly Migration[] = [
   `
   CREATE INDEX record_rev ON record (rev);
   CREATE INDEX staged_record_rev ON staged_record (rev);
+  `,
+  `
+  ALTER TABLE meta ADD COLUMN blob_bytes INTEGER NOT NULL DEFAULT 0;
+  UPDATE meta SET blob_bytes = (SELECT coalesce(sum(size), 0) FROM blob);
+  CREATE TRIGGER blob_added AFTER INSERT ON blob BEGIN
+    UPDATE meta SET blob_bytes = blob_bytes + NEW.size;
+  END;
+  CREATE TRIGGER blob_removed AFTER DELETE ON blob BEGIN
+    UPDATE meta SET blob_bytes = blob_bytes - OLD.size;
+  END;
+  `,
+  `
+  ALTER TABLE meta ADD COLUMN owner_status TEXT NOT NULL DEFAULT 'active';
+  ALTER TABLE meta ADD COLUMN takedown_ref TEXT;
+  UPDATE meta SET owner_status = 'deactivated' WHERE status = 'deactivated';
+  CREATE TABLE record_takedown (
+    collection TEXT NOT NULL,
+    rkey TEXT NOT NULL,
+    cid TEXT NOT NULL,
+    ref TEXT NOT NULL,
+    PRIMARY KEY (collection, rkey)
+  ) WITHOUT ROWID;
+  CREATE TABLE blob_takedown (
+    cid BLOB PRIMARY KEY,
+    ref TEXT NOT NULL
+  ) WITHOUT ROWID;
+  `,
+  `
+  ALTER TABLE meta ADD COLUMN handle TEXT;
+  ALTER TABLE meta ADD COLUMN signing_key TEXT;
   `,
 ];

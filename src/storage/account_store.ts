@@ -1,9 +1,11 @@
 /** Accounts: who is here, under which names, in which state, with which sealed signing key. */
-import { type KeyType, type Signer, signerFromPrivateKey } from "../atproto/mod.ts";
+import type { KeyType, Signer } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
+import { accountSigner, accountKeyPlace as keyPlace } from "./_signing_keys.ts";
 import type { Hub, Run } from "./hub.ts";
-import type { Keyring, SealedPlace } from "./keyring.ts";
-import type { PendingEvent } from "./repo_changes.ts";
+import { INVITE_USABLE } from "./invite_store.ts";
+import type { Keyring } from "./keyring.ts";
+import type { PendingEvent, Standing } from "./repo_changes.ts";
 import { isUniqueViolation } from "./sqlite.ts";
 
 export type AccountState =
@@ -29,11 +31,15 @@ export interface Account {
   readonly createdAt: number;
   readonly deactivatedAt: number | null;
   readonly invitesDisabled: boolean;
+  /** What a moderator has noted of that. */
+  readonly inviteNote: string | null;
   readonly takedownRef: string | null;
   /** Of an account that is being created: its DID was there before. */
   readonly movesIn: boolean;
   /** Access tokens from before this time do not count any more; null where all do. */
   readonly sessionsFrom: number | null;
+  /** The PLC rotation key of its own that its owner named at sign-up, as did:key. */
+  readonly recoveryKey: string | null;
 }
 
 export interface NewAccountRow {
@@ -45,6 +51,7 @@ export interface NewAccountRow {
   /** The signed operation, as DRISL; null where the DID is there already. */
   readonly genesisOperation: Uint8Array | null;
   readonly inviteCode?: string;
+  readonly recoveryKey?: string;
   readonly now: number;
 }
 
@@ -59,13 +66,15 @@ interface Row {
   created_at: number;
   deactivated_at: number | null;
   invites_disabled: number;
+  invite_note: string | null;
   takedown_ref: string | null;
   moves_in: number;
   sessions_from: number | null;
+  recovery_key: string | null;
 }
 
 const COLUMNS =
-  "did, handle, email, email_confirmed_at, password_hash, state, generation, created_at, deactivated_at, invites_disabled, takedown_ref, sessions_from, state = 'creating' AND genesis_operation IS NULL AS moves_in";
+  "did, handle, email, email_confirmed_at, password_hash, state, generation, created_at, deactivated_at, invites_disabled, invite_note, takedown_ref, sessions_from, recovery_key, state = 'creating' AND genesis_operation IS NULL AS moves_in";
 const HANDLE_GONE = "handle.invalid";
 
 export class AccountStore {
@@ -97,18 +106,23 @@ export class AccountStore {
     return identifier.includes("@") ? this.accountByEmail(identifier) : this.accountByHandle(identifier);
   }
 
-  /** In the order of creation, after the cursor; those being created or deleted are left out. */
-  listAccounts({ cursor, limit }: { cursor?: string; limit: number }): {
+  /**
+   * In the order of creation, after the cursor; those being created or deleted are left out. With `email` those whose address
+   * contains it, in any case.
+   */
+  listAccounts({ cursor, limit, email }: { cursor?: string; limit: number; email?: string }): {
     accounts: Account[];
     cursor?: string;
   } {
     const { createdAt, did } = parseCursor(cursor);
     const rows = this.#hub.read<Row>(
       `SELECT ${COLUMNS} FROM account
-       WHERE (created_at, did) > (?, ?) AND state NOT IN ('creating', 'deleting', 'deleted')
-       ORDER BY created_at, did LIMIT ?`,
+       WHERE (created_at, did) > (?1, ?2) AND state NOT IN ('creating', 'deleting', 'deleted')
+         AND (?3 = '' OR instr(email, ?3) > 0)
+       ORDER BY created_at, did LIMIT ?4`,
       createdAt,
       did,
+      email?.toLowerCase() ?? "",
       limit,
     );
     const last = rows.at(-1);
@@ -136,6 +150,9 @@ export class AccountStore {
     const email = account.email?.toLowerCase() ?? null;
     const sealed = this.#keyring.seal(signingKey.privateKey, keyPlace(did));
     await this.#hub.write((run) => {
+      if (this.#hub.readOne("SELECT 1 FROM identity_change WHERE handle = ? AND did <> ?", handle, did)) {
+        throw handleTaken(handle);
+      }
       if (inviteCode !== undefined) this.#useInvite(run, { code: inviteCode, did, now });
       if (account.genesisOperation === null) {
         run("DELETE FROM account WHERE did = ? AND state = 'deleted'", did);
@@ -171,36 +188,49 @@ export class AccountStore {
   async finishCreation(did: string, state: "active" | "deactivated"): Promise<void> {
     await this.#hub.write((run) => {
       run(
-        "UPDATE account SET state = ?, genesis_operation = NULL WHERE did = ? AND state = 'creating'",
+        `UPDATE account SET state = ?1, genesis_operation = NULL,
+           deactivated_at = CASE WHEN ?1 = 'deactivated' THEN created_at END
+         WHERE did = ?2 AND state = 'creating'`,
         state,
         did,
       );
     });
   }
 
-  /** Repeats here what the account's own file says. A deletion that has been decided stands. */
+  /** Repeats here what the account's own file says; a takedown ends all sessions. A deletion that has been decided stands. */
   async projectState(
     did: string,
-    state: "active" | "deactivated" | "takendown" | "suspended",
+    { status, ownerStatus, takedownRef }: Standing,
     { now }: { now: number },
   ): Promise<void> {
+    const isDown = status === "takendown" || status === "suspended";
     await this.#hub.write((run) => {
+      const before = this.account(did)?.state;
       run(
-        `UPDATE account SET state = ?1,
-           deactivated_at = CASE WHEN ?1 = 'deactivated' THEN coalesce(deactivated_at, ?2) END,
-           delete_after = CASE WHEN ?1 = 'deactivated' THEN delete_after END
-         WHERE did = ?3 AND state NOT IN ('creating', 'deleting', 'deleted')`,
-        state,
+        `UPDATE account SET state = ?1, takedown_ref = ?2,
+           deactivated_at = CASE WHEN ?3 = 'deactivated' THEN coalesce(deactivated_at, ?4) END,
+           delete_after = CASE WHEN ?3 = 'deactivated' THEN delete_after END
+         WHERE did = ?5 AND state NOT IN ('creating', 'deleting', 'deleted')`,
+        status,
+        takedownRef,
+        ownerStatus,
         now,
         did,
       );
+      if (!isDown || before === status) return;
+      run("UPDATE account SET sessions_from = ? WHERE did = ?", now, did);
+      run("DELETE FROM session WHERE did = ?", did);
     });
   }
 
-  /** When a deactivated account is to be deleted; null for never. Nothing where it is not deactivated any more. */
+  /** When an account that its owner has deactivated is to be deleted; null for never. Nothing where it is not any more. */
   async setDeleteAfter(did: string, at: number | null): Promise<void> {
     await this.#hub.write((run) => {
-      run("UPDATE account SET delete_after = ? WHERE did = ? AND state = 'deactivated'", at, did);
+      run(
+        "UPDATE account SET delete_after = ? WHERE did = ? AND (state = 'deactivated' OR deactivated_at IS NOT NULL)",
+        at,
+        did,
+      );
     });
   }
 
@@ -211,6 +241,18 @@ export class AccountStore {
        WHERE delete_after IS NOT NULL AND state = 'deactivated' ORDER BY delete_after LIMIT ?`,
       limit,
     );
+  }
+
+  /** Whether an account gets invite codes, and why it does not. */
+  async setInvitesDisabled(did: string, change: { disabled: boolean; note: string | null }): Promise<void> {
+    await this.#hub.write((run) => {
+      run(
+        "UPDATE account SET invites_disabled = ?, invite_note = ? WHERE did = ?",
+        change.disabled ? 1 : 0,
+        change.note,
+        did,
+      );
+    });
   }
 
   /** Decides a death: from now on it will be finished. The tombstone is kept until its event is in the log. */
@@ -242,6 +284,7 @@ export class AccountStore {
       run("DELETE FROM session WHERE did = ?", did);
       run("DELETE FROM app_password WHERE did = ?", did);
       run("DELETE FROM email_token WHERE did = ?", did);
+      run("DELETE FROM identity_change WHERE did = ?", did);
     });
   }
 
@@ -266,12 +309,7 @@ export class AccountStore {
 
   /** The account's signing key, unsealed. Throws KithError account_not_found, storage_damaged. */
   signer(did: string): Signer {
-    const row = this.#hub.readOne<{ key_type: KeyType; signing_key: Uint8Array | null }>(
-      "SELECT key_type, signing_key FROM account WHERE did = ?",
-      did,
-    );
-    if (!row?.signing_key) throw new KithError("account_not_found", `There is no signing key of "${did}"`);
-    return signerFromPrivateKey(row.key_type, this.#keyring.unseal(row.signing_key, keyPlace(did)));
+    return accountSigner(this.#hub, this.#keyring, did);
   }
 
   /** Seals every signing key anew under the newest key of the keyring. */
@@ -330,25 +368,18 @@ export class AccountStore {
   }
 
   #useInvite(run: Run, { code, did, now }: { code: string; did: string; now: number }): void {
-    const used = run(
-      "UPDATE invite_code SET used = used + 1 WHERE code = ? AND used < uses AND disabled = 0",
-      code,
-    );
+    const used = run(`UPDATE invite_code SET used = used + 1 WHERE code = ? AND ${INVITE_USABLE}`, code);
     if (used.changes === 0) throw new KithError("invalid_invite_code", "Provided invite code not available");
     run("INSERT OR REPLACE INTO invite_use (code, used_by, used_at) VALUES (?, ?, ?)", code, did, now);
   }
-}
-
-function keyPlace(did: string): SealedPlace {
-  return { purpose: "signing keys", table: "account", column: "signing_key", row: did };
 }
 
 function insertAccount(run: Run, row: NewAccountRow & { generation: number; sealed: Uint8Array }): void {
   try {
     run(
       `INSERT INTO account (did, handle, email, password_hash, state, generation, key_type, signing_key,
-         genesis_operation, invite_code, created_at)
-       VALUES (?, ?, ?, ?, 'creating', ?, ?, ?, ?, ?, ?)`,
+         genesis_operation, invite_code, recovery_key, created_at)
+       VALUES (?, ?, ?, ?, 'creating', ?, ?, ?, ?, ?, ?, ?)`,
       row.did,
       row.handle,
       row.email,
@@ -358,11 +389,12 @@ function insertAccount(run: Run, row: NewAccountRow & { generation: number; seal
       row.sealed,
       row.genesisOperation,
       row.inviteCode ?? null,
+      row.recoveryKey ?? null,
       row.now,
     );
   } catch (error) {
     if (isUniqueViolation(error, "account.handle")) {
-      throw new KithError("handle_not_available", `Handle already taken: ${row.handle}`);
+      throw handleTaken(row.handle);
     }
     if (isUniqueViolation(error, "account.did")) {
       throw new KithError("already_exists", `Could not create the account "${row.did}": it exists already`);
@@ -372,6 +404,10 @@ function insertAccount(run: Run, row: NewAccountRow & { generation: number; seal
     }
     throw error;
   }
+}
+
+function handleTaken(handle: string): KithError {
+  return new KithError("handle_not_available", `Handle already taken: ${handle}`);
 }
 
 function fromRow(row: Row): Account {
@@ -386,9 +422,11 @@ function fromRow(row: Row): Account {
     createdAt: row.created_at,
     deactivatedAt: row.deactivated_at,
     invitesDisabled: row.invites_disabled !== 0,
+    inviteNote: row.invite_note,
     takedownRef: row.takedown_ref,
     movesIn: row.moves_in !== 0,
     sessionsFrom: row.sessions_from,
+    recoveryKey: row.recovery_key,
   };
 }
 

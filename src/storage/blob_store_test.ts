@@ -32,8 +32,8 @@ test("DiskBlobStore gives back what was uploaded, under the CID of its bytes", a
   expect(new Uint8Array(head)).toEqual(bytes.subarray(0, HEAD_BYTES));
   const blob = await store.open(DID, cid);
   expect(blob?.size).toBe(bytes.length);
-  expect(await readAll(blob?.stream() ?? new ReadableStream())).toEqual(bytes);
-  expect(await readAll(blob?.stream({ start: 10, end: 20 }) ?? new ReadableStream())).toEqual(
+  expect(await readAll((await blob?.stream()) ?? new ReadableStream())).toEqual(bytes);
+  expect(await readAll((await blob?.stream({ start: 10, end: 20 })) ?? new ReadableStream())).toEqual(
     bytes.subarray(10, 20),
   );
 });
@@ -42,7 +42,7 @@ test("DiskBlobStore keeps the empty blob", async () => {
   await using folder = new Fixture();
   const store = storeIn(folder);
   const { cid } = await put(store, new Uint8Array());
-  expect(await readAll((await store.open(DID, cid))?.stream() ?? new ReadableStream())).toEqual(
+  expect(await readAll((await (await store.open(DID, cid))?.stream()) ?? new ReadableStream())).toEqual(
     new Uint8Array(),
   );
 });

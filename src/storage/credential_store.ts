@@ -31,6 +31,16 @@ export class CredentialStore {
     });
   }
 
+  /** Takes away whatever an account is signed in to with, tokens from before `sessionsFrom` (Unix milliseconds) too. */
+  async revokeAll({ did, sessionsFrom }: { did: string; sessionsFrom: number }): Promise<void> {
+    await this.#hub.write((run) => {
+      run("UPDATE account SET password_hash = '', sessions_from = ? WHERE did = ?", sessionsFrom, did);
+      for (const table of ["session", "app_password", "email_token"]) {
+        run(`DELETE FROM ${table} WHERE did = ?`, did);
+      }
+    });
+  }
+
   /** Throws KithError invalid_email where the account has another address, invalid_token, expired_token. */
   async confirmEmail(change: { did: string; email: string; token: TokenProof }): Promise<void> {
     const { did, email, token } = change;
@@ -46,15 +56,20 @@ export class CredentialStore {
 
   /**
    * Sets an address, not confirmed, and uses up every code of the account: they went to the one before. Without `token`
-   * only where that one was not confirmed. Throws KithError token_required, invalid_token, expired_token,
+   * only where that one was not confirmed, or `byAdmin`. Throws KithError token_required, invalid_token, expired_token,
    * invalid_request (the address is taken).
    */
-  async changeEmail(change: { did: string; email: string; token?: TokenProof }): Promise<void> {
+  async changeEmail(change: {
+    did: string;
+    email: string;
+    token?: TokenProof;
+    byAdmin?: boolean;
+  }): Promise<void> {
     const { did, token } = change;
     const email = change.email.toLowerCase();
     await this.#hub.write((run) => {
       if (token) takeToken(this.#hub, run, { did, proof: token });
-      else if (this.#isConfirmed(did)) {
+      else if (!change.byAdmin && this.#isConfirmed(did)) {
         throw new KithError("token_required", "Confirmation token required");
       }
       try {

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { Fixture } from "./_fixture.ts";
 import { AccountStore } from "./account_store.ts";
+import { AppPasswordStore } from "./app_password_store.ts";
 import { CredentialStore } from "./credential_store.ts";
 import { EmailTokenStore } from "./email_token_store.ts";
 import { Hub } from "./hub.ts";
@@ -139,5 +140,30 @@ test("MailQueueStore.add() refuses past the bound", async () => {
   for (const { id } of rows.due(5, 1)) await rows.remove(id);
   await add();
   expect(rows.count()).toBe(MAIL_QUEUE_MAX);
+  await hub.close();
+});
+
+test("CredentialStore.revokeAll() takes away all that one account is signed in to with", async () => {
+  await using folder = new Fixture();
+  const { hub, accounts, credentials, sessions, tokens, put } = await open(folder);
+  const appPasswords = new AppPasswordStore(hub);
+  for (const did of [ALICE, BOB]) {
+    await sessions.insert({ id: `id-${did}`, did, familyId: did, expiresAt: 100, now: 1 });
+    const row = { did, name: "app", passwordHash: "hash", privileged: true, createdAt: 1, accountMax: 9 };
+    await appPasswords.create(row);
+    await put("reset", did, `hash-${did}`);
+  }
+  await credentials.revokeAll({ did: ALICE, sessionsFrom: 50 });
+  const left = [ALICE, BOB].map((did) => [
+    accounts.account(did)?.passwordHash,
+    sessions.find(`id-${did}`)?.did,
+    appPasswords.list(did).length,
+    tokens.byHash("reset", `hash-${did}`)?.did,
+    hub.readOne<{ at: number | null }>("SELECT sessions_from AS at FROM account WHERE did = ?", did)?.at,
+  ]);
+  expect(left).toEqual([
+    ["", undefined, 0, undefined, 50],
+    ["old", BOB, 1, BOB, null],
+  ]);
   await hub.close();
 });

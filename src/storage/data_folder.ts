@@ -22,6 +22,7 @@ export class DataFolder {
   readonly path: string;
   readonly accounts: string;
   readonly events: string;
+  readonly lexicons: string;
   readonly repos: string;
   readonly blobs: string;
   readonly tmp: string;
@@ -32,6 +33,7 @@ export class DataFolder {
     this.path = path;
     this.accounts = join(path, "accounts.sqlite");
     this.events = join(path, "events.sqlite");
+    this.lexicons = join(path, "lexicons.sqlite");
     this.repos = join(path, "repos");
     this.blobs = join(path, "blobs");
     this.tmp = join(path, "tmp");

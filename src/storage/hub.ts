@@ -122,6 +122,43 @@ const MIGRATIONS: readonly Migration[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX mail_queue_by_turn ON mail_queue (next_at);
   `,
+  `
+  CREATE TABLE blob_look (
+    did TEXT PRIMARY KEY,
+    look_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX blob_look_by_time ON blob_look (look_at);
+  CREATE TABLE blob_walk (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    cursor TEXT,
+    next_at INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO blob_walk VALUES (1, NULL, 0);
+  `,
+  `
+  ALTER TABLE account ADD COLUMN invite_note TEXT;
+  CREATE INDEX invite_code_by_age ON invite_code (created_at, code);
+  CREATE INDEX invite_code_by_use ON invite_code (used, code);
+  CREATE INDEX invite_code_by_account ON invite_code (for_account, created_at);
+  CREATE INDEX invite_use_by_user ON invite_use (used_by);
+  `,
+  `
+  ALTER TABLE account ADD COLUMN recovery_key TEXT;
+  CREATE TABLE identity_change (
+    did TEXT PRIMARY KEY,
+    handle TEXT UNIQUE,
+    did_key TEXT,
+    key_type TEXT,
+    signing_key BLOB,
+    started_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
+  `
+  CREATE TABLE reserved_handle (
+    name TEXT PRIMARY KEY,
+    created_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /** Makes the file durable after a crash, brings it to the latest schema, and opens it ready for writes. */
@@ -148,10 +185,15 @@ export class Hub {
     this.#file = file;
   }
 
-  /** Recovers, migrates and opens the file, and makes it where there is none. For start-up. */
-  static async open(path: string, options: SqliteFileOptions): Promise<Hub> {
-    const file = await openServerFile(path, { cacheKib: CACHE_KIB, ...options, migrations: MIGRATIONS });
-    return new Hub(file);
+  /**
+   * Recovers, migrates and opens the file, and makes it where there is none. For start-up. With migrations of its own it is
+   * another file than that of the accounts.
+   */
+  static async open(
+    path: string,
+    options: SqliteFileOptions & { migrations?: readonly Migration[] },
+  ): Promise<Hub> {
+    return new Hub(await openServerFile(path, { cacheKib: CACHE_KIB, migrations: MIGRATIONS, ...options }));
   }
 
   /** For reading; synchronous. What it reads may reach the disk a moment later. */

@@ -1,6 +1,7 @@
 /** SQLite and files: the only place that knows SQL. The rules that everything here keeps: docs/storage_rules.md */
 export * from "./account_store.ts";
 export * from "./app_password_store.ts";
+export * from "./blob_looks.ts";
 export * from "./blob_store.ts";
 export * from "./credential_store.ts";
 export * from "./data_folder.ts";
@@ -8,8 +9,10 @@ export * from "./descriptors.ts";
 export * from "./email_token_store.ts";
 export * from "./event_log.ts";
 export * from "./hub.ts";
+export * from "./identity_change_store.ts";
 export * from "./invite_store.ts";
 export * from "./keyring.ts";
+export * from "./lexicon_store.ts";
 export * from "./mail_queue_store.ts";
 export * from "./maintenance.ts";
 export * from "./migrations.ts";
@@ -17,7 +20,9 @@ export * from "./plc_store.ts";
 export * from "./repo_changes.ts";
 export * from "./repo_files.ts";
 export * from "./repo_store.ts";
+export * from "./reserved_handle_store.ts";
 export * from "./reserved_key_store.ts";
+export * from "./s3_blob_store.ts";
 export * from "./session_store.ts";
 export * from "./sqlite.ts";
 export * from "./wal_sync.ts";

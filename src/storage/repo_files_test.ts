@@ -33,7 +33,7 @@ test("RepoFiles.create() makes a complete file of mode 0600 and may be repeated"
   await files.create(DID, 1);
   expect(statSync(path).ino).toBe(ino);
   const store = await files.open(DID, 1);
-  expect(store.state()).toEqual({ head: null, status: "active", lastTid: null });
+  expect(store.state()).toMatchObject({ head: null, status: "active", lastTid: null });
   await store.close();
   expect(readdirSync(folder.path).filter((name) => name.endsWith(".part"))).toEqual([]);
 });
@@ -80,7 +80,7 @@ test("RepoFiles.recover() finds what a killed process had committed, and remove(
     const files = new RepoFiles({ folder: ${JSON.stringify(folder.path)}, maintenance, onFatal });
     const store = await files.open(${JSON.stringify(DID)}, 1);
     await store.prepareWrites();
-    store.setStatus({ status: "suspended", lastTid: "3aaaaaaaaaaaa", events: [] });
+    store.setStatus({ status: "suspended", ownerStatus: "active", takedownRef: null, lastTid: "3aaaaaaaaaaaa", events: [] });
     await store.durable();
     process.kill(process.pid, "SIGKILL");
   `;

@@ -112,7 +112,7 @@ const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 test("RepoStore.commit() keeps records, tree, head and the pending event in one transaction", async () => {
   await using folder = new Fixture();
   const repo = await Repo.open(folder);
-  expect(repo.store.state()).toEqual({ head: null, status: "active", lastTid: null });
+  expect(repo.store.state()).toMatchObject({ head: null, status: "active", lastTid: null });
   repo.write([]);
   const { head } = repo.create("a", "one");
   const state = repo.store.state();
@@ -206,6 +206,29 @@ test("RepoStore.putBlob() takes the newest type until a record refers to the blo
   await repo.store.close();
 });
 
+test("RepoStore.blobBytes() is the sum of the blobs that are here, whatever adds or removes them", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  const row = (byte: number) => ({
+    cid: cidOfRaw(Uint8Array.of(byte)),
+    mimeType: "image/png",
+    size: byte * 100,
+    createdAt: byte,
+  });
+  expect([repo.store.blobBytes(), repo.store.oldestTemporaryBlob()]).toEqual([0, undefined]);
+  for (const byte of [1, 2, 3]) repo.store.putBlob(row(byte));
+  repo.store.putBlob({ ...row(2), mimeType: "text/plain" });
+  expect([repo.store.blobBytes(), repo.store.oldestTemporaryBlob()]).toEqual([600, 1]);
+  repo.create("a", "x", { blobs: [row(1).cid] });
+  expect([repo.store.blobBytes(), repo.store.oldestTemporaryBlob()]).toEqual([600, 2]);
+  expect(repo.store.temporaryBlobs(9, { limit: 1 }).length).toBe(1);
+  repo.remove("a");
+  expect(repo.store.blobBytes()).toBe(500);
+  expect(repo.store.deleteBlobs([row(2).cid, row(3).cid]).length).toBe(2);
+  expect([repo.store.blobBytes(), repo.store.oldestTemporaryBlob()]).toEqual([0, undefined]);
+  await repo.store.close();
+});
+
 test("RepoStore.commit() returns blobs with their last reference, and refuses one without a row", async () => {
   await using folder = new Fixture();
   const repo = await Repo.open(folder);
@@ -239,9 +262,10 @@ test("RepoStore.setStatus(), appendEvents() and forgetPending() change events in
   const repo = await Repo.open(folder);
   const keys = [repo.tid(), repo.tid(), repo.tid()];
   const [a = "", b = "", c = ""] = keys;
-  repo.store.setStatus({ status: "deactivated", lastTid: a, events: [repo.event(a)] });
+  const standing = { status: "takendown", ownerStatus: "deactivated", takedownRef: "ref" } as const;
+  repo.store.setStatus({ ...standing, lastTid: a, events: [repo.event(a)] });
   repo.store.appendEvents({ lastTid: b, events: [repo.event(b)] });
-  expect(repo.store.state()).toEqual({ head: null, status: "deactivated", lastTid: b });
+  expect(repo.store.state()).toMatchObject({ head: null, ...standing, lastTid: b });
   repo.store.appendEvents({ lastTid: c, events: [repo.event(c)], forgetPendingUpTo: a });
   expect(repo.store.pendingEvents().map((event) => event.key)).toEqual([b, c]);
   repo.store.forgetPending(c);
@@ -393,5 +417,45 @@ test("RepoStore.recordsSince() gives what is newer, newest first, and nothing wh
   expect(since(one, 1)).toEqual([`3 ${three}`]);
   expect(since(three)).toEqual([]);
   expect(since(before)).toEqual([]);
+  await repo.store.close();
+});
+
+test("RepoStore.takedowns hides records and blobs by path and CID, whatever the owner does, until they are lifted", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  const { takedowns } = repo.store;
+  const blob = cidOfRaw(Uint8Array.of(1));
+  repo.store.putBlob({ cid: blob, mimeType: "image/png", size: 1, createdAt: 100 });
+  const { rev } = repo.create("a", "x", { blobs: [blob] }).head;
+  repo.create("b", "y");
+  const listed = () => repo.store.listRecords({ collection: COLLECTION, limit: 9 }).map(({ rkey }) => rkey);
+  const takeDown = (rkey: string, ref: string | null) =>
+    takedowns.apply({ kind: "record", collection: COLLECTION, rkey, cid: "bafyseen", ref });
+  takeDown("b", "ref 1");
+  expect([listed(), repo.store.recordsSince(rev, { limit: 9 })]).toEqual([["a"], []]);
+  expect(takedowns.record(COLLECTION, "b")).toEqual({ cid: "bafyseen", ref: "ref 1" });
+  expect(takedowns.record(COLLECTION, "a")).toBeUndefined();
+  const { cid: y } = record("y");
+  expect([takedowns.hidesBlock(y), takedowns.hidesBlock(record("x").cid)]).toEqual([true, false]);
+  // The same content elsewhere is not meant.
+  repo.create("c", "y");
+  expect(takedowns.hidesBlock(y)).toBe(false);
+  repo.remove("b");
+  repo.create("b", "z");
+  expect(listed()).toEqual(["c", "a"]);
+  takeDown("b", null);
+  expect(listed()).toEqual(["c", "b", "a"]);
+
+  takedowns.apply({ kind: "blob", cid: blob, ref: "ref 2" });
+  expect([takedowns.blob(blob), takedowns.blobs()]).toEqual(["ref 2", [blob]]);
+  for (const since of [undefined, "2"]) {
+    expect(repo.store.listBlobs({ limit: 9, since })).toEqual([]);
+    expect(repo.store.listBlobs({ limit: 9, since, takenDownToo: true })).toEqual([blob]);
+  }
+  const again = { cid: blob, mimeType: "image/png", size: 1, createdAt: 100 };
+  expect(() => repo.store.putBlob(again)).toThrow(expect.objectContaining({ code: "invalid_request" }));
+  takedowns.apply({ kind: "blob", cid: blob, ref: null });
+  expect(repo.store.listBlobs({ limit: 9 })).toEqual([blob]);
+  expect(repo.store.putBlob(again)).toBe("image/png");
   await repo.store.close();
 });

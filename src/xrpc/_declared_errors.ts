@@ -8,6 +8,7 @@ export const DECLARED_ERRORS: Readonly<Record<string, readonly string[]>> = {
   "com.atproto.identity.resolveDid": ["DidNotFound", "DidDeactivated"],
   "com.atproto.identity.resolveHandle": ["HandleNotFound"],
   "com.atproto.identity.resolveIdentity": ["HandleNotFound", "DidNotFound", "DidDeactivated"],
+  "com.atproto.lexicon.resolveLexicon": ["LexiconNotFound"],
   "com.atproto.repo.applyWrites": ["InvalidSwap"],
   "com.atproto.repo.createRecord": ["InvalidSwap"],
   "com.atproto.repo.deleteRecord": ["InvalidSwap"],
@@ -27,6 +28,7 @@ export const DECLARED_ERRORS: Readonly<Record<string, readonly string[]>> = {
   "com.atproto.server.createSession": ["AccountTakedown", "AuthFactorTokenRequired"],
   "com.atproto.server.deleteAccount": ["ExpiredToken", "InvalidToken"],
   "com.atproto.server.deleteSession": ["InvalidToken", "ExpiredToken"],
+  "com.atproto.server.getAccountInviteCodes": ["DuplicateCreate"],
   "com.atproto.server.getServiceAuth": ["BadExpiration"],
   "com.atproto.server.listAppPasswords": ["AccountTakedown"],
   "com.atproto.server.refreshSession": ["AccountTakedown", "InvalidToken", "ExpiredToken"],
@@ -58,4 +60,6 @@ export const DECLARED_ERRORS: Readonly<Record<string, readonly string[]>> = {
   "com.atproto.sync.getRepo": ["RepoNotFound", "RepoTakendown", "RepoSuspended", "RepoDeactivated"],
   "com.atproto.sync.getRepoStatus": ["RepoNotFound"],
   "com.atproto.sync.listBlobs": ["RepoNotFound", "RepoTakendown", "RepoSuspended", "RepoDeactivated"],
+  "com.atproto.temp.checkHandleAvailability": ["InvalidEmail"],
+  "com.atproto.temp.dereferenceScope": ["InvalidScopeReference"],
 };

@@ -75,7 +75,7 @@ export function ready(site: SiteOptions): Response {
  */
 export async function atprotoDid(site: SiteOptions, request: Request): Promise<Response> {
   const handle = hostOf(request);
-  const did = isHandleHost(site, handle) ? await site.didOfHandle(handle) : undefined;
+  const did = mayBeHandle(site, handle) ? await site.didOfHandle(handle) : undefined;
   return did === undefined
     ? new Response("User not found\n", { status: 404, headers: TEXT })
     : new Response(did, { headers: TEXT });
@@ -88,7 +88,7 @@ export async function atprotoDid(site: SiteOptions, request: Request): Promise<R
 export async function tlsCheck(site: SiteOptions, request: Request): Promise<Response | undefined> {
   const domain = new URL(request.url).searchParams.get("domain")?.toLowerCase() ?? "";
   const isOwn = domain === new URL(site.publicUrl).hostname;
-  if (!isOwn && !isHandleHost(site, domain)) {
+  if (!isOwn && !mayBeHandle(site, domain)) {
     throw new KithError("invalid_request", "Could not vouch for the domain: it is none of this server's");
   }
   const isThere = isOwn || (await site.didOfHandle(domain)) !== undefined;
@@ -103,6 +103,12 @@ export function serviceDid(site: SiteOptions, request: Request): Response | unde
 
 function isHandleHost(site: SiteOptions, host: string): boolean {
   return site.handleDomains.some((domain) => host.endsWith(domain));
+}
+
+/** True also for the server's own names, which may be the handle of an account. */
+function mayBeHandle(site: SiteOptions, host: string): boolean {
+  const isOwn = site.handleDomains.includes(`.${host}`) || host === new URL(site.publicUrl).hostname;
+  return isOwn || isHandleHost(site, host);
 }
 
 /** The host without its port, in lower case. */

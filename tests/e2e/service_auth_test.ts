@@ -5,6 +5,7 @@ import { decodeJwt } from "jose";
 import { xrpc } from "../client.ts";
 import { KEY_TYPES } from "../harness.ts";
 import { keyLookup, type Stage, useStage } from "../stage.ts";
+import { waitFor } from "../wait.ts";
 
 const GET = "com.atproto.server.getServiceAuth";
 const UPLOAD = "com.atproto.repo.uploadBlob";
@@ -64,6 +65,24 @@ describe.each([...KEY_TYPES])("service auth (%s)", (keyType) => {
       const refused = await upload(await tokenOf(stage, params));
       expect([refused.status, refused.error]).toEqual([401, "BadJwt"]);
     }
+  });
+
+  test("uploadBlob: a token serves a deactivated account too, and none for longer than it is good", async () => {
+    const { stage } = holder;
+    const aud = await serviceDid(stage);
+    const { accessJwt: session } = await stage.account("carol");
+    const token = async (params: Record<string, string | number>) =>
+      String(
+        (await xrpc(stage.url, GET, { params: { aud, lxm: UPLOAD, ...params }, token: session })).json.token,
+      );
+    const exp = Math.floor(Date.now() / 1000) + 2;
+    const [early, short] = [await token({}), await token({ exp })];
+    await xrpc(stage.url, "com.atproto.server.deactivateAccount", { token: session, body: {} });
+    const upload = (jwt: string) => xrpc(stage.url, UPLOAD, { token: jwt, body: new Uint8Array([4]) });
+    expect((await upload(early)).status).toBe(200);
+    await waitFor("the token to expire", () => Date.now() / 1000 > exp);
+    const late = await upload(short);
+    expect([late.status, late.error]).toEqual([401, "JwtExpired"]);
   });
 
   test("a service token opens nothing that wants a session", async () => {

@@ -14,12 +14,15 @@ import { PlcRefusedError } from "../../../identity/mod.ts";
 import { callerDid, type Method, method } from "../../method.ts";
 import { type Accounts, type AccountView, findAccount } from "../repo_access.ts";
 
+type Awaitable<T> = T | Promise<T>;
+
 const PDS_TYPE = "AtprotoPersonalDataServer";
 
 export interface PlcMethodsOptions {
   readonly accounts: Accounts & {
     /** The account's signing key. */
     signer(did: string): { readonly didKey: string };
+    account(did: string): Awaitable<{ readonly recoveryKey: string | null } | undefined>;
   };
   readonly plc: {
     submit(did: string, operation: AnyPlcOperation): Promise<void>;
@@ -32,6 +35,10 @@ export interface PlcMethodsOptions {
   readonly repos: {
     /** Resolves once the #identity event is durable. */
     announceIdentity(did: string): Promise<void>;
+  };
+  readonly changes: {
+    /** Runs a task while nothing else changes the identity of the DID. */
+    exclusively<T>(did: string, task: () => Promise<T>): Promise<T>;
   };
   /** did:keys in falling order of authority; the last is the server's own, which must be among those of an account. */
   readonly rotationKeys: readonly string[];
@@ -49,7 +56,7 @@ function getRecommendedDidCredentials(options: PlcMethodsOptions): Method {
       const { did, handle } = await accountOf(options, callerDid(call));
       return {
         // A did:web has none.
-        rotationKeys: did.startsWith("did:plc:") ? options.rotationKeys : undefined,
+        rotationKeys: did.startsWith("did:plc:") ? await rotationKeysOf(did, options) : undefined,
         alsoKnownAs: [`at://${handle}`],
         verificationMethods: { atproto: options.accounts.signer(did).didKey },
         services: { atproto_pds: { type: PDS_TYPE, endpoint: options.publicUrl } },
@@ -61,18 +68,31 @@ function getRecommendedDidCredentials(options: PlcMethodsOptions): Method {
 function submitPlcOperation(options: PlcMethodsOptions): Method {
   return method(ComAtprotoIdentitySubmitPlcOperation.mainSchema, {
     auth: "full",
-    handler: async (call) => {
-      const account = await accountOf(options, callerDid(call));
-      const { did } = account;
-      if (!did.startsWith("did:plc:")) throw refusal(`"${did}" is not in the PLC directory`);
-      const operation = parsePlcOperation(call.input.operation);
-      if (operation.type !== "plc_operation") throw refusal(`its type is "${operation.type}"`);
-      checkOperation(operation, { account, options });
-      await submit(did, { operation, plc: options.plc });
-      options.dids.forget(did);
-      await options.repos.announceIdentity(did);
+    handler: (call) => {
+      const did = callerDid(call);
+      return options.changes.exclusively(did, () => handIn(did, { json: call.input.operation, options }));
     },
   });
+}
+
+async function handIn(
+  did: string,
+  { json, options }: { json: unknown; options: PlcMethodsOptions },
+): Promise<void> {
+  const account = await accountOf(options, did);
+  if (!did.startsWith("did:plc:")) throw refusal(`"${did}" is not in the PLC directory`);
+  const operation = parsePlcOperation(json);
+  if (operation.type !== "plc_operation") throw refusal(`its type is "${operation.type}"`);
+  checkOperation(operation, { account, options });
+  await submit(did, { operation, plc: options.plc });
+  options.dids.forget(did);
+  await options.repos.announceIdentity(did);
+}
+
+/** The owner's own key from sign-up comes first, so that who follows the recommendation does not lose it. */
+async function rotationKeysOf(did: string, { accounts, rotationKeys }: PlcMethodsOptions): Promise<string[]> {
+  const recoveryKey = (await accounts.account(did))?.recoveryKey;
+  return [...new Set(recoveryKey ? [recoveryKey, ...rotationKeys] : rotationKeys)];
 }
 
 async function accountOf({ accounts }: PlcMethodsOptions, did: string): Promise<AccountView> {

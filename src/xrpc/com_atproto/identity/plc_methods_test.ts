@@ -46,6 +46,7 @@ function setUp() {
   const state = {
     mood: "accepts" as "accepts" | "refuses" | "silent" | "loses",
     last: GENESIS as AnyPlcOperation,
+    recoveryKey: null as string | null,
   };
   const plc = {
     submit: async (did: string, operation: AnyPlcOperation) => {
@@ -58,12 +59,16 @@ function setUp() {
     },
     lastOperation: async () => state.last,
   };
-  const accounts = Object.assign(repos, { signer: () => SIGNING });
+  const accounts = Object.assign(repos, {
+    signer: () => SIGNING,
+    account: () => ({ recoveryKey: state.recoveryKey }),
+  });
   const methods = plcMethods({
     accounts,
     plc,
     dids: { forget: (did) => journal.push(`forget ${did}`) },
     repos: { announceIdentity: async (did) => void journal.push(`announce ${did}`) },
+    changes: { exclusively: (_did, task) => task() },
     rotationKeys: [RECOVERY, OWN.didKey],
     publicUrl: "https://pds.test",
   });
@@ -71,7 +76,7 @@ function setUp() {
 }
 
 test("getRecommendedDidCredentials says what the DID document should say, here", async () => {
-  const { call } = setUp();
+  const { call, state } = setUp();
   const { status, body } = await call({ nsid: RECOMMENDED, as: DID });
   expect([status, body]).toEqual([200, { ...GOOD, rotationKeys: [RECOVERY, OWN.didKey] }]);
   const web = await call({ nsid: RECOMMENDED, as: WEB });
@@ -80,6 +85,13 @@ test("getRecommendedDidCredentials says what the DID document should say, here",
     verificationMethods: { atproto: SIGNING.didKey },
     services: { atproto_pds: SERVICE },
   });
+  for (const [recoveryKey, keys] of [
+    [SIGNING.didKey, [SIGNING.didKey, RECOVERY, OWN.didKey]],
+    [RECOVERY, [RECOVERY, OWN.didKey]],
+  ] as const) {
+    state.recoveryKey = recoveryKey;
+    expect((await call({ nsid: RECOMMENDED, as: DID })).body).toMatchObject({ rotationKeys: keys });
+  }
   expect(await call({ nsid: RECOMMENDED })).toMatchObject({ status: 401 });
 });
 

@@ -7,9 +7,10 @@ import {
   type BlobRef,
   type Block,
   type Cid,
-  isKnownRecordType,
+  knownRecordLexicon,
   nextTid,
   parseCid,
+  type RecordLexicon,
   recordFromJson,
   recordKeyProblem,
   subjectOf,
@@ -18,6 +19,30 @@ import {
 import { KithError } from "../../../errors.ts";
 
 export type ValidationStatus = "valid" | "unknown";
+
+/** A lexicon to judge by, or why there is none. */
+export type FoundLexicon = { readonly lexicon: RecordLexicon } | { readonly problem: string };
+
+/** Finds lexicons. `patient`: it may take some seconds, because without one nothing can be written. */
+export interface Lexicons {
+  find(nsid: string, options: { patient: boolean }): Promise<FoundLexicon>;
+}
+
+/** The lexicons of record types by their NSID; empty where nothing is to be judged by them. */
+export type LexiconsAtHand = ReadonlyMap<string, FoundLexicon>;
+
+/** The lexicons that some writes take, asked for all at once. What is known here is at hand without a wait. */
+export async function lexiconsFor(
+  collections: Iterable<string>,
+  { lexicons, validate }: { lexicons: Lexicons; validate: boolean | undefined },
+): Promise<LexiconsAtHand> {
+  if (validate === false) return new Map();
+  const asked = [...new Set(collections)].map(async (nsid): Promise<[string, FoundLexicon]> => {
+    const lexicon = knownRecordLexicon(nsid);
+    return [nsid, lexicon ? { lexicon } : await lexicons.find(nsid, { patient: validate === true })];
+  });
+  return new Map(await Promise.all(asked));
+}
 
 /** A record that may be written. */
 export interface PreparedRecord {
@@ -34,36 +59,30 @@ export interface RecordInput {
   readonly json: unknown;
   /** True: the lexicon must be known and fit. Absent: it must fit where it is known. False: it is not looked at. */
   readonly validate: boolean | undefined;
+  readonly lexicons: LexiconsAtHand;
 }
 
 /**
  * Checks a record in the order data model, record key, lexicon. KithErrors invalid_record, invalid_request. A lexicon's
  * limits on its blobs are checked against what the record claims; that the claims are true, the actor checks.
  */
-export function prepareRecord({ collection, rkey, json, validate }: RecordInput): PreparedRecord {
+export function prepareRecord(input: RecordInput): PreparedRecord {
+  const { collection, json, validate } = input;
   const { bytes, cid, value, blobs } = recordFromJson(json, { collection });
-  const validationStatus = validate === false ? undefined : judge({ collection, rkey, value, validate });
+  const validationStatus = validate === false ? undefined : judge(input, value);
   return { record: { cid, bytes }, blobs, subject: subjectOf(collection, value), validationStatus };
 }
 
-interface Judged {
-  readonly collection: string;
-  readonly rkey: string;
-  readonly value: unknown;
-  readonly validate: boolean | undefined;
-}
-
-function judge({ collection, rkey, value, validate }: Judged): ValidationStatus {
-  if (!isKnownRecordType(collection)) {
+function judge({ collection, rkey, validate, lexicons }: RecordInput, value: unknown): ValidationStatus {
+  const found = lexicons.get(collection);
+  if (found === undefined || "problem" in found) {
     if (validate !== true) return "unknown";
-    throw new KithError(
-      "invalid_request",
-      `Could not validate the record: the lexicon "${collection}" is not known here`,
-    );
+    const why = found?.problem ?? `the lexicon "${collection}" is not known here`;
+    throw new KithError("invalid_request", `Could not validate the record: ${why}`);
   }
-  const problem = recordKeyProblem(collection, rkey);
+  const problem = recordKeyProblem(collection, rkey, found.lexicon);
   if (problem) throw new KithError("invalid_request", `Could not write "${collection}/${rkey}": ${problem}`);
-  const verdict = validateRecord(collection, value);
+  const verdict = validateRecord(collection, value, found.lexicon);
   if (verdict.ok) return "valid";
   throw new KithError("invalid_record", `Invalid ${collection} record: ${verdict.message}`);
 }

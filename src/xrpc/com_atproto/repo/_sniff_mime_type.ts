@@ -65,3 +65,22 @@ function normalize(declared: string | null): string | undefined {
   const type = declared?.split(";", 1)[0]?.trim().toLowerCase() ?? "";
   return MEDIA_TYPE.test(type) && !type.includes("*") ? type : undefined;
 }
+
+/** Types of which no file begins in another way than `SIGNATURES` has it. */
+const ALWAYS_SIGNED = new Set([
+  "image/jpeg",
+  "image/png",
+  "image/gif",
+  "image/webp",
+  "video/mp4",
+  "video/webm",
+  "application/pdf",
+]);
+
+/** True where the bytes cannot be of `type`. */
+export function isBelied(head: Uint8Array, type: string): boolean {
+  if (!ALWAYS_SIGNED.has(type)) return false;
+  const text = Buffer.from(head.buffer, head.byteOffset, head.byteLength).toString("latin1");
+  const known = SIGNATURES.filter(({ mimeType }) => mimeType === type);
+  return !known.some(({ at = 0, bytes }) => text.startsWith(bytes, at));
+}

@@ -14,6 +14,8 @@ import {
 import { type Charge, DAY_MS } from "../../limits/rate_limits.ts";
 import { type Call, callerDid, type Method, method } from "../../method.ts";
 import { type Accounts, findAccount } from "../repo_access.ts";
+import { BlobQuota, type UploadShare } from "./_blob_quota.ts";
+import { assertBytesAllowed, assertDeclaredAllowed } from "./_blob_types.ts";
 import { sniffMimeType } from "./_sniff_mime_type.ts";
 
 /** Uploads at one time, over all accounts: each holds a file open. */
@@ -38,6 +40,7 @@ export interface UploadBlobOptions<Upload extends BlobUpload> {
   readonly accounts: Accounts;
   readonly blobs: { begin(did: string): Promise<Upload> };
   readonly repos: {
+    read<T>(did: string, read: (repo: { blobBytes(): number }) => T): Promise<T>;
     /** Resolves with the media type that the blob has in the repo. */
     keepBlob(
       did: string,
@@ -49,6 +52,10 @@ export interface UploadBlobOptions<Upload extends BlobUpload> {
   };
   /** PDS_BLOB_UPLOAD_LIMIT, in bytes. */
   readonly blobBytesMax: number;
+  /** What one account may have, in bytes; undefined: no bound. */
+  readonly quotaBytes: number | undefined;
+  /** Media types, or `image/*` and the like; undefined: all. */
+  readonly types: readonly string[] | undefined;
   /** Unix milliseconds. */
   readonly now: () => number;
 }
@@ -59,6 +66,8 @@ export interface UploadBlobOptions<Upload extends BlobUpload> {
  */
 export function uploadBlobMethod<Upload extends BlobUpload>(options: UploadBlobOptions<Upload>): Method {
   const slots = new UploadSlots();
+  const storedBytes = (did: string) => options.repos.read(did, (repo) => repo.blobBytes());
+  const quota = new BlobQuota({ bytesMax: options.quotaBytes, storedBytes });
   return method(ComAtprotoRepoUploadBlob.mainSchema, {
     auth: "accessOrService",
     limit: (call) => uploading(options.accounts, callerDid(call)),
@@ -67,7 +76,17 @@ export function uploadBlobMethod<Upload extends BlobUpload>(options: UploadBlobO
       await assertMayUpload(options.accounts, did);
       slots.take(did);
       try {
-        return await uploadBlob(call, options);
+        refuseDeclaredLength(call.request, options.blobBytesMax);
+        assertDeclaredAllowed(call.request.headers.get("content-type"), options.types);
+        const share = await quota.begin(did, { declared: declaredSize(call.request) });
+        let kept = false;
+        try {
+          const answer = await uploadBlob(call, { ...options, share });
+          kept = true;
+          return answer;
+        } finally {
+          share.end({ kept });
+        }
       } finally {
         slots.giveBack(did);
       }
@@ -114,15 +133,14 @@ async function assertMayUpload(accounts: Accounts, did: string): Promise<void> {
 
 async function uploadBlob<Upload extends BlobUpload>(
   call: Call,
-  { blobs, repos, blobBytesMax, now }: UploadBlobOptions<Upload>,
+  { blobs, repos, blobBytesMax, types, share, now }: UploadBlobOptions<Upload> & { share: UploadShare },
 ): Promise<unknown> {
-  refuseDeclaredLength(call.request, blobBytesMax);
   const did = callerDid(call);
   const upload = await blobs.begin(did);
   try {
-    await receive(call, { upload, bytesMax: blobBytesMax });
+    await receive(call, { upload, share, bytesMax: blobBytesMax });
     const { cid, size, head } = await upload.finish();
-    const declared = isIdentityEncoded(call.request) ? declaredLength(call.request) : undefined;
+    const declared = declaredSize(call.request);
     if (declared !== undefined && declared !== size) {
       throw new KithError(
         "invalid_request",
@@ -130,6 +148,7 @@ async function uploadBlob<Upload extends BlobUpload>(
       );
     }
     const sniffed = sniffMimeType(head, call.request.headers.get("content-type"));
+    assertBytesAllowed({ sniffed, head }, types);
     const row = { cid, mimeType: sniffed, size, createdAt: now() };
     const mimeType = await repos.keepBlob(did, { upload, row });
     return { blob: { $type: "blob", ref: { $link: cidToString(cid) }, mimeType, size } };
@@ -139,10 +158,15 @@ async function uploadBlob<Upload extends BlobUpload>(
   }
 }
 
+/** How many bytes are to come, where that is known before. */
+function declaredSize(request: Request): number | undefined {
+  return isIdentityEncoded(request) ? declaredLength(request) : undefined;
+}
+
 /** Reads the body into `upload` as the store takes it. Bun reads on after a refusal, so the sender sees the answer. */
 async function receive(
   call: Call,
-  { upload, bytesMax }: { upload: BlobUpload; bytesMax: number },
+  { upload, share, bytesMax }: { upload: BlobUpload; share: UploadShare; bytesMax: number },
 ): Promise<void> {
   const reader = call.body?.getReader();
   if (!reader) return;
@@ -159,6 +183,7 @@ async function receive(
         await reader.cancel().catch(() => {});
         throw tooLarge(bytesMax);
       }
+      share.take(value.byteLength);
       await upload.write(value);
     }
   } finally {

@@ -17,7 +17,18 @@ const accounts: AccountView[] = [
 ];
 
 /** The method over a blob store in memory; `storeBytesMax` makes its disk full. */
-function setUp({ storeBytesMax = Number.POSITIVE_INFINITY } = {}) {
+function setUp({
+  storeBytesMax = Number.POSITIVE_INFINITY,
+  stored = 0,
+  quotaBytes,
+  types,
+}: {
+  storeBytesMax?: number;
+  stored?: number;
+  quotaBytes?: number;
+  types?: string[];
+} = {}) {
+  let storedBytes = stored;
   const kept: { did: string; mimeType: string; size: number; createdAt: number }[] = [];
   const uploads: { discarded: number; chunks: number }[] = [];
   const begin = async () => {
@@ -43,9 +54,13 @@ function setUp({ storeBytesMax = Number.POSITIVE_INFINITY } = {}) {
   const method = uploadBlobMethod({
     accounts: { byIdentifier: (did) => accounts.find((account) => account.did === did) },
     blobs: { begin },
+    quotaBytes,
+    types,
     repos: {
+      read: async (_did, read) => read({ blobBytes: () => storedBytes }),
       keepBlob: async (did, { row: { mimeType, size, createdAt } }) => {
         kept.push({ did, mimeType, size, createdAt });
+        storedBytes += size;
         return mimeType;
       },
     },
@@ -144,3 +159,74 @@ test("uploadBlob hands the body on in chunks", async () => {
   expect((await call({ nsid: NSID, as: ALICE, bytes })).status).toBe(200);
   expect(uploads[0]?.chunks).toBe(10);
 });
+
+const QUOTA = { status: 413, body: { error: "QuotaExceeded" } };
+/** The bytes without a length declared. */
+const streamed = (...sizes: number[]) =>
+  new ReadableStream<Uint8Array>({
+    start: (sender) => {
+      for (const size of sizes) sender.enqueue(new Uint8Array(size));
+      sender.close();
+    },
+  });
+
+test.each([
+  ["a declared length that does not fit", { headers: { "content-length": "501" } }, 0],
+  ["more bytes than fit", { bytes: streamed(400, 101) }, 1],
+])("uploadBlob refuses %s, and says how much is used and allowed", async (_name, call, begun) => {
+  const { call: send, kept, uploads } = setUp({ stored: 500, quotaBytes: 1_000 });
+  const answer = await send({ nsid: NSID, as: ALICE, bytes: PNG, ...call });
+  expect(answer).toMatchObject(QUOTA);
+  expect(JSON.stringify(answer.body)).toMatch(/uses \d+ of the 1000 bytes/);
+  expect([kept, uploads.length]).toEqual([[], begun]);
+  expect(uploads.map(({ discarded }) => discarded)).toEqual(begun ? [1] : []);
+});
+
+test("uploadBlob fills the quota to its last byte, and counts what it has kept", async () => {
+  const { call } = setUp({ stored: 500, quotaBytes: 1_000 });
+  const send = (bytes: ReadableStream<Uint8Array>) => call({ nsid: NSID, as: ALICE, bytes });
+  expect((await send(streamed(300))).status).toBe(200);
+  expect(await send(streamed(201))).toMatchObject(QUOTA);
+  expect((await send(streamed(200))).status).toBe(200);
+  expect(await send(streamed(1))).toMatchObject(QUOTA);
+});
+
+test("uploadBlob counts what comes at the same time", async () => {
+  const { call, kept } = setUp({ quotaBytes: 1_000 });
+  const answers = await Promise.all(
+    Array.from({ length: 5 }, () => call({ nsid: NSID, as: ALICE, bytes: streamed(200, 200) })),
+  );
+  const size = kept.reduce((sum, row) => sum + row.size, 0);
+  expect(size).toBeLessThanOrEqual(1_000);
+  expect(answers.filter(({ status }) => status === 200).length).toBe(kept.length);
+  expect(answers.filter(({ status }) => status === 413).length).toBe(5 - kept.length);
+  expect((await call({ nsid: NSID, as: ALICE, bytes: streamed(1_000 - size) })).status).toBe(
+    size < 1_000 ? 200 : 413,
+  );
+});
+
+const HTML = Buffer.from("<html><script>");
+test.each([
+  ["image/png", PNG, ["image/*"], 200],
+  ["image/png; charset=x", PNG, ["image/png"], 200],
+  ["*/*", PNG, ["image/*"], 200],
+  ["application/octet-stream", PNG, ["image/*"], 200],
+  ["IMAGE/PNG", PNG, ["image/*"], 200],
+  ["text/html", PNG, ["image/*"], 400],
+  ["image/png", HTML, ["image/*"], 400],
+  ["*/*", HTML, ["image/*"], 400],
+  ["image/svg+xml", HTML, ["image/png"], 400],
+  ["text/vtt", HTML, ["image/*", "text/vtt"], 200],
+  ["video/mp4", PNG, ["video/mp4"], 400],
+])(
+  "uploadBlob of %s with other bytes or the same, where some types are allowed",
+  async (type, bytes, types, status) => {
+    const { call, kept } = setUp({ types });
+    const answer = await call({ nsid: NSID, as: ALICE, bytes, headers: { "content-type": type } });
+    expect([answer.status, (answer.body as { error?: string }).error]).toEqual([
+      status,
+      status === 200 ? undefined : "InvalidMimeType",
+    ]);
+    expect(kept.length).toBe(status === 200 ? 1 : 0);
+  },
+);

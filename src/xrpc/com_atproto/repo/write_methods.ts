@@ -12,7 +12,16 @@ import { REPO_WRITES, WRITE_COSTS } from "../../limits/charges.ts";
 import type { Charge } from "../../limits/rate_limits.ts";
 import { type Call, callerDid, type InputOf, type Method, method } from "../../method.ts";
 import { type Accounts, findAccount } from "../repo_access.ts";
-import { createWrite, prepareRecord, RkeySource, swapCid, type ValidationStatus } from "./_prepare.ts";
+import {
+  createWrite,
+  type Lexicons,
+  type LexiconsAtHand,
+  lexiconsFor,
+  prepareRecord,
+  RkeySource,
+  swapCid,
+  type ValidationStatus,
+} from "./_prepare.ts";
 
 /** JSON of one record in bytes; the record itself may have 1,000,000 in DRISL, where text is shorter. */
 const RECORD_JSON_BYTES_MAX = 2 * 1024 * 1024;
@@ -24,6 +33,8 @@ export interface WriteMethodsOptions {
   readonly repos: {
     write(did: string, request: WriteRequest): Promise<WriteOutcome>;
   };
+  /** What records of types are judged by that are not known here. */
+  readonly lexicons: Lexicons;
   /** Unix milliseconds. */
   readonly now: () => number;
   /** 0 to 1023, part of the record keys made here. */
@@ -48,7 +59,8 @@ function createRecord(deps: Deps): Method {
       const { repo, collection, record, validate, swapCommit } = call.input;
       const did = await writableRepo(deps, { call, repo });
       const rkey = call.input.rkey ?? deps.rkeys.next();
-      const prepared = prepareRecord({ collection, rkey, json: record, validate });
+      const lexicons = await lexiconsFor([collection], { lexicons: deps.lexicons, validate });
+      const prepared = prepareRecord({ collection, rkey, json: record, validate, lexicons });
       const write = createWrite({ collection, rkey }, { prepared, replaces: validate !== false });
       const outcome = await deps.repos.write(did, { writes: [write], swapCommit: swapCid(swapCommit) });
       return recordAnswer(call, outcome, prepared.validationStatus);
@@ -64,7 +76,8 @@ function putRecord(deps: Deps): Method {
     handler: async (call) => {
       const { repo, collection, rkey, record: json, validate, swapCommit, swapRecord } = call.input;
       const did = await writableRepo(deps, { call, repo });
-      const { validationStatus, ...content } = prepareRecord({ collection, rkey, json, validate });
+      const lexicons = await lexiconsFor([collection], { lexicons: deps.lexicons, validate });
+      const { validationStatus, ...content } = prepareRecord({ collection, rkey, json, validate, lexicons });
       const expected = swapRecord === null ? null : swapCid(swapRecord);
       const write: RecordWrite = { action: "put", collection, rkey, ...content, swapRecord: expected };
       const outcome = await deps.repos.write(did, { writes: [write], swapCommit: swapCid(swapCommit) });
@@ -107,8 +120,11 @@ function applyWrites(deps: Deps): Method {
           `Too many writes: ${writes.length}, ${COMMIT_OPS_MAX} at most`,
         );
       }
+      const written = writes.filter(({ $type }) => $type !== "com.atproto.repo.applyWrites#delete");
+      const collections = written.map(({ collection }) => collection);
+      const lexicons = await lexiconsFor(collections, { lexicons: deps.lexicons, validate });
       const prepared = writes.map((write, index) =>
-        prepareAt(index, () => prepareWrite(deps, { write, validate })),
+        prepareAt(index, () => prepareWrite(deps, { write, validate, lexicons })),
       );
       const outcome = await deps.repos.write(did, {
         writes: prepared.map(({ write }) => write),
@@ -145,19 +161,19 @@ interface PreparedWrite {
 
 function prepareWrite(
   { rkeys }: Deps,
-  { write, validate }: { write: WriteInput; validate: boolean | undefined },
+  { write, ...judged }: { write: WriteInput; validate: boolean | undefined; lexicons: LexiconsAtHand },
 ): PreparedWrite {
   const { collection } = write;
   switch (write.$type) {
     case "com.atproto.repo.applyWrites#create": {
       const rkey = write.rkey ?? rkeys.next();
-      const prepared = prepareRecord({ collection, rkey, json: write.value, validate });
+      const prepared = prepareRecord({ collection, rkey, json: write.value, ...judged });
       const { validationStatus } = prepared;
       return { write: createWrite({ collection, rkey }, { prepared, replaces: false }), validationStatus };
     }
     case "com.atproto.repo.applyWrites#update": {
       const { rkey, value: json } = write;
-      const { validationStatus, ...content } = prepareRecord({ collection, rkey, json, validate });
+      const { validationStatus, ...content } = prepareRecord({ collection, rkey, json, ...judged });
       return { write: { action: "update", collection, rkey, ...content }, validationStatus };
     }
     case "com.atproto.repo.applyWrites#delete":
@@ -204,7 +220,7 @@ function commitMeta(call: Call, { commit }: WriteOutcome): { cid: string; rev: s
 }
 
 /**
- * The DID of the repo to write to: the caller's own, named by DID or handle, and active. KithErrors invalid_request,
+ * The DID of the repo to write to: the caller's own, named by DID or handle, and active. KithErrors account_not_found,
  * auth_required, account_takendown, account_suspended, account_deactivated.
  */
 async function writableRepo(
@@ -213,7 +229,8 @@ async function writableRepo(
 ): Promise<string> {
   const account = await findAccount(accounts, repo);
   const isGone = account?.state === "deleting" || account?.state === "deleted";
-  if (!account || isGone) throw new KithError("invalid_request", `Could not find repo: ${repo}`);
+  if (!account || isGone)
+    throw new KithError("account_not_found", `Could not write to "${repo}": there is no such account here`);
   if (account.did !== callerDid(call)) {
     throw new KithError("auth_required", `Could not write to "${repo}": it is not the caller's repo`);
   }

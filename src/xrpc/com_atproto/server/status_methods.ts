@@ -34,7 +34,8 @@ export function statusMethods(options: StatusMethodsOptions): Method[] {
       handler: (call) => status.activate(callerDid(call)),
     }),
     method(ComAtprotoServerDeactivateAccount.mainSchema, {
-      auth: "full",
+      // Who is taken down may leave.
+      auth: "fullOrTakendown",
       handler: (call) => {
         const { deleteAfter } = call.input;
         const options = deleteAfter === undefined ? {} : { deleteAfter: parseDeleteAfter(deleteAfter) };

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { verifyProofs, verifyRecords, verifyRepoCar } from "@atproto/repo";
 import { cidKey, cidOfCbor, cidOfRaw, cidToString, encodeCbor, readCar } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
+import type { Logger } from "../../../logger.ts";
 import { callerOf } from "../../calls_fixture.ts";
 import { Router } from "../../router.ts";
 import { accountsInEveryState, TEST_SIGNER, TestRepo, TestRepos } from "../repos_fixture.ts";
@@ -37,17 +38,25 @@ function setUp() {
     files.set(cidKey(cid), bytes);
   }
   const errors: string[] = [];
-  const log = { info: () => {}, warn: () => {}, error: (message: string) => void errors.push(message) };
+  const warnings: string[] = [];
+  const log: Logger = {
+    debug: () => {},
+    info: () => {},
+    warn: (message: string) => void warnings.push(message),
+    child: () => log,
+    error: (message: string) => void errors.push(message),
+  };
   let streams = 0;
   const blobs = {
-    open: async (_did: string, cid: Parameters<typeof cidKey>[0]) => {
-      const bytes = files.get(cidKey(cid));
+    open: async (_did: string, cid: Parameters<typeof cidKey>[0], { quarantined = false }) => {
+      const isThere = quarantined === (repo.takedowns.blob(cid) !== undefined);
+      const bytes = isThere ? files.get(cidKey(cid)) : undefined;
       return (
         bytes && {
           size: bytes.length,
-          stream: () => {
+          stream: async (range = { start: 0, end: bytes.length }) => {
             streams += 1;
-            return new Blob([bytes]).stream();
+            return new Blob([bytes.subarray(range.start, range.end)]).stream();
           },
         }
       );
@@ -57,9 +66,9 @@ function setUp() {
     ...syncRepoMethods({ accounts: repos, repos }),
     ...deprecatedSyncMethods({ accounts: repos, repos }),
     ...repoStatusMethods({ accounts: repos, repos, log }),
-    ...syncBlobMethods({ accounts: repos, repos, blobs }),
+    ...syncBlobMethods({ accounts: repos, repos, blobs, log }),
   ];
-  return { call: callerOf(methods), repos, repo, files, errors, streams: () => streams };
+  return { call: callerOf(methods), repos, repo, files, errors, warnings, log, streams: () => streams };
 }
 
 const sync = (name: string) => `com.atproto.sync.${name}`;
@@ -253,8 +262,18 @@ test("getBlob sends a file with its length and our headers, and in ranges", asyn
   repos
     .repo(ALICE)
     .blobs.set(cidKey(cid), { cid, mimeType: "image/png", size: PNG.length, referenced: true });
-  const file = { size: PNG.length, file: Bun.file(path), stream: () => Bun.file(path).stream() };
-  const methods = syncBlobMethods({ accounts: repos, repos, blobs: { open: async () => file } });
+  const file = {
+    size: PNG.length,
+    file: Bun.file(path),
+    stream: async (range = { start: 0, end: PNG.length }) =>
+      Bun.file(path).slice(range.start, range.end).stream(),
+  };
+  const methods = syncBlobMethods({
+    accounts: repos,
+    repos,
+    blobs: { open: async () => file },
+    log: setUp().log,
+  });
   const router = new Router({ methods, authenticator: { authenticate: async () => null } });
   const context = { requestId: "test", ip: "::1" };
   const nsid = sync("getBlob");
@@ -269,12 +288,54 @@ test("getBlob sends a file with its length and our headers, and in ranges", asyn
     const part = await fetch(url, { headers: { range: "bytes=1-3" } });
     expect([part.status, await part.text()]).toEqual([206, "PNG"]);
     expect(part.headers.get("content-security-policy")).toBe("default-src 'none'; sandbox");
+    const several = await fetch(url, { headers: { range: "bytes=0-0,2-3" } });
+    expect([several.status, Buffer.from(await several.bytes())]).toEqual([200, PNG]);
     const head = await fetch(url, { method: "HEAD" });
     expect(head.headers.get("content-length")).toBe(String(PNG.length));
   } finally {
     await server.stop(true);
     await rm(folder, { recursive: true });
   }
+});
+
+const ETAG = `"${anyCid}"`;
+const all = PNG.length;
+
+test.each([
+  [{ range: "bytes=1-3" }, 206, `bytes 1-3/${all}`, PNG.subarray(1, 4)],
+  [{ range: "bytes=2-" }, 206, `bytes 2-${all - 1}/${all}`, PNG.subarray(2)],
+  [{ range: "bytes=-2" }, 206, `bytes ${all - 2}-${all - 1}/${all}`, PNG.subarray(all - 2)],
+  [{ range: "bytes=-9999999999999999999999" }, 206, `bytes 0-${all - 1}/${all}`, PNG],
+  [{ range: "bytes=1-9999999" }, 206, `bytes 1-${all - 1}/${all}`, PNG.subarray(1)],
+  [{ range: "bytes=1-3", "if-range": ETAG }, 206, `bytes 1-3/${all}`, PNG.subarray(1, 4)],
+  [{ range: "bytes=1-3", "if-range": '"another"' }, 200, null, PNG],
+  [{ range: "bytes=1-3", "if-range": "Sat, 21 Nov 2026 11:00:00 GMT" }, 200, null, PNG],
+  [{ range: "bytes=0-0,2-3" }, 200, null, PNG],
+  [{ range: "bytes=3-1" }, 200, null, PNG],
+  [{ range: "bytes=-" }, 200, null, PNG],
+  [{ range: "lines=1-2" }, 200, null, PNG],
+  [{ range: `bytes=${all}-` }, 416, `bytes */${all}`, Buffer.alloc(0)],
+  [{ range: "bytes=-0" }, 416, `bytes */${all}`, Buffer.alloc(0)],
+  [{ "if-none-match": ETAG }, 304, null, Buffer.alloc(0)],
+  [{ "if-none-match": `"x", W/${ETAG}` }, 304, null, Buffer.alloc(0)],
+  [{ "if-none-match": '"x"' }, 200, null, PNG],
+])("getBlob answers %j with %i", async (headers, status, range, expected) => {
+  const { call } = setUp();
+  const answer = await call({ nsid: sync("getBlob"), params: { did: ALICE, cid: anyCid }, headers });
+  expect([answer.status, answer.headers.get("content-range")]).toEqual([status, range]);
+  expect(Buffer.from(answer.bytes)).toEqual(Buffer.from(expected));
+  expect(answer.headers.get("etag")).toBe(ETAG);
+  expect(answer.headers.get("accept-ranges")).toBe("bytes");
+  expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
+  expect(answer.headers.get("content-security-policy")).toBe("default-src 'none'; sandbox");
+});
+
+test("getBlob tells the operator of a blob whose file is missing", async () => {
+  const { call, files, warnings } = setUp();
+  files.clear();
+  const answer = await call({ nsid: sync("getBlob"), params: { did: ALICE, cid: anyCid } });
+  expect(answer).toMatchObject({ status: 400, body: { error: "BlobNotFound" } });
+  expect(warnings).toEqual(["The file of a blob is missing"]);
 });
 
 test("getBlob answers HEAD without opening a stream", async () => {
@@ -377,4 +438,37 @@ test("listReposByCollection goes on past a repo that cannot be read", async () =
   repos.readDurable = () => Promise.reject(new KithError("storage_damaged", "broken"));
   const answer = await call({ nsid: sync("listReposByCollection"), params: { collection: NOTE } });
   expect([answer.body, errors.length]).toEqual([{ repos: [] }, 1]);
+});
+
+test("What is taken down is hidden from others, and the signed tree stays whole", async () => {
+  const { call, repo } = setUp();
+  const { cid } = repo.record(NOTE, "b")!;
+  const blob = cidOfRaw(HTML);
+  for (const name of [`${NOTE}/b`, cidToString(cid), cidToString(blob)]) repo.takenDown.add(name);
+  const record = { nsid: sync("getRecord"), params: { did: ALICE, collection: NOTE, rkey: "b" } };
+  const blocks = { nsid: sync("getBlocks"), params: { did: ALICE, cids: [cidToString(cid)] } };
+  for (const as of [undefined, "did:plc:deactivated"]) {
+    expect((await call({ ...record, as })).body).toMatchObject({ error: "RecordNotFound" });
+    expect((await call({ ...blocks, as })).body).toMatchObject({ error: "BlockNotFound" });
+  }
+  for (const as of [ALICE, "admin"]) {
+    expect((await call({ ...record, as })).status).toBe(200);
+    expect((await call({ ...blocks, as })).status).toBe(200);
+  }
+  const other = await call({ ...record, params: { ...record.params, rkey: "a" } });
+  expect(other.status).toBe(200);
+  const { bytes } = await call({ nsid: sync("getRepo"), params: { did: ALICE } });
+  expect((await verifyRepoCar(bytes, ALICE, TEST_SIGNER.didKey)).creates).toHaveLength(3);
+
+  const got = { nsid: sync("getBlob"), params: { did: ALICE, cid: cidToString(blob) } };
+  const listed = async (as?: string) => {
+    const { body } = await call({ nsid: sync("listBlobs"), params: { did: ALICE }, as });
+    return (body as { cids: string[] }).cids.includes(cidToString(blob));
+  };
+  for (const as of [undefined, ALICE]) {
+    expect((await call({ ...got, as })).body).toMatchObject({ error: "BlobNotFound" });
+    expect(await listed(as)).toBe(false);
+  }
+  expect((await call({ ...got, as: "admin" })).bytes).toEqual(new Uint8Array(HTML));
+  expect(await listed("admin")).toBe(true);
 });

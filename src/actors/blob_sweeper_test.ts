@@ -1,0 +1,198 @@
+import { expect, test } from "bun:test";
+import { existsSync, utimesSync } from "node:fs";
+import { join } from "node:path";
+import { type Cid, cidToString } from "../atproto/mod.ts";
+import { KithError } from "../errors.ts";
+import { Bench, didOf, post, unpost } from "./_bench.ts";
+import { until } from "./_fake_log.ts";
+import {
+  BlobSweeper,
+  MOVING_LIFETIME_MS,
+  removeAllOrLater,
+  SWEEP_BLOBS_MAX,
+  WALK_EVERY_MS,
+} from "./blob_sweeper.ts";
+
+const DID = didOf("alice");
+const LIFETIME_MS = 24 * 3_600_000;
+
+/** A sweeper that takes steps only as the test asks: its own come after minutes. */
+function sweeperOf(bench: Bench): BlobSweeper {
+  const { blobLooks: looks, accounts, registry: repos, blobs, now, logger } = bench;
+  return new BlobSweeper({ looks, accounts, repos, blobs, lifetimeMs: LIFETIME_MS, now, logger });
+}
+
+const keep = async (bench: Bench, content: string) => {
+  const { upload, row, ref } = await bench.upload(DID, content);
+  await bench.registry.keepBlob(DID, { upload, row });
+  return ref;
+};
+const pathOf = (bench: Bench, cid: Cid): string =>
+  join(bench.folder, "blobs", DID.replaceAll(":", "_"), cidToString(cid));
+const gone = { file: false, row: false };
+const there = { file: true, row: true };
+
+test("BlobSweeper removes an upload that no record refers to once it is old, and no other", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const sweeper = sweeperOf(bench);
+  const unused = await keep(bench, "unused");
+  const used = await keep(bench, "used");
+  await bench.write(DID, post("one", "one", [used]));
+  bench.nowMs += LIFETIME_MS - 1;
+  await sweeper.step();
+  expect(await bench.blob(DID, unused.cid)).toEqual(there);
+  bench.nowMs += LIFETIME_MS;
+  await sweeper.step();
+  await until(() => !existsSync(pathOf(bench, unused.cid)));
+  expect(await bench.blob(DID, unused.cid)).toEqual(gone);
+  expect(await bench.blob(DID, used.cid)).toEqual(there);
+  // Nothing is left to look for.
+  expect(bench.blobLooks.due(Number.MAX_SAFE_INTEGER, 10)).toEqual([]);
+  await sweeper.stop();
+});
+
+test("BlobSweeper: a blob uploaded again begins a new life", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const sweeper = sweeperOf(bench);
+  const first = await keep(bench, "again");
+  bench.nowMs += LIFETIME_MS - 1_000;
+  await keep(bench, "again");
+  bench.nowMs += 2_000;
+  await sweeper.step();
+  expect(await bench.blob(DID, first.cid)).toEqual(there);
+  await sweeper.stop();
+});
+
+test("BlobSweeper keeps what a deactivated account has uploaded, which may be moving in", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const sweeper = sweeperOf(bench);
+  const early = await keep(bench, "before its record");
+  await bench.registry.setStatus(DID, "deactivated");
+  bench.nowMs += MOVING_LIFETIME_MS - 1_000;
+  await sweeper.step();
+  expect(await bench.blob(DID, early.cid)).toEqual(there);
+  bench.nowMs += LIFETIME_MS;
+  await sweeper.step();
+  await until(() => !existsSync(pathOf(bench, early.cid)));
+  await sweeper.stop();
+});
+
+test("BlobSweeper never takes a blob that a record is being given at the same time", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const sweeper = sweeperOf(bench);
+  const refs = await Promise.all(Array.from({ length: 20 }, (_, at) => keep(bench, `raced ${at}`)));
+  bench.nowMs += LIFETIME_MS + 1;
+  const writes = refs.map((ref, at) =>
+    bench.write(DID, post(`r${at}`, `r${at}`, [ref])).then(
+      () => true,
+      () => false,
+    ),
+  );
+  const [written] = await Promise.all([Promise.all(writes), sweeper.step()]);
+  for (const [at, ref] of refs.entries()) {
+    if (written[at]) expect(await bench.blob(DID, ref.cid)).toEqual(there);
+    else await until(() => !existsSync(pathOf(bench, ref.cid)));
+  }
+  await sweeper.stop();
+});
+
+test("BlobSweeper.step() walks over the accounts and removes old files that have no row, and only those", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const sweeper = sweeperOf(bench);
+  const used = await keep(bench, "used");
+  await bench.write(DID, post("one", "one", [used]));
+  const stray = async (content: string, ageMs: number) => {
+    const { upload, ref } = await bench.upload(DID, content);
+    await bench.blobs.keep(upload, { did: DID, cid: ref.cid });
+    const seconds = (bench.nowMs - ageMs) / 1_000;
+    utimesSync(pathOf(bench, ref.cid), seconds, seconds);
+    return ref;
+  };
+  const old = await stray("old", LIFETIME_MS + 1_000);
+  const young = await stray("young", 1_000);
+  await sweeper.step();
+  expect(await bench.blob(DID, old.cid)).toEqual(gone);
+  expect(await bench.blob(DID, young.cid)).toEqual({ file: true, row: false });
+  expect(await bench.blob(DID, used.cid)).toEqual(there);
+  const { cursor, nextAt } = bench.blobLooks.walk();
+  expect([cursor, nextAt]).toEqual([undefined, bench.nowMs + WALK_EVERY_MS]);
+  await sweeper.stop();
+});
+
+test("BlobSweeper.step() leaves alone the files of an account that may be moving in", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const { upload, ref } = await bench.upload(DID, "brought along");
+  await bench.blobs.keep(upload, { did: DID, cid: ref.cid });
+  await bench.registry.setStatus(DID, "deactivated");
+  const sweeper = sweeperOf(bench);
+  await sweeper.step();
+  expect(await bench.blob(DID, ref.cid)).toEqual({ file: true, row: false });
+  await sweeper.stop();
+});
+
+test("BlobSweeper finds after a crash what was being uploaded or removed", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const removed = await keep(bench, "its record goes");
+  await bench.write(DID, post("one", "one", [removed]));
+  const gate = bench.stopBefore("remove");
+  await bench.write(DID, unpost("one"));
+  await gate.reached;
+  const second = await bench.upload(DID, "its row never comes");
+  await bench.blobs.keep(second.upload, { did: DID, cid: second.ref.cid });
+  await using after = await bench.crash();
+  gate.open();
+  await after.recover();
+  for (const { cid } of [removed, second.ref]) {
+    expect(await after.blob(DID, cid)).toEqual({ file: true, row: false });
+  }
+  const sweeper = sweeperOf(after);
+  // The bench's clock is ahead of the files': they are old.
+  await sweeper.step();
+  for (const { cid } of [removed, second.ref]) expect(await after.blob(DID, cid)).toEqual(gone);
+  await sweeper.stop();
+});
+
+test("removeAllOrLater() leaves a dead account's blobs to the sweeper where the bucket fails", async () => {
+  await using bench = await Bench.start();
+  const { blobLooks: looks, accounts, registry: repos, now, logger } = bench;
+  const removed: string[] = [];
+  let isDown = true;
+  const blobs = {
+    list: async () => [],
+    removeAll: async (did: string) => {
+      if (isDown) throw new KithError("upstream_failure", "The bucket is down");
+      removed.push(did);
+    },
+  };
+  await removeAllOrLater(DID, { blobs, looks, now, logger });
+  const sweeper = new BlobSweeper({ looks, accounts, repos, blobs, lifetimeMs: LIFETIME_MS, now, logger });
+  bench.nowMs += 3_600_000;
+  await sweeper.step();
+  expect(looks.due(Number.MAX_SAFE_INTEGER, 10)).toEqual([DID]);
+  isDown = false;
+  bench.nowMs += 3_600_000;
+  await sweeper.step();
+  expect([removed, looks.due(Number.MAX_SAFE_INTEGER, 10)]).toEqual([[DID], []]);
+  await sweeper.stop();
+});
+
+test("BlobLooks.look() does not forget an account into which something comes meanwhile", async () => {
+  await using bench = await Bench.start();
+  const { blobLooks: looks } = bench;
+  await looks.note(DID, 1);
+  await looks.look(DID, async () => {
+    await looks.around(DID, 5, async () => undefined);
+    return undefined;
+  });
+  expect(looks.due(10, 10)).toEqual([DID]);
+  await looks.look(DID, async () => undefined);
+  expect(looks.due(10, 10)).toEqual([]);
+  expect(SWEEP_BLOBS_MAX).toBeLessThan(1_001);
+});

@@ -1,0 +1,23 @@
+/** com.atproto.identity.requestPlcOperationSignature and signPlcOperation: an owner's own PLC operations, by a mailed code. */
+import {
+  ComAtprotoIdentityRequestPlcOperationSignature,
+  ComAtprotoIdentitySignPlcOperation,
+} from "@atcute/atproto";
+import type { PlcSigning } from "../../../accounts/mod.ts";
+import { perAccountMailed } from "../../limits/charges.ts";
+import { callerDid, type Method, method } from "../../method.ts";
+
+/** Both serve a taken-down account, too: its owner may carry the identity away. */
+export function signMethods({ signing }: { signing: Pick<PlcSigning, "requestCode" | "sign"> }): Method[] {
+  return [
+    method(ComAtprotoIdentityRequestPlcOperationSignature.mainSchema, {
+      auth: "fullOrTakendown",
+      limit: perAccountMailed(),
+      handler: (call) => signing.requestCode(callerDid(call)),
+    }),
+    method(ComAtprotoIdentitySignPlcOperation.mainSchema, {
+      auth: "fullOrTakendown",
+      handler: async (call) => ({ operation: await signing.sign(callerDid(call), call.input) }),
+    }),
+  ];
+}

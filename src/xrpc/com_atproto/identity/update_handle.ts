@@ -1,0 +1,28 @@
+/** com.atproto.identity.updateHandle. */
+import { ComAtprotoIdentityUpdateHandle } from "@atcute/atproto";
+import * as v from "@atcute/lexicons/validations";
+import type { HandleClaim, IdentityChanges } from "../../../accounts/mod.ts";
+import { perAccountRenamed } from "../../limits/charges.ts";
+import { callerDid, type Method, method } from "../../method.ts";
+
+const { mainSchema } = ComAtprotoIdentityUpdateHandle;
+
+/** The lexicon's, but any text as a handle: what is wrong with one is then told as InvalidHandle, with the reason. */
+const SCHEMA = {
+  ...mainSchema,
+  input: { ...mainSchema.input, schema: v.object({ ...mainSchema.input.schema.shape, handle: v.string() }) },
+};
+
+export interface UpdateHandleOptions {
+  readonly changes: Pick<IdentityChanges, "updateHandle">;
+  /** What members may claim: as at sign-up, reserved names are kept from strangers only. */
+  readonly claim: HandleClaim;
+}
+
+export function updateHandleMethod({ changes, claim }: UpdateHandleOptions): Method {
+  return method(SCHEMA, {
+    auth: "access",
+    limit: perAccountRenamed(),
+    handler: (call) => changes.updateHandle(callerDid(call), call.input.handle, claim),
+  });
+}
