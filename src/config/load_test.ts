@@ -291,8 +291,10 @@ test.each([
   [{ PDS_PORT_FILE: "a" }, ["PDS_PORT_FILE is not a setting of kith."]],
   [{ LOG_SOMETHING: "a", HOME: "/root" }, []],
   [
-    { PDS_VERSION: "1", PDS_INVITE_EPOCH: "2", LOG_SYSTEMS: "x" },
-    ["These settings have no effect in this version of kith: PDS_INVITE_EPOCH, PDS_VERSION, LOG_SYSTEMS."],
+    { PDS_VERSION: "1", PDS_ACTOR_STORE_CACHE_SIZE: "2", LOG_SYSTEMS: "x" },
+    [
+      "These settings have no effect in this version of kith: PDS_VERSION, PDS_ACTOR_STORE_CACHE_SIZE, LOG_SYSTEMS.",
+    ],
   ],
   [
     { ...HOST, PDS_DEV_MODE: "true" },
