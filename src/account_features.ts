@@ -9,6 +9,7 @@ import {
   Devices,
   EmailTokens,
   LoginLock,
+  ModeratorMail,
   Passkeys,
   type Passwords,
   SecondFactors,
@@ -21,7 +22,7 @@ import type { HeaderAuthenticator, SessionTokens } from "./auth/mod.ts";
 import type { Config } from "./config/mod.ts";
 import type { DidResolver, PlcDirectory } from "./identity/mod.ts";
 import type { RootLogger } from "./logger.ts";
-import { createMailer } from "./mailer/mod.ts";
+import { createMailers } from "./mailer/mod.ts";
 import type {
   AccountStore,
   AppPasswordStore,
@@ -74,9 +75,11 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
     ? (did: string) => didResolver.resolve(did).catch(() => undefined)
     : undefined;
   const tokensByMail = new EmailTokens({ rows: stores.emailTokens });
+  const { queue, sendsAll } = startMail(parts);
+  const moderatorMail = new ModeratorMail({ sender: queue });
   const mail = new AccountMail({
     tokens: tokensByMail,
-    sender: startMail(parts),
+    sender: sendsAll ? queue : undefined,
     host: config.hostname,
     contact: config.contactEmail,
   });
@@ -132,18 +135,25 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
     });
   };
   const signingIn = { sessions, factors, passkeys, devices, signIns, stepUps };
-  return { ...signingIn, appPasswords, status, emailTokens: tokensByMail, mail, credentials, welcome };
+  const byMail = { emailTokens: tokensByMail, mail, moderatorMail };
+  return { ...signingIn, ...byMail, appPasswords, status, credentials, welcome, sweep };
 }
 
-/** The queue of mail, with what the run before has left; undefined where no mail is set up. */
-function startMail({ config, stores, log, onClose }: AccountFeaturesParts): MailQueue | undefined {
-  const url = config.mail?.smtpUrl ?? "";
-  for (const secret of [url, decodeURIComponent(URL.parse(url)?.password ?? "")]) log.hide(secret);
-  const mailer = createMailer(config);
-  if (mailer === undefined) return undefined;
+/** The queue of mail, with what the run before has left; absent where no mail is set up. */
+function startMail({ config, stores, log, onClose }: AccountFeaturesParts): {
+  queue?: MailQueue;
+  /** False where only moderators' mail is set up. */
+  sendsAll: boolean;
+} {
+  for (const url of [config.mail?.smtpUrl ?? "", config.moderationMail?.smtpUrl ?? ""]) {
+    for (const secret of [url, decodeURIComponent(URL.parse(url)?.password ?? "")]) log.hide(secret);
+  }
+  const made = createMailers(config);
+  if (made === undefined) return { sendsAll: false };
+  const { mailer, sendsAll } = made;
   const queue = new MailQueue({ rows: stores.mailQueue, mailer, logger: log, now: Date.now });
   onClose(() => queue.stop());
-  return queue;
+  return { queue, sendsAll };
 }
 
 /** The methods that only an account's owner calls. */

@@ -1,15 +1,18 @@
 /** Every method, and what the plain routes beside them tell. */
 import { ownerMethods } from "./account_features.ts";
 import { HandleAvailability } from "./accounts/mod.ts";
+import { adminMethods } from "./admin_features.ts";
 import { serviceDidDocument } from "./atproto/mod.ts";
+import { SocketAuthenticator } from "./auth/mod.ts";
 import { type Config, VERSION } from "./config/mod.ts";
-import type { Actors, Stores } from "./engine.ts";
+import { type Actors, requestCrawlOf, type Stores } from "./engine.ts";
 import type { Features } from "./features.ts";
 import type { RootLogger } from "./logger.ts";
 import type { RequestGate } from "./request_gate.ts";
 import {
   accountMethods,
   adminIdentityMethods,
+  adminSocketMethods,
   type createHttp,
   deprecatedSyncMethods,
   describeMethods,
@@ -17,7 +20,6 @@ import {
   handleFinder,
   handleMethods,
   importMethods,
-  inviteMethods,
   keyMethods,
   LexiconCheck,
   LimitBypass,
@@ -70,7 +72,7 @@ export function edgeOf(parts: {
   if (bypassKey !== undefined) log.hide(bypassKey);
   const bypass = new LimitBypass({ key: bypassKey, addresses: bypassIps });
   return {
-    methods: methodsOf(parts),
+    methods: [...methodsOf(parts), ...adminMethods(parts)],
     authenticator,
     proxy,
     firehose: actors.firehose,
@@ -84,6 +86,26 @@ export function edgeOf(parts: {
   };
 }
 
+/** What answers on the admin socket: the same, with methods of its own, to the admin. */
+export function adminEdgeOf(
+  edge: ReturnType<typeof edgeOf>,
+  { config, log, stores, actors, features }: Parameters<typeof edgeOf>[0],
+): ReturnType<typeof edgeOf> {
+  const relays = {
+    configured: config.crawlers,
+    hostname: config.hostname,
+    requestCrawl: requestCrawlOf(config),
+  };
+  const { accounts } = stores;
+  const { emailTokens, factors } = features.owners;
+  const own = adminSocketMethods({ accounts, emailTokens, factors, relays, log, now: actors.now });
+  return {
+    ...edge,
+    methods: [...edge.methods, ...own],
+    authenticator: new SocketAuthenticator(edge.authenticator),
+  };
+}
+
 function methodsOf({
   config,
   log,
@@ -92,7 +114,6 @@ function methodsOf({
   features: {
     authenticator,
     owners,
-    invites,
     creator,
     keys,
     plcIdentity,
@@ -131,7 +152,6 @@ function methodsOf({
     updateHandleMethod({ changes, claim: config.inviteRequired ? "invited" : "open" }),
     ...adminIdentityMethods({ changes }),
     ...ownerMethods(owners, { accounts, repos, authenticator }),
-    ...inviteMethods({ invites }),
     ...serviceAuthMethods({ serviceJwts, now }),
     ...reportMethods({ proxy }),
     ...preferenceMethods({ repos, proxy, now }),
@@ -166,7 +186,13 @@ function methodsOf({
       types: config.blobTypes,
       now,
     }),
-    ...importMethods({ repos, dids, isOpen: config.acceptingImports, bytesMax: config.importBytesMax }),
+    ...importMethods({
+      repos,
+      dids,
+      plc: plcIdentity.plc,
+      isOpen: config.acceptingImports,
+      bytesMax: config.importBytesMax,
+    }),
     ...syncRepoMethods({ accounts, repos }),
     ...deprecatedSyncMethods({ accounts, repos }),
     ...syncBlobMethods({ accounts, repos, blobs, log }),

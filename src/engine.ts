@@ -119,6 +119,10 @@ export async function startActors(
   const blobs: RegistryBlobs<BlobUpload> & Pick<BlobStore, "sweepTemporary"> = {
     keep: (upload, target) => stores.blobs.keep(upload, target),
     remove: (did, cid) => stores.blobs.remove(did, cid),
+    quarantine: (did, cid) => stores.blobs.quarantine(did, cid),
+    release: (did, cid) => stores.blobs.release(did, cid),
+    removeQuarantined: (did, cid) => stores.blobs.removeQuarantined(did, cid),
+    quarantined: (did) => stores.blobs.quarantined(did),
     sweepTemporary: () => stores.blobs.sweepTemporary(),
     removeAll,
   };
@@ -184,25 +188,44 @@ async function recover(options: StartUpOptions): Promise<void> {
 }
 
 function startCrawlers(config: Config, logger: RootLogger): Crawlers {
-  const safeFetch = safeFetchOf(config);
   return new Crawlers({
     relays: config.crawlers,
     hostname: config.hostname,
     logger,
-    requestCrawl: async (relay, hostname) => {
-      const answer = await safeFetch(`${relay}/xrpc/com.atproto.sync.requestCrawl`, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({ hostname }),
-      });
-      if (answer.status >= 300) {
-        throw new KithError(
-          "upstream_failure",
-          `The relay "${relay}" answered ${answer.status} to requestCrawl`,
-        );
-      }
-    },
+    requestCrawl: requestCrawlOf(config),
   });
+}
+
+/** Asks one relay to crawl us. Throws KithError upstream_failure, with its words, or timeout. */
+export function requestCrawlOf(config: Config): (relay: string, hostname: string) => Promise<void> {
+  const safeFetch = safeFetchOf(config);
+  return async (relay, hostname) => {
+    const answer = await safeFetch(`${relay}/xrpc/com.atproto.sync.requestCrawl`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ hostname }),
+    });
+    if (answer.status < 300) return;
+    const words = wordsOf(answer.body);
+    throw new KithError(
+      "upstream_failure",
+      `The relay "${relay}" answered ${answer.status} to requestCrawl${words === "" ? "" : `: ${words}`}`,
+    );
+  };
+}
+
+/** Of an error answer so many characters are shown. */
+const RELAY_WORDS_CHARS_MAX = 300;
+
+/** The error and the message of an XRPC error body, on one line; empty for any other body. */
+function wordsOf(body: Uint8Array): string {
+  try {
+    const { error, message } = JSON.parse(new TextDecoder().decode(body));
+    const words = [error, message].filter((word) => typeof word === "string").join(": ");
+    return words.replace(/\p{Cc}+/gu, " ").slice(0, RELAY_WORDS_CHARS_MAX);
+  } catch {
+    return "";
+  }
 }
 
 export function safeFetchOf({ allowPrivateNetwork, fetchBytesMax: bytesMax }: Config): SafeFetch {

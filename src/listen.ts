@@ -23,12 +23,15 @@ export interface ListenOptions {
   readonly logger: Logger;
 }
 
-export interface Listeners {
-  readonly port: number;
+export interface Listener {
   /** Refuses new connections, and closes those that are idle. */
   refuse(): void;
   /** Closes every connection. */
   close(): Promise<void>;
+}
+
+export interface Listeners extends Listener {
+  readonly port: number;
 }
 
 /**
@@ -40,7 +43,7 @@ export function listen({ addresses, port, handlers, logger }: ListenOptions): Li
   const problems: unknown[] = [];
   for (const hostname of addresses) {
     try {
-      servers.push(serve({ hostname, port: servers[0]?.port ?? port, handlers }));
+      servers.push(serve({ hostname, port: servers[0]?.port ?? port, reusePort: false }, handlers));
     } catch (error) {
       if (isTaken(error)) {
         for (const server of servers) void server.stop(true);
@@ -63,11 +66,20 @@ export function listen({ addresses, port, handlers, logger }: ListenOptions): Li
   };
 }
 
-function serve({ hostname, port, handlers }: { hostname: string; port: number; handlers: Handlers }) {
+/** Listens on one address, or on a unix socket. Throws Bun's error. */
+export function serveOn(where: Where, handlers: Handlers): Listener {
+  const server = serve(where, handlers);
+  return { refuse: () => void server.stop(false), close: () => server.stop(true) };
+}
+
+type Where =
+  | { readonly unix: string }
+  | { readonly hostname: string; readonly port: number; readonly reusePort: false };
+
+function serve(where: Where, handlers: Handlers) {
+  // Bun's types know no idleTimeout of a unix socket; it has one, of 10 seconds unless set.
   return Bun.serve<FirehoseSocket>({
-    hostname,
-    port,
-    reusePort: false,
+    ...(where as { hostname: string; port: number }),
     maxRequestBodySize: REQUEST_BODY_BYTES_MAX,
     idleTimeout: IDLE_TIMEOUT_S,
     fetch: (request, server) => handlers.fetch(request, server),

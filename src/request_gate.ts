@@ -7,6 +7,8 @@ const BODY_GRACE_MS = 300;
 
 export interface Edge {
   readonly http: Http;
+  /** What answers on the admin socket. */
+  readonly admin: Http;
   /** Asked first; undefined leaves the request to `http`. */
   aside(request: Request): Promise<Response | undefined>;
 }
@@ -43,18 +45,7 @@ export class RequestGate implements Handlers {
     setTimeout(() => this.#stopping.abort(), BODY_GRACE_MS).unref();
   }
 
-  readonly fetch: Handlers["fetch"] = async (request, server) => {
-    const edge = this.#edge;
-    if (!edge || (this.#state !== "open" && !isLook(request))) return this.#refuse();
-    this.#underWay++;
-    try {
-      return (await edge.aside(request)) ?? (await edge.http.fetch(request, server));
-    } catch (error) {
-      return edge.http.error(error);
-    } finally {
-      this.#underWay--;
-    }
-  };
+  readonly fetch: Handlers["fetch"] = (request, server) => this.#answer((edge) => edge.http, request, server);
 
   /** Bun's own answer would show our source. */
   readonly error: Handlers["error"] = (error) => this.#edge?.http.error(error) ?? this.#refuse();
@@ -66,6 +57,29 @@ export class RequestGate implements Handlers {
     message: (socket, message) => this.#edge?.http.websocket.message?.(socket, message),
     close: (socket, code, reason) => this.#edge?.http.websocket.close?.(socket, code, reason),
   };
+
+  /** What the admin socket is served with. */
+  readonly admin: Handlers = {
+    fetch: (request, server) => this.#answer((edge) => edge.admin, request, server),
+    error: this.error,
+    websocket: this.websocket,
+  };
+
+  async #answer(
+    httpOf: (edge: Edge) => Http,
+    ...[request, server]: Parameters<Handlers["fetch"]>
+  ): Promise<Response | undefined> {
+    const edge = this.#edge;
+    if (!edge || (this.#state !== "open" && !isLook(request))) return this.#refuse();
+    this.#underWay++;
+    try {
+      return (await edge.aside(request)) ?? (await httpOf(edge).fetch(request, server));
+    } catch (error) {
+      return httpOf(edge).error(error);
+    } finally {
+      this.#underWay--;
+    }
+  }
 
   #refuse(): Response {
     return notReadyResponse(

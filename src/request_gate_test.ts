@@ -7,7 +7,9 @@ function openGate(edge: { aside?: Edge["aside"]; fetch?: Edge["http"]["fetch"] }
   const gate = new RequestGate();
   const error = () => Response.json({ error: "InternalServerError" }, { status: 500 });
   const { aside = async () => undefined, fetch = async () => new Response("from the edge") } = edge;
-  gate.open({ aside, http: { fetch, error, websocket: {} as Edge["http"]["websocket"] } });
+  const websocket = {} as Edge["http"]["websocket"];
+  const admin = { fetch: async () => new Response("from the admin's"), error, websocket };
+  gate.open({ aside, http: { fetch, error, websocket }, admin });
   return gate;
 }
 
@@ -36,4 +38,13 @@ test("RequestGate.fetch refuses an unreadable URL like any other while it drains
 
 test("RequestGate.error answers before there is an edge", () => {
   expect(new RequestGate().error(new Error("early")).status).toBe(503);
+});
+
+test("RequestGate.admin answers with the admin's edge, under the same gate", async () => {
+  const gate = openGate({});
+  const ask = () => gate.admin.fetch(new Request("http://localhost/"), NO_SERVER);
+  expect(await (await ask())?.text()).toBe("from the admin's");
+  expect(await (await gate.fetch(new Request("http://localhost/"), NO_SERVER))?.text()).toBe("from the edge");
+  gate.drain();
+  expect((await ask())?.status).toBe(503);
 });

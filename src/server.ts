@@ -3,11 +3,12 @@
  * host application can mount `fetch` and `websocket` in a server of its own.
  */
 import { dirname } from "node:path";
-import { atPort, type Config, ensureSecrets } from "./config/mod.ts";
-import { edgeOf } from "./edge.ts";
+import { listenOnAdminSocket } from "./admin_socket.ts";
+import { adminSocketPath, atPort, type Config, ensureSecrets } from "./config/mod.ts";
+import { adminEdgeOf, edgeOf } from "./edge.ts";
 import { openStores, type StartContext, startActors } from "./engine.ts";
 import { directoryOf, startFeatures } from "./features.ts";
-import { type Handlers, type Listeners, listen } from "./listen.ts";
+import { type Handlers, type Listener, type Listeners, listen } from "./listen.ts";
 import { createLogger, type RootLogger } from "./logger.ts";
 import { RequestGate } from "./request_gate.ts";
 import { DataFolder, refuseForeign } from "./storage/mod.ts";
@@ -21,7 +22,7 @@ const EXIT_DISK_FAILED = 74;
 
 export interface ServerOptions {
   readonly log?: RootLogger;
-  /** False: nothing listens; the caller mounts `fetch` and `websocket`. */
+  /** False: nothing listens, not on the admin socket either; the caller mounts `fetch` and `websocket`. */
   readonly listen?: boolean;
   /** What a failed disk leads to; default: the process ends at once, answering nothing more. */
   readonly onFatal?: (error: unknown) => void;
@@ -85,13 +86,15 @@ async function start(context: ServerContext): Promise<KithServer> {
   // The sockets come before the stores: with port 0 the public URL, and so the DIDs made here, hang on the real port.
   const gate = new RequestGate();
   const listeners = context.listens ? openPort(context, gate) : undefined;
+  const adminSocket = context.listens ? openAdminSocket(context, { folder, gate }) : undefined;
   const config = listeners ? atPort(context.config, listeners.port) : context.config;
   const stores = await openStores(context, { config, folder });
   const actors = await startActors(context, { config, stores });
   const plc = directoryOf(context, { config, folder });
   const features = await startFeatures(context, { config, secrets, stores, actors, plc });
-  const edge = edgeOf({ config, log, stores, actors, features, gate });
-  gate.open({ http: createHttp(edge), aside: plc.fetch });
+  const parts = { config, log, stores, actors, features, gate };
+  const edge = edgeOf(parts);
+  gate.open({ http: createHttp(edge), admin: createHttp(adminEdgeOf(edge, parts)), aside: plc.fetch });
 
   let stopped: Promise<void> | undefined;
   return {
@@ -103,7 +106,7 @@ async function start(context: ServerContext): Promise<KithServer> {
     error: gate.error,
     websocket: gate.websocket,
     stop: () => {
-      stopped ??= stop({ context, gate, listeners });
+      stopped ??= stop({ context, gate, listeners: [listeners, adminSocket] });
       return stopped;
     },
   };
@@ -112,11 +115,11 @@ async function start(context: ServerContext): Promise<KithServer> {
 async function stop(running: {
   context: ServerContext;
   gate: RequestGate;
-  listeners: Listeners | undefined;
+  listeners: readonly (Listener | undefined)[];
 }): Promise<void> {
   const { context, gate, listeners } = running;
   gate.drain();
-  listeners?.refuse();
+  for (const listener of listeners) listener?.refuse();
   const deadline = performance.now() + DRAIN_TIMEOUT_MS;
   while (gate.underWay > 0 && performance.now() < deadline) {
     await new Promise((resolve) => setTimeout(resolve, DRAIN_LOOK_MS));
@@ -128,4 +131,14 @@ function openPort({ config, log, onClose }: StartContext, gate: RequestGate): Li
   const listeners = listen({ addresses: config.listen, port: config.port, handlers: gate, logger: log });
   onClose(() => listeners.close());
   return listeners;
+}
+
+function openAdminSocket(
+  { log, onClose }: StartContext,
+  { folder, gate }: { folder: DataFolder; gate: RequestGate },
+): Listener | undefined {
+  const path = adminSocketPath(folder.path);
+  const listener = listenOnAdminSocket({ path, handlers: gate.admin, logger: log });
+  onClose(() => listener?.close());
+  return listener;
 }

@@ -9,6 +9,7 @@ import { waitFor } from "./wait.ts";
 const START_LIMIT_MS = 60_000;
 
 export const REFERENCE_ADMIN_PASSWORD = "admin-password-of-the-reference";
+export const REFERENCE_ROTATION_KEY = "7a".repeat(32);
 
 export interface ReferenceOptions {
   readonly plc: Pick<PlcDirectory, "url">;
@@ -94,7 +95,7 @@ function settings(port: number, folder: string): Record<string, string> {
     PDS_DISABLE_SSRF_PROTECTION: "true",
     PDS_ADMIN_PASSWORD: REFERENCE_ADMIN_PASSWORD,
     PDS_JWT_SECRET: "jwt-secret-of-the-reference-0123456789",
-    PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX: "7a".repeat(32),
+    PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX: REFERENCE_ROTATION_KEY,
   };
 }
 

@@ -48,13 +48,18 @@ export class Stage implements AsyncDisposable {
 
   static async open(options: StageOptions = {}): Promise<Stage> {
     const env = typeof options.env === "function" ? options.env() : options.env;
-    const plc = await PlcDirectory.start();
-    const server = await TestServer.start({
-      env: { PDS_DID_PLC_URL: plc.url, PDS_ACCOUNT_KEY_TYPE: options.keyType, ...env },
-    });
+    await using opened = new AsyncDisposableStack();
+    const plc = opened.use(await PlcDirectory.start());
+    const server = opened.use(
+      await TestServer.start({
+        env: { PDS_DID_PLC_URL: plc.url, PDS_ACCOUNT_KEY_TYPE: options.keyType, ...env },
+      }),
+    );
     const auditor = new FirehoseAuditor(keyLookup(plc));
     const firehose = await Firehose.connect(server.url, { onEvent: (event) => auditor.take(event) });
     const stage = new Stage({ plc, server, firehose, auditor });
+    // From here on the stage closes them.
+    opened.move();
     try {
       stage.alice = await createAccount(server.url, "alice", plc);
       stage.#marker = await createAccount(server.url, "marker", plc);

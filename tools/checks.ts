@@ -8,6 +8,7 @@ export const STATIC_CHECKS: readonly Check[] = [
   { name: "format and lint", command: ["bunx", "biome", "check", "--error-on-warnings", "."] },
   { name: "types", command: ["bunx", "tsc", "--noEmit"] },
   { name: "layers", command: ["bun", "tools/check_imports.ts"] },
+  { name: "lexicons", command: ["bun", "tools/lexicons.ts", "--check"] },
   { name: "tidy", command: ["bun", "tools/tidy.ts"] },
 ];
 

@@ -176,8 +176,9 @@ date, where a method of the lexicons is missing, and where no test names a metho
 - **refused**: manages the account itself, and so is never passed on.
 
 Auth: \`none\`, nobody is asked; \`optional\`, anybody, owners and the admin see more; \`access\`, any session; \`full\`, a session of the main
-password; \`anySession\`, also one of an account that is taken down; \`refresh\`, a refresh token; \`service\`, a service token for the method;
-\`accessOrService\`, \`optionalService\`, as they say; \`admin\`, the admin's password.
+password; \`anySession\`, also one of an account that is taken down; \`fullOrTakendown\`, both; \`refresh\`, a refresh token; \`service\`, a service token for the method;
+\`accessOrService\`, \`optionalService\`, as they say; \`admin\`, the admin's password; \`moderator\`,
+that, or a token of the moderation service.
 `;
 
 export function renderErrors(served: readonly Served[]): string | undefined {

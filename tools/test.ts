@@ -3,7 +3,7 @@
  * a process of its own. Prints one line a step and, last, `N passed, N failed`. With a filter only the test files
  * whose path contains it are run, and no static check.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runCheck, STATIC_CHECKS } from "./checks.ts";
@@ -39,6 +39,9 @@ function testFiles(folder: string): string[] {
 
 async function runTests(step: Step, reports: string): Promise<Tally> {
   const report = join(reports, `${step.name.replaceAll(/[^a-z0-9]+/gi, "_")}.xml`);
+  const log = `${report}.log`;
+  // Into a file: a process that a test has left behind would hold a pipe open for ever.
+  const output = openSync(log, "a");
   const started = performance.now();
   const run = Bun.spawn(
     [
@@ -49,17 +52,14 @@ async function runTests(step: Step, reports: string): Promise<Tally> {
       `--reporter-outfile=${report}`,
       ...step.files,
     ],
-    { cwd: ROOT, stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: PROCESS_TIMEOUT_MS },
+    { cwd: ROOT, stdin: "ignore", stdout: output, stderr: output, timeout: PROCESS_TIMEOUT_MS },
   );
-  const [stdout, stderr, exitCode] = await Promise.all([
-    new Response(run.stdout).text(),
-    new Response(run.stderr).text(),
-    run.exited,
-  ]);
+  const exitCode = await run.exited;
+  closeSync(output);
   const tally = tallyJunit(readReport(report), exitCode, { maySkip: !HAS_VECTORS });
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   const state = tally.failed === 0 ? "ok  " : "FAIL";
-  if (tally.failed > 0) console.log(`${stdout}${stderr}`);
+  if (tally.failed > 0) console.log(readFileSync(log, "utf8"));
   console.log(`${state} ${step.name} (${tally.passed} passed, ${tally.failed} failed, ${seconds} s)`);
   return tally;
 }

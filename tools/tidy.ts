@@ -28,7 +28,7 @@ if (import.meta.main) {
     .filter((folder) => existsSync(join(root, folder)))
     .flatMap((folder) =>
       [...new Bun.Glob("**/*.ts").scanSync({ cwd: join(root, folder) })]
-        .filter((path) => !path.includes("node_modules"))
+        .filter((path) => !path.includes("node_modules") && !path.startsWith("lexicons/types/"))
         .map((path) => `${folder}/${path}`),
     );
   const findings = paths.flatMap((path) => judgeFile(path, readFileSync(join(root, path), "utf8")));

@@ -45,15 +45,28 @@ export class AccountMail {
     this.#now = options.now ?? Date.now;
   }
 
-  /** Throws KithError invalid_request where this server sends no mail: the words say so, and whom to ask for what. */
-  assertConfigured(code?: { did: string; purpose: CodePurpose }): MailSender {
-    const { sender, contact } = this.#options;
+  /**
+   * Throws KithError invalid_request where this server sends no mail: the words say so, whom to ask, and what that one
+   * does. `account` is what it is called by, for these words.
+   */
+  assertConfigured(purpose: CodePurpose, account = "HANDLE"): MailSender {
+    const { sender } = this.#options;
     if (sender) return sender;
-    const whom = contact === undefined ? "its operator" : `its operator (${contact})`;
-    const help = code ? `a code, which "kith account code ${code.did} ${code.purpose}" shows them` : "help";
-    throw new KithError(
+    throw this.#refusal("this server has no mail set up", { purpose, account });
+  }
+
+  /** Whether this server sends mail. */
+  get isConfigured(): boolean {
+    return this.#options.sender !== undefined;
+  }
+
+  #refusal(why: string, { purpose, account }: { purpose: CodePurpose; account: string }): KithError {
+    const { contact } = this.#options;
+    const whom = contact === undefined ? "the operator" : `the operator (${contact})`;
+    const command = `"kith account code ${account} ${purpose}"`;
+    return new KithError(
       "invalid_request",
-      `Could not send a code: this server has no mail set up. Ask ${whom} for ${help}`,
+      `Could not send a code: ${why}. Ask ${whom} for one: ${command} makes it`,
       { hint: "Set PDS_EMAIL_SMTP_URL and PDS_EMAIL_FROM_ADDRESS." },
     );
   }
@@ -64,8 +77,8 @@ export class AccountMail {
    */
   async sendCode(account: Recipient, purpose: CodePurpose): Promise<void> {
     const { did, handle, email: to } = account;
-    const sender = this.assertConfigured({ did, purpose });
-    if (to === null) throw new KithError("invalid_request", "The account has no e-mail address");
+    const sender = this.assertConfigured(purpose, did);
+    if (to === null) throw this.#refusal("the account has no e-mail address", { purpose, account: did });
     this.#count(`${did} ${purpose}`);
     const code = await this.#options.tokens.create(did, purpose);
     const lifetimeMs = codeLifetimeMs(purpose);

@@ -11,11 +11,16 @@ export interface StatusRows extends Pick<AccountLookup, "account"> {
 }
 
 type Status = "active" | "deactivated";
+type DownStatus = "takendown" | "suspended";
 
 /** What a change of status needs of the repo registry. */
 export interface StatusRepos {
   /** Throws account_takendown, account_suspended where the status is none of `from` in the repo's turn. */
-  setStatus(did: string, status: Status, options: { from: readonly Status[] }): Promise<unknown>;
+  setStatus(
+    did: string,
+    status: Status | DownStatus,
+    options: { from: readonly (Status | DownStatus)[]; ownerStatus?: Status },
+  ): Promise<unknown>;
 }
 
 export interface AccountStatusOptions {
@@ -59,12 +64,16 @@ export class AccountStatus {
   }
 
   /**
-   * Makes an account inactive until it is activated again, or deleted at `deleteAfter` (milliseconds since 1970).
-   * Throws KithError account_not_found, account_takendown, account_suspended.
+   * Makes an account inactive until it is activated again, or deleted at `deleteAfter` (milliseconds since 1970). One that
+   * is taken down stays so, and is found deactivated when that is lifted; the time of its deletion counts from then on.
+   * Throws KithError account_not_found; account_takendown, account_suspended where that comes at the same moment.
    */
   async deactivate(did: string, { deleteAfter }: { deleteAfter?: number } = {}): Promise<void> {
-    await this.#account(did);
-    await this.#options.repos.setStatus(did, "deactivated", { from: OWNERS_STATUSES });
+    const { state } = await this.#account(did);
+    const { repos } = this.#options;
+    if (state === "takendown" || state === "suspended") {
+      await repos.setStatus(did, state, { from: [state], ownerStatus: "deactivated" });
+    } else await repos.setStatus(did, "deactivated", { from: OWNERS_STATUSES });
     await this.#options.accounts.setDeleteAfter(did, deleteAfter ?? null);
     if (deleteAfter !== undefined) this.#options.onDeleteAfter?.();
   }

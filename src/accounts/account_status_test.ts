@@ -18,7 +18,13 @@ function stateOf({ endpoint = URL, key = KEY }: { endpoint?: string; key?: strin
   };
 }
 
-function make(state: DidState | KithError = stateOf(), rotationKeys = [ROTATION_KEY]) {
+function make(
+  state: DidState | KithError = stateOf(),
+  {
+    rotationKeys = [ROTATION_KEY],
+    accountState = "deactivated",
+  }: { rotationKeys?: string[]; accountState?: "deactivated" | "takendown" } = {},
+) {
   const journal: unknown[][] = [];
   const read = <T>(answer: (state: DidState) => T): T => {
     if (state instanceof KithError) throw state;
@@ -29,7 +35,7 @@ function make(state: DidState | KithError = stateOf(), rotationKeys = [ROTATION_
       account: (did) => {
         if (![ALICE, WEB].includes(did)) return undefined;
         const names = { did, handle: "alice.test", email: null, emailConfirmedAt: null, passwordHash: "" };
-        return { ...names, state: "deactivated" };
+        return { ...names, state: accountState };
       },
       signer: () => ({ didKey: KEY }),
       setDeleteAfter: async (...args) => void journal.push(["deleteAfter", ...args]),
@@ -86,7 +92,7 @@ test.each([
 });
 
 test("AccountStatus wants the server's rotation key in the PLC data", async () => {
-  const { status, journal } = make(stateOf(), [KEY]);
+  const { status, journal } = make(stateOf(), { rotationKeys: [KEY] });
   await expect(status.activate(ALICE)).rejects.toMatchObject({
     code: "invalid_request",
     message: expect.stringContaining(ROTATION_KEY),
@@ -115,6 +121,16 @@ test("AccountStatus.deactivate takes or clears the time of the end, after the st
     ["planned"],
     ["status", ALICE, "deactivated", FROM],
     ["deleteAfter", ALICE, null],
+  ]);
+});
+
+test("AccountStatus.deactivate leaves what is taken down so, and says what it is below", async () => {
+  const { status, journal } = make(stateOf(), { accountState: "takendown" });
+  await status.deactivate(ALICE, { deleteAfter: 5_000 });
+  expect(journal).toEqual([
+    ["status", ALICE, "takendown", { from: ["takendown"], ownerStatus: "deactivated" }],
+    ["deleteAfter", ALICE, 5_000],
+    ["planned"],
   ]);
 });
 

@@ -25,7 +25,12 @@ export interface CredentialRows {
   /** Throws KithError invalid_email (not the account's), invalid_token, expired_token. */
   confirmEmail(change: { did: string; email: string; token: TokenProof }): Promise<unknown>;
   /** Throws KithError token_required, invalid_token, expired_token, invalid_request (taken). */
-  changeEmail(change: { did: string; email: string; token?: TokenProof }): Promise<unknown>;
+  changeEmail(change: {
+    did: string;
+    email: string;
+    token?: TokenProof;
+    byAdmin?: boolean;
+  }): Promise<unknown>;
 }
 
 export interface CredentialsOptions {
@@ -120,7 +125,7 @@ export class Credentials {
    * Throws KithError invalid_request where the server has no mail set up.
    */
   async requestPasswordReset(email: string): Promise<void> {
-    this.#options.mail.assertConfigured();
+    this.#options.mail.assertConfigured("reset_password");
     const wait = this.#options.wait ?? ((ms) => new Promise((resolve) => setTimeout(resolve, ms)));
     await Promise.all([this.#sendReset(email), wait(RESET_ANSWER_MS)]);
   }
@@ -155,6 +160,21 @@ export class Credentials {
     });
     // Who has forgotten it has been locked out by trying.
     sessions.unlock(account.did);
+  }
+
+  /** By the admin: sets a password; every session ends. Throws KithError invalid_password, account_not_found. */
+  async setPassword(did: string, password: string): Promise<void> {
+    const { passwords, rows, sessions, now = Date.now } = this.#options;
+    checkNewPassword(password);
+    await this.#account(did);
+    await rows.setPassword({ did, passwordHash: await passwords.hash(password), now: now() });
+    sessions.unlock(did);
+  }
+
+  /** By the admin: sets an address, not confirmed. Throws KithError invalid_request (no address, or taken), account_not_found. */
+  async setEmail(did: string, email: string): Promise<void> {
+    await this.#account(did);
+    await this.#options.rows.changeEmail({ did, email: checkEmail(email), byAdmin: true });
   }
 
   /** Throws KithError invalid_request (no mail set up, no address), rate_limited, account_not_found. */

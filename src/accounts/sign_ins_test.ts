@@ -23,6 +23,8 @@ import { STEP_UP_MS, StepUps } from "./step_up.ts";
 const SITE = { origin: "https://pds.test", rpId: "pds.test" };
 const SEEN = { userAgent: "a browser", ip: "203.0.113.7" };
 const APP_PASSWORD = "abcd-efgh-ijkl-mnop";
+const ACTIVE = { status: "active", ownerStatus: "active", takedownRef: null } as const;
+const TAKEN_DOWN = { ...ACTIVE, status: "takendown" } as const;
 const SECRET = new Uint8Array(20).fill(3);
 const passwords = new Passwords({ cost: { memoryKib: 64, passes: 1 } });
 
@@ -107,7 +109,7 @@ test("Sessions.signIn() asks for the factor only after the right password, and o
   await expect(signIn("pa55word", code())).rejects.toMatchObject({ message: "Token is invalid" });
   expect((await signIn(APP_PASSWORD)).accessJwt).toBe("com.atproto.appPass");
   clock.now += 60_000;
-  await stores.accounts.projectState(ALICE, "takendown", { now: NOW });
+  await stores.accounts.projectState(ALICE, TAKEN_DOWN, { now: NOW });
   const takenDown = (token?: string) =>
     sessions.signIn({
       identifier: ALICE,
@@ -118,7 +120,7 @@ test("Sessions.signIn() asks for the factor only after the right password, and o
     });
   await expect(takenDown()).rejects.toMatchObject({ code: "factor_required" });
   expect((await takenDown(code())).accessJwt).toBe("com.atproto.takendown");
-  await stores.accounts.projectState(ALICE, "active", { now: NOW });
+  await stores.accounts.projectState(ALICE, ACTIVE, { now: NOW });
 });
 
 test("SignIns.withPassword() signs in at once without factors; an app password is a wrong one", async () => {
@@ -186,7 +188,7 @@ test("a passkey is a second factor, and enough alone", async () => {
   const other = await newDevice();
   const alone = authenticator.get(await signIns.passkeyOptions(other));
   expect((await signIns.withPasskey(other, { ...SEEN, answer: alone, remember: false })).did).toBe(ALICE);
-  await stores.accounts.projectState(ALICE, "takendown", { now: NOW });
+  await stores.accounts.projectState(ALICE, TAKEN_DOWN, { now: NOW });
   const third = await newDevice();
   const takenDown = signIns.withPasskey(third, {
     ...SEEN,
@@ -194,7 +196,7 @@ test("a passkey is a second factor, and enough alone", async () => {
     remember: false,
   });
   await expect(takenDown).rejects.toMatchObject({ code: "account_takendown" });
-  await stores.accounts.projectState(ALICE, "active", { now: NOW });
+  await stores.accounts.projectState(ALICE, ACTIVE, { now: NOW });
 });
 
 test("sign-ins are limited by browser and by network", async () => {

@@ -51,6 +51,11 @@ export interface ImportSource {
   readonly bytesMax: number;
   /** The key that the account's DID document names now; asked only where its own key has not signed. */
   documentKey(): Promise<string | undefined>;
+  /**
+   * The keys that it named before, the newest first; asked where that one has not signed either: a server that a repo was moved to
+   * may still hold the commit that the server before has signed.
+   */
+  earlierKeys(): Promise<readonly string[]>;
 }
 
 export interface ImportOptions extends ImportSource {
@@ -126,7 +131,7 @@ class ImportRun {
     return { root, didKey, bytes: bytes + batchBytes };
   }
 
-  /** The key that has signed the commit: the account's own, or the one that its DID document names now. */
+  /** The key that has signed the commit: the account's own, the one that its DID document names now, or one that it has named. */
   async #keyOf(block: Block): Promise<string> {
     const { did } = this.#store;
     const commit = parseCommit(block.bytes);
@@ -135,12 +140,14 @@ class ImportRun {
     if (isSignedBy(block, own)) return own;
     const current = await this.#options.documentKey();
     if (current === undefined) throw refusal(`the DID document of "${did}" names no signing key`);
-    if (!isSignedBy(block, current)) {
+    if (isSignedBy(block, current)) return current;
+    const earlier = (await this.#options.earlierKeys()).find((didKey) => isSignedBy(block, didKey));
+    if (earlier === undefined) {
       throw refusal(
-        `its commit is signed neither by "${current}", the key of "${did}", nor by this server's`,
+        `its commit is signed neither by "${current}", the key of "${did}", nor by an earlier one, nor by this server's`,
       );
     }
-    return current;
+    return earlier;
   }
 
   /** Checks the tree, and stages its records as they are met. */

@@ -32,6 +32,8 @@ const key = (type: "k256" | "p256", fill: number) =>
   signerFromPrivateKey(type, generatePrivateKey(type, new Uint8Array(32).fill(fill)));
 const OWN = key("k256", 1);
 const OLD = key("p256", 2);
+/** The key that the DID document named before that. */
+const OLDEST = key("p256", 8);
 const BLOB = cidOfRaw(Buffer.from("a picture"));
 
 interface Incoming {
@@ -102,7 +104,8 @@ class Target {
     await files.create(DID, 1);
     const store = await files.open(DID, 1);
     await openBirth(store, { handle: "a.test", movesIn: false, signer: OWN, now: () => NOW, clockId: 1 });
-    store.setStatus({ status, lastTid: store.state().lastTid ?? "", events: [] });
+    const standing = { status, ownerStatus: status, takedownRef: null };
+    store.setStatus({ ...standing, lastTid: store.state().lastTid ?? "", events: [] });
     store.forgetPending("z");
     return new Target(store);
   }
@@ -115,6 +118,7 @@ class Target {
         this.asked += 1;
         return OLD.didKey;
       },
+      earlierKeys: async () => [OLDEST.didKey],
       signer: OWN,
       now: () => NOW,
       clockId: 1,
@@ -282,6 +286,12 @@ test.each(ROWS)("importTask() refuses %s and changes nothing", async (_, car, wo
   expect(refusal).toMatchObject({ code: options.deadlineMs === 0 ? "timeout" : "invalid_request" });
   expect(await target.everything()).toEqual(before);
   expect(target.leftovers).toEqual([]);
+});
+
+test("importTask() takes a repo that an earlier key of the DID has signed", async () => {
+  await using repo = await opened();
+  await repo.target.import(carOf(repoOf(5, { signer: OLDEST })));
+  expect(repo.store.recordCount()).toBe(6);
 });
 
 test("importTask() passes a failure of the connection or of the DID's resolution on", async () => {

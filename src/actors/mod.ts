@@ -11,6 +11,7 @@ export { RepoRegistry } from "./repo_registry.ts";
 export type {
   BlobRow,
   ImportTask,
+  ModerationChange,
   PreferencesChange,
   RecordWrite,
   RepoId,
@@ -20,4 +21,5 @@ export type {
   WriteResult,
 } from "./repo_types.ts";
 export { type SequencedFrame, Sequencer } from "./sequencer.ts";
+export type { StatusOptions } from "./standing.ts";
 export { recoverRepos, reserveFirstSeq, type StartUpOptions } from "./start_up.ts";

@@ -8,6 +8,13 @@ export function pendingOf(key: string, body: EventBody): PendingEvent {
   return { key, kind: body.kind, before: body.before, after: body.after };
 }
 
+/** How the account is, told anew. */
+export function standingEvent(store: RepoStore, time: string): EventBody {
+  const { status } = store.state();
+  const active = status === "active";
+  return accountEvent({ did: store.did, active, status: active ? undefined : status, time });
+}
+
 export interface StatusEventsOptions {
   readonly status: RepoStatus;
   readonly handle: string | undefined;

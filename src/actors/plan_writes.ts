@@ -21,6 +21,8 @@ export interface RepoView {
   recordCid(collection: string, rkey: string): Cid | undefined;
   recordWithSubject(collection: string, subject: string): string | undefined;
   blob(cid: Cid): BlobRow | undefined;
+  /** What is taken down may not be referred to anew. */
+  readonly takedowns: { blob(cid: Cid): string | undefined };
 }
 
 export interface WritePlan {
@@ -111,9 +113,9 @@ function checkSwapRecord(repo: RepoView, write: RecordWrite & { action: "put" | 
 }
 
 function checkBlob(repo: RepoView, ref: BlobRef, uri: string): void {
-  const row = repo.blob(ref.cid);
+  const row = repo.takedowns.blob(ref.cid) === undefined ? repo.blob(ref.cid) : undefined;
   const name = `Could not write "${uri}": the blob ${cidToString(ref.cid)}`;
-  if (!row) throw new KithError("blob_not_found", `${name} has not been uploaded`);
+  if (!row) throw new KithError("blob_not_found", `${name} is not here`);
   if (row.mimeType !== ref.mimeType) {
     throw new KithError("invalid_mime_type", `${name} is "${row.mimeType}", not "${ref.mimeType}"`);
   }

@@ -46,6 +46,8 @@ class FakeRepo implements RepoView {
   blob(cid: Cid): BlobRow | undefined {
     return this.blobs.get(cidKey(cid));
   }
+  readonly takenDown = new Set<string>();
+  readonly takedowns = { blob: (cid: Cid) => (this.takenDown.has(cidKey(cid)) ? "ref" : undefined) };
 }
 
 const content = (rkey: string, text = "x", blobs: BlobRef[] = []) => ({
@@ -160,4 +162,14 @@ describe("planWrites()", () => {
     repo.blobs.set(cidKey(row.cid), row);
     expect(plan(repo, { action: "create", ...content("a", "x", [ref, ref]) }).puts[0]?.blobs).toHaveLength(1);
   });
+});
+
+test("planWrites() refuses a reference to a blob that is taken down", () => {
+  const repo = new FakeRepo();
+  const { ref, row } = blob(1);
+  repo.blobs.set(cidKey(ref.cid), row);
+  const write = { action: "create", ...content("a", "x", [ref]) } as const;
+  expect(plan(repo, write).writes).toHaveLength(1);
+  repo.takenDown.add(cidKey(ref.cid));
+  expect(() => plan(repo, write)).toThrow(expect.objectContaining({ code: "blob_not_found" }));
 });

@@ -6,13 +6,14 @@
 import { type ActorRefFrom, createActor, fromPromise } from "xstate";
 import { type Cid, nextTid, type Signer } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
-import type { PendingEvent, RepoState, RepoStore } from "../storage/mod.ts";
+import type { PendingEvent, RepoState, RepoStore, Standing } from "../storage/mod.ts";
 import { AskPort } from "./ask.ts";
 import { statusEvents } from "./pending_events.ts";
 import type { RepoActorDeps } from "./repo_actor_deps.ts";
 import { type Mutation, type RepoEvent, repoMachine } from "./repo_machine.ts";
 import {
   announceIdentityTurn,
+  moderateTurn,
   putBlobTurn,
   putPreferencesTurn,
   sweepBlobsTurn,
@@ -24,11 +25,13 @@ import type {
   BlobRow,
   BlobSweep,
   ImportTask,
+  ModerationChange,
   PreferencesChange,
   RepoStatus,
   WriteOutcome,
   WriteRequest,
 } from "./repo_types.ts";
+import { nextStanding, type StatusOptions, statusNow } from "./standing.ts";
 
 /** A change is given up, its outcome unknown to the caller, after so long. */
 export const CHANGE_TIMEOUT_MS = 30_000;
@@ -117,8 +120,13 @@ export class RepoActor {
   }
 
   /** Resolves once the status is durable in the file and repeated in the accounts store. */
-  setStatus(status: RepoStatus, { from }: { from?: readonly RepoStatus[] } = {}): Promise<void> {
-    return this.#ask<void>((reply) => ({ type: "setStatus", status, from, reply }), `make "${status}"`);
+  setStatus(status: RepoStatus, options: StatusOptions = {}): Promise<void> {
+    return this.#ask<void>((reply) => ({ type: "setStatus", status, ...options, reply }), `make "${status}"`);
+  }
+
+  /** Resolves once the change, or the event, is durable. */
+  moderate(change: ModerationChange): Promise<void> {
+    return this.#ask<void>((reply) => ({ type: "moderate", change, reply }), "moderate");
   }
 
   /** Resolves with the type that the blob has, once its row is durable. */
@@ -241,6 +249,8 @@ export class RepoActor {
       this.#settle(event, (store) => announceIdentityTurn(store, context));
     else if (event.type === "putPreferences")
       this.#settle(event, (store) => putPreferencesTurn(store, event.change, context));
+    else if (event.type === "moderate")
+      this.#settle(event, (store) => moderateTurn(store, event.change, context));
     else if (event.type === "setStatus") this.#setStatus(event);
     else throw new Error(`There is no turn for "${event.type}"`);
   }
@@ -294,7 +304,9 @@ export class RepoActor {
   #setStatus(mutation: Extract<Mutation, { type: "setStatus" }>): void {
     const store = this.#openStore();
     let events: PendingEvent[];
+    let standing: Standing;
     try {
+      standing = nextStanding(store.state(), mutation);
       const made = statusEvents(store, {
         status: mutation.status,
         handle: this.#deps.handle(),
@@ -303,7 +315,7 @@ export class RepoActor {
       });
       events = made.events;
       store.setStatus({
-        status: mutation.status,
+        ...standing,
         lastTid: made.lastTid,
         events,
         forgetPendingUpTo: this.#forgettable(),
@@ -315,18 +327,18 @@ export class RepoActor {
     }
     this.#measureWal(store, events);
     this.#unprojected++;
-    void this.#projectStatus(store, mutation, events);
+    void this.#projectStatus(store, { mutation, standing, events });
   }
 
   async #projectStatus(
     store: RepoStore,
-    mutation: Extract<Mutation, { type: "setStatus" }>,
-    events: readonly PendingEvent[],
+    done: { mutation: Mutation & { type: "setStatus" }; standing: Standing; events: readonly PendingEvent[] },
   ): Promise<void> {
+    const { mutation, standing, events } = done;
     await store.durable();
     this.#hand(events);
     try {
-      await this.#deps.projectStatus(mutation.status);
+      await this.#deps.projectStatus(standing);
       mutation.reply.resolve();
     } catch (error) {
       mutation.reply.reject(error);
@@ -441,14 +453,5 @@ export class RepoActor {
       });
       this.#actor.send({ type: "checkpointFailed" });
     }
-  }
-}
-
-/** What the file says after a change that failed: another one may have been acted upon since. */
-function statusNow(store: RepoStore, { status }: { status: RepoStatus }): RepoStatus {
-  try {
-    return store.state().status;
-  } catch {
-    return status;
   }
 }

@@ -1,7 +1,6 @@
 import type { Cid, Signer } from "../atproto/mod.ts";
 import type { Logger } from "../logger.ts";
-import type { RepoStore } from "../storage/mod.ts";
-import type { RepoStatus } from "./repo_types.ts";
+import type { RepoStore, Standing } from "../storage/mod.ts";
 import type { Sequencer } from "./sequencer.ts";
 
 /** What a repo actor needs of its surroundings. */
@@ -17,7 +16,7 @@ export interface RepoActorDeps {
   /** Makes the open row durable: before the first write after an open. */
   markOpen(): Promise<void>;
   /** Repeats the file's status in the accounts store. */
-  projectStatus(status: RepoStatus): Promise<void>;
+  projectStatus(standing: Standing): Promise<void>;
   /** The account's signing key, unsealed: the one that its file names, where it does. */
   signer(didKey: string | undefined): Signer;
   /** The account's handle, for #identity. */

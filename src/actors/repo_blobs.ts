@@ -3,9 +3,10 @@
  * removal of the same bytes one waits for the other.
  */
 import { type Cid, cidKey } from "../atproto/mod.ts";
+import type { QuarantineFiles } from "./blob_quarantine.ts";
 
 /** The blob files as the registry uses them. */
-export interface RegistryBlobs<Upload> {
+export interface RegistryBlobs<Upload> extends QuarantineFiles {
   keep(upload: Upload, target: { did: string; cid: Cid }): Promise<void>;
   remove(did: string, cid: Cid): Promise<void>;
   removeAll(did: string): Promise<void>;

@@ -8,7 +8,7 @@
  *   ready        acted upon
  *   importing    held until the import, or the change of identity, has ended
  *   deactivated  records are refused; status, blobs, preferences, import and deletion go on, as migration needs
- *   takendown    all but a change of status, of identity, news of it, the sweep and deletion is refused
+ *   takendown    all but a change of status, moderation, a change of identity, news of it, the sweep and deletion is refused
  *   deleting, closing, closed, failed   refused
  *
  * Reads do not pass here: they need no order, only an open file.
@@ -20,11 +20,13 @@ import type {
   BlobRow,
   BlobSweep,
   ImportTask,
+  ModerationChange,
   PreferencesChange,
   RepoStatus,
   WriteOutcome,
   WriteRequest,
 } from "./repo_types.ts";
+import type { StatusOptions } from "./standing.ts";
 
 /** Transactions of one repo that may await the disk at a time. */
 export const IN_FLIGHT_MAX = 64;
@@ -40,7 +42,8 @@ export const CHECKPOINT_RETRY_MS = 1_000;
 /** A change that somebody asked for. */
 export type Mutation =
   | { type: "write"; request: WriteRequest; reply: Reply<WriteOutcome> }
-  | { type: "setStatus"; status: RepoStatus; from?: readonly RepoStatus[]; reply: Reply<void> }
+  | ({ type: "setStatus"; status: RepoStatus; reply: Reply<void> } & StatusOptions)
+  | { type: "moderate"; change: ModerationChange; reply: Reply<void> }
   | { type: "putBlob"; row: BlobRow; reply: Reply<string> }
   | { type: "sweepBlobs"; olderThan: number; limit: number; reply: Reply<BlobSweep> }
   | { type: "announceIdentity"; reply: Reply<void> }
@@ -247,6 +250,7 @@ const everyChange = <const T>(answer: T) => ({
   putBlob: answer,
   sweepBlobs: answer,
   announceIdentity: answer,
+  moderate: answer,
   putPreferences: answer,
   import: answer,
   changeIdentity: answer,
@@ -334,6 +338,7 @@ export const repoMachine = machineSetup.createMachine({
         putBlob: MUTATE,
         sweepBlobs: MUTATE,
         announceIdentity: MUTATE,
+        moderate: MUTATE,
         putPreferences: MUTATE,
         setStatus: SET_STATUS,
         import: IMPORT,
@@ -348,6 +353,7 @@ export const repoMachine = machineSetup.createMachine({
         putBlob: MUTATE,
         sweepBlobs: MUTATE,
         announceIdentity: MUTATE,
+        moderate: MUTATE,
         putPreferences: MUTATE,
         setStatus: SET_STATUS,
         import: IMPORT,
@@ -362,6 +368,7 @@ export const repoMachine = machineSetup.createMachine({
         putBlob: { actions: "refuseTakendown" },
         sweepBlobs: MUTATE,
         announceIdentity: MUTATE,
+        moderate: MUTATE,
         putPreferences: { actions: "refuseTakendown" },
         import: { actions: "refuseTakendown" },
         changeIdentity: IMPORT,

@@ -18,6 +18,7 @@ const reply: Reply<never> = { resolve: () => {}, reject: () => {} };
 const write: Mutation = { type: "write", request: { writes: [] }, reply };
 const putBlob = { type: "putBlob", row: {}, reply } as unknown as Mutation;
 const putPreferences = { type: "putPreferences", change: {}, reply } as unknown as Mutation;
+const moderating = { type: "moderate", change: { kind: "announce" }, reply } as unknown as Mutation;
 const importing: Mutation = { type: "import", task: async () => {}, reply };
 const changing: Mutation = { type: "changeIdentity", task: async () => {}, reply };
 const deletion: Mutation = { type: "delete", reply };
@@ -330,3 +331,11 @@ test("every state answers every change", () => {
     }
   }
 });
+
+test.each(["active", "deactivated", "takendown", "suspended"] as const)(
+  "the machine lets moderators act where the account is %s",
+  (status) => {
+    const driver = at(status).send(moderating);
+    expect([driver.count("act"), driver.context.inFlight]).toEqual([1, 1]);
+  },
+);

@@ -2,12 +2,12 @@
  * Every open repo's actor, and never two for one DID. Spawns on demand, and closes the least recently used where a
  * bound on open files asks for it: only when nothing of it is in flight, pending or in use.
  */
-import { accountEvent, type Cid, type Signer } from "../atproto/mod.ts";
-import { KithError } from "../errors.ts";
-import type { Logger } from "../logger.ts";
-import type { Account, PendingEvent, RepoStore } from "../storage/mod.ts";
+import { accountEvent, type Cid } from "../atproto/mod.ts";
+import { isKithError, KithError } from "../errors.ts";
+import type { Account, RepoStore } from "../storage/mod.ts";
 import { openBirth } from "./birth.ts";
-import { type Identities, type IdentityChange, identityTask } from "./change_identity.ts";
+import { BlobQuarantine } from "./blob_quarantine.ts";
+import { type IdentityChange, identityTask } from "./change_identity.ts";
 import { CarExports } from "./export.ts";
 import { type ImportSource, importTask } from "./import_repo.ts";
 import { OpenSlots } from "./open_slots.ts";
@@ -15,17 +15,20 @@ import { pendingOf } from "./pending_events.ts";
 import { RepoActor, TASK_TIMEOUT_MS } from "./repo_actor.ts";
 import type { RepoActorDeps } from "./repo_actor_deps.ts";
 import { type RegistryBlobs, RepoBlobs } from "./repo_blobs.ts";
+import type { Entry } from "./repo_entry.ts";
+import type { RegistryOptions } from "./repo_registry_options.ts";
 import type {
   BlobRow,
   BlobSweep,
   ImportTask,
+  ModerationChange,
   PreferencesChange,
   RepoId,
   RepoStatus,
   WriteOutcome,
   WriteRequest,
 } from "./repo_types.ts";
-import type { Sequencer } from "./sequencer.ts";
+import type { StatusOptions } from "./standing.ts";
 
 /** A repo unused for so long is closed, and looked for so often. */
 export const IDLE_CLOSE_MS = 5 * 60_000;
@@ -38,57 +41,6 @@ const IMPORT_MARGIN_MS = 30_000;
 /** How long a stop lets exports run on; a reader that stands still must not hold it up. */
 const STOP_EXPORTS_MS = 200;
 
-/** The accounts store as the registry uses it. */
-export interface RegistryAccounts {
-  account(did: string): Account | undefined;
-  signer(did: string): Signer;
-  markOpen(did: string): Promise<void>;
-  unmarkOpen(did: string): Promise<void>;
-  projectState(did: string, state: RepoStatus, options: { now: number }): Promise<void>;
-  beginDeletion(did: string, tombstone: PendingEvent): Promise<void>;
-  finishDeletion(did: string): Promise<void>;
-}
-
-/** The repo files as the registry uses them. */
-export interface RegistryFiles {
-  create(did: string, generation: number): Promise<void>;
-  open(did: string, generation: number): Promise<RepoStore>;
-  remove(did: string, generation: number): Promise<void>;
-}
-
-/** Which accounts may have blobs that no record refers to. */
-export interface RegistryBlobLooks {
-  /** Runs `change`, which may leave such a blob, with the account noted for a look. */
-  around<T>(did: string, lookAt: number, change: () => Promise<T>): Promise<T>;
-}
-
-export interface RegistryOptions<Upload> {
-  readonly accounts: RegistryAccounts;
-  readonly identities: Identities;
-  readonly files: RegistryFiles;
-  readonly blobs: RegistryBlobs<Upload>;
-  readonly blobLooks: RegistryBlobLooks;
-  readonly sequencer: Sequencer;
-  readonly logger: Logger;
-  readonly now: () => number;
-  /** 0 to 1023. */
-  readonly clockId: number;
-  /** Open repos at the most; each costs about four descriptors. */
-  readonly openReposMax: number;
-}
-
-interface Entry {
-  readonly actor: RepoActor;
-  /** Uses that must not lose the file: exports, uploads. */
-  pins: number;
-  closing: boolean;
-  /** Resolves when it has left the registry: its file is closed, its open row taken back. */
-  readonly gone: PromiseWithResolvers<void>;
-  marked: boolean;
-  usedAt: number;
-  readonly blobs: RepoBlobs<unknown>;
-}
-
 export class RepoRegistry<Upload = unknown> {
   readonly #options: RegistryOptions<Upload>;
   /** In the order of use, the least recent first. */
@@ -100,9 +52,11 @@ export class RepoRegistry<Upload = unknown> {
   #closing = 0;
   #stopping = false;
   readonly #exports = new CarExports();
+  readonly #quarantine: BlobQuarantine;
 
   constructor(options: RegistryOptions<Upload>) {
     this.#options = options;
+    this.#quarantine = new BlobQuarantine(options.blobs);
     this.#slots = new OpenSlots({
       max: options.openReposMax,
       used: () => this.#entries.size,
@@ -161,7 +115,7 @@ export class RepoRegistry<Upload = unknown> {
 
   /**
    * Puts an uploaded blob in its place and remembers it. Resolves once both are durable, with the type that the blob has:
-   * another than the row's where records know it by another.
+   * another than the row's where records know it by another. KithError invalid_request where it is taken down.
    */
   keepBlob(did: RepoId, blob: { upload: Upload; row: BlobRow }): Promise<string> {
     return this.#use(did, (entry) => this.#keepBlob(did, entry, blob));
@@ -174,12 +128,20 @@ export class RepoRegistry<Upload = unknown> {
   ): Promise<string> {
     entry.pins++;
     try {
+      const repo = await entry.actor.opened;
+      const assertAlive = (): void => {
+        // Not into the folder of an account whose death has been decided meanwhile.
+        this.#accountOf(did);
+        repo.takedowns.refuseBlob(row.cid);
+      };
+      const putRow = (): Promise<string> =>
+        entry.actor.putBlob(row).catch(async (error: unknown) => {
+          // Taken down while it came in.
+          if (isKithError(error, "invalid_request")) await this.#quarantine.settle(repo, row.cid);
+          throw error;
+        });
       return await this.#options.blobLooks.around(did, row.createdAt, () =>
-        entry.blobs.keep(
-          { upload, cid: row.cid },
-          // Not into the folder of an account whose death has been decided meanwhile.
-          { assertAlive: () => this.#accountOf(did), putRow: () => entry.actor.putBlob(row) },
-        ),
+        entry.blobs.keep({ upload, cid: row.cid }, { assertAlive, putRow }),
       );
     } finally {
       this.#unpin(did, entry);
@@ -218,8 +180,21 @@ export class RepoRegistry<Upload = unknown> {
    * Resolves once the status is durable and repeated in the accounts store. With `from` only a repo of one of these
    * statuses, as its turn finds it, is changed; KithErrors account_takendown, account_deactivated, ... for another.
    */
-  setStatus(did: RepoId, status: RepoStatus, options: { from?: readonly RepoStatus[] } = {}): Promise<void> {
+  setStatus(did: RepoId, status: RepoStatus, options: StatusOptions = {}): Promise<void> {
     return this.#use(did, ({ actor }) => actor.setStatus(status, options));
+  }
+
+  /** Resolves once the change is durable, and a blob's file is where it says. */
+  moderate(did: RepoId, change: ModerationChange): Promise<void> {
+    return this.#use(did, async (entry) => {
+      entry.pins++;
+      try {
+        await entry.actor.moderate(change);
+        if (change.kind === "blob") await this.#quarantine.settle(await entry.actor.opened, change.cid);
+      } finally {
+        this.#unpin(did, entry);
+      }
+    });
   }
 
   /** Tells the network to look at the DID document anew. Resolves once that is durable. */
@@ -245,9 +220,8 @@ export class RepoRegistry<Upload = unknown> {
   /** Gives the account another handle or signing key. Resolves once that is durable, and repeated in the accounts. */
   changeIdentity(did: RepoId, change: IdentityChange): Promise<void> {
     const { accounts, identities, now, clockId } = this.#options;
-    const handle = () => accounts.account(did)?.handle;
-    const task = identityTask(change, { identities, handle, now, clockId });
-    return this.#use(did, ({ actor }) => actor.changeIdentity(task));
+    const options = { identities, now, clockId, handle: () => accounts.account(did)?.handle };
+    return this.#use(did, ({ actor }) => actor.changeIdentity(identityTask(change, options)));
   }
 
   /** Resolves once the deletion is decided; files and blobs go afterwards. `from` as in `setStatus`. */
@@ -417,7 +391,7 @@ export class RepoRegistry<Upload = unknown> {
         await accounts.markOpen(did);
         entry().marked = true;
       },
-      projectStatus: (status) => accounts.projectState(did, status, { now: now() }),
+      projectStatus: (standing) => accounts.projectState(did, standing, { now: now() }),
       signer: (didKey) => identities.signer(did, didKey),
       handle: () => accounts.account(did)?.handle,
       rested: () => this.#offerRoom(did),

@@ -625,8 +625,8 @@ test("RepoRegistry.importRepo() begins when nothing is in flight, and holds ever
     await go.promise;
     yield car;
   }
-  const documentKey = async () => undefined;
-  const imported = bench.registry.importRepo(DID, { chunks: chunks(), bytesMax: 1_000_000, documentKey });
+  const keys = { documentKey: async () => undefined, earlierKeys: async () => [] };
+  const imported = bench.registry.importRepo(DID, { chunks: chunks(), bytesMax: 1_000_000, ...keys });
   await bench.disks.repo.reached();
   await bench.registry.read(DID, () => {});
   expect(hasBegun).toBe(false);
@@ -658,8 +658,8 @@ test("RepoRegistry.importRepo() into a deactivated repo is told on its activatio
   async function* chunks(): AsyncGenerator<Uint8Array> {
     yield car;
   }
-  const documentKey = async () => undefined;
-  await bench.registry.importRepo(DID, { chunks: chunks(), bytesMax: 1_000_000, documentKey });
+  const keys = { documentKey: async () => undefined, earlierKeys: async () => [] };
+  await bench.registry.importRepo(DID, { chunks: chunks(), bytesMax: 1_000_000, ...keys });
   await bench.registry.announceIdentity(DID);
   await until(() => bench.typesOf(DID).length === 7);
   expect(bench.typesOf(DID).slice(5)).toEqual(["#account", "#identity"]);
@@ -671,4 +671,97 @@ test("RepoRegistry.importRepo() into a deactivated repo is told on its activatio
     { type: "#identity", payload: { handle: handleOf(DID) } },
     { type: "#sync", payload: { rev } },
   ]);
+});
+
+// Takedowns.
+
+test("RepoRegistry.setStatus() keeps under a takedown what the owner has made of the account", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const { registry, accounts } = bench;
+  await registry.setStatus(DID, "takendown", { takedownRef: "ref 1" });
+  expect(accounts.account(DID)).toMatchObject({
+    state: "takendown",
+    takedownRef: "ref 1",
+    deactivatedAt: null,
+  });
+  await registry.setStatus(DID, "takendown", { ownerStatus: "deactivated" });
+  expect(accounts.account(DID)).toMatchObject({
+    state: "takendown",
+    takedownRef: "ref 1",
+    deactivatedAt: bench.nowMs,
+  });
+  expect(await outcomeOf(registry.setStatus(DID, "active", { lifts: true }))).toBe("busy");
+  expect(await outcomeOf(bench.write(DID, post("one")))).toBe("account_takendown");
+  await registry.setStatus(DID, "deactivated", { lifts: true });
+  expect(accounts.account(DID)).toMatchObject({ state: "deactivated", takedownRef: null });
+  await until(() => bench.typesOf(DID).length === 7);
+  expect(
+    bench
+      .eventsOf(DID)
+      .slice(4)
+      .map(({ payload }) => payload.status),
+  ).toEqual(["takendown", "takendown", "deactivated"]);
+});
+
+test("RepoRegistry.moderate() tells the status anew, in every status", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const statuses = ["active", "deactivated", "takendown"] as const;
+  for (const status of statuses) {
+    if (status !== "active") await bench.registry.setStatus(DID, status);
+    const before = bench.eventsOf(DID).length;
+    await bench.registry.moderate(DID, { kind: "announce" });
+    await until(() => bench.eventsOf(DID).some(({ type }, at) => at >= before && type === "#account"));
+    const told = status === "active" ? { active: true } : { active: false, status };
+    expect(bench.eventsOf(DID).at(-1)).toMatchObject({ type: "#account", payload: told });
+  }
+});
+
+test("RepoRegistry.moderate() puts the file of a blob away and back, and refuses it meanwhile", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const { registry, blobs } = bench;
+  const { upload, row, ref } = await bench.upload(DID, "blob");
+  await registry.keepBlob(DID, { upload, row });
+  await bench.write(DID, post("one", "one", [ref]));
+  const places = async () => {
+    const [file, put] = [
+      await blobs.open(DID, row.cid),
+      await blobs.open(DID, row.cid, { quarantined: true }),
+    ];
+    return [file !== undefined, put !== undefined];
+  };
+  await registry.setStatus(DID, "takendown");
+  await registry.moderate(DID, { kind: "blob", cid: row.cid, ref: "ref" });
+  expect(await places()).toEqual([false, true]);
+  await registry.setStatus(DID, "active");
+  const again = await bench.upload(DID, "blob");
+  expect(await outcomeOf(registry.keepBlob(DID, again))).toBe("invalid_request");
+  await again.upload.discard();
+  expect(await outcomeOf(bench.write(DID, post("two", "two", [ref])))).toBe("blob_not_found");
+  await registry.moderate(DID, { kind: "blob", cid: row.cid, ref: null });
+  expect(await places()).toEqual([true, false]);
+
+  // Its last record goes while it is away: nothing comes back.
+  await registry.moderate(DID, { kind: "blob", cid: row.cid, ref: "ref" });
+  await bench.write(DID, unpost("one"));
+  expect(await places()).toEqual([false, true]);
+  await registry.moderate(DID, { kind: "blob", cid: row.cid, ref: null });
+  expect(await places()).toEqual([false, false]);
+});
+
+test("RepoRegistry.moderate() puts a blob away that comes in at the same time", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const { registry, blobs } = bench;
+  const { upload, row } = await bench.upload(DID, "blob");
+  const gate = bench.stopBefore("keep");
+  const kept = outcomeOf(registry.keepBlob(DID, { upload, row }));
+  await gate.reached;
+  await registry.moderate(DID, { kind: "blob", cid: row.cid, ref: "ref" });
+  gate.open();
+  expect(await kept).toBe("invalid_request");
+  expect(await blobs.open(DID, row.cid)).toBeUndefined();
+  expect(await blobs.open(DID, row.cid, { quarantined: true })).toBeDefined();
 });

@@ -3,15 +3,23 @@ import {
   buildCommit,
   type Cid,
   commitEvent,
+  type EventBody,
   identityEvent,
   type Signer,
   signCommit,
 } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import type { PendingEvent, RepoState, RepoStore } from "../storage/mod.ts";
-import { pendingOf } from "./pending_events.ts";
+import { pendingOf, standingEvent } from "./pending_events.ts";
 import { planWrites } from "./plan_writes.ts";
-import type { BlobRow, BlobSweep, PreferencesChange, WriteOutcome, WriteRequest } from "./repo_types.ts";
+import type {
+  BlobRow,
+  BlobSweep,
+  ModerationChange,
+  PreferencesChange,
+  WriteOutcome,
+  WriteRequest,
+} from "./repo_types.ts";
 
 /** What a turn leaves to be done once it is durable. */
 export interface Turn<Answer> {
@@ -80,9 +88,20 @@ export function sweepBlobsTurn(
 
 /** An #identity event, with the handle as it is. */
 export function announceIdentityTurn(store: RepoStore, context: TurnContext): Turn<void> {
+  const { did } = context;
+  return announce(store, context, (time) => identityEvent({ did, handle: context.handle(), time }));
+}
+
+/** Takes a record or blob down, or gives it back; or tells the network again how the account stands. */
+export function moderateTurn(store: RepoStore, change: ModerationChange, context: TurnContext): Turn<void> {
+  if (change.kind === "announce") return announce(store, context, (time) => standingEvent(store, time));
+  store.takedowns.apply(change);
+  return { answer: undefined, events: [] };
+}
+
+function announce(store: RepoStore, context: TurnContext, eventAt: (time: string) => EventBody): Turn<void> {
   const key = context.nextTid(store.state());
-  const time = new Date(context.now()).toISOString();
-  const events = [pendingOf(key, identityEvent({ did: context.did, handle: context.handle(), time }))];
+  const events = [pendingOf(key, eventAt(new Date(context.now()).toISOString()))];
   store.appendEvents({ lastTid: key, events, forgetPendingUpTo: context.forgettable() });
   return { answer: undefined, events };
 }

@@ -1,6 +1,6 @@
 /** What is asked of a repo and what comes back: the vocabulary between the XRPC methods and the repo actor. */
 import type { BlobRef, Block, Cid } from "../atproto/mod.ts";
-import type { RepoStore } from "../storage/mod.ts";
+import type { RepoStore, TakedownChange } from "../storage/mod.ts";
 
 export type { BlobRow, RepoStatus } from "../storage/mod.ts";
 
@@ -68,6 +68,8 @@ export interface PreferencesChange {
   readonly preferences: readonly { readonly name: string; readonly value: string }[];
 }
 
+/** What a moderator does to what an account holds, or tells the network of it anew: in any status. */
+export type ModerationChange = TakedownChange | { readonly kind: "announce" };
 export type { IdentityFacts } from "../storage/mod.ts";
 
 /** Work that has the repo to itself while it runs: no other change begins before it has ended. */

@@ -4,9 +4,9 @@
  */
 import { isKithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
-import { type Account, isDamage, type PendingEvent, type RepoStore } from "../storage/mod.ts";
+import { type Account, isDamage, type PendingEvent, type RepoStore, type Standing } from "../storage/mod.ts";
+import { type QuarantineFiles, settleQuarantine } from "./blob_quarantine.ts";
 import type { Identities } from "./change_identity.ts";
-import type { RepoStatus } from "./repo_types.ts";
 import type { Sequencer } from "./sequencer.ts";
 
 /** Repos recovered at a time. */
@@ -20,7 +20,7 @@ export interface StartUpAccounts {
   creating(): Account[];
   deleting(): (Account & { tombstone: PendingEvent })[];
   finishDeletion(did: string): Promise<void>;
-  projectState(did: string, state: RepoStatus, options: { now: number }): Promise<void>;
+  projectState(did: string, standing: Standing, options: { now: number }): Promise<void>;
   highWater(): number;
   raiseHighWater(seq: number): Promise<void>;
 }
@@ -40,7 +40,10 @@ export interface StartUpOptions {
   readonly accounts: StartUpAccounts;
   readonly identities: StartUpIdentities;
   readonly files: StartUpFiles;
-  readonly blobs: { removeAll(did: string): Promise<void>; sweepTemporary(): Promise<void> };
+  readonly blobs: QuarantineFiles & {
+    removeAll(did: string): Promise<void>;
+    sweepTemporary(): Promise<void>;
+  };
   readonly sequencer: Sequencer;
   readonly logger: Logger;
   readonly now: () => number;
@@ -122,7 +125,7 @@ async function recoverFile(
 }
 
 async function recoverRepo(row: { did: string; generation: number }, options: StartUpOptions): Promise<void> {
-  const { accounts, files, sequencer, logger, now } = options;
+  const { accounts, files, blobs, sequencer, logger, now } = options;
   const account = accounts.account(row.did);
   if (account?.state === "creating") return;
   if (!account || account.generation !== row.generation || account.state === "deleted") {
@@ -144,11 +147,25 @@ async function recoverRepo(row: { did: string; generation: number }, options: St
   }
   // What an import has left that was cut off.
   if (store.hasStaging()) await store.prepareWrites();
-  const { status } = store.state();
-  if (status !== account.state) await accounts.projectState(row.did, status, { now: now() });
+  // The row decides what is served, wherever the file is: a bucket that is down must not stop the start.
+  await settleQuarantine(blobs, store).catch((error: unknown) => {
+    logger.warn("Files of blobs are not where their takedowns say", { did: row.did, error });
+  });
+  const standing = store.state();
+  if (!isProjected(account, standing)) await accounts.projectState(row.did, standing, { now: now() });
   await projectIdentity(store, account, options);
   await store.close();
   await accounts.unmarkOpen(row.did);
+}
+
+/** Whether the accounts store knows how the account stands. */
+function isProjected(account: Account, { status, ownerStatus, takedownRef }: Standing): boolean {
+  const isDeactivated = account.deactivatedAt !== null;
+  return (
+    account.state === status &&
+    account.takedownRef === takedownRef &&
+    isDeactivated === (ownerStatus === "deactivated")
+  );
 }
 
 /** The handle and the key that the file says; of an unfinished change the rest is looked up at the directory later. */

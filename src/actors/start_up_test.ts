@@ -274,3 +274,46 @@ test("with a full event log writes are answered, their events are late, and none
     }
   }
 });
+
+test("recoverRepos() puts the files of blobs where their takedowns say", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const uploads = await Promise.all(["one", "two"].map((content) => bench.upload(DID, content)));
+  for (const { upload, row } of uploads) await bench.registry.keepBlob(DID, { upload, row });
+  const [one, two] = uploads.map(({ row }) => row.cid);
+  if (!one || !two) throw new Error("two blobs");
+  await bench.registry.moderate(DID, { kind: "blob", cid: one, ref: "ref" });
+  const [away, back] = [bench.stopBefore("quarantine"), bench.stopBefore("release")];
+  const put = bench.registry.moderate(DID, { kind: "blob", cid: two, ref: "ref" });
+  const lifted = bench.registry.moderate(DID, { kind: "blob", cid: one, ref: null });
+  await Promise.all([away.reached, back.reached]);
+  await using after = await bench.crash();
+  await after.recover();
+  const isServed = async (cid: typeof one) => (await after.blobs.open(DID, cid)) !== undefined;
+  expect([await isServed(one), await isServed(two)]).toEqual([true, false]);
+  expect(await after.blobs.quarantined(DID)).toEqual([two]);
+  away.open();
+  back.open();
+  await Promise.all([put, lifted]);
+});
+
+test("recoverRepos() repeats the reference of a takedown, and what is under it", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  await bench.registry.setStatus(DID, "takendown", { takedownRef: "ref 1" });
+  const project = bench.stopBefore("projectState");
+  const done = bench.registry.setStatus(DID, "takendown", {
+    takedownRef: "ref 2",
+    ownerStatus: "deactivated",
+  });
+  await project.reached;
+  await using after = await bench.crash();
+  expect(after.accounts.account(DID)).toMatchObject({ takedownRef: "ref 1", deactivatedAt: null });
+  await after.recover();
+  expect(after.accounts.account(DID)).toMatchObject({
+    takedownRef: "ref 2",
+    deactivatedAt: expect.any(Number),
+  });
+  project.open();
+  await done;
+});

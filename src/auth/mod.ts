@@ -6,3 +6,4 @@ export * from "./principal.ts";
 export * from "./replay_guard.ts";
 export * from "./service_tokens.ts";
 export * from "./session_tokens.ts";
+export * from "./socket_authenticator.ts";

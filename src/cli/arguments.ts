@@ -24,7 +24,8 @@ export function parseArguments(command: Command, argv: readonly string[]): Argum
     if (value === undefined || value === "") return `"--${name}" needs a value: --${name} ${option.value}`;
     options[name] = value;
   }
-  const extra = rest[command.operands.length];
+  const isOpen = command.operands.at(-1)?.endsWith("...") ?? false;
+  const extra = isOpen ? undefined : rest[command.operands.length];
   return extra === undefined ? { options, rest } : `unexpected argument "${extra}"`;
 }
 

@@ -9,6 +9,10 @@ export interface Io {
   readonly isTerminal: boolean;
   out(text: string): void;
   err(text: string): void;
+  /** Asks the person at the terminal, and resolves to the line typed; absent where there is none. */
+  ask?(question: string): Promise<string>;
+  /** All of standard input. */
+  readInput?(): Promise<string>;
 }
 
 /** A server that listens. */
@@ -45,13 +49,21 @@ export interface Arguments {
 }
 
 export interface Command {
+  /** All its words: "serve", "account list". */
   readonly name: string;
   readonly summary: string;
   readonly options: readonly CommandOption[];
-  /** Words for what may follow the command: `[command]`. Empty for nothing. */
+  /** Words for what may follow the command: `[command]`. Empty for nothing. The last may be repeated where it ends in `...`. */
   readonly operands: readonly string[];
   /** Resolves to the exit code. */
   run(given: Arguments, context: CommandContext): Promise<number>;
+}
+
+/** Commands that share their first word. */
+export interface CommandGroup {
+  readonly name: string;
+  readonly summary: string;
+  readonly commands: readonly Command[];
 }
 
 export const EXIT_OK = 0;
@@ -64,4 +76,10 @@ export const ENV_FILE_OPTION: CommandOption = {
   name: "env-file",
   value: "FILE",
   help: "read settings from FILE (NAME=VALUE lines); the environment wins over it",
+};
+
+export const DATA_OPTION: CommandOption = {
+  name: "data",
+  value: "DIR",
+  help: "the data folder (PDS_DATA_DIRECTORY)",
 };

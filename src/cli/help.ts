@@ -1,41 +1,50 @@
 import { VERSION } from "../config/mod.ts";
-import { type Command, EXIT_OK, EXIT_USAGE } from "./command.ts";
+import { type Command, type CommandGroup, EXIT_OK, EXIT_USAGE } from "./command.ts";
 
 /** `kith help [command]`, over the commands that there are (itself not among them). */
-export function helpCommand(others: readonly Command[], unknown: (name: string) => string): Command {
+export function helpCommand(
+  others: readonly (Command | CommandGroup)[],
+  unknown: (words: readonly string[]) => string,
+): Command {
   const self: Command = {
     name: "help",
     summary: "explain kith, or one command",
     options: [],
-    operands: ["[command]"],
-    run: async ({ rest: [name] }, { io }) => {
-      const found = [...others, self].find((command) => command.name === name);
-      if (name !== undefined && found === undefined) {
-        io.err(`${unknown(name)}\n`);
+    operands: ["[command]..."],
+    run: async ({ rest: [first, second] }, { io }) => {
+      const all = [...others, self];
+      const found = all.find((command) => command.name === first);
+      if (found && !("commands" in found) && second !== undefined) {
+        io.err(`kith help: unexpected argument "${second}"\n`);
         return EXIT_USAGE;
       }
-      io.out(found === undefined ? helpOfAll([...others, self]) : helpOf(found));
+      const inGroup = found && "commands" in found ? found.commands : [];
+      const shown = second === undefined ? found : inGroup.find(({ name }) => name === `${first} ${second}`);
+      if (first !== undefined && shown === undefined) {
+        io.err(`${unknown(second === undefined ? [first] : [first, second])}\n`);
+        return EXIT_USAGE;
+      }
+      io.out(shown === undefined ? helpOfAll(all) : helpOf(shown));
       return EXIT_OK;
     },
   };
   return self;
 }
 
-function helpOfAll(commands: readonly Command[]): string {
-  const width = Math.max(...commands.map(({ name }) => name.length));
-  const lines = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
+function helpOfAll(commands: readonly (Command | CommandGroup)[]): string {
   return `kith ${VERSION}: a Personal Data Server for the AT Protocol
 
 Usage: kith COMMAND [options]
 
-${lines.join("\n")}
-
+${listOf(commands.flatMap((command) => ("commands" in command ? command.commands : [command])))}
 "kith serve" works in an empty folder without any setting. "kith config --example" explains every setting.
 `;
 }
 
-/** How one command is used. */
-export function helpOf({ name, summary, options, operands }: Command): string {
+/** How one command is used, or those of a group. */
+export function helpOf(command: Command | CommandGroup): string {
+  if ("commands" in command) return helpOfGroup(command);
+  const { name, summary, options, operands } = command;
   const shown = options.map((option) => [
     `--${option.name}${option.value ? ` ${option.value}` : ""}`,
     option.help,
@@ -44,4 +53,20 @@ export function helpOf({ name, summary, options, operands }: Command): string {
   const lines = shown.map(([usage = "", help = ""]) => `  ${usage.padEnd(width)}  ${help}\n`);
   const words = [name, ...(options.length > 0 ? ["[options]"] : []), ...operands];
   return `kith ${name}: ${summary}\n\nUsage: kith ${words.join(" ")}\n${lines.length > 0 ? "\n" : ""}${lines.join("")}`;
+}
+
+function helpOfGroup({ name, summary, commands }: CommandGroup): string {
+  return `kith ${name}: ${summary}
+
+Usage: kith ${name} COMMAND [options]
+
+${listOf(commands)}
+"kith ${name} COMMAND --help" explains one of them.
+`;
+}
+
+function listOf(commands: readonly Command[]): string {
+  const shown = commands.map(({ name, operands, summary }) => [[name, ...operands].join(" "), summary]);
+  const width = Math.max(...shown.map(([usage = ""]) => usage.length));
+  return shown.map(([usage = "", summary = ""]) => `  ${usage.padEnd(width)}  ${summary}\n`).join("");
 }

@@ -1,12 +1,20 @@
 import { isKithError } from "../errors.ts";
-import { type Command, ENV_FILE_OPTION, EXIT_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_USAGE } from "./command.ts";
+import {
+  type Command,
+  DATA_OPTION,
+  ENV_FILE_OPTION,
+  EXIT_CONFIG,
+  EXIT_FAILED,
+  EXIT_OK,
+  EXIT_USAGE,
+} from "./command.ts";
 import { loadOrExplain } from "./load_or_explain.ts";
 
 /** `kith mail test ADDRESS`: sends one message at once, past the queue, and says what became of it. */
 export const mailCommand: Command = {
   name: "mail",
   summary: "send a test message with the settings that hold: kith mail test ADDRESS",
-  options: [ENV_FILE_OPTION, { name: "data", value: "DIR", help: "the data folder (PDS_DATA_DIRECTORY)" }],
+  options: [ENV_FILE_OPTION, DATA_OPTION],
   operands: ["test", "ADDRESS"],
   run: async ({ options, rest: [verb, to] }, { io }) => {
     if (verb !== "test" || to === undefined) {

@@ -62,6 +62,67 @@ test.each([
     'kith config: "--example" takes no value\n"kith help config" shows how it is used.\n',
   ],
   [["config", "--example"], 0, exampleEnv(), ""],
+  [
+    ["account", "crate"],
+    2,
+    "",
+    'kith account: unknown command "crate": did you mean "create"?\n"kith help account" lists the commands.\n',
+  ],
+  [
+    ["help", "account", "lst"],
+    2,
+    "",
+    'kith account: unknown command "lst": did you mean "list"?\n"kith help account" lists the commands.\n',
+  ],
+  [["help", "serve", "now"], 2, "", 'kith help: unexpected argument "now"\n'],
+  [
+    ["account", "takedown", "alice.test", "--reverze"],
+    2,
+    "",
+    'kith account takedown: unknown option "--reverze": did you mean "--reverse"?\n"kith help account takedown" shows how it is used.\n',
+  ],
+  [
+    ["account", "info"],
+    2,
+    "",
+    'kith account info: ACCOUNT is missing\n"kith help account info" shows how it is used.\n',
+  ],
+  [
+    ["account", "code", "alice.test"],
+    2,
+    "",
+    'kith account code: PURPOSE is missing\n"kith help account code" shows how it is used.\n',
+  ],
+  [
+    ["account", "code", "alice.test", "reset-pasword"],
+    2,
+    "",
+    'kith account code: there is no purpose "reset-pasword": did you mean "reset_password"?\n"kith help account code" shows how it is used.\n',
+  ],
+  [
+    ["account", "create", "alice@example.com"],
+    2,
+    "",
+    'kith account create: it takes an e-mail address and a handle\n"kith help account create" shows how it is used.\n',
+  ],
+  [
+    ["account", "create", "alice.test", "bob.test", "--email", "a@b.example"],
+    2,
+    "",
+    'kith account create: it takes one e-mail address and one handle, not also "bob.test"\n"kith help account create" shows how it is used.\n',
+  ],
+  [
+    ["invite", "create", "--uses", "0"],
+    2,
+    "",
+    'kith invite create: "--uses" must be a whole number of 1 or more, not "0"\n"kith help invite create" shows how it is used.\n',
+  ],
+  [
+    ["account", "list", "--data", "/nowhere/kith"],
+    1,
+    "",
+    'kith account list: There is no data folder "/nowhere/kith"\nName the server\'s data folder with --data DIR, or its settings with --env-file FILE or the environment.\n',
+  ],
 ] as [string[], number, string, string][])("kith %j", async (argv, code, out, err) => {
   expect(await run(argv)).toEqual({ code, out, err });
 });
@@ -72,6 +133,29 @@ test.each([[[]], [["help"]], [["--help"]]])("kith %j lists the commands", async 
   for (const name of ["serve", "config", "version", "help"])
     expect(out).toMatch(new RegExp(`^ {2}${name} `, "m"));
 });
+
+test.each([[["help", "account"]], [["account", "--help"]]])("kith %j lists its commands", async (argv) => {
+  const { code, out } = await run(argv);
+  expect(code).toBe(0);
+  for (const name of ["list", "info ACCOUNT", "create [EMAIL] [HANDLE]", "takedown", "code ACCOUNT PURPOSE"])
+    expect(out).toContain(`\n  account ${name} `);
+});
+
+test("kith account lists its commands, as an error", async () => {
+  const { code, out, err } = await run(["account"]);
+  expect([code, out]).toEqual([2, ""]);
+  expect(err).toContain("Usage: kith account COMMAND");
+});
+
+test.each([[["help", "account", "delete"]], [["account", "delete", "--help"]]])(
+  "kith %j explains account delete",
+  async (argv) => {
+    const { code, out } = await run(argv);
+    expect(code).toBe(0);
+    expect(out).toContain("Usage: kith account delete [options] ACCOUNT\n");
+    for (const option of ["--yes", "--json", "--data DIR", "--env-file FILE"]) expect(out).toContain(option);
+  },
+);
 
 test.each([[["help", "serve"]], [["serve", "--help"]], [["serve", "-h"]]])(
   "kith %j explains serve",

@@ -1,18 +1,39 @@
 /** The command line: one file a command. */
 import { nearestName } from "../config/mod.ts";
 import { writeQuietly } from "../logger.ts";
+import { accountCommands } from "./account.ts";
 import { parseArguments } from "./arguments.ts";
-import { type Command, EXIT_FAILED, EXIT_OK, EXIT_USAGE, type Io, type LoadServer } from "./command.ts";
+import {
+  type Command,
+  type CommandGroup,
+  EXIT_FAILED,
+  EXIT_OK,
+  EXIT_USAGE,
+  type Io,
+  type LoadServer,
+} from "./command.ts";
 import { configCommand } from "./config.ts";
 import { helpCommand, helpOf } from "./help.ts";
+import { inviteCommands } from "./invite.ts";
 import { mailCommand } from "./mail.ts";
+import { migrateCommand } from "./migrate.ts";
+import { requestCrawlCommand } from "./request_crawl.ts";
 import { serveCommand } from "./serve.ts";
 import { versionCommand } from "./version.ts";
 
 export type { CreateServer, Io, LoadServer, RunningServer } from "./command.ts";
 
-const OWN: readonly Command[] = [serveCommand, configCommand, mailCommand, versionCommand];
-const COMMANDS: readonly Command[] = [...OWN, helpCommand(OWN, unknownCommand)];
+const OWN: readonly (Command | CommandGroup)[] = [
+  serveCommand,
+  configCommand,
+  accountCommands,
+  inviteCommands,
+  requestCrawlCommand,
+  migrateCommand,
+  mailCommand,
+  versionCommand,
+];
+const COMMANDS: readonly (Command | CommandGroup)[] = [...OWN, helpCommand(OWN, unknownCommand)];
 const FLAGS: Readonly<Record<string, string>> = {
   "--help": "help",
   "-h": "help",
@@ -31,17 +52,18 @@ export async function main(
   { loadServer, io = processIo() }: MainOptions,
 ): Promise<number> {
   const [first = "help", ...others] = argv;
-  const name = FLAGS[first] ?? first;
-  const command = COMMANDS.find((candidate) => candidate.name === name);
-  if (command === undefined) {
-    io.err(`${unknownCommand(first)}\n`);
+  const isHelp = others.includes("--help") || others.includes("-h");
+  const found = findCommand([FLAGS[first] ?? first, ...others]);
+  if (found === undefined || (!("run" in found.command) && !isHelp && others.length > 0)) {
+    io.err(`${unknownCommand(found === undefined ? [first] : [first, others[0] ?? ""])}\n`);
     return EXIT_USAGE;
   }
-  if (others.includes("--help") || others.includes("-h")) {
-    io.out(helpOf(command));
-    return EXIT_OK;
+  const { command, rest } = found;
+  if (isHelp || !("run" in command)) {
+    (isHelp ? io.out : io.err)(helpOf(command));
+    return isHelp ? EXIT_OK : EXIT_USAGE;
   }
-  const given = parseArguments(command, others);
+  const given = parseArguments(command, rest);
   if (typeof given === "string") {
     io.err(`kith ${command.name}: ${given}\n"kith help ${command.name}" shows how it is used.\n`);
     return EXIT_USAGE;
@@ -54,22 +76,54 @@ export async function main(
   }
 }
 
-function unknownCommand(name: string): string {
-  const near = nearestName(
-    name,
-    COMMANDS.map((command) => command.name),
-  );
-  return `kith: unknown command "${name}"${near === undefined ? "" : `: did you mean "${near}"?`}\n"kith help" lists the commands.`;
+/** The command that the words begin with, or the group where they name none of its commands; and the words after it. */
+function findCommand(
+  words: readonly string[],
+): { command: Command | CommandGroup; rest: readonly string[] } | undefined {
+  const [first, second] = words;
+  const found = COMMANDS.find(({ name }) => name === first);
+  if (found === undefined) return undefined;
+  const inGroup =
+    "commands" in found ? found.commands.find(({ name }) => name === `${first} ${second}`) : undefined;
+  return inGroup === undefined
+    ? { command: found, rest: words.slice(1) }
+    : { command: inGroup, rest: words.slice(2) };
+}
+
+function unknownCommand([first = "", second]: readonly string[]): string {
+  const group = COMMANDS.find(({ name }) => name === first);
+  const inGroup = second !== undefined && group && "commands" in group ? group.commands : undefined;
+  const [asked, names, help] = inGroup
+    ? [second ?? "", inGroup.map(({ name }) => name.slice(first.length + 1)), `kith help ${first}`]
+    : [first, COMMANDS.map(({ name }) => name), "kith help"];
+  const near = nearestName(asked, names);
+  const where = inGroup ? `kith ${first}` : "kith";
+  return `${where}: unknown command "${asked}"${near === undefined ? "" : `: did you mean "${near}"?`}\n"${help}" lists the commands.`;
 }
 
 /** Writes synchronously, so that nothing is lost at exit, and survives a reader that went away. */
 function processIo(): Io {
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
+  const isSeated = process.stdin.isTTY === true && process.stderr.isTTY === true;
   return {
     env: process.env,
     cwd: process.cwd(),
     isTerminal: process.stderr.isTTY === true,
     out: (text) => writeQuietly(1, text),
     err: (text) => writeQuietly(2, text),
+    ...(isSeated ? { ask: askAtTerminal } : {}),
+    readInput: () => Bun.stdin.text(),
   };
+}
+
+async function askAtTerminal(question: string): Promise<string> {
+  const { createInterface } = await import("node:readline/promises");
+  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  // The end of the input is an answer too: none.
+  const ended = new Promise<string>((resolve) => terminal.once("close", () => resolve("")));
+  try {
+    return await Promise.race([terminal.question(question), ended]);
+  } finally {
+    terminal.close();
+  }
 }

@@ -40,7 +40,9 @@ export function welcome(facts: WelcomeFacts): string {
 
 function mailOf({ mail, mode, mailFolder }: Config): string {
   if (mail !== undefined) return `sent from ${mail.from}`;
-  return mode === "dev" ? `kept in ${mailFolder}` : "not sent: PDS_EMAIL_SMTP_URL is not set";
+  return mode === "dev"
+    ? `kept in ${mailFolder}`
+    : 'not sent: PDS_EMAIL_SMTP_URL is not set; "kith account code" makes codes';
 }
 
 type Step = readonly [title: string, command: string];

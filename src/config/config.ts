@@ -53,6 +53,9 @@ export interface Config {
   /** Each starts with a dot, lower case. */
   readonly handleDomains: readonly string[];
   readonly inviteRequired: boolean;
+  /** Milliseconds for each invite code of a member's own, and since when they count; undefined: there are none. */
+  readonly inviteIntervalMs: number | undefined;
+  readonly inviteEpochMs: number;
   readonly accountKeyType: "k256" | "p256";
   readonly recoveryDidKey: string | undefined;
   readonly didDocWithSession: boolean;
@@ -69,6 +72,8 @@ export interface Config {
   readonly loginLockMs: number;
   /** How mail is sent and by whom; undefined where it is not set up: then it is kept in `mailFolder` in dev mode. */
   readonly mail: { readonly smtpUrl: string; readonly from: string } | undefined;
+  /** The same for what moderators write; undefined: as all other mail. */
+  readonly moderationMail: { readonly smtpUrl: string; readonly from: string } | undefined;
   readonly contactEmail: string | undefined;
   readonly privacyPolicyUrl: string | undefined;
   readonly termsOfServiceUrl: string | undefined;

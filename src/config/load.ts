@@ -151,7 +151,7 @@ function notes(values: SettingValues): string[] {
     found.push("PDS_DISABLE_SSRF_PROTECTION is true: strangers can make this server call into your network.");
   if (!isDev(values) && values.PDS_EMAIL_SMTP_URL === undefined)
     found.push(
-      "PDS_EMAIL_SMTP_URL is not set: no mail is sent, so nobody can reset a password, confirm an address or delete an account alone.",
+      'PDS_EMAIL_SMTP_URL is not set: no mail is sent, so nobody can reset a password, confirm an address or delete an account alone; "kith account code" makes the codes that they need.',
     );
   if (!isDev(values) && values.PDS_RATE_LIMITS_ENABLED === false)
     found.push("PDS_RATE_LIMITS_ENABLED is false: anybody may send any number of requests.");
@@ -207,6 +207,8 @@ function complete(values: SettingValues, cwd: string): Config {
     },
     handleDomains: values.PDS_SERVICE_HANDLE_DOMAINS ?? (dev ? [".test"] : [`.${hostname}`]),
     inviteRequired: values.PDS_INVITE_REQUIRED ?? !dev,
+    inviteIntervalMs: values.PDS_INVITE_INTERVAL,
+    inviteEpochMs: values.PDS_INVITE_EPOCH ?? 0,
     accountKeyType: values.PDS_ACCOUNT_KEY_TYPE ?? "k256",
     recoveryDidKey: values.PDS_RECOVERY_DID_KEY,
     didDocWithSession: values.PDS_ENABLE_DID_DOC_WITH_SESSION ?? false,
@@ -218,10 +220,8 @@ function complete(values: SettingValues, cwd: string): Config {
     importBytesMax: values.PDS_MAX_REPO_IMPORT_SIZE ?? 1_073_741_824,
     loginFailuresMax: values.KITH_LOGIN_FAILURES_MAX ?? 5,
     loginLockMs: values.KITH_LOGIN_LOCK_MS ?? 15 * 60_000,
-    mail:
-      values.PDS_EMAIL_SMTP_URL === undefined || values.PDS_EMAIL_FROM_ADDRESS === undefined
-        ? undefined
-        : { smtpUrl: values.PDS_EMAIL_SMTP_URL, from: values.PDS_EMAIL_FROM_ADDRESS },
+    mail: mailOf(values.PDS_EMAIL_SMTP_URL, values.PDS_EMAIL_FROM_ADDRESS),
+    moderationMail: mailOf(values.PDS_MODERATION_EMAIL_SMTP_URL, values.PDS_MODERATION_EMAIL_ADDRESS),
     contactEmail: values.PDS_CONTACT_EMAIL_ADDRESS,
     privacyPolicyUrl: values.PDS_PRIVACY_POLICY_URL,
     termsOfServiceUrl: values.PDS_TERMS_OF_SERVICE_URL,
@@ -287,6 +287,10 @@ function limitsOf(
     subscribersMax,
     networkSubscribersMax: values.KITH_SUBSCRIBERS_PER_NETWORK_MAX ?? (isDev(values) ? subscribersMax : 32),
   };
+}
+
+function mailOf(smtpUrl: string | undefined, from: string | undefined): Config["mail"] {
+  return smtpUrl === undefined || from === undefined ? undefined : { smtpUrl, from };
 }
 
 function proxyOf(values: SettingValues): ProxyConfig {

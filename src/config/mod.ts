@@ -1,4 +1,5 @@
 /** Settings: one table, from which the configuration, its printout and examples/kith.env are made. */
+export * from "./admin_socket.ts";
 export * from "./config.ts";
 export * from "./env_file.ts";
 export * from "./load.ts";

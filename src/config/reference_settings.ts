@@ -2,11 +2,7 @@
 
 /** Accepted without effect, because an existing pds.env has them; by the feature that will give them an effect. */
 export const WAITING: ReadonlyMap<string, string> = byName({
-  mail: [
-    "PDS_EMAIL_DISABLE_CONFIRMATION_LINK",
-    "PDS_MODERATION_EMAIL_SMTP_URL",
-    "PDS_MODERATION_EMAIL_ADDRESS",
-  ],
+  mail: ["PDS_EMAIL_DISABLE_CONFIRMATION_LINK"],
   branding: [
     "PDS_SERVICE_NAME",
     "PDS_HOME_URL",
@@ -21,7 +17,6 @@ export const WAITING: ReadonlyMap<string, string> = byName({
     "PDS_BACKGROUND_DARK_URL",
   ],
   OAuth: ["PDS_OAUTH_TRUSTED_CLIENTS", "PDS_DPOP_SECRET"],
-  "routine invite codes": ["PDS_INVITE_INTERVAL", "PDS_INVITE_EPOCH"],
   "no feature, as kith does it its own way": [
     "PDS_VERSION",
     "PDS_PROXY_ALLOW_HTTP2",
@@ -35,10 +30,7 @@ export const WAITING: ReadonlyMap<string, string> = byName({
 });
 
 /** Of the waiting ones, those whose values are secrets. */
-export const WAITING_SECRETS: ReadonlySet<string> = new Set([
-  "PDS_MODERATION_EMAIL_SMTP_URL",
-  "PDS_DPOP_SECRET",
-]);
+export const WAITING_SECRETS: ReadonlySet<string> = new Set(["PDS_DPOP_SECRET"]);
 
 /** Why a setting stops the start, and what to do. */
 export interface Refusal {

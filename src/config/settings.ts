@@ -1,5 +1,6 @@
 /** The one table of settings: every name that kith honours. Names of the reference PDS keep their meaning. */
 import type { z } from "zod";
+import { BLOB_STORE_SETTINGS } from "./_blob_store_settings.ts";
 import * as as from "./_schemas.ts";
 import { type Setting, setting } from "./_setting.ts";
 
@@ -43,70 +44,7 @@ export const SETTINGS = {
     example: "/var/lib/kith",
     schema: as.text,
   }),
-  PDS_BLOBSTORE_DISK_LOCATION: setting({
-    group: "Server",
-    help: "The folder for blobs, where they are to be on another disk than the rest.",
-    fallback: "blobs in the data folder",
-    example: "/var/lib/kith/blobs",
-    schema: as.text,
-  }),
-  PDS_BLOBSTORE_S3_BUCKET: setting({
-    group: "Server",
-    help: "The bucket for blobs, at any service that speaks S3, instead of a folder. Its objects lie as those of the reference PDS do, and it is this server's alone.",
-    fallback: "none: blobs are files",
-    example: "",
-    schema: as.text,
-  }),
-  PDS_BLOBSTORE_S3_REGION: setting({
-    group: "Server",
-    help: "The region of the bucket.",
-    fallback: "us-east-1",
-    example: "",
-    schema: as.text,
-  }),
-  PDS_BLOBSTORE_S3_ENDPOINT: setting({
-    group: "Server",
-    help: "Where the service answers.",
-    fallback: "Amazon's, in the region",
-    example: "",
-    schema: as.httpUrl,
-  }),
-  PDS_BLOBSTORE_S3_FORCE_PATH_STYLE: setting({
-    group: "Server",
-    help: "Whether the bucket is named in the path (https://s3.example.com/BUCKET) rather than in the host name (https://BUCKET.s3.example.com). An endpoint that is an IP address or localhost has it in the path always.",
-    fallback: "false",
-    example: "",
-    schema: as.flag,
-  }),
-  PDS_BLOBSTORE_S3_ACCESS_KEY_ID: setting({
-    group: "Server",
-    help: "The id of the key to the bucket. It must allow to get, put, delete and list objects.",
-    fallback: "none",
-    example: "",
-    schema: as.text,
-  }),
-  PDS_BLOBSTORE_S3_SECRET_ACCESS_KEY: setting({
-    group: "Server",
-    help: "The key to the bucket.",
-    fallback: "none",
-    example: "",
-    secret: true,
-    schema: as.text,
-  }),
-  PDS_BLOBSTORE_S3_UPLOAD_TIMEOUT_MS: setting({
-    group: "Server",
-    help: "How long it may take to bring one blob from this server into the bucket, in milliseconds, with all repetitions.",
-    fallback: "20000",
-    example: "",
-    schema: as.whole(1, DAY_MS),
-  }),
-  PDS_BLOBSTORE_S3_REQUEST_TIMEOUT_MS: setting({
-    group: "Server",
-    help: "How long the bucket may leave any other request without an answer, in milliseconds.",
-    fallback: "the upload's, but from 6000 to 15000",
-    example: "",
-    schema: as.whole(1, DAY_MS),
-  }),
+  ...BLOB_STORE_SETTINGS,
   PDS_SERVICE_DID: setting({
     group: "Server",
     help: "The DID of this server, which session tokens and service auth are made out to. Do not change it later.",
@@ -127,6 +65,19 @@ export const SETTINGS = {
     fallback: "true; false in dev mode",
     example: "true",
     schema: as.flag,
+  }),
+  PDS_INVITE_INTERVAL: setting({
+    group: "Accounts",
+    help: "How long a member waits for each invite code of their own, in milliseconds; five open ones at most. Codes are made when the member's app asks for them.",
+    fallback: "none: members get no codes of their own",
+    example: "604800000",
+    schema: as.whole(1, 3650 * DAY_MS),
+  }),
+  PDS_INVITE_EPOCH: setting({
+    group: "Accounts",
+    help: "The time before which no such codes are earned, in milliseconds since 1970.",
+    fallback: "0",
+    schema: as.whole(0, 100_000 * DAY_MS),
   }),
   PDS_ACCOUNT_KEY_TYPE: setting({
     group: "Accounts",
@@ -230,6 +181,21 @@ export const SETTINGS = {
     help: "The sender of that mail: an address, or a name and an address.",
     fallback: "none",
     example: "kith <noreply@example.com>",
+    schema: as.mailSender,
+  }),
+  PDS_MODERATION_EMAIL_SMTP_URL: setting({
+    group: "Mail",
+    help: "The mail server that moderators' messages to members are sent through (com.atproto.admin.sendEmail). Goes with PDS_MODERATION_EMAIL_ADDRESS.",
+    fallback: "none: as all other mail",
+    example: "smtps://USER:PASSWORD@smtp.example.com:465",
+    secret: true,
+    schema: as.smtpUrl,
+  }),
+  PDS_MODERATION_EMAIL_ADDRESS: setting({
+    group: "Mail",
+    help: "The sender of those messages: an address, or a name and an address.",
+    fallback: "none",
+    example: "Moderators <moderation@example.com>",
     schema: as.mailSender,
   }),
   PDS_JWT_SECRET: setting({

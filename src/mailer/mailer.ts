@@ -4,6 +4,8 @@ export interface Mail {
   readonly subject: string;
   readonly text: string;
   readonly html?: string;
+  /** Goes out through the moderators' own server, where there is one. */
+  readonly via?: "moderation";
 }
 
 export interface Mailer {

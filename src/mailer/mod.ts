@@ -2,5 +2,6 @@
 export * from "./create_mailer.ts";
 export * from "./folder_mailer.ts";
 export * from "./mailer.ts";
+export * from "./plain_text.ts";
 export * from "./smtp_mailer.ts";
 export * from "./templates.ts";

@@ -1,5 +1,6 @@
 /** The words of the mails, as text and as HTML. Data in, message out. */
 import type { Mail } from "./mailer.ts";
+import { isHtml, plainText } from "./plain_text.ts";
 
 /** What a mailed code is for. */
 export type CodePurpose =
@@ -105,6 +106,15 @@ export function welcomeMail({ to, handle, host }: Omit<CodeMailFacts, "code" | "
 export function testMail({ to, host }: Pick<CodeMailFacts, "to" | "host">): Mail {
   const paragraphs = [`This is a test message of ${host}.`, "Mail that it sends arrives here."];
   return compose({ to, subject: `Test message of ${host}`, paragraphs });
+}
+
+/** What a moderator writes to a member, in HTML or as text. */
+export function moderatorMail(mail: { to: string; subject: string; content: string }): Mail {
+  const { to, subject, content } = mail;
+  const via = "moderation";
+  if (isHtml(content)) return { to, subject, text: plainText(content), html: content, via };
+  const paragraphs = content.trim().split(/(?:\r?\n){2,}/);
+  return { ...compose({ to, subject, paragraphs }), via };
 }
 
 type Paragraph = string | { readonly code: string };

@@ -8,8 +8,9 @@ import type { Migration } from "./migrations.ts";
  * import is switched in (_repo_staging.ts): a later step changes both of a pair, and relies on no index by its name.
  * meta.blob_bytes is the sum of blob.size, which two triggers keep; a blob's size never changes.
  * pending_event.id rises with key, which is all the order that it needs. preference.name is the $type of its JSON value;
- * there may be several of one name, and they keep their order. meta.handle and meta.signing_key (a did:key) are null in
- * files from before they were kept here: then the accounts store alone knows them.
+ * there may be several of one name, and they keep their order. meta.status is what holds, meta.owner_status what the owner
+ * has made of the account, which holds again when a takedown is lifted. meta.handle and meta.signing_key (a did:key) are
+ * null in files from before they were kept here: then the accounts store alone knows them.
  */
 export const REPO_MIGRATIONS: readonly Migration[] = [
   `
@@ -110,6 +111,22 @@ export const REPO_MIGRATIONS: readonly Migration[] = [
   CREATE TRIGGER blob_removed AFTER DELETE ON blob BEGIN
     UPDATE meta SET blob_bytes = blob_bytes - OLD.size;
   END;
+  `,
+  `
+  ALTER TABLE meta ADD COLUMN owner_status TEXT NOT NULL DEFAULT 'active';
+  ALTER TABLE meta ADD COLUMN takedown_ref TEXT;
+  UPDATE meta SET owner_status = 'deactivated' WHERE status = 'deactivated';
+  CREATE TABLE record_takedown (
+    collection TEXT NOT NULL,
+    rkey TEXT NOT NULL,
+    cid TEXT NOT NULL,
+    ref TEXT NOT NULL,
+    PRIMARY KEY (collection, rkey)
+  ) WITHOUT ROWID;
+  CREATE TABLE blob_takedown (
+    cid BLOB PRIMARY KEY,
+    ref TEXT NOT NULL
+  ) WITHOUT ROWID;
   `,
   `
   ALTER TABLE meta ADD COLUMN handle TEXT;

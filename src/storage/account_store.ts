@@ -3,8 +3,9 @@ import type { KeyType, Signer } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import { accountSigner, accountKeyPlace as keyPlace } from "./_signing_keys.ts";
 import type { Hub, Run } from "./hub.ts";
+import { INVITE_USABLE } from "./invite_store.ts";
 import type { Keyring } from "./keyring.ts";
-import type { PendingEvent } from "./repo_changes.ts";
+import type { PendingEvent, Standing } from "./repo_changes.ts";
 import { forgetSecondFactors } from "./second_factor_store.ts";
 import { isUniqueViolation } from "./sqlite.ts";
 
@@ -31,6 +32,8 @@ export interface Account {
   readonly createdAt: number;
   readonly deactivatedAt: number | null;
   readonly invitesDisabled: boolean;
+  /** What a moderator has noted of that. */
+  readonly inviteNote: string | null;
   readonly takedownRef: string | null;
   /** Of an account that is being created: its DID was there before. */
   readonly movesIn: boolean;
@@ -64,6 +67,7 @@ interface Row {
   created_at: number;
   deactivated_at: number | null;
   invites_disabled: number;
+  invite_note: string | null;
   takedown_ref: string | null;
   moves_in: number;
   sessions_from: number | null;
@@ -71,7 +75,7 @@ interface Row {
 }
 
 const COLUMNS =
-  "did, handle, email, email_confirmed_at, password_hash, state, generation, created_at, deactivated_at, invites_disabled, takedown_ref, sessions_from, recovery_key, state = 'creating' AND genesis_operation IS NULL AS moves_in";
+  "did, handle, email, email_confirmed_at, password_hash, state, generation, created_at, deactivated_at, invites_disabled, invite_note, takedown_ref, sessions_from, recovery_key, state = 'creating' AND genesis_operation IS NULL AS moves_in";
 const HANDLE_GONE = "handle.invalid";
 
 export class AccountStore {
@@ -103,18 +107,23 @@ export class AccountStore {
     return identifier.includes("@") ? this.accountByEmail(identifier) : this.accountByHandle(identifier);
   }
 
-  /** In the order of creation, after the cursor; those being created or deleted are left out. */
-  listAccounts({ cursor, limit }: { cursor?: string; limit: number }): {
+  /**
+   * In the order of creation, after the cursor; those being created or deleted are left out. With `email` those whose address
+   * contains it, in any case.
+   */
+  listAccounts({ cursor, limit, email }: { cursor?: string; limit: number; email?: string }): {
     accounts: Account[];
     cursor?: string;
   } {
     const { createdAt, did } = parseCursor(cursor);
     const rows = this.#hub.read<Row>(
       `SELECT ${COLUMNS} FROM account
-       WHERE (created_at, did) > (?, ?) AND state NOT IN ('creating', 'deleting', 'deleted')
-       ORDER BY created_at, did LIMIT ?`,
+       WHERE (created_at, did) > (?1, ?2) AND state NOT IN ('creating', 'deleting', 'deleted')
+         AND (?3 = '' OR instr(email, ?3) > 0)
+       ORDER BY created_at, did LIMIT ?4`,
       createdAt,
       did,
+      email?.toLowerCase() ?? "",
       limit,
     );
     const last = rows.at(-1);
@@ -180,36 +189,49 @@ export class AccountStore {
   async finishCreation(did: string, state: "active" | "deactivated"): Promise<void> {
     await this.#hub.write((run) => {
       run(
-        "UPDATE account SET state = ?, genesis_operation = NULL WHERE did = ? AND state = 'creating'",
+        `UPDATE account SET state = ?1, genesis_operation = NULL,
+           deactivated_at = CASE WHEN ?1 = 'deactivated' THEN created_at END
+         WHERE did = ?2 AND state = 'creating'`,
         state,
         did,
       );
     });
   }
 
-  /** Repeats here what the account's own file says. A deletion that has been decided stands. */
+  /** Repeats here what the account's own file says; a takedown ends all sessions. A deletion that has been decided stands. */
   async projectState(
     did: string,
-    state: "active" | "deactivated" | "takendown" | "suspended",
+    { status, ownerStatus, takedownRef }: Standing,
     { now }: { now: number },
   ): Promise<void> {
+    const isDown = status === "takendown" || status === "suspended";
     await this.#hub.write((run) => {
+      const before = this.account(did)?.state;
       run(
-        `UPDATE account SET state = ?1,
-           deactivated_at = CASE WHEN ?1 = 'deactivated' THEN coalesce(deactivated_at, ?2) END,
-           delete_after = CASE WHEN ?1 = 'deactivated' THEN delete_after END
-         WHERE did = ?3 AND state NOT IN ('creating', 'deleting', 'deleted')`,
-        state,
+        `UPDATE account SET state = ?1, takedown_ref = ?2,
+           deactivated_at = CASE WHEN ?3 = 'deactivated' THEN coalesce(deactivated_at, ?4) END,
+           delete_after = CASE WHEN ?3 = 'deactivated' THEN delete_after END
+         WHERE did = ?5 AND state NOT IN ('creating', 'deleting', 'deleted')`,
+        status,
+        takedownRef,
+        ownerStatus,
         now,
         did,
       );
+      if (!isDown || before === status) return;
+      run("UPDATE account SET sessions_from = ? WHERE did = ?", now, did);
+      run("DELETE FROM session WHERE did = ?", did);
     });
   }
 
-  /** When a deactivated account is to be deleted; null for never. Nothing where it is not deactivated any more. */
+  /** When an account that its owner has deactivated is to be deleted; null for never. Nothing where it is not any more. */
   async setDeleteAfter(did: string, at: number | null): Promise<void> {
     await this.#hub.write((run) => {
-      run("UPDATE account SET delete_after = ? WHERE did = ? AND state = 'deactivated'", at, did);
+      run(
+        "UPDATE account SET delete_after = ? WHERE did = ? AND (state = 'deactivated' OR deactivated_at IS NOT NULL)",
+        at,
+        did,
+      );
     });
   }
 
@@ -220,6 +242,18 @@ export class AccountStore {
        WHERE delete_after IS NOT NULL AND state = 'deactivated' ORDER BY delete_after LIMIT ?`,
       limit,
     );
+  }
+
+  /** Whether an account gets invite codes, and why it does not. */
+  async setInvitesDisabled(did: string, change: { disabled: boolean; note: string | null }): Promise<void> {
+    await this.#hub.write((run) => {
+      run(
+        "UPDATE account SET invites_disabled = ?, invite_note = ? WHERE did = ?",
+        change.disabled ? 1 : 0,
+        change.note,
+        did,
+      );
+    });
   }
 
   /** Decides a death: from now on it will be finished. The tombstone is kept until its event is in the log. */
@@ -338,10 +372,7 @@ export class AccountStore {
   }
 
   #useInvite(run: Run, { code, did, now }: { code: string; did: string; now: number }): void {
-    const used = run(
-      "UPDATE invite_code SET used = used + 1 WHERE code = ? AND used < uses AND disabled = 0",
-      code,
-    );
+    const used = run(`UPDATE invite_code SET used = used + 1 WHERE code = ? AND ${INVITE_USABLE}`, code);
     if (used.changes === 0) throw new KithError("invalid_invite_code", "Provided invite code not available");
     run("INSERT OR REPLACE INTO invite_use (code, used_by, used_at) VALUES (?, ?, ?)", code, did, now);
   }
@@ -395,6 +426,7 @@ function fromRow(row: Row): Account {
     createdAt: row.created_at,
     deactivatedAt: row.deactivated_at,
     invitesDisabled: row.invites_disabled !== 0,
+    inviteNote: row.invite_note,
     takedownRef: row.takedown_ref,
     movesIn: row.moves_in !== 0,
     sessionsFrom: row.sessions_from,

@@ -40,6 +40,10 @@ function newAccount(name: string, more: Partial<NewAccountRow> = {}): NewAccount
   };
 }
 
+const standing = (status: "active" | "deactivated") => ({ status, ownerStatus: status, takedownRef: null });
+const down = (ownerStatus: "active" | "deactivated", takedownRef = "ref 1") =>
+  ({ status: "takendown", ownerStatus, takedownRef }) as const;
+
 /** The code of the KithError that a promise rejects with. */
 const codeOf = (promise: Promise<unknown>): Promise<string> =>
   promise.then(
@@ -124,7 +128,7 @@ test("AccountStore deletion keeps the tombstone until it is finished, then frees
   expect(accounts.deleting().map((each) => [each.did, each.tombstone])).toEqual([
     ["did:plc:alice", TOMBSTONE],
   ]);
-  await accounts.projectState("did:plc:alice", "active", { now: 5 });
+  await accounts.projectState("did:plc:alice", standing("active"), { now: 5 });
   expect(accounts.account("did:plc:alice")?.state).toBe("deleting");
   expect(await codeOf(accounts.beginAccount(newAccount("bob", { handle: "alice.test" })))).toBe(
     "handle_not_available",
@@ -175,13 +179,13 @@ test("AccountStore.projectState() repeats a state without moving the time of dea
   await using folder = new Fixture();
   const { accounts, hub } = await Stores.open(folder);
   const { did } = await accounts.beginAccount(newAccount("alice"));
-  await accounts.projectState(did, "active", { now: 1 });
+  await accounts.projectState(did, standing("active"), { now: 1 });
   expect(accounts.account(did)?.state).toBe("creating");
   await accounts.finishCreation(did, "active");
-  await accounts.projectState(did, "deactivated", { now: 77 });
-  await accounts.projectState(did, "deactivated", { now: 99 });
+  await accounts.projectState(did, standing("deactivated"), { now: 77 });
+  await accounts.projectState(did, standing("deactivated"), { now: 99 });
   expect(accounts.account(did)).toMatchObject({ state: "deactivated", deactivatedAt: 77 });
-  await accounts.projectState(did, "active", { now: 100 });
+  await accounts.projectState(did, standing("active"), { now: 100 });
   expect(accounts.account(did)).toMatchObject({ state: "active", deactivatedAt: null });
   await hub.close();
 });
@@ -244,7 +248,7 @@ test("AccountStore.setDeleteAfter() holds while the account is deactivated, and 
     ["bob", 6],
     ["carl", null],
   ] as const) {
-    await accounts.projectState(`did:plc:${name}`, "deactivated", { now: 1 });
+    await accounts.projectState(`did:plc:${name}`, standing("deactivated"), { now: 1 });
     await accounts.setDeleteAfter(`did:plc:${name}`, at);
   }
   expect(accounts.endingAccounts(9)).toEqual([
@@ -252,10 +256,97 @@ test("AccountStore.setDeleteAfter() holds while the account is deactivated, and 
     { did: "did:plc:alice", deleteAfter: 7 },
   ]);
   expect(accounts.endingAccounts(1)).toHaveLength(1);
-  await accounts.projectState("did:plc:bob", "takendown", { now: 2 });
-  await accounts.projectState("did:plc:alice", "deactivated", { now: 2 });
+  await accounts.projectState("did:plc:bob", down("active"), { now: 2 });
+  await accounts.projectState("did:plc:alice", standing("deactivated"), { now: 2 });
   expect(accounts.endingAccounts(9)).toEqual([{ did: "did:plc:alice", deleteAfter: 7 }]);
   await accounts.finishDeletion("did:plc:alice");
   expect(accounts.endingAccounts(9)).toEqual([]);
+  await hub.close();
+});
+
+test("AccountStore.projectState() ends the sessions of what is taken down, and keeps what the owner has made of it", async () => {
+  await using folder = new Fixture();
+  const { accounts, sessions, hub } = await Stores.open(folder);
+  const { did } = await accounts.beginAccount(newAccount("alice"));
+  await accounts.finishCreation(did, "active");
+  const open = (id: string) =>
+    sessions.insert({ id, did, familyId: id, now: 0, expiresAt: 9_999, secretHash: "hash" });
+  expect(await open("a")).toBe(true);
+  await accounts.projectState(did, standing("deactivated"), { now: 50 });
+  await accounts.setDeleteAfter(did, 500);
+  expect(sessions.find("a")).toBeDefined();
+  await accounts.projectState(did, down("deactivated"), { now: 60 });
+  const taken = { state: "takendown", takedownRef: "ref 1", deactivatedAt: 50, sessionsFrom: 60 };
+  expect(accounts.account(did)).toMatchObject(taken);
+  expect(sessions.find("a")).toBeUndefined();
+  expect(await open("b")).toBe(false);
+  expect(accounts.endingAccounts(9)).toEqual([]);
+  await accounts.projectState(did, down("deactivated", "ref 2"), { now: 70 });
+  expect(accounts.account(did)).toMatchObject({ ...taken, takedownRef: "ref 2" });
+  await accounts.projectState(did, standing("deactivated"), { now: 80 });
+  expect(accounts.account(did)).toMatchObject({ state: "deactivated", takedownRef: null, deactivatedAt: 50 });
+  expect(accounts.endingAccounts(9)).toEqual([{ did, deleteAfter: 500 }]);
+  expect(await open("b")).toBe(true);
+  await accounts.projectState(did, down("active"), { now: 90 });
+  expect(accounts.account(did)?.deactivatedAt).toBeNull();
+  await hub.close();
+});
+
+test("InviteStore pages codes, counts their uses, and disables them by name and by account", async () => {
+  await using folder = new Fixture();
+  const { accounts, invites, hub } = await Stores.open(folder);
+  for (const [n, code] of ["a", "b", "c"].entries()) {
+    const forAccount = code === "c" ? "did:plc:alice" : "admin";
+    await invites.createCode({ code, uses: 2, forAccount, createdBy: "admin", now: n === 2 ? 1 : n });
+  }
+  for (const name of ["alice", "bob"]) await accounts.beginAccount(newAccount(name, { inviteCode: "a" }));
+  const names = (page: { codes: readonly { code: string }[] }) => page.codes.map(({ code }) => code);
+  const first = invites.page({ sort: "recent", limit: 2 });
+  expect([names(first), first.cursor]).toEqual([["c", "b"], "1::b"]);
+  const rest = invites.page({ sort: "recent", limit: 2, cursor: first.cursor });
+  expect([names(rest), rest.cursor]).toEqual([["a"], undefined]);
+  const used = invites.page({ sort: "usage", limit: 1 });
+  expect([names(used), used.cursor]).toEqual([["a"], "2::a"]);
+  expect(used.codes[0]?.usedBy.map(({ did }) => did).sort()).toEqual(["did:plc:alice", "did:plc:bob"]);
+  for (const cursor of ["x", "1", "::a", "-1::a", `1::${"x".repeat(301)}`]) {
+    expect(() => invites.page({ sort: "recent", limit: 1, cursor })).toThrow("is malformed");
+  }
+  expect(invites.inviterOf("did:plc:bob")?.code).toBe("a");
+  expect(invites.inviterOf("did:plc:nobody")).toBeUndefined();
+  expect([invites.inviteIsUsable("a"), invites.inviteIsUsable("b"), invites.inviteIsUsable("c")]).toEqual([
+    false,
+    true,
+    true,
+  ]);
+  await accounts.finishCreation("did:plc:alice", "active");
+  await accounts.projectState("did:plc:alice", down("active"), { now: 5 });
+  expect(invites.inviteIsUsable("c")).toBe(false);
+  await accounts.projectState("did:plc:alice", standing("active"), { now: 6 });
+  await invites.disable({ codes: ["b", "unheard-of"], accounts: ["did:plc:alice"] });
+  expect([invites.inviteIsUsable("b"), invites.inviteIsUsable("c")]).toEqual([false, false]);
+  expect(await codeOf(accounts.beginAccount(newAccount("carl", { inviteCode: "b" })))).toBe(
+    "invalid_invite_code",
+  );
+  await hub.close();
+});
+
+test("InviteStore.createEarned() sees what was made before, in the same transaction", async () => {
+  await using folder = new Fixture();
+  const { invites, hub } = await Stores.open(folder);
+  const did = "did:plc:alice";
+  await invites.createCode({ code: "given", uses: 1, forAccount: did, createdBy: "admin", now: 1 });
+  const seen: string[][] = [];
+  const earn = (code: string, disabled = false) =>
+    invites.createEarned(did, (made) => {
+      seen.push(made.map((each) => each.code));
+      return { codes: [code], disabled, now: 2 };
+    });
+  await Promise.all([earn("one"), earn("two", true)]);
+  expect(seen).toEqual([[], ["one"]]);
+  expect(invites.codesOf(did).map(({ code, disabled, createdBy }) => [code, disabled, createdBy])).toEqual([
+    ["one", false, did],
+    ["two", true, did],
+    ["given", false, "admin"],
+  ]);
   await hub.close();
 });

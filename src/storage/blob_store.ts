@@ -3,8 +3,8 @@
  * before it is renamed into its place: a blob that is there is whole.
  */
 import { existsSync } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { type Cid, cidToString, parseCid } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import { type BlobUpload, guard, UploadFile, UploadFolder } from "./_upload_file.ts";
@@ -12,6 +12,8 @@ import { safeDidName, syncPath } from "./repo_files.ts";
 
 export { type BlobUpload, type FinishedUpload, HEAD_BYTES } from "./_upload_file.ts";
 
+/** The folder of blobs that are taken down; no DID is named so. */
+const QUARANTINE = "quarantine";
 /** Folders remembered as durable; past that they are synced anew. */
 const FOLDERS_REMEMBERED_MAX = 10_000;
 /** Bytes read from a file at a time. */
@@ -40,6 +42,11 @@ export interface ListedBlob {
   readonly storedAt: number;
 }
 
+/** Which file of a blob is meant: the one that is served, or the one that a takedown has put away. */
+export interface OpenBlob {
+  readonly quarantined?: boolean;
+}
+
 /**
  * Where blobs are. Errors are KithErrors: storage_full where there is no room; of a bucket upstream_failure, timeout,
  * and busy where it wants fewer requests.
@@ -48,9 +55,17 @@ export interface BlobStore {
   begin(did: string): Promise<BlobUpload>;
   /** Moves a finished upload into its place; durable when it resolves. */
   keep(upload: BlobUpload, target: { did: string; cid: Cid }): Promise<void>;
-  open(did: string, cid: Cid): Promise<StoredBlob | undefined>;
+  open(did: string, cid: Cid, which?: OpenBlob): Promise<StoredBlob | undefined>;
   /** Nothing where it is not there. */
   remove(did: string, cid: Cid): Promise<void>;
+  /** Puts a blob away, where only `open` with `quarantined` finds it. Nothing where it is not there. */
+  quarantine(did: string, cid: Cid): Promise<void>;
+  /** Puts it back. Nothing where it has not been put away. */
+  release(did: string, cid: Cid): Promise<void>;
+  removeQuarantined(did: string, cid: Cid): Promise<void>;
+  /** What of an account has been put away, as far as a start needs to know. */
+  quarantined(did: string): Promise<Cid[]>;
+  /** Also what has been put away. */
   removeAll(did: string): Promise<void>;
   /** A page of what is here of an account, in the order of the names. */
   list(did: string, page: { limit: number; after?: string }): Promise<ListedBlob[]>;
@@ -59,7 +74,7 @@ export interface BlobStore {
 }
 
 export interface DiskBlobStoreOptions {
-  /** Where blobs live: `<folder>/<DID>/<CID>`. */
+  /** Where blobs live: `<folder>/<DID>/<CID>`, those that are taken down `<folder>/quarantine/<DID>/<CID>`. */
   readonly folder: string;
   /** Where uploads are written; on the same file system. */
   readonly tmpFolder: string;
@@ -105,8 +120,9 @@ export class DiskBlobStore implements BlobStore {
     return made;
   }
 
-  async open(did: string, cid: Cid): Promise<StoredBlob | undefined> {
-    const path = join(this.#folderOf(did), cidToString(cid));
+  async open(did: string, cid: Cid, which: OpenBlob = {}): Promise<StoredBlob | undefined> {
+    const folder = which.quarantined ? this.#quarantineOf(did) : this.#folderOf(did);
+    const path = join(folder, cidToString(cid));
     const found = await stat(path).catch(absent);
     if (!found) return undefined;
     const { size } = found;
@@ -123,9 +139,39 @@ export class DiskBlobStore implements BlobStore {
     );
   }
 
+  quarantine(did: string, cid: Cid): Promise<void> {
+    return this.#move(cid, { from: this.#folderOf(did), to: this.#quarantineOf(did) });
+  }
+
+  release(did: string, cid: Cid): Promise<void> {
+    return this.#move(cid, { from: this.#quarantineOf(did), to: this.#folderOf(did) });
+  }
+
+  async #move(cid: Cid, { from, to }: { from: string; to: string }): Promise<void> {
+    const name = cidToString(cid);
+    await guard(`Could not move the blob ${name}`, async () => {
+      if (!existsSync(join(from, name))) return;
+      await mkdir(to, { recursive: true, mode: 0o700 });
+      await rename(join(from, name), join(to, name));
+      for (const folder of [to, from, dirname(to), this.#options.folder]) await syncPath(folder);
+    });
+  }
+
+  async removeQuarantined(did: string, cid: Cid): Promise<void> {
+    await guard(`Could not remove the blob ${cidToString(cid)}`, () =>
+      rm(join(this.#quarantineOf(did), cidToString(cid)), { force: true }),
+    );
+  }
+
+  async quarantined(did: string): Promise<Cid[]> {
+    const names = (await readdir(this.#quarantineOf(did)).catch(absent)) ?? [];
+    return names.map((name) => parseCid(name));
+  }
+
   async removeAll(did: string): Promise<void> {
     await guard(`Could not remove the blobs of "${did}"`, async () => {
       await rm(this.#folderOf(did), { recursive: true, force: true });
+      await rm(this.#quarantineOf(did), { recursive: true, force: true });
       await syncPath(this.#options.folder);
     });
   }
@@ -149,6 +195,10 @@ export class DiskBlobStore implements BlobStore {
 
   #folderOf(did: string): string {
     return join(this.#options.folder, safeDidName(did));
+  }
+
+  #quarantineOf(did: string): string {
+    return join(this.#options.folder, QUARANTINE, safeDidName(did));
   }
 }
 

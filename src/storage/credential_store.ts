@@ -60,15 +60,20 @@ export class CredentialStore {
 
   /**
    * Sets an address, not confirmed, and uses up every code of the account: they went to the one before. Without `token`
-   * only where that one was not confirmed. Throws KithError token_required, invalid_token, expired_token,
+   * only where that one was not confirmed, or `byAdmin`. Throws KithError token_required, invalid_token, expired_token,
    * invalid_request (the address is taken).
    */
-  async changeEmail(change: { did: string; email: string; token?: TokenProof }): Promise<void> {
+  async changeEmail(change: {
+    did: string;
+    email: string;
+    token?: TokenProof;
+    byAdmin?: boolean;
+  }): Promise<void> {
     const { did, token } = change;
     const email = change.email.toLowerCase();
     await this.#hub.write((run) => {
       if (token) takeToken(this.#hub, run, { did, proof: token });
-      else if (this.#isConfirmed(did)) {
+      else if (!change.byAdmin && this.#isConfirmed(did)) {
         throw new KithError("token_required", "Confirmation token required");
       }
       try {

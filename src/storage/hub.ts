@@ -136,6 +136,13 @@ const MIGRATIONS: readonly Migration[] = [
   INSERT INTO blob_walk VALUES (1, NULL, 0);
   `,
   `
+  ALTER TABLE account ADD COLUMN invite_note TEXT;
+  CREATE INDEX invite_code_by_age ON invite_code (created_at, code);
+  CREATE INDEX invite_code_by_use ON invite_code (used, code);
+  CREATE INDEX invite_code_by_account ON invite_code (for_account, created_at);
+  CREATE INDEX invite_use_by_user ON invite_use (used_by);
+  `,
+  `
   ALTER TABLE account ADD COLUMN recovery_key TEXT;
   CREATE TABLE identity_change (
     did TEXT PRIMARY KEY,

@@ -12,6 +12,7 @@ export interface QueuedMail {
   readonly subject: string;
   readonly text: string;
   readonly html?: string;
+  readonly via?: "moderation";
 }
 
 export interface MailRow {

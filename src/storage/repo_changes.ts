@@ -9,9 +9,18 @@ export interface PendingEvent extends EventBody {
 /** Whether and why a repo may be written and seen. `suspended` is kept for peers that use it. */
 export type RepoStatus = "active" | "deactivated" | "takendown" | "suspended";
 
-export interface RepoState {
-  readonly head: Head | null;
+/** What an owner may make of an account. */
+export type OwnerStatus = "active" | "deactivated";
+
+/** Whether an account may be seen: what holds, what holds when a takedown is lifted, and the takedown's reference. */
+export interface Standing {
   readonly status: RepoStatus;
+  readonly ownerStatus: OwnerStatus;
+  readonly takedownRef: string | null;
+}
+
+export interface RepoState extends Standing {
+  readonly head: Head | null;
   readonly lastTid: string | null;
   /** Null where the file is from before it was kept here: the accounts store knows it then. */
   readonly handle: string | null;
@@ -65,9 +74,7 @@ export interface EventsChange {
   readonly forgetPendingUpTo?: string;
 }
 
-export interface StatusChange extends EventsChange {
-  readonly status: RepoStatus;
-}
+export interface StatusChange extends EventsChange, Standing {}
 
 /** The switch of an import: everything that the repo holds changes at once. */
 export interface ImportSwitch extends EventsChange {
@@ -99,6 +106,17 @@ export interface ListRecords {
   readonly cursor?: string;
   /** Oldest rkey first. */
   readonly reverse?: boolean;
+}
+
+/** Rows of one page of a listing, and the one more that tells whether another page follows. */
+export const PAGE_ROWS_MAX = 1001;
+
+/** Blobs that records refer to; those that are taken down only where they are asked for. */
+export interface ListBlobs {
+  readonly limit: number;
+  readonly since?: string;
+  readonly cursor?: string;
+  readonly takenDownToo?: boolean;
 }
 
 export interface RepoCounts {

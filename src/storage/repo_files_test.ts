@@ -80,7 +80,7 @@ test("RepoFiles.recover() finds what a killed process had committed, and remove(
     const files = new RepoFiles({ folder: ${JSON.stringify(folder.path)}, maintenance, onFatal });
     const store = await files.open(${JSON.stringify(DID)}, 1);
     await store.prepareWrites();
-    store.setStatus({ status: "suspended", lastTid: "3aaaaaaaaaaaa", events: [] });
+    store.setStatus({ status: "suspended", ownerStatus: "active", takedownRef: null, lastTid: "3aaaaaaaaaaaa", events: [] });
     await store.durable();
     process.kill(process.pid, "SIGKILL");
   `;

@@ -2,8 +2,9 @@
  * One account's file: records, blocks, blob rows, head, status and the events that tell the network, in one transaction
  * of its actor. It is the truth about the account; whoever else knows something of it, knows it from here.
  */
-import { type BlockReader, type Cid, cidFromBytes, parseCid } from "../atproto/mod.ts";
+import { type BlockReader, type Cid, cidFromBytes } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
+import { listBlobs, listMissingBlobs } from "./_repo_blob_pages.ts";
 import { type RepoExport, RepoExports } from "./_repo_export.ts";
 import {
   type Preference,
@@ -12,30 +13,32 @@ import {
   replacePreferences,
 } from "./_repo_preferences.ts";
 import { clearStaged, hasStaged, RepoStaging, swapStaged } from "./_repo_staging.ts";
+import { RECORD_SHOWN, RepoTakedowns } from "./_repo_takedowns.ts";
 import type { SqliteFile } from "./_sqlite_file.ts";
 import type { CheckpointMode } from "./maintenance.ts";
-import type {
-  BlobRow,
-  EventsChange,
-  ImportSwitch,
-  ListRecords,
-  PendingEvent,
-  RecordKey,
-  RecordPut,
-  RepoCommit,
-  RepoCounts,
-  RepoState,
-  RepoStatus,
-  SinceRecord,
-  StatusChange,
+import {
+  type BlobRow,
+  type EventsChange,
+  type ImportSwitch,
+  type ListBlobs,
+  type ListRecords,
+  type OwnerStatus,
+  PAGE_ROWS_MAX,
+  type PendingEvent,
+  type RecordKey,
+  type RecordPut,
+  type RepoCommit,
+  type RepoCounts,
+  type RepoState,
+  type RepoStatus,
+  type SinceRecord,
+  type StatusChange,
 } from "./repo_changes.ts";
 
 export type { RepoExport } from "./_repo_export.ts";
 export type { Preference, PreferencesChange } from "./_repo_preferences.ts";
 export type { RepoStaging, StagedRecord } from "./_repo_staging.ts";
-
-/** Rows of one page of a listing, and the one more that tells whether another page follows. */
-const PAGE_ROWS_MAX = 1001;
+export type { RecordTakedown, RepoTakedowns, TakedownChange } from "./_repo_takedowns.ts";
 
 interface MetaRow {
   did: string | null;
@@ -44,6 +47,8 @@ interface MetaRow {
   data: Uint8Array | null;
   rev: string | null;
   status: RepoStatus;
+  owner_status: OwnerStatus;
+  takedown_ref: string | null;
   last_tid: string | null;
   handle: string | null;
   signing_key: string | null;
@@ -52,6 +57,7 @@ interface MetaRow {
 export class RepoStore implements BlockReader {
   readonly did: string;
   readonly generation: number;
+  readonly takedowns: RepoTakedowns;
   readonly #file: SqliteFile;
   readonly #exports: RepoExports;
 
@@ -60,6 +66,7 @@ export class RepoStore implements BlockReader {
     this.generation = generation;
     this.#file = file;
     this.#exports = new RepoExports(file);
+    this.takedowns = new RepoTakedowns(file);
   }
 
   /** Takes over an open file of the current schema (RepoFiles.open). Throws KithError storage_damaged. */
@@ -84,8 +91,10 @@ export class RepoStore implements BlockReader {
   // Reading
 
   state(): RepoState {
-    const { head, data, rev, status, last_tid: lastTid, handle, signing_key: signingKey } = this.#meta();
-    const rest = { status, lastTid, handle, signingKey };
+    const { head, data, rev, status, ...meta } = this.#meta();
+    const { last_tid: lastTid, owner_status: ownerStatus, takedown_ref: takedownRef } = meta;
+    const { handle, signing_key: signingKey } = meta;
+    const rest = { status, ownerStatus, takedownRef, lastTid, handle, signingKey };
     if (!head || !data || rev === null) return { head: null, ...rest };
     return { head: { commit: cidFromBytes(head), rev, data: cidFromBytes(data) }, ...rest };
   }
@@ -122,7 +131,7 @@ export class RepoStore implements BlockReader {
     return row ? cidFromBytes(row.cid) : undefined;
   }
 
-  /** A page of a collection, newest rkey first unless `reverse`. */
+  /** A page of a collection, newest rkey first unless `reverse`; without what is taken down. */
   listRecords(options: ListRecords): { rkey: string; cid: Cid; bytes: Uint8Array }[] {
     const { collection, cursor, reverse } = options;
     const [before, order] = reverse ? [">", "ASC"] : ["<", "DESC"];
@@ -131,7 +140,7 @@ export class RepoStore implements BlockReader {
     const rows = this.#file
       .statement<{ rkey: string; cid: Uint8Array; bytes: Uint8Array }>(
         `SELECT r.rkey, r.cid, b.bytes FROM record r JOIN block b ON b.cid = r.cid
-         WHERE r.collection = ? ${after} ORDER BY r.rkey ${order} LIMIT ?`,
+         WHERE r.collection = ? ${after} AND ${RECORD_SHOWN} ORDER BY r.rkey ${order} LIMIT ?`,
       )
       .all(...(cursor === undefined ? [collection, limit] : [collection, cursor, limit]));
     return rows.map((row) => ({ rkey: row.rkey, cid: cidFromBytes(row.cid), bytes: row.bytes }));
@@ -161,7 +170,7 @@ export class RepoStore implements BlockReader {
     const rows = this.#file
       .statement<{ collection: string; rkey: string; cid: Uint8Array; rev: string; bytes: Uint8Array }>(
         `SELECT r.collection, r.rkey, r.cid, r.rev, b.bytes FROM record r JOIN block b ON b.cid = r.cid
-         WHERE r.rev > ? ORDER BY r.rev DESC LIMIT ?`,
+         WHERE r.rev > ? AND ${RECORD_SHOWN} ORDER BY r.rev DESC LIMIT ?`,
       )
       .all(rev, Math.min(limit, PAGE_ROWS_MAX));
     return rows.map((row) => ({ ...row, cid: cidFromBytes(row.cid) }));
@@ -206,40 +215,14 @@ export class RepoStore implements BlockReader {
     return this.#file.statement("SELECT 1 FROM record_blob WHERE cid = ? LIMIT 1").get(cid.bytes) !== null;
   }
 
-  /** Blobs that records refer to, by CID bytes; with `since`, those of records written after that rev. */
-  listBlobs(options: { limit: number; since?: string; cursor?: string }): Cid[] {
-    const after = options.cursor === undefined ? new Uint8Array() : parseCursor(options.cursor);
-    const limit = Math.min(options.limit, PAGE_ROWS_MAX);
-    const rows =
-      options.since === undefined
-        ? this.#file
-            .statement<{ cid: Uint8Array }>(
-              "SELECT DISTINCT cid FROM record_blob WHERE cid > ? ORDER BY cid LIMIT ?",
-            )
-            .all(after, limit)
-        : this.#file
-            .statement<{ cid: Uint8Array }>(
-              `SELECT DISTINCT b.cid FROM record_blob b
-               JOIN record r ON r.collection = b.collection AND r.rkey = b.rkey
-               WHERE b.cid > ? AND r.rev > ? ORDER BY b.cid LIMIT ?`,
-            )
-            .all(after, options.since, limit);
-    return rows.map((row) => cidFromBytes(row.cid));
+  /** By CID bytes; with `since`, those of records written after that rev. */
+  listBlobs(page: ListBlobs): Cid[] {
+    return listBlobs(this.#file, page);
   }
 
   /** Blobs that records refer to and that are not here, by CID, each with one of the records. */
   listMissingBlobs(page: { limit: number; cursor?: string }): { cid: Cid; path: string }[] {
-    const rows = this.#file
-      .statement<{ cid: Uint8Array; path: string }>(
-        `SELECT cid, min(collection || '/' || rkey) AS path FROM record_blob
-         WHERE cid > ? AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.cid = record_blob.cid)
-         GROUP BY cid ORDER BY cid LIMIT ?`,
-      )
-      .all(
-        page.cursor === undefined ? new Uint8Array() : parseCursor(page.cursor),
-        Math.min(page.limit, PAGE_ROWS_MAX),
-      );
-    return rows.map((row) => ({ cid: cidFromBytes(row.cid), path: row.path }));
+    return listMissingBlobs(this.#file, page);
   }
 
   /** Uploads older than `olderThan` (milliseconds) that no record refers to. */
@@ -335,7 +318,10 @@ export class RepoStore implements BlockReader {
       this.#file
         .statement("UPDATE meta SET did = ?, generation = ?, head = ?, data = ?, rev = ?")
         .run(this.did, this.generation, tx.head.commit.bytes, tx.head.data.bytes, tx.head.rev);
-      if (tx.status) this.#file.statement("UPDATE meta SET status = ?").run(tx.status);
+      if (tx.status) {
+        const owner = tx.status === "deactivated" ? "deactivated" : "active";
+        this.#file.statement("UPDATE meta SET status = ?, owner_status = ?").run(tx.status, owner);
+      }
       this.#events(tx);
       return { unreferenced: released.filter((cid) => this.#dropUnreferenced(cid)) };
     });
@@ -379,7 +365,9 @@ export class RepoStore implements BlockReader {
 
   setStatus(tx: StatusChange): void {
     this.#file.transaction(() => {
-      this.#file.statement("UPDATE meta SET status = ?").run(tx.status);
+      this.#file
+        .statement("UPDATE meta SET status = ?, owner_status = ?, takedown_ref = ?")
+        .run(tx.status, tx.ownerStatus, tx.takedownRef);
       this.#events(tx);
     });
   }
@@ -414,10 +402,11 @@ export class RepoStore implements BlockReader {
 
   /**
    * Adds the row of a blob whose file is durable under its name, or renews its age. Returns the type that the blob has
-   * now: the given one, unless records refer to it already by another.
+   * now: the given one, unless records refer to it already by another. KithError invalid_request where it is taken down.
    */
   putBlob({ forgetPendingUpTo, ...blob }: BlobRow & { forgetPendingUpTo?: string }): string {
     return this.#file.transaction(() => {
+      this.takedowns.refuseBlob(blob.cid);
       const known = this.blobIsReferenced(blob.cid) ? this.blob(blob.cid)?.mimeType : undefined;
       const mimeType = known ?? blob.mimeType;
       this.#file
@@ -486,15 +475,5 @@ export class RepoStore implements BlockReader {
   async close(): Promise<void> {
     this.#exports.closeAll();
     await this.#file.close();
-  }
-}
-
-function parseCursor(cursor: string): Uint8Array {
-  try {
-    return parseCid(cursor).bytes;
-  } catch (cause) {
-    throw new KithError("invalid_request", `Could not list blobs: the cursor "${cursor}" is no CID`, {
-      cause,
-    });
   }
 }

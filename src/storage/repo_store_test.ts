@@ -262,9 +262,10 @@ test("RepoStore.setStatus(), appendEvents() and forgetPending() change events in
   const repo = await Repo.open(folder);
   const keys = [repo.tid(), repo.tid(), repo.tid()];
   const [a = "", b = "", c = ""] = keys;
-  repo.store.setStatus({ status: "deactivated", lastTid: a, events: [repo.event(a)] });
+  const standing = { status: "takendown", ownerStatus: "deactivated", takedownRef: "ref" } as const;
+  repo.store.setStatus({ ...standing, lastTid: a, events: [repo.event(a)] });
   repo.store.appendEvents({ lastTid: b, events: [repo.event(b)] });
-  expect(repo.store.state()).toMatchObject({ head: null, status: "deactivated", lastTid: b });
+  expect(repo.store.state()).toMatchObject({ head: null, ...standing, lastTid: b });
   repo.store.appendEvents({ lastTid: c, events: [repo.event(c)], forgetPendingUpTo: a });
   expect(repo.store.pendingEvents().map((event) => event.key)).toEqual([b, c]);
   repo.store.forgetPending(c);
@@ -416,5 +417,45 @@ test("RepoStore.recordsSince() gives what is newer, newest first, and nothing wh
   expect(since(one, 1)).toEqual([`3 ${three}`]);
   expect(since(three)).toEqual([]);
   expect(since(before)).toEqual([]);
+  await repo.store.close();
+});
+
+test("RepoStore.takedowns hides records and blobs by path and CID, whatever the owner does, until they are lifted", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  const { takedowns } = repo.store;
+  const blob = cidOfRaw(Uint8Array.of(1));
+  repo.store.putBlob({ cid: blob, mimeType: "image/png", size: 1, createdAt: 100 });
+  const { rev } = repo.create("a", "x", { blobs: [blob] }).head;
+  repo.create("b", "y");
+  const listed = () => repo.store.listRecords({ collection: COLLECTION, limit: 9 }).map(({ rkey }) => rkey);
+  const takeDown = (rkey: string, ref: string | null) =>
+    takedowns.apply({ kind: "record", collection: COLLECTION, rkey, cid: "bafyseen", ref });
+  takeDown("b", "ref 1");
+  expect([listed(), repo.store.recordsSince(rev, { limit: 9 })]).toEqual([["a"], []]);
+  expect(takedowns.record(COLLECTION, "b")).toEqual({ cid: "bafyseen", ref: "ref 1" });
+  expect(takedowns.record(COLLECTION, "a")).toBeUndefined();
+  const { cid: y } = record("y");
+  expect([takedowns.hidesBlock(y), takedowns.hidesBlock(record("x").cid)]).toEqual([true, false]);
+  // The same content elsewhere is not meant.
+  repo.create("c", "y");
+  expect(takedowns.hidesBlock(y)).toBe(false);
+  repo.remove("b");
+  repo.create("b", "z");
+  expect(listed()).toEqual(["c", "a"]);
+  takeDown("b", null);
+  expect(listed()).toEqual(["c", "b", "a"]);
+
+  takedowns.apply({ kind: "blob", cid: blob, ref: "ref 2" });
+  expect([takedowns.blob(blob), takedowns.blobs()]).toEqual(["ref 2", [blob]]);
+  for (const since of [undefined, "2"]) {
+    expect(repo.store.listBlobs({ limit: 9, since })).toEqual([]);
+    expect(repo.store.listBlobs({ limit: 9, since, takenDownToo: true })).toEqual([blob]);
+  }
+  const again = { cid: blob, mimeType: "image/png", size: 1, createdAt: 100 };
+  expect(() => repo.store.putBlob(again)).toThrow(expect.objectContaining({ code: "invalid_request" }));
+  takedowns.apply({ kind: "blob", cid: blob, ref: null });
+  expect(repo.store.listBlobs({ limit: 9 })).toEqual([blob]);
+  expect(repo.store.putBlob(again)).toBe("image/png");
   await repo.store.close();
 });

@@ -7,7 +7,14 @@ import { isKithError, KithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import { type S3Options, S3Refusal, S3Requests, unsigned } from "./_s3_requests.ts";
 import { type BlobUpload, UploadFile, UploadFolder } from "./_upload_file.ts";
-import { type BlobStore, type ByteRange, cidOfName, type ListedBlob, type StoredBlob } from "./blob_store.ts";
+import {
+  type BlobStore,
+  type ByteRange,
+  cidOfName,
+  type ListedBlob,
+  type OpenBlob,
+  type StoredBlob,
+} from "./blob_store.ts";
 
 export type { S3Options } from "./_s3_requests.ts";
 
@@ -74,45 +81,85 @@ export class S3BlobStore implements BlobStore {
 
   async keep(upload: BlobUpload, { did, cid }: { did: string; cid: Cid }): Promise<void> {
     if (!(upload instanceof UploadFile)) throw new TypeError("The upload is of another blob store");
-    const { path, size } = upload;
     const action = `Could not keep the blob ${cidToString(cid)}`;
-    await this.#told(did, async () => {
-      const answer = await this.#requests.send({
-        method: "PUT",
-        key: keyOf(did, cid),
-        // With its length, and from a stream: a file given as such would be read whole where the endpoint has TLS.
-        headers: { "content-length": String(size) },
-        body: () => Bun.file(path).stream(),
-        timeoutMs: this.#options.uploadTimeoutMs,
-        expects: [200, 201, 204],
-        action,
-      });
-      await drop(answer);
-      // Something on the way may answer 200 to anything.
-      if ((await this.#sizeOf(did, cid, action)) !== size) {
-        throw new KithError("upstream_failure", `${action}: the blob store has not taken it`);
-      }
-    });
+    await this.#told(did, () => this.#put(keyOf("blocks", did, cid), upload, action));
     await upload.discard();
   }
 
-  async open(did: string, cid: Cid): Promise<StoredBlob | undefined> {
+  async #put(key: string, { path, size }: UploadFile, action: string): Promise<void> {
+    const answer = await this.#requests.send({
+      method: "PUT",
+      key,
+      // With its length, and from a stream: a file given as such would be read whole where the endpoint has TLS.
+      headers: { "content-length": String(size) },
+      body: () => Bun.file(path).stream(),
+      timeoutMs: this.#options.uploadTimeoutMs,
+      expects: [200, 201, 204],
+      action,
+    });
+    await drop(answer);
+    // Something on the way may answer 200 to anything.
+    if ((await this.#sizeOf(key, action)) !== size) {
+      throw new KithError("upstream_failure", `${action}: the blob store has not taken it`);
+    }
+  }
+
+  async open(did: string, cid: Cid, which: OpenBlob = {}): Promise<StoredBlob | undefined> {
+    const key = keyOf(which.quarantined ? "quarantine" : "blocks", did, cid);
     return this.#told(did, async () => {
       const action = `Could not read the blob ${cidToString(cid)}`;
-      const size = await this.#sizeOf(did, cid, action);
+      const size = await this.#sizeOf(key, action);
       if (size === undefined) return undefined;
       const all = { start: 0, end: size };
       return {
         size,
-        stream: (range = all) => this.#told(did, () => this.#read({ did, cid, range, size, action })),
+        stream: (range = all) => this.#told(did, () => this.#read({ key, range, size, action })),
       };
     });
   }
 
-  async #sizeOf(did: string, cid: Cid, action: string): Promise<number | undefined> {
+  quarantine(did: string, cid: Cid): Promise<void> {
+    return this.#move(did, cid, { from: "blocks", to: "quarantine" });
+  }
+
+  release(did: string, cid: Cid): Promise<void> {
+    return this.#move(did, cid, { from: "quarantine", to: "blocks" });
+  }
+
+  /** Through a file here: a copy within a bucket wants a header in the signature that cannot be put into one. */
+  #move(did: string, cid: Cid, { from, to }: { from: Place; to: Place }): Promise<void> {
+    const action = `Could not move the blob ${cidToString(cid)}`;
+    return this.#told(did, async () => {
+      const key = keyOf(from, did, cid);
+      const size = await this.#sizeOf(key, action);
+      if (size === undefined) return;
+      const upload = await this.#uploads.begin();
+      try {
+        const body = await this.#read({ key, range: { start: 0, end: size }, size, action });
+        for await (const chunk of body) await upload.write(chunk);
+        await upload.finish();
+        await this.#put(keyOf(to, did, cid), upload, action);
+      } finally {
+        await upload.discard();
+      }
+      await this.#removeKey(key, action);
+    });
+  }
+
+  async removeQuarantined(did: string, cid: Cid): Promise<void> {
+    const action = `Could not remove the blob ${cidToString(cid)}`;
+    await this.#told(did, () => this.#removeKey(keyOf("quarantine", did, cid), action));
+  }
+
+  /** None: a start does not wait for the bucket. One that was being moved is found in either place. */
+  async quarantined(_did: string): Promise<Cid[]> {
+    return [];
+  }
+
+  async #sizeOf(key: string, action: string): Promise<number | undefined> {
     const answer = await this.#requests.send({
       method: "HEAD",
-      key: keyOf(did, cid),
+      key,
       timeoutMs: this.#options.requestTimeoutMs,
       expects: [200, 404],
       action,
@@ -123,19 +170,18 @@ export class S3BlobStore implements BlobStore {
   }
 
   async #read(part: {
-    did: string;
-    cid: Cid;
+    key: string;
     range: ByteRange;
     size: number;
     action: string;
   }): Promise<ReadableStream<Uint8Array>> {
-    const { did, cid, range, size, action } = part;
+    const { key, range, size, action } = part;
     const { start, end } = range;
     if (end <= start) return new Blob([]).stream();
     const isPart = start > 0 || end < size;
     const answer = await this.#requests.send({
       method: "GET",
-      key: keyOf(did, cid),
+      key,
       headers: isPart ? { range: `bytes=${start}-${end - 1}` } : {},
       timeoutMs: this.#options.requestTimeoutMs,
       expects: [isPart ? 206 : 200],
@@ -151,7 +197,7 @@ export class S3BlobStore implements BlobStore {
 
   async remove(did: string, cid: Cid): Promise<void> {
     await this.#told(did, () =>
-      this.#removeKey(keyOf(did, cid), `Could not remove the blob ${cidToString(cid)}`),
+      this.#removeKey(keyOf("blocks", did, cid), `Could not remove the blob ${cidToString(cid)}`),
     );
   }
 
@@ -214,8 +260,11 @@ export class S3BlobStore implements BlobStore {
   }
 }
 
-function keyOf(did: string, cid: Cid): string {
-  return `blocks/${did}/${cidToString(cid)}`;
+/** Where blobs are that are served, and that are taken down. */
+type Place = "blocks" | "quarantine";
+
+function keyOf(place: Place, did: string, cid: Cid): string {
+  return `${place}/${did}/${cidToString(cid)}`;
 }
 
 /** The length of an object, as a bucket tells it: with its ETag, which nothing else that may answer in its place has. */

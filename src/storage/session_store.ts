@@ -48,7 +48,7 @@ export class SessionStore {
 
   /**
    * Adds a token; a few that have ended go with it, so that the table does not grow for ever. False, and nothing is added,
-   * where the password that opens the session has been changed or revoked meanwhile.
+   * where the password that opens the session has been changed or revoked meanwhile, or the account has been taken down.
    */
   async insert(row: NewSessionRow): Promise<boolean> {
     return this.#hub.write((run) => {
@@ -79,7 +79,11 @@ export class SessionStore {
           appPasswordName,
         )
       : this.#hub.readOne<{ password_hash: string }>("SELECT password_hash FROM account WHERE did = ?", did);
-    return row?.password_hash === secretHash;
+    const isDown = this.#hub.readOne(
+      "SELECT 1 FROM account WHERE did = ? AND state IN ('takendown', 'suspended')",
+      did,
+    );
+    return row?.password_hash === secretHash && isDown === undefined;
   }
 
   find(id: string): SessionRow | undefined {

@@ -28,6 +28,7 @@ export const DECLARED_ERRORS: Readonly<Record<string, readonly string[]>> = {
   "com.atproto.server.createSession": ["AccountTakedown", "AuthFactorTokenRequired"],
   "com.atproto.server.deleteAccount": ["ExpiredToken", "InvalidToken"],
   "com.atproto.server.deleteSession": ["InvalidToken", "ExpiredToken"],
+  "com.atproto.server.getAccountInviteCodes": ["DuplicateCreate"],
   "com.atproto.server.getServiceAuth": ["BadExpiration"],
   "com.atproto.server.listAppPasswords": ["AccountTakedown"],
   "com.atproto.server.refreshSession": ["AccountTakedown", "InvalidToken", "ExpiredToken"],

@@ -15,6 +15,7 @@ const COMMON_ERRORS: ReadonlySet<string> = new Set([
   "ExpiredToken",
   "BadJwt",
   "JwtExpired",
+  "UntrustedIss",
   "Forbidden",
   "AccountNotFound",
   "AccountTakedown",
@@ -34,11 +35,16 @@ const OF_BLOBS = ["BlobNotFound", "InvalidMimeType", "InvalidSize"];
 const OF_HANDLES = ["InvalidHandle", "HandleNotAvailable", "UnsupportedDomain"];
 const OF_REPOS = ["RepoNotFound", "RepoTakendown", "RepoSuspended", "RepoDeactivated"];
 
-/** Beyond their lexicons: the reference answers these names too, and clients go by them. QuotaExceeded is of a bound that only we have. */
+/** Beyond their lexicons: the reference answers these names too, and clients go by them. The last two are our own. */
 const BEYOND_THE_LEXICON: Readonly<Record<string, readonly string[]>> = {
+  "com.atproto.admin.deleteAccount": ["NotFound"],
+  "com.atproto.admin.disableAccountInvites": ["NotFound"],
+  "com.atproto.admin.enableAccountInvites": ["NotFound"],
   "com.atproto.admin.getAccountInfo": ["NotFound"],
   "com.atproto.admin.getSubjectStatus": ["NotFound"],
   "com.atproto.admin.updateAccountHandle": OF_HANDLES,
+  "com.atproto.admin.updateAccountPassword": ["NotFound"],
+  "com.atproto.admin.updateSubjectStatus": ["NotFound"],
   "com.atproto.identity.updateHandle": OF_HANDLES,
   "com.atproto.repo.applyWrites": OF_BLOBS,
   "com.atproto.repo.createRecord": OF_BLOBS,
@@ -49,6 +55,7 @@ const BEYOND_THE_LEXICON: Readonly<Record<string, readonly string[]>> = {
   "com.atproto.server.getAccountInviteCodes": ["NotFound"],
   "com.atproto.sync.getCheckout": OF_REPOS,
   "com.atproto.sync.getHead": OF_REPOS,
+  "com.atproto.temp.addReservedHandle": ["InvalidHandle"],
 };
 
 interface ErrorLog {

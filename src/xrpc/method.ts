@@ -93,3 +93,9 @@ export function callerDid(call: Call): string {
   }
   return call.principal.did;
 }
+
+/** Answers that depend on who asks must not reach anybody else through a cache. */
+export function setPrivate(headers: Headers): void {
+  headers.set("Cache-Control", "private");
+  headers.set("Vary", "Authorization");
+}

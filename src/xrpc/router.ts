@@ -7,7 +7,7 @@ import { decodedBody, readJsonInput } from "./body.ts";
 import { toXrpcError } from "./error_table.ts";
 import type { LexiconCheck } from "./lexicon_check.ts";
 import { type Left, RateLimited, type RateLimits, setLimitHeaders, tighter } from "./limits/rate_limits.ts";
-import type { Call, Method } from "./method.ts";
+import { type Call, type Method, setPrivate } from "./method.ts";
 import { UpstreamError } from "./proxy/upstream_error.ts";
 
 /** How long a caller is asked to wait after a 503, in seconds. */
@@ -198,12 +198,6 @@ export function errorResponse(
 /** 200 with a JSON value, or with nothing for undefined. */
 function jsonResponse(output: unknown, headers: Headers): Response {
   return output === undefined ? new Response(null, { headers }) : Response.json(output, { headers });
-}
-
-/** Answers that depend on who asks must not reach anybody else through a cache. */
-function setPrivate(headers: Headers): void {
-  headers.set("Cache-Control", "private");
-  headers.set("Vary", "Authorization");
 }
 
 function withHeaders(response: Response, headers: Headers): Response {

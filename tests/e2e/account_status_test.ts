@@ -6,7 +6,6 @@ import { PASSWORD, xrpc } from "../client.ts";
 import { describeEvent } from "../firehose.ts";
 import { KEY_TYPES } from "../harness.ts";
 import { type Row, type Stage, testRows, useStage } from "../stage.ts";
-import { waitFor } from "../wait.ts";
 
 const ACTIVATE = "com.atproto.server.activateAccount";
 const DEACTIVATE = "com.atproto.server.deactivateAccount";
@@ -215,10 +214,13 @@ describe.each([...KEY_TYPES])("status (%s)", (keyType) => {
     expect((await xrpc(stage.url, ACTIVATE, { method: "POST", token: dora.accessJwt })).status).toBe(200);
     const { events } = await stage.eventsDuring(async () => {
       expect((await deactivate(carl.accessJwt, new Date(Date.now() + 50))).status).toBe(200);
-      await waitFor("the deletion", async () => {
-        const status = await xrpc(stage.url, "com.atproto.sync.getRepoStatus", { params: { did: carl.did } });
-        return status.json.status === "deleted" || status.error === "RepoNotFound";
-      });
+      // It is decided, and so answered for, a moment before it is told.
+      await stage.firehose.find(
+        "the deletion",
+        (event) => event.did === carl.did && describeEvent(event) === "#account deleted",
+      );
+      const status = await xrpc(stage.url, "com.atproto.sync.getRepoStatus", { params: { did: carl.did } });
+      expect(status.json.status).toBe("deleted");
     });
     expect(events.filter(({ did }) => did === carl.did).map(describeEvent)).toEqual([
       "#account deactivated",

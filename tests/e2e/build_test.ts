@@ -8,6 +8,23 @@ import { judgeRepo } from "../judges.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 
+/** What a command of the executable prints, beside its running server. */
+async function command(folder: string, args: string[]): Promise<string> {
+  const child = Bun.spawn([join(folder, "kith"), ...args], {
+    cwd: folder,
+    env: { PATH: "/usr/bin:/bin", HOME: folder },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [out, err] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  expect({ code: await child.exited, err }).toEqual({ code: 0, err });
+  return out;
+}
+
 test("bun run build makes an executable that needs nothing beside it", async () => {
   const folder = mkdtempSync(join(tmpdir(), "kith-built-"));
   try {
@@ -36,6 +53,10 @@ test("bun run build makes an executable that needs nothing beside it", async () 
       const { uri, cid } = await createRecord(url, alice, { record: post("from the executable") });
       const repo = await judgeRepo(await repoCar(url, alice.did), alice.did, alice.didKey);
       expect(repo.records.get(uri.replace(`at://${alice.did}/`, ""))).toBe(cid);
+      const made = await command(folder, ["account", "create", "bobby@example.com", "bobby", "--json"]);
+      const bobby = JSON.parse(made) as { did: string };
+      const listed = await command(folder, ["account", "list"]);
+      for (const did of [alice.did, bobby.did]) expect(listed).toContain(did);
     } finally {
       child.kill("SIGTERM");
       expect(await child.exited).toBe(0);

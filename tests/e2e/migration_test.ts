@@ -260,8 +260,8 @@ describe.each([...KEY_TYPES])("moving in (%s)", (keyType) => {
     expect(signingKeyOf(document)).toBe(await move.newKey());
     expect(document?.service).toMatchObject([{ id: "#atproto_pds", serviceEndpoint: next.url }]);
     expect((await submit(operation)).status).toBe(400);
-    const unsure = await move.import(move.car);
-    expect([unsure.status, unsure.error]).toEqual([400, "InvalidRequest"]);
+    // By now signed by an earlier key of the DID, as of a member whom the server before has not seen write.
+    expect((await move.import(move.car)).status).toBe(200);
   });
 });
 

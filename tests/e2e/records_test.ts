@@ -175,14 +175,14 @@ const createRows: Row[] = [
     ...bad,
   },
   {
-    title: "refuses a write to another's repo",
+    title: "refuses a write to a repo that is not here",
     to: CREATE,
     call: (s) => ({
       token: s.alice.accessJwt,
       body: { repo: OTHER_DID, collection: POST, record: text("x") },
     }),
-    status: 400,
-    error: "InvalidRequest",
+    status: 403,
+    error: "AccountNotFound",
   },
   {
     title: "asks for a token",

@@ -36,6 +36,7 @@ interface RepoRecord {
 export interface LocalRepo {
   recordsSince(rev: string, page: { limit: number }): readonly RepoRecord[];
   record(collection: string, rkey: string): { readonly bytes: Uint8Array } | undefined;
+  readonly takedowns: { record(collection: string, rkey: string): unknown };
 }
 
 /** The profile and the posts of commits after `rev`. */
@@ -49,9 +50,9 @@ export function localRecordsSince(repo: LocalRepo, { did, rev }: { did: string; 
   };
 }
 
-/** The profile as it is now. */
+/** The profile as it is now, unless it is taken down. */
 export function localProfile(repo: LocalRepo): Json | undefined {
-  const found = repo.record(PROFILE, "self");
+  const found = repo.takedowns.record(PROFILE, "self") ? undefined : repo.record(PROFILE, "self");
   return found && (recordToJson(found.bytes) as Json);
 }
 

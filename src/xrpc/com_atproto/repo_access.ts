@@ -25,7 +25,13 @@ export interface RepoView {
     collection: string,
     rkey: string,
   ): { readonly cid: Cid; readonly bytes: Uint8Array; readonly rev: string } | undefined;
-  /** Newest rkey first, unless reversed; only those past the cursor. */
+  /** What moderators have taken down: hidden from everybody, in whole exports alone it is left in the signed tree. */
+  readonly takedowns: {
+    record(collection: string, rkey: string): unknown;
+    blob(cid: Cid): string | undefined;
+    hidesBlock(cid: Cid): boolean;
+  };
+  /** Newest rkey first, unless reversed; only those past the cursor, and not taken down. */
   listRecords(page: {
     collection: string;
     limit: number;
@@ -35,7 +41,8 @@ export interface RepoView {
   collections(): string[];
   blob(cid: Cid): { readonly mimeType: string; readonly size: number } | undefined;
   blobIsReferenced(cid: Cid): boolean;
-  listBlobs(page: { since?: string; limit: number; cursor?: string }): Cid[];
+  /** Those that are taken down only where they are asked for. */
+  listBlobs(page: { since?: string; limit: number; cursor?: string; takenDownToo?: boolean }): Cid[];
   /** Blobs that records refer to and that are not here, each with the path of one such record. */
   listMissingBlobs(page: { limit: number; cursor?: string }): { readonly cid: Cid; readonly path: string }[];
 }
@@ -66,9 +73,13 @@ export async function servedAccount(
   if (!account || account.state === "deleted" || account.state === "deleting") {
     throw new KithError("repo_not_found", `Could not find the repo of "${identifier}"`);
   }
-  const isPrivileged = principal?.kind === "admin" || principal?.did === account.did;
-  if (account.state === "active" || isPrivileged) return account;
+  if (account.state === "active" || isPrivileged(principal, account.did)) return account;
   throw refusal(account);
+}
+
+/** True for the owner of an account and for the admin, who may see what is hidden of it. */
+export function isPrivileged(principal: Principal | null, did: string): boolean {
+  return principal?.kind === "admin" || principal?.did === did;
 }
 
 function refusal({ did, state }: AccountView): KithError {

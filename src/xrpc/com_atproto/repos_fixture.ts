@@ -25,6 +25,13 @@ export class TestRepo implements RepoView {
   readonly blocks = new MemoryBlocks();
   readonly missing: { cid: Cid; path: string }[] = [];
   readonly blobs = new Map<string, { cid: Cid; mimeType: string; size: number; referenced: boolean }>();
+  /** Paths of records, and CIDs of blobs and blocks, that are taken down. */
+  readonly takenDown = new Set<string>();
+  readonly takedowns = {
+    record: (collection: string, rkey: string) => this.takenDown.has(`${collection}/${rkey}`) || undefined,
+    blob: (cid: Cid) => (this.takenDown.has(cidToString(cid)) ? "ref" : undefined),
+    hidesBlock: (cid: Cid) => this.takenDown.has(cidToString(cid)),
+  };
   readonly #records = new Map<string, { cid: Cid; bytes: Uint8Array; rev: string }>();
   #head: Head | null = null;
 
@@ -70,6 +77,7 @@ export class TestRepo implements RepoView {
     const rkeys = [...this.#records.keys()]
       .filter((path) => path.startsWith(`${collection}/`))
       .map((path) => path.slice(collection.length + 1))
+      .filter((rkey) => !this.takedowns.record(collection, rkey))
       .filter((rkey) => cursor === undefined || (reverse ? rkey > cursor : rkey < cursor))
       .sort();
     if (!reverse) rkeys.reverse();
@@ -88,8 +96,10 @@ export class TestRepo implements RepoView {
     return this.blobs.get(cidKey(cid))?.referenced ?? false;
   }
 
-  listBlobs({ limit, cursor }: { limit: number; cursor?: string }): Cid[] {
-    const all = [...this.blobs.values()].filter(({ referenced }) => referenced).map(({ cid }) => cid);
+  listBlobs({ limit, cursor, takenDownToo }: { limit: number; cursor?: string; takenDownToo?: boolean }) {
+    const all = [...this.blobs.values()]
+      .filter(({ referenced, cid }) => referenced && (takenDownToo || !this.takedowns.blob(cid)))
+      .map(({ cid }) => cid);
     const after = all.filter((cid) => cursor === undefined || cidToString(cid) > cursor);
     return after.sort((a, b) => (cidToString(a) < cidToString(b) ? -1 : 1)).slice(0, limit);
   }

@@ -1,6 +1,6 @@
 /** com.atproto.repo.importRepo and listMissingBlobs: what an account brings along, and what of it is still to come. */
 import { ComAtprotoRepoImportRepo, ComAtprotoRepoListMissingBlobs } from "@atcute/atproto";
-import { cidToString, type DidDocument, signingKeyOf } from "../../../atproto/mod.ts";
+import { type AnyPlcOperation, cidToString, type DidDocument, signingKeyOf } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
 import { asBodyError, declaredLength, isIdentityEncoded, refuseDeclaredLength } from "../../body.ts";
 import { type Call, callerDid, type Method, method } from "../../method.ts";
@@ -21,21 +21,31 @@ export interface ImportMethodsOptions {
         readonly chunks: AsyncIterable<Uint8Array>;
         readonly bytesMax: number;
         documentKey(): Promise<string | undefined>;
+        earlierKeys(): Promise<readonly string[]>;
       },
     ): Promise<void>;
   };
   readonly dids: { resolve(did: string, options?: { fresh?: boolean }): Promise<DidDocument> };
+  readonly plc: {
+    /** Oldest first. */
+    auditLog(did: string): Promise<readonly LogEntry[]>;
+  };
   /** PDS_ACCEPTING_REPO_IMPORTS. */
   readonly isOpen: boolean;
   /** PDS_MAX_REPO_IMPORT_SIZE, in bytes. */
   readonly bytesMax: number;
 }
 
+interface LogEntry {
+  readonly operation: AnyPlcOperation;
+  readonly nullified: boolean;
+}
+
 export function importMethods(options: ImportMethodsOptions): Method[] {
   return [importRepo(options), listMissingBlobs(options)];
 }
 
-function importRepo({ repos, dids, isOpen, bytesMax }: ImportMethodsOptions): Method {
+function importRepo({ repos, dids, plc, isOpen, bytesMax }: ImportMethodsOptions): Method {
   let imports = 0;
   return method(ComAtprotoRepoImportRepo.mainSchema, {
     auth: "full",
@@ -48,12 +58,13 @@ function importRepo({ repos, dids, isOpen, bytesMax }: ImportMethodsOptions): Me
       }
       const did = callerDid(call);
       imports += 1;
-      const chunks = new BodyChunks(call);
+      const chunks = new BodyChunks(call, { bytesMax });
       try {
         await repos.importRepo(did, {
           chunks,
           bytesMax,
           documentKey: async () => signingKeyOf(await dids.resolve(did, { fresh: true })),
+          earlierKeys: async () => (did.startsWith("did:plc:") ? keysIn(await plc.auditLog(did)) : []),
         });
       } finally {
         imports -= 1;
@@ -61,6 +72,15 @@ function importRepo({ repos, dids, isOpen, bytesMax }: ImportMethodsOptions): Me
       }
     },
   });
+}
+
+/** The signing keys of a DID over time, the newest first. */
+function keysIn(log: readonly LogEntry[]): string[] {
+  const keys = log.flatMap(({ operation, nullified }) => {
+    if (nullified || operation.type === "plc_tombstone") return [];
+    return (operation.type === "create" ? operation.signingKey : operation.verificationMethods.atproto) ?? [];
+  });
+  return [...new Set(keys)].reverse();
 }
 
 function requireCar(request: Request): void {
@@ -77,8 +97,10 @@ function requireCar(request: Request): void {
 class BodyChunks implements AsyncIterable<Uint8Array> {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   readonly #declared: number | undefined;
+  readonly #bytesMax: number;
 
-  constructor({ body, request }: Call) {
+  constructor({ body, request }: Call, { bytesMax }: { bytesMax: number }) {
+    this.#bytesMax = bytesMax;
     this.#reader = body?.getReader();
     this.#declared = isIdentityEncoded(request) ? declaredLength(request) : undefined;
   }
@@ -87,6 +109,9 @@ class BodyChunks implements AsyncIterable<Uint8Array> {
     let bytes = 0;
     for (let next = await this.#next(); !next.done; next = await this.#next()) {
       bytes += next.value.byteLength;
+      if (bytes > this.#bytesMax) {
+        throw new KithError("payload_too_large", `Could not import: ${this.#bytesMax} bytes at most`);
+      }
       yield next.value;
     }
     if (this.#declared !== undefined && this.#declared !== bytes) {

@@ -10,9 +10,24 @@ const CAR = { "content-type": "application/vnd.ipld.car" };
 const IMPORT = "com.atproto.repo.importRepo";
 const MISSING = "com.atproto.repo.listMissingBlobs";
 
+const operation = (didKey: string) => ({
+  type: "plc_operation" as const,
+  rotationKeys: [],
+  verificationMethods: { atproto: didKey },
+  alsoKnownAs: [],
+  services: {},
+  prev: null,
+  sig: "",
+});
+const LOG = [
+  { operation: operation("did:key:a"), nullified: false },
+  { operation: operation("did:key:stolen"), nullified: true },
+  { operation: operation("did:key:b"), nullified: false },
+];
+
 function setUp({ isOpen = true, bytesMax = 1_000 } = {}) {
   const repos = new TestRepos(accountsInEveryState());
-  const imported: { did: string; bytes: number; key: string | undefined; bytesMax: number }[] = [];
+  const imported: unknown[] = [];
   const held = Promise.withResolvers<void>();
   const state = { hold: false, asked: [] as unknown[] };
   const importer = Object.assign(repos, {
@@ -22,13 +37,15 @@ function setUp({ isOpen = true, bytesMax = 1_000 } = {}) {
         chunks: AsyncIterable<Uint8Array>;
         bytesMax: number;
         documentKey(): Promise<string | undefined>;
+        earlierKeys(): Promise<readonly string[]>;
       },
     ) => {
       if (state.hold) await held.promise;
       let bytes = 0;
       for await (const chunk of source.chunks) bytes += chunk.length;
       if (bytes === 13) throw new KithError("invalid_request", "Could not import the repo: thirteen");
-      imported.push({ did, bytes, key: await source.documentKey(), bytesMax: source.bytesMax });
+      const [key, earlier] = [await source.documentKey(), await source.earlierKeys()];
+      imported.push({ did, bytes, key, earlier, bytesMax: source.bytesMax });
     },
   });
   const dids = {
@@ -38,15 +55,18 @@ function setUp({ isOpen = true, bytesMax = 1_000 } = {}) {
       return buildDidDocument(did, { verificationMethods, alsoKnownAs: [], services: {} });
     },
   };
-  const call = callerOf(importMethods({ repos: importer, dids, isOpen, bytesMax }));
+  const plc = { auditLog: async () => LOG };
+  const call = callerOf(importMethods({ repos: importer, dids, plc, isOpen, bytesMax }));
   return { call, repos, imported, state, release: () => held.resolve() };
 }
 
-test("importRepo hands on the body, and the key that the DID document names now", async () => {
+test("importRepo hands on the body, and the keys that the DID document names and has named", async () => {
   const { call, imported, state } = setUp();
   const answer = await call({ nsid: IMPORT, as: ALICE, headers: CAR, bytes: new Uint8Array(500) });
   expect([answer.status, answer.bytes.length]).toEqual([200, 0]);
-  expect(imported).toEqual([{ did: ALICE, bytes: 500, key: TEST_SIGNER.didKey, bytesMax: 1_000 }]);
+  expect(imported).toEqual([
+    { did: ALICE, bytes: 500, key: TEST_SIGNER.didKey, earlier: ["did:key:b", "did:key:a"], bytesMax: 1_000 },
+  ]);
   expect(state.asked).toEqual([{ fresh: true }]);
 });
 
@@ -56,6 +76,12 @@ test.each([
   ["another type", { as: ALICE, headers: { "content-type": "application/json" } }, 400, "InvalidRequest"],
   ["no type", { as: ALICE }, 400, "InvalidRequest"],
   ["too much", { as: ALICE, headers: { ...CAR, ...over } }, 413, "PayloadTooLarge"],
+  [
+    "too much that was not declared",
+    { as: ALICE, headers: CAR, bytes: new Uint8Array(1_001) },
+    413,
+    "PayloadTooLarge",
+  ],
   ["less than declared", { as: ALICE, headers: { ...CAR, "content-length": "9" } }, 400, "InvalidRequest"],
   ["what the import refuses", { as: ALICE, headers: CAR, bytes: "x".repeat(13) }, 400, "InvalidRequest"],
 ] as const)("importRepo refuses %s", async (_, change, status, error) => {

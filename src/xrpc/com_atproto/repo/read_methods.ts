@@ -44,7 +44,9 @@ function getRecord({ accounts, repos, recordElsewhere }: ReadMethodsOptions): Me
       }
       const notFound = `Could not locate record: at://${repo}/${collection}/${rkey}`;
       const { did } = await visibleAccount(accounts, { repo, code: "record_not_found", message: notFound });
-      const found = await repos.read(did, (view) => view.record(collection, rkey));
+      const found = await repos.read(did, (view) =>
+        view.takedowns.record(collection, rkey) ? undefined : view.record(collection, rkey),
+      );
       const text = found && cidToString(found.cid);
       if (!found || (cid !== undefined && cid !== text)) throw new KithError("record_not_found", notFound);
       return { uri: `at://${did}/${collection}/${rkey}`, cid: text, value: recordToJson(found.bytes) };

@@ -166,3 +166,23 @@ test.each([
   const answer = await call({ nsid: "com.atproto.repo.describeRepo", params: { repo } });
   expect(answer).toMatchObject({ status: 400, body: { error } });
 });
+
+test("getRecord and listRecords hide what is taken down, also from its owner", async () => {
+  const { call, repos } = setUp();
+  repos.repo(ALICE).takenDown.add(`${NOTE}/c`);
+  for (const as of [undefined, ALICE]) {
+    const params = { repo: ALICE, collection: NOTE, rkey: "c" };
+    const found = await call({ nsid: "com.atproto.repo.getRecord", params, as });
+    expect([found.status, found.body]).toMatchObject([400, { error: "RecordNotFound" }]);
+    const listed = await call({
+      nsid: "com.atproto.repo.listRecords",
+      params: { repo: ALICE, collection: NOTE },
+    });
+    expect((listed.body as { records: { uri: string }[] }).records.map(({ uri }) => uri.slice(-1))).toEqual([
+      "e",
+      "d",
+      "b",
+      "a",
+    ]);
+  }
+});

@@ -220,7 +220,7 @@ function commitMeta(call: Call, { commit }: WriteOutcome): { cid: string; rev: s
 }
 
 /**
- * The DID of the repo to write to: the caller's own, named by DID or handle, and active. KithErrors invalid_request,
+ * The DID of the repo to write to: the caller's own, named by DID or handle, and active. KithErrors account_not_found,
  * auth_required, account_takendown, account_suspended, account_deactivated.
  */
 async function writableRepo(
@@ -229,7 +229,8 @@ async function writableRepo(
 ): Promise<string> {
   const account = await findAccount(accounts, repo);
   const isGone = account?.state === "deleting" || account?.state === "deleted";
-  if (!account || isGone) throw new KithError("invalid_request", `Could not find repo: ${repo}`);
+  if (!account || isGone)
+    throw new KithError("account_not_found", `Could not write to "${repo}": there is no such account here`);
   if (account.did !== callerDid(call)) {
     throw new KithError("auth_required", `Could not write to "${repo}": it is not the caller's repo`);
   }

@@ -264,20 +264,20 @@ const createRows: Row[] = [
   {
     name: "refuses a repo that is not here",
     call: { json: input({ repo: "nobody.test", record: post("hi") }) },
-    status: 400,
-    body: refused("InvalidRequest", /nobody\.test/),
+    status: 403,
+    body: refused("AccountNotFound", /nobody\.test/),
   },
   {
     name: "refuses a half-made account",
     call: { json: input({ repo: "half.test", record: post("hi") }), as: "did:plc:half" },
-    status: 400,
-    body: refused("InvalidRequest", /half/),
+    status: 403,
+    body: refused("AccountNotFound", /half/),
   },
   {
     name: "refuses a deleted account",
     call: { json: input({ repo: "did:plc:gone", record: post("hi") }), as: "did:plc:gone" },
-    status: 400,
-    body: refused("InvalidRequest", /gone/),
+    status: 403,
+    body: refused("AccountNotFound", /gone/),
   },
   {
     name: "refuses a deactivated account",

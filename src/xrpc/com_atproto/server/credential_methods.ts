@@ -10,10 +10,10 @@ import {
   ComAtprotoServerUpdateEmail,
 } from "@atcute/atproto";
 import type { Credentials } from "../../../accounts/mod.ts";
-import { isKithError, KithError } from "../../../errors.ts";
 import { perAccountMailed, perNetwork } from "../../limits/charges.ts";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../../limits/rate_limits.ts";
 import { callerDid, type Method, method } from "../../method.ts";
+import { asInvalidRequest } from "../password_error.ts";
 
 /** Bound of the bodies in bytes: a password, an address and a code, with room for escapes. */
 const BODY_BYTES_MAX = 16 * 1024;
@@ -68,12 +68,7 @@ export function credentialMethods({ credentials }: CredentialMethodsOptions): Me
       auth: "none",
       limit: perNetwork({ points: 50, windowMs: 5 * MINUTE_MS }),
       bodyBytesMax,
-      handler: ({ input }) =>
-        credentials.resetPassword(input).catch((error: unknown) => {
-          // The lexicon has no name for it here.
-          if (isKithError(error, "invalid_password")) throw new KithError("invalid_request", error.message);
-          throw error;
-        }),
+      handler: ({ input }) => credentials.resetPassword(input).catch(asInvalidRequest),
     }),
     method(ComAtprotoServerRequestAccountDelete.mainSchema, {
       auth: "full",

@@ -197,16 +197,19 @@ test("deleteAccount looks at the password first, then at the code, which it leav
 });
 
 test.each([
-  ["requestEmailConfirmation", undefined, ALICE],
-  ["requestEmailUpdate", undefined, ALICE],
-  ["requestAccountDelete", undefined, ALICE],
-  ["requestPasswordReset", { email: EMAIL }, undefined],
-  ["requestPasswordReset", { email: "nobody@mail.test" }, undefined],
-])("%s of %j says that no mail is set up", async (name, input, as) => {
+  ["requestEmailConfirmation", undefined, ALICE, `${ALICE} confirm_email`],
+  ["requestEmailUpdate", undefined, ALICE, `${ALICE} update_email`],
+  ["requestAccountDelete", undefined, ALICE, `${ALICE} delete_account`],
+  ["requestPasswordReset", { email: EMAIL }, undefined, "HANDLE reset_password"],
+  ["requestPasswordReset", { email: "nobody@mail.test" }, undefined, "HANDLE reset_password"],
+])("%s of %j says that no mail is set up, and the command that helps", async (name, input, as, words) => {
   const answer = await make({ mailed: false, confirmed: true }).call(name, input, as);
   expect(answer).toMatchObject({
     status: 400,
-    body: { error: "InvalidRequest", message: expect.stringContaining("no mail set up") },
+    body: {
+      error: "InvalidRequest",
+      message: expect.stringMatching(new RegExp(`no mail set up.*"kith account code ${words}"`)),
+    },
   });
 });
 

@@ -20,7 +20,6 @@ export function describeMethods(description: ServerDescription): Method[] {
     did: description.did,
     availableUserDomains: description.availableUserDomains,
     inviteCodeRequired: description.inviteCodeRequired,
-    phoneVerificationRequired: false,
     blobUploadLimit: description.blobBytesMax,
     links: { privacyPolicy: description.privacyPolicyUrl, termsOfService: description.termsOfServiceUrl },
     contact: { email: description.contactEmail },

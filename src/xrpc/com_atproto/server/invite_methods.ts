@@ -1,24 +1,37 @@
-/** com.atproto.server.createInviteCode(s), by the admin. */
-import { ComAtprotoServerCreateInviteCode, ComAtprotoServerCreateInviteCodes } from "@atcute/atproto";
-import { INVITE_CODES_MAX, type Invites } from "../../../accounts/mod.ts";
+/** com.atproto.server: createInviteCode(s), by the admin, and getAccountInviteCodes, by members. */
+import {
+  ComAtprotoServerCreateInviteCode,
+  ComAtprotoServerCreateInviteCodes,
+  ComAtprotoServerGetAccountInviteCodes,
+} from "@atcute/atproto";
+import { INVITE_CODES_MAX, type Invites, type MemberInvites } from "../../../accounts/mod.ts";
 import { KithError } from "../../../errors.ts";
-import { type Method, method } from "../../method.ts";
+import { callerDid, type Method, method } from "../../method.ts";
+import type { Log } from "../../request_log.ts";
+import { adminAct } from "../admin_act.ts";
+import { inviteView } from "../invite_view.ts";
 
 /** Whose codes they are where no account is named. */
 const ADMIN = "admin";
 
 /** createInviteCode and createInviteCodes. */
-export function inviteMethods({ invites }: { readonly invites: Pick<Invites, "create"> }): Method[] {
+export function inviteMethods(options: {
+  readonly invites: Pick<Invites, "create">;
+  readonly log: Log;
+}): Method[] {
+  const { invites, log } = options;
   return [
-    method(ComAtprotoServerCreateInviteCode.mainSchema, {
-      auth: "admin",
+    adminAct(ComAtprotoServerCreateInviteCode.mainSchema, {
+      ...{ auth: "admin", log },
+      subject: ({ forAccount = ADMIN }) => ({ subject: forAccount, codes: 1 }),
       handler: async ({ input: { useCount, forAccount = ADMIN } }) => {
         const [code] = await invites.create({ count: 1, uses: useCount, forAccount, createdBy: ADMIN });
         return { code };
       },
     }),
-    method(ComAtprotoServerCreateInviteCodes.mainSchema, {
-      auth: "admin",
+    adminAct(ComAtprotoServerCreateInviteCodes.mainSchema, {
+      ...{ auth: "admin", log },
+      subject: ({ codeCount, forAccounts = [ADMIN] }) => ({ subjects: forAccounts, codes: codeCount }),
       handler: async ({ input: { codeCount, useCount, forAccounts = [] } }) => {
         const accounts: readonly string[] = forAccounts.length > 0 ? forAccounts : [ADMIN];
         if (accounts.length * codeCount > INVITE_CODES_MAX) {
@@ -38,6 +51,21 @@ export function inviteMethods({ invites }: { readonly invites: Pick<Invites, "cr
           }),
         }));
         return { codes: await Promise.all(made) };
+      },
+    }),
+  ];
+}
+
+/** getAccountInviteCodes: the member's own, made as they are earned. */
+export function memberInviteMethods(options: {
+  readonly invites: Pick<MemberInvites, "ofAccount">;
+}): Method[] {
+  return [
+    method(ComAtprotoServerGetAccountInviteCodes.mainSchema, {
+      auth: "full",
+      handler: async (call) => {
+        const codes = await options.invites.ofAccount(callerDid(call), call.params);
+        return { codes: codes.map(inviteView) };
       },
     }),
   ];

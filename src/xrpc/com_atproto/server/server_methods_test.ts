@@ -31,6 +31,7 @@ import { sessionMethods } from "./session_methods.ts";
 const SERVICE_DID = "did:web:pds.test";
 const ADMIN = `Basic ${Buffer.from("admin:hunter2").toString("base64")}`;
 const START = 1_790_000_000_000;
+const QUIET = { info: () => {}, warn: () => {}, error: () => {} };
 const HOUR = 3_600_000;
 
 type Answer = { status: number; body: Record<string, unknown>; headers: Headers };
@@ -86,7 +87,7 @@ function makeServer({ inviteRequired = false } = {}) {
     ...appPasswordMethods({ appPasswords: new AppPasswords({ rows: appPasswordRows, now }) }),
     ...accountMethods({ creator, sessions }),
     ...keyMethods({ keys }),
-    ...inviteMethods({ invites: new Invites({ codes: accounts, hostname: "pds.test" }) }),
+    ...inviteMethods({ invites: new Invites({ codes: accounts, hostname: "pds.test" }), log: QUIET }),
     ...handleMethods({ accounts, handles, resolver }),
   ];
   const router = new Router({ methods, authenticator });
@@ -137,7 +138,6 @@ test("describeServer says what is set and leaves out what is not", async () => {
     did: SERVICE_DID,
     availableUserDomains: [".test"],
     inviteCodeRequired: false,
-    phoneVerificationRequired: false,
     blobUploadLimit: 5_000_000,
     links: {},
     contact: { email: "admin@pds.test" },

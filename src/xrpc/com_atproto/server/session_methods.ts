@@ -7,7 +7,7 @@ import {
 } from "@atcute/atproto";
 import { networkOf, type Sessions } from "../../../accounts/mod.ts";
 import { DAY_MS, MINUTE_MS } from "../../limits/rate_limits.ts";
-import { callerDid, type Method, method } from "../../method.ts";
+import { callerDid, type Method, method, setPrivate } from "../../method.ts";
 
 /** Bound of a sign-in's body in bytes: a name, a password and a code, with room for escapes. */
 const SIGN_IN_BYTES_MAX = 16 * 1024;
@@ -53,7 +53,10 @@ export function sessionMethods({ sessions, authenticator }: SessionMethodsOption
     method(ComAtprotoServerDeleteSession.mainSchema, {
       // Its token may have expired, which "refresh" does not allow.
       auth: "none",
-      handler: async ({ request }) => sessions.end(await authenticator.expiredOrNotRefresh(request)),
+      handler: async ({ request, headers }) => {
+        setPrivate(headers);
+        return sessions.end(await authenticator.expiredOrNotRefresh(request));
+      },
     }),
   ];
 }

@@ -23,7 +23,7 @@ export interface SyncBlobOptions {
   readonly repos: RepoReads;
   readonly blobs: {
     /** Undefined where it is not there. */
-    open(did: string, cid: Cid): Promise<ServedBlob | undefined>;
+    open(did: string, cid: Cid, which: { quarantined: boolean }): Promise<ServedBlob | undefined>;
   };
   readonly log: Logger;
 }
@@ -38,13 +38,19 @@ function getBlob({ accounts, repos, blobs, log }: SyncBlobOptions): Method {
     handler: async ({ params, principal, request }) => {
       const { did } = await servedAccount(accounts, { identifier: params.did, principal });
       const cid = readCid(params.cid);
-      const row = await repos.readDurable(did, (repo) =>
-        repo.blobIsReferenced(cid) ? repo.blob(cid) : undefined,
-      );
-      if (!row) throw new KithError("blob_not_found", `Could not find the blob "${params.cid}"`);
+      const { row, quarantined } = await repos.readDurable(did, (repo) => ({
+        row: repo.blobIsReferenced(cid) ? repo.blob(cid) : undefined,
+        quarantined: repo.takedowns.blob(cid) !== undefined,
+      }));
+      // Not even for its owner: what is taken down is looked at by the admin alone.
+      const isHidden = quarantined && principal?.kind !== "admin";
+      if (!row || isHidden) throw new KithError("blob_not_found", `Could not find the blob "${params.cid}"`);
       const headers = blobHeaders(cid, row.mimeType);
       if (isKnown(request.headers, etagOf(cid))) return new Response(null, { status: 304, headers });
-      const blob = await blobs.open(did, cid);
+      // The row decides; its file follows, and a crash may have left it in the other place.
+      const blob =
+        (await blobs.open(did, cid, { quarantined })) ??
+        (await blobs.open(did, cid, { quarantined: !quarantined }));
       if (!blob) {
         log.warn("The file of a blob is missing", { did, cid: params.cid });
         throw new KithError("blob_not_found", `Could not find the blob "${params.cid}"`);
@@ -106,7 +112,7 @@ function listBlobs({ accounts, repos }: SyncBlobOptions): Method {
       const { did } = await servedAccount(accounts, { identifier: params.did, principal });
       const { since, limit, cursor } = params;
       const found = await repos.readDurable(did, (repo) =>
-        repo.listBlobs({ since, limit: limit + 1, cursor }),
+        repo.listBlobs({ since, limit: limit + 1, cursor, takenDownToo: principal?.kind === "admin" }),
       );
       const cids = found.slice(0, limit).map(cidToString);
       return { cursor: found.length > limit ? cids.at(-1) : undefined, cids };

@@ -20,7 +20,7 @@ import { KithError } from "../../../errors.ts";
 import { perNetwork } from "../../limits/charges.ts";
 import { MINUTE_MS } from "../../limits/rate_limits.ts";
 import { type Method, method } from "../../method.ts";
-import { type Accounts, type RepoReads, type RepoView, servedAccount } from "../repo_access.ts";
+import { type Accounts, isPrivileged, type RepoReads, type RepoView, servedAccount } from "../repo_access.ts";
 
 const CAR_TYPE = "application/vnd.ipld.car";
 /** Blocks of one getBlocks. */
@@ -80,6 +80,10 @@ function getRecord({ accounts, repos }: SyncRepoOptions): Method {
       const path = `${params.collection}/${params.rkey}`;
       return repos.readDurable(did, (repo) => {
         const head = headOf(repo, did);
+        // A proof either way would be of what must not be shown, or not true.
+        if (!isPrivileged(principal, did) && repo.takedowns.record(params.collection, params.rkey)) {
+          throw new KithError("record_not_found", `Could not find the record "at://${did}/${path}"`);
+        }
         return carResponse(encodeCar([head.commit], recordProof(head, { path, blocks: repo }).blocks));
       });
     },
@@ -92,17 +96,24 @@ function getBlocks({ accounts, repos }: SyncRepoOptions): Method {
     handler: async ({ params, principal }) => {
       const { did } = await servedAccount(accounts, { identifier: params.did, principal });
       const cids = distinctCids(params.cids);
-      return repos.readDurable(did, (repo) => carResponse(encodeCar([], readBlocks(repo, cids))));
+      const seesAll = isPrivileged(principal, did);
+      const isShown = (repo: RepoView) => (cid: Cid) => seesAll || !repo.takedowns.hidesBlock(cid);
+      return repos.readDurable(did, (repo) =>
+        carResponse(encodeCar([], readBlocks(repo, { cids, isShown: isShown(repo) }))),
+      );
     },
   });
 }
 
-function readBlocks(repo: RepoView, cids: readonly Cid[]): Block[] {
+function readBlocks(
+  repo: RepoView,
+  { cids, isShown }: { cids: readonly Cid[]; isShown: (cid: Cid) => boolean },
+): Block[] {
   const blocks: Block[] = [];
   const missing: string[] = [];
   let bytes = 0;
   for (const cid of cids) {
-    const found = repo.get(cid);
+    const found = isShown(cid) ? repo.get(cid) : undefined;
     if (!found) {
       missing.push(cidToString(cid));
       continue;

@@ -48,8 +48,9 @@ function setUp() {
   };
   let streams = 0;
   const blobs = {
-    open: async (_did: string, cid: Parameters<typeof cidKey>[0]) => {
-      const bytes = files.get(cidKey(cid));
+    open: async (_did: string, cid: Parameters<typeof cidKey>[0], { quarantined = false }) => {
+      const isThere = quarantined === (repo.takedowns.blob(cid) !== undefined);
+      const bytes = isThere ? files.get(cidKey(cid)) : undefined;
       return (
         bytes && {
           size: bytes.length,
@@ -331,7 +332,7 @@ test.each([
 
 test("getBlob tells the operator of a blob whose file is missing", async () => {
   const { call, files, warnings } = setUp();
-  files.delete(cidKey(cidOfRaw(PNG)));
+  files.clear();
   const answer = await call({ nsid: sync("getBlob"), params: { did: ALICE, cid: anyCid } });
   expect(answer).toMatchObject({ status: 400, body: { error: "BlobNotFound" } });
   expect(warnings).toEqual(["The file of a blob is missing"]);
@@ -437,4 +438,37 @@ test("listReposByCollection goes on past a repo that cannot be read", async () =
   repos.readDurable = () => Promise.reject(new KithError("storage_damaged", "broken"));
   const answer = await call({ nsid: sync("listReposByCollection"), params: { collection: NOTE } });
   expect([answer.body, errors.length]).toEqual([{ repos: [] }, 1]);
+});
+
+test("What is taken down is hidden from others, and the signed tree stays whole", async () => {
+  const { call, repo } = setUp();
+  const { cid } = repo.record(NOTE, "b")!;
+  const blob = cidOfRaw(HTML);
+  for (const name of [`${NOTE}/b`, cidToString(cid), cidToString(blob)]) repo.takenDown.add(name);
+  const record = { nsid: sync("getRecord"), params: { did: ALICE, collection: NOTE, rkey: "b" } };
+  const blocks = { nsid: sync("getBlocks"), params: { did: ALICE, cids: [cidToString(cid)] } };
+  for (const as of [undefined, "did:plc:deactivated"]) {
+    expect((await call({ ...record, as })).body).toMatchObject({ error: "RecordNotFound" });
+    expect((await call({ ...blocks, as })).body).toMatchObject({ error: "BlockNotFound" });
+  }
+  for (const as of [ALICE, "admin"]) {
+    expect((await call({ ...record, as })).status).toBe(200);
+    expect((await call({ ...blocks, as })).status).toBe(200);
+  }
+  const other = await call({ ...record, params: { ...record.params, rkey: "a" } });
+  expect(other.status).toBe(200);
+  const { bytes } = await call({ nsid: sync("getRepo"), params: { did: ALICE } });
+  expect((await verifyRepoCar(bytes, ALICE, TEST_SIGNER.didKey)).creates).toHaveLength(3);
+
+  const got = { nsid: sync("getBlob"), params: { did: ALICE, cid: cidToString(blob) } };
+  const listed = async (as?: string) => {
+    const { body } = await call({ nsid: sync("listBlobs"), params: { did: ALICE }, as });
+    return (body as { cids: string[] }).cids.includes(cidToString(blob));
+  };
+  for (const as of [undefined, ALICE]) {
+    expect((await call({ ...got, as })).body).toMatchObject({ error: "BlobNotFound" });
+    expect(await listed(as)).toBe(false);
+  }
+  expect((await call({ ...got, as: "admin" })).bytes).toEqual(new Uint8Array(HTML));
+  expect(await listed("admin")).toBe(true);
 });

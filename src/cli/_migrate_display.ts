@@ -1,0 +1,93 @@
+/** How a move is shown: a line a step, and for what takes long a bar on a terminal; or one JSON object a line. */
+import type { Reporter, Step } from "../migration/mod.ts";
+import type { Io } from "./command.ts";
+
+const WORDS: Readonly<Record<Step, string>> = {
+  signIn: "Sign in at the old server",
+  createAccount: "Make the account at the new server",
+  signInThere: "Sign in at the new server",
+  copyRepo: "Copy the records",
+  copyBlobs: "Copy images and films",
+  copyPreferences: "Copy the preferences",
+  compare: "Compare both",
+  confirm: "Last question",
+  requestCode: "Ask the old server for the identity code",
+  sign: "Have the identity change signed",
+  submit: "Change the identity",
+  awaitDocument: "Wait for the DID document",
+  activate: "Activate the account at the new server",
+  deactivate: "Deactivate the account at the old server",
+  finish: "Sign out",
+};
+
+const BAR_WIDTH = 24;
+/** A bar is drawn anew so often at most. */
+const DRAW_EVERY_MS = 100;
+const UNITS = ["B", "kB", "MB", "GB"];
+
+export interface Display extends Reporter {
+  /** Lines that are not part of a step. */
+  say(text: string): void;
+}
+
+export function createDisplay(
+  io: Io,
+  { json, now = Date.now }: { json: boolean; now?: () => number },
+): Display {
+  return json ? jsonDisplay(io) : textDisplay(io, now);
+}
+
+function textDisplay(io: Io, now: () => number): Display {
+  let isBarShown = false;
+  let drawnAt = 0;
+  let last = "";
+  const clear = () => {
+    if (isBarShown) io.err("\r\u001b[K");
+    isBarShown = false;
+  };
+  const say = (text: string) => {
+    clear();
+    io.out(`${text}\n`);
+  };
+  return {
+    say,
+    step: (step) => {
+      if (step !== last) say(`* ${WORDS[step]}`);
+      last = step;
+    },
+    note: (text) => say(`    ${text}`),
+    progress: (progress) => {
+      const isOver = progress.done === progress.total;
+      if (!io.isTerminal || (!isOver && now() - drawnAt < DRAW_EVERY_MS)) return;
+      drawnAt = now();
+      io.err(`\r\u001b[K    ${barOf(progress)}`);
+      isBarShown = true;
+    },
+  };
+}
+
+function jsonDisplay(io: Io): Display {
+  const tell = (entry: object) => io.out(`${JSON.stringify(entry)}\n`);
+  return {
+    say: (text) => tell({ type: "text", text }),
+    step: (step) => tell({ type: "step", step }),
+    note: (text) => tell({ type: "note", text }),
+    progress: (progress) => tell({ type: "progress", ...progress }),
+  };
+}
+
+/** A bar where the end is known, else a counter. */
+export function barOf({ what, done, total, bytes }: Parameters<Reporter["progress"]>[0]): string {
+  const size = sizeOf(bytes);
+  if (total === undefined) return size;
+  const filled = total === 0 ? BAR_WIDTH : Math.round((done / total) * BAR_WIDTH);
+  const bar = `[${"#".repeat(filled)}${".".repeat(BAR_WIDTH - filled)}]`;
+  return what === "blobs" ? `${bar} ${done} of ${total}, ${size}` : `${bar} ${size} of ${sizeOf(total)}`;
+}
+
+function sizeOf(bytes: number): string {
+  let unit = 0;
+  let value = bytes;
+  for (; value >= 1_000 && unit < UNITS.length - 1; unit++) value /= 1_000;
+  return `${unit === 0 ? value : value.toFixed(1)} ${UNITS[unit]}`;
+}

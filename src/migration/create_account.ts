@@ -1,0 +1,119 @@
+/** The account at the target: made with the DID, by the source's word that it is the member who asks. */
+import { KithError } from "../errors.ts";
+import type { ServerDescription } from "./hosts.ts";
+import type { Turn } from "./move_machine.ts";
+import { ATTEMPTS_MAX } from "./people.ts";
+import type { StepContext } from "./step_context.ts";
+import { isHostError } from "./xrpc_host.ts";
+
+const CREATE = "com.atproto.server.createAccount";
+/** Which answer of the person an error is about. */
+const HANDLE_ERRORS = ["HandleNotAvailable", "InvalidHandle", "UnsupportedDomain"];
+const WRONG_HANDLE = /handle/i;
+const WRONG_EMAIL = /e-?mail/i;
+
+export async function createAccount(context: StepContext): Promise<Turn> {
+  const { file, target, reporter } = context;
+  const { did, created } = file.move;
+  if (await target.hasAccount(did)) {
+    if (created === undefined) file.patch({ created: { handle: file.move.handle, hadOne: true } });
+    reporter.note(`"${target.url}" has this account already`);
+    return "on";
+  }
+  const description = await target.describe();
+  if (description.did !== file.move.target.did)
+    throw new KithError("upstream_failure", `"${target.url}" is "${description.did}" now`);
+  if (description.phoneRequired)
+    throw new KithError(
+      "invalid_request",
+      `"${target.url}" wants a telephone number, which kith cannot give`,
+    );
+  await create(description, context);
+  return "on";
+}
+
+/** The three answers that a server may refuse, and why it did. */
+interface Answers {
+  handle?: string;
+  email?: string;
+  inviteCode?: string;
+  password?: string;
+}
+type Wrong = Partial<Record<keyof Answers, string>>;
+
+async function create(description: ServerDescription, context: StepContext): Promise<void> {
+  const { file, source, target, reporter } = context;
+  const { did } = file.move;
+  const proposal = await proposeHandle(description, context);
+  const answers: Answers = {};
+  let wrong: Wrong = {};
+  for (let attempt = 1; ; attempt++) {
+    const given = await ask(answers, { wrong, proposal, description, context });
+    const serviceToken = await source.serviceToken({ aud: description.did, lxm: CREATE });
+    file.patch({ created: { handle: given.handle, hadOne: false } });
+    try {
+      await target.createAccount({ ...given, serviceToken, did });
+      reporter.note(`made the account "${given.handle}", which is not active yet`);
+      return;
+    } catch (error) {
+      // Its answer to a call before was lost.
+      if (isHostError(error, "AlreadyExists")) return;
+      const culprit = culpritOf(error);
+      if (culprit === undefined || attempt >= ATTEMPTS_MAX) throw error;
+      delete answers[culprit];
+      wrong = { [culprit]: isHostError(error) ? error.reason || error.error : String(error) };
+    }
+  }
+}
+
+async function ask(
+  answers: Answers,
+  {
+    wrong,
+    proposal,
+    description,
+    context: { asker, target, file },
+  }: {
+    wrong: Wrong;
+    proposal: { handle: string; isOwn: boolean };
+    description: ServerDescription;
+    context: StepContext;
+  },
+) {
+  const host = target.url;
+  const { handle: proposed, isOwn } = proposal;
+  answers.handle ??= await asker.handle({ host, proposal: proposed, isOwn, ...because(wrong.handle) });
+  answers.email ??= await asker.email({ host, known: file.move.email, ...because(wrong.email) });
+  if (description.inviteRequired || wrong.inviteCode !== undefined)
+    answers.inviteCode ??= await asker.inviteCode({ host, ...because(wrong.inviteCode) });
+  answers.password ??= await asker.targetPassword({ host, isNew: true, ...because(wrong.password) });
+  const { handle, email, password, inviteCode } = answers;
+  return { handle, email, password, ...(inviteCode === undefined ? {} : { inviteCode }) };
+}
+
+function because(wrong: string | undefined): { wrong?: string } {
+  return wrong === undefined ? {} : { wrong };
+}
+
+function culpritOf(error: unknown): keyof Answers | undefined {
+  if (!isHostError(error) || ![400, 401, 403].includes(error.status)) return undefined;
+  if (error.error === "InvalidInviteCode") return "inviteCode";
+  if (error.error === "InvalidPassword") return "password";
+  if (error.error === "InvalidEmail" || WRONG_EMAIL.test(error.reason)) return "email";
+  if (HANDLE_ERRORS.includes(error.error) || WRONG_HANDLE.test(error.reason)) return "handle";
+  return undefined;
+}
+
+/** A handle of one's own domain stays; one of the source's domains cannot, and its first label goes on below the target's. */
+async function proposeHandle(
+  { domains }: ServerDescription,
+  { file, source }: StepContext,
+): Promise<{ handle: string; isOwn: boolean }> {
+  const { handle } = file.move;
+  const isBelow = (list: readonly string[]) => list.some((domain) => handle.endsWith(domain));
+  if (isBelow(domains)) return { handle, isOwn: false };
+  const theirs = (await source.describe()).domains;
+  if (!isBelow(theirs) && handle !== "handle.invalid") return { handle, isOwn: true };
+  const [label = ""] = handle.split(".");
+  return { handle: `${label}${domains[0] ?? `.${new URL(file.move.target.url).hostname}`}`, isOwn: false };
+}

@@ -1,0 +1,45 @@
+/** Pages of the blobs that an account's records refer to. */
+import { type Cid, cidFromBytes, parseCid } from "../atproto/mod.ts";
+import { KithError } from "../errors.ts";
+import type { SqliteFile } from "./_sqlite_file.ts";
+import { type ListBlobs, PAGE_ROWS_MAX } from "./repo_changes.ts";
+
+/** By CID bytes; with `since`, those of records written after that rev. */
+export function listBlobs(file: SqliteFile, { limit, since, cursor, takenDownToo }: ListBlobs): Cid[] {
+  const shown = takenDownToo ? "" : "AND b.cid NOT IN (SELECT cid FROM blob_takedown)";
+  const newer =
+    "AND EXISTS (SELECT 1 FROM record r WHERE r.collection = b.collection AND r.rkey = b.rkey AND r.rev > ?)";
+  const rows = file
+    .statement<{ cid: Uint8Array }>(
+      `SELECT DISTINCT b.cid FROM record_blob b WHERE b.cid > ? ${shown} ${since === undefined ? "" : newer}
+       ORDER BY b.cid LIMIT ?`,
+    )
+    .all(after(cursor), ...(since === undefined ? [] : [since]), Math.min(limit, PAGE_ROWS_MAX));
+  return rows.map((row) => cidFromBytes(row.cid));
+}
+
+/** Blobs that records refer to and that are not here, by CID, each with one of the records. */
+export function listMissingBlobs(
+  file: SqliteFile,
+  { limit, cursor }: { limit: number; cursor?: string },
+): { cid: Cid; path: string }[] {
+  const rows = file
+    .statement<{ cid: Uint8Array; path: string }>(
+      `SELECT cid, min(collection || '/' || rkey) AS path FROM record_blob
+       WHERE cid > ? AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.cid = record_blob.cid)
+       GROUP BY cid ORDER BY cid LIMIT ?`,
+    )
+    .all(after(cursor), Math.min(limit, PAGE_ROWS_MAX));
+  return rows.map((row) => ({ cid: cidFromBytes(row.cid), path: row.path }));
+}
+
+function after(cursor: string | undefined): Uint8Array {
+  if (cursor === undefined) return new Uint8Array();
+  try {
+    return parseCid(cursor).bytes;
+  } catch (cause) {
+    throw new KithError("invalid_request", `Could not list blobs: the cursor "${cursor}" is no CID`, {
+      cause,
+    });
+  }
+}
