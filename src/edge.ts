@@ -103,8 +103,8 @@ export function adminEdgeOf(
     requestCrawl: requestCrawlOf(config),
   };
   const { accounts } = stores;
-  const { emailTokens } = features.owners;
-  const own = adminSocketMethods({ accounts, emailTokens, relays, log, now: actors.now });
+  const { emailTokens, factors } = features.owners;
+  const own = adminSocketMethods({ accounts, emailTokens, factors, relays, log, now: actors.now });
   return {
     ...edge,
     aside: undefined,

@@ -55,6 +55,11 @@ export class AccountMail {
     throw this.#refusal("this server has no mail set up", { purpose, account });
   }
 
+  /** Whether this server sends mail. */
+  get isConfigured(): boolean {
+    return this.#options.sender !== undefined;
+  }
+
   #refusal(why: string, { purpose, account }: { purpose: CodePurpose; account: string }): KithError {
     const { contact } = this.#options;
     const whom = contact === undefined ? "the operator" : `the operator (${contact})`;

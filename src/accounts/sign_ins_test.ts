@@ -23,6 +23,8 @@ import { STEP_UP_MS, StepUps } from "./step_up.ts";
 const SITE = { origin: "https://pds.test", rpId: "pds.test" };
 const SEEN = { userAgent: "a browser", ip: "203.0.113.7" };
 const APP_PASSWORD = "abcd-efgh-ijkl-mnop";
+const ACTIVE = { status: "active", ownerStatus: "active", takedownRef: null } as const;
+const TAKEN_DOWN = { ...ACTIVE, status: "takendown" } as const;
 const SECRET = new Uint8Array(20).fill(3);
 const passwords = new Passwords({ cost: { memoryKib: 64, passes: 1 } });
 
@@ -93,8 +95,6 @@ async function addPasskey({ passkeys, stepUps, clock }: ReturnType<typeof make>)
   return authenticator;
 }
 
-const ACTIVE = { status: "active", ownerStatus: "active", takedownRef: null } as const;
-const TAKENDOWN = { ...ACTIVE, status: "takendown" } as const;
 test("Sessions.signIn() asks for the factor only after the right password, and of no app password", async () => {
   const { sessions, code, setTotp, clock } = make();
   await setTotp();
@@ -109,7 +109,7 @@ test("Sessions.signIn() asks for the factor only after the right password, and o
   await expect(signIn("pa55word", code())).rejects.toMatchObject({ message: "Token is invalid" });
   expect((await signIn(APP_PASSWORD)).accessJwt).toBe("com.atproto.appPass");
   clock.now += 60_000;
-  await stores.accounts.projectState(ALICE, TAKENDOWN, { now: NOW });
+  await stores.accounts.projectState(ALICE, TAKEN_DOWN, { now: NOW });
   const takenDown = (token?: string) =>
     sessions.signIn({
       identifier: ALICE,
@@ -188,7 +188,7 @@ test("a passkey is a second factor, and enough alone", async () => {
   const other = await newDevice();
   const alone = authenticator.get(await signIns.passkeyOptions(other));
   expect((await signIns.withPasskey(other, { ...SEEN, answer: alone, remember: false })).did).toBe(ALICE);
-  await stores.accounts.projectState(ALICE, TAKENDOWN, { now: NOW });
+  await stores.accounts.projectState(ALICE, TAKEN_DOWN, { now: NOW });
   const third = await newDevice();
   const takenDown = signIns.withPasskey(third, {
     ...SEEN,

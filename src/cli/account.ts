@@ -3,6 +3,7 @@ import {
   codeCommand,
   deleteCommand,
   resetPasswordCommand,
+  resetSecondFactorCommand,
   takedownCommand,
   untakedownCommand,
 } from "./account_change.ts";
@@ -18,6 +19,7 @@ export const accountCommands: CommandGroup = {
     infoCommand,
     createCommand,
     resetPasswordCommand,
+    resetSecondFactorCommand,
     codeCommand,
     takedownCommand,
     untakedownCommand,

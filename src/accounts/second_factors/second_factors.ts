@@ -64,7 +64,7 @@ export interface SecondFactorsOptions {
   readonly rows: SecondFactorRows;
   readonly passkeys: Pick<Passkeys, "beginVerifying" | "verify">;
   readonly tokens: Pick<EmailTokens, "take">;
-  readonly mail: Pick<AccountMail, "sendCode" | "assertConfigured">;
+  readonly mail: Pick<AccountMail, "sendCode" | "isConfigured">;
   /** What authenticator apps call this server. */
   readonly name: string;
   readonly lock?: LoginLock;
@@ -249,7 +249,13 @@ export class SecondFactors {
    * Throws KithError invalid_request (no mail set up, the address is not confirmed).
    */
   async addEmail(account: Account): Promise<void> {
-    this.#options.mail.assertConfigured("second_factor", account.did);
+    if (!this.#options.mail.isConfigured) {
+      throw new KithError(
+        "invalid_request",
+        "Could not switch codes by mail on: this server has no mail set up",
+        { hint: "Set PDS_EMAIL_SMTP_URL and PDS_EMAIL_FROM_ADDRESS." },
+      );
+    }
     if (account.email === null || account.emailConfirmedAt === null) {
       throw new KithError(
         "invalid_request",
