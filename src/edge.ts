@@ -110,6 +110,8 @@ export function adminEdgeOf(
     aside: undefined,
     methods: [...edge.methods, ...own],
     authenticator: new SocketAuthenticator(edge.authenticator),
+    // It has no address: it would be counted with all that a proxy on this machine does not tell apart.
+    limits: undefined,
   };
 }
 
@@ -157,7 +159,7 @@ function methodsOf({
     ...plcMethods({ ...plcIdentity, accounts, repos, changes }),
     ...signMethods({ signing }),
     updateHandleMethod({ changes, claim: config.inviteRequired ? "invited" : "open" }),
-    ...adminIdentityMethods({ changes }),
+    ...adminIdentityMethods({ changes, log }),
     ...ownerMethods(owners, { accounts, repos, authenticator }),
     ...serviceAuthMethods({ serviceJwts, now }),
     ...reportMethods({ proxy }),
@@ -176,6 +178,7 @@ function methodsOf({
       handles,
       reservedHandles,
       credentials: owners.credentials,
+      log,
       now,
     }),
     ...readMethods({

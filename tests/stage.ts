@@ -130,8 +130,12 @@ export class Stage implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.firehose[Symbol.dispose]();
-    await this.server[Symbol.asyncDispose]();
-    await this.plc[Symbol.asyncDispose]();
+    try {
+      await this.server[Symbol.asyncDispose]();
+    } finally {
+      // The server's end may be a test's failure, and a directory left behind would hold up the run.
+      await this.plc[Symbol.asyncDispose]();
+    }
   }
 }
 

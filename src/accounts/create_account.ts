@@ -5,12 +5,12 @@ import {
   generatePrivateKey,
   type KeyType,
   type PlcOperation,
-  parseDidKey,
   type Signer,
   signerFromPrivateKey,
 } from "../atproto/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
 import { type PlcDirectory, PlcRefusedError } from "../identity/mod.ts";
+import { checkDidKey } from "./_did_keys.ts";
 import { type Account, type AccountLookup, type Awaitable, isPresent } from "./account.ts";
 import { checkEmail } from "./email_address.ts";
 import type { HandleClaim, HandleRules } from "./handle_rules.ts";
@@ -233,7 +233,7 @@ export class AccountCreator {
     const claim = caller.admin ? "admin" : inviteCode === undefined ? "open" : "invited";
     const handle = await this.#checkHandle(request, claim);
     const recoveryKey = request.recoveryKey || undefined;
-    if (recoveryKey !== undefined) checkRecoveryKey(recoveryKey);
+    if (recoveryKey !== undefined) checkDidKey(recoveryKey, "Could not use the recovery key");
     if (inviteCode !== undefined && !(await isUsable(invites, inviteCode))) {
       throw new KithError("invalid_invite_code", "Provided invite code not available");
     }
@@ -311,25 +311,6 @@ export async function isRegistered(plc: Pick<PlcClient, "data">, did: string): P
 
 async function isUsable(invites: InviteLookup, code: string): Promise<boolean> {
   return code.length <= INVITE_CODE_CHARS_MAX && (await invites.inviteIsUsable(code));
-}
-
-/** Longest did:key that is looked into; those of both curves are 57 characters. */
-const DID_KEY_CHARS_MAX = 128;
-
-function checkRecoveryKey(didKey: string): void {
-  try {
-    if (didKey.length <= DID_KEY_CHARS_MAX) {
-      parseDidKey(didKey);
-      return;
-    }
-  } catch (error) {
-    if (!(error instanceof KithError)) throw error;
-  }
-  const quoted = didKey.slice(0, DID_KEY_CHARS_MAX);
-  throw new KithError(
-    "invalid_request",
-    `Could not use the recovery key "${quoted}": not a did:key of P-256 or K-256`,
-  );
 }
 
 function registrationError(handle: string, error: unknown): unknown {

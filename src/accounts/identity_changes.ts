@@ -6,7 +6,6 @@ import {
   type KeyType,
   normalizeHandle,
   type PlcState,
-  parseDidKey,
   pdsEndpointOf,
   plcStateOf,
   type Signer,
@@ -16,6 +15,7 @@ import {
 import { isKithError, KithError } from "../errors.ts";
 import { type PlcDirectory, PlcRefusedError } from "../identity/mod.ts";
 import type { Logger } from "../logger.ts";
+import { checkDidKey } from "./_did_keys.ts";
 import { DidLocks } from "./_did_locks.ts";
 import { type Account, type AccountLookup, type Awaitable, isPresent } from "./account.ts";
 import type { HandleClaim, HandleRules } from "./handle_rules.ts";
@@ -171,7 +171,7 @@ export class IdentityChanges {
 
   async #heldKey(did: string, didKey: string): Promise<ReservedKey> {
     const { reservedKeys } = this.#options;
-    checkDidKey(didKey);
+    checkDidKey(didKey, "Could not sign with");
     const forDid = await reservedKeys.find(did);
     const key = forDid?.didKey === didKey ? forDid : await reservedKeys.find(didKey);
     if (key) return key;
@@ -333,19 +333,6 @@ function applied(state: PlcState, { handle, signingKey }: Target): PlcState {
 
 function nameOf({ handle, signingKey }: Target): string {
   return signingKey === undefined ? `the handle "${handle}"` : `the signing key "${signingKey}"`;
-}
-
-/** Longest did:key that is looked into; those of both curves are 57 characters. */
-const DID_KEY_CHARS_MAX = 128;
-
-function checkDidKey(didKey: string): void {
-  const quoted = didKey.slice(0, DID_KEY_CHARS_MAX);
-  try {
-    if (didKey.length <= DID_KEY_CHARS_MAX) return void parseDidKey(didKey);
-  } catch (error) {
-    if (!(error instanceof KithError)) throw error;
-  }
-  throw new KithError("invalid_request", `Could not sign with "${quoted}": not a did:key of P-256 or K-256`);
 }
 
 function refusal(did: string, why: string, cause?: unknown): KithError {

@@ -193,8 +193,6 @@ const machineSetup = setup({
     barredAndFree: ({ context, event }) => isFree(context) && isBarred(context, event),
     freeForActive: ({ context, event }) => freeFor(context, event, "active"),
     freeForDeactivated: ({ context, event }) => freeFor(context, event, "deactivated"),
-    wasActive: ({ event }) => event.type === "statusFailed" && event.previous === "active",
-    wasDeactivated: ({ event }) => event.type === "statusFailed" && event.previous === "deactivated",
     isActive: ({ context }) => context.status === "active",
     isDeactivated: ({ context }) => context.status === "deactivated",
   },
@@ -277,11 +275,8 @@ export const repoMachine = machineSetup.createMachine({
     armed: { actions: [assign({ disk: "writing" }), release] },
     armFailed: { actions: ["rejectHeld", "dropHeld", assign({ disk: "reading" })] },
     settled: { actions: ["countOut", release] },
-    statusFailed: [
-      { guard: "wasActive", target: ".ready", actions: "restoreStatus" },
-      { guard: "wasDeactivated", target: ".deactivated", actions: "restoreStatus" },
-      { target: ".takendown", actions: "restoreStatus" },
-    ],
+    // What waited for the change to end goes on from there.
+    statusFailed: { target: ".resting", actions: "restoreStatus" },
     walGrown: [
       {
         guard: "checkpointDue",

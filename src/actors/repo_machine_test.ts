@@ -159,6 +159,14 @@ describe("status", () => {
     },
   );
 
+  test("what was held meanwhile goes on where the file refuses", () => {
+    const driver = at("active").send(setStatus("deactivated"), importing);
+    expect(driver.context.held.length).toBe(1);
+    driver.send({ type: "statusFailed", previous: "active" });
+    expect(driver.state).toBe("importing");
+    expect(driver.context).toMatchObject({ status: "active", held: [] });
+  });
+
   test("a write held behind a deactivation is refused, not written", () => {
     const driver = new Driver().send(setStatus("deactivated"), write, done("open", "active"));
     driver.send({ type: "armed" });

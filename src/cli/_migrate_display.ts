@@ -1,6 +1,7 @@
 /** How a move is shown: a line a step, and for what takes long a bar on a terminal; or one JSON object a line. */
 import type { Reporter, Step } from "../migration/mod.ts";
 import type { Io } from "./command.ts";
+import { printableLines } from "./table.ts";
 
 const WORDS: Readonly<Record<Step, string>> = {
   signIn: "Sign in at the old server",
@@ -47,7 +48,7 @@ function textDisplay(io: Io, now: () => number): Display {
   };
   const say = (text: string) => {
     clear();
-    io.out(`${text}\n`);
+    io.out(`${printableLines(text)}\n`);
   };
   return {
     say,

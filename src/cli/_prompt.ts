@@ -1,4 +1,5 @@
 /** Questions on the terminal. */
+import { printableLines } from "./table.ts";
 
 export interface Prompt {
   line(question: string): Promise<string>;
@@ -69,7 +70,7 @@ function ask(question: string, { keyboard, write, isShown }: Asking): Promise<st
     for (const char of decoder.decode(chunk, { stream: true })) if (key(char)) return;
   };
   const end = () => reject(new PromptEnded("Stopped"));
-  write(question);
+  write(printableLines(question));
   keyboard.setRawMode?.(true);
   keyboard.on("data", read);
   keyboard.on("end", end);

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { EventEmitter } from "node:events";
-import { barOf } from "./_migrate_display.ts";
+import { barOf, createDisplay } from "./_migrate_display.ts";
 import { createPrompt, type Keyboard, PromptEnded } from "./_prompt.ts";
 
 class FakeKeyboard extends EventEmitter {
@@ -64,4 +64,24 @@ test.each([
   ],
 ])("barOf(%j)", (progress, bar) => {
   expect(barOf(progress)).toBe(bar);
+});
+
+test("what another server says about a move reaches the terminal without its control characters", async () => {
+  const lines: string[] = [];
+  const io = {
+    env: {},
+    cwd: "/",
+    isTerminal: true,
+    out: (text: string) => void lines.push(text),
+    err: () => {},
+  };
+  const display = createDisplay(io, { json: false });
+  display.say("one\u001b]0;title\u0007\ntwo");
+  display.note("three\u009b2J\r");
+  expect(lines.join("")).toBe("one\u{fffd}]0;title\u{fffd}\ntwo\n    three\u{fffd}2J\u{fffd}\n");
+  const it = open();
+  const asked = it.prompt.line("Code of \u001b[2J: ");
+  it.type("1\r");
+  await asked;
+  expect(it.shown()).toBe("Code of \u{fffd}[2J: 1\n");
 });

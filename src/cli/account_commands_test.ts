@@ -106,3 +106,11 @@ test("kith account create asks for what was not given", async () => {
   const { code, questions } = await run(["account", "create"], ["a@example.com", ""]);
   expect([code, questions]).toEqual([2, ["E-mail address: ", "Handle: "]]);
 });
+
+test("what a server answers reaches the terminal without its control characters", async () => {
+  await server.stop(true);
+  const refuse = () => Response.json({ error: "NotFound", message: "no\u001b[2J\u009b2K" }, { status: 400 });
+  server = Bun.serve({ unix: join(folder, "admin.sock"), fetch: refuse });
+  const { code, err } = await run(["account", "info", "alice.test"]);
+  expect([code, err]).toEqual([1, "kith account info: no\u{fffd}[2J\u{fffd}2K\n"]);
+});

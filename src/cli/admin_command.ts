@@ -12,6 +12,7 @@ import {
   type Io,
 } from "./command.ts";
 import { loadOrExplain } from "./load_or_explain.ts";
+import { printableLines } from "./table.ts";
 
 /** A sentence on what was typed wrongly. */
 export class UsageError extends Error {
@@ -53,7 +54,7 @@ export function adminCommand({ name, summary, operands, options = [], run }: Adm
     options: [...options, JSON_OPTION, DATA_OPTION, ENV_FILE_OPTION],
     run: async (given, { io }) => {
       const fail = (message: string, { hint, code }: { hint?: string | undefined; code: number }): number => {
-        io.err(`kith ${name}: ${message}\n${hint === undefined ? "" : `${hint}\n`}`);
+        io.err(printableLines(`kith ${name}: ${message}\n${hint === undefined ? "" : `${hint}\n`}`));
         return code;
       };
       const missing = needed[given.rest.length];

@@ -9,6 +9,7 @@ import {
   EXIT_USAGE,
 } from "./command.ts";
 import { loadOrExplain } from "./load_or_explain.ts";
+import { printableLines } from "./table.ts";
 
 /** `kith mail test ADDRESS`: sends one message at once, past the queue, and says what became of it. */
 export const mailCommand: Command = {
@@ -35,7 +36,9 @@ export const mailCommand: Command = {
       await mailer.send(testMail({ to, host: config.hostname }));
     } catch (error) {
       if (!isKithError(error)) throw error;
-      io.err(`kith mail: ${error.message}\n${error.hint === undefined ? "" : `${error.hint}\n`}`);
+      io.err(
+        printableLines(`kith mail: ${error.message}\n${error.hint === undefined ? "" : `${error.hint}\n`}`),
+      );
       return EXIT_FAILED;
     }
     const way = config.mail === undefined ? `kept in ${config.mailFolder}` : `sent from ${config.mail.from}`;

@@ -20,6 +20,7 @@ import {
   type Io,
 } from "./command.ts";
 import { loadOrExplain } from "./load_or_explain.ts";
+import { printableLines } from "./table.ts";
 
 /** EX_TEMPFAIL of sysexits.h: an answer is needed; the same command goes on with it. */
 export const EXIT_UNANSWERED = 75;
@@ -100,7 +101,7 @@ async function migrate(verb: string, run: Run): Promise<number> {
       : error.hint;
     if (run.given.options.json === true)
       io.out(`${JSON.stringify({ type: "error", code: error.code, message: error.message, hint })}\n`);
-    io.err(`kith migrate: ${error.message}\n${hint === undefined ? "" : `${hint}\n`}`);
+    io.err(printableLines(`kith migrate: ${error.message}\n${hint === undefined ? "" : `${hint}\n`}`));
     return error instanceof Unanswered ? EXIT_UNANSWERED : EXIT_FAILED;
   }
 }

@@ -19,6 +19,7 @@ import { mailCommand } from "./mail.ts";
 import { migrateCommand } from "./migrate.ts";
 import { requestCrawlCommand } from "./request_crawl.ts";
 import { serveCommand } from "./serve.ts";
+import { printableLines } from "./table.ts";
 import { versionCommand } from "./version.ts";
 
 export type { CreateServer, Io, LoadServer, RunningServer } from "./command.ts";
@@ -71,7 +72,8 @@ export async function main(
   try {
     return await command.run(given, { io, loadServer });
   } catch (error) {
-    io.err(`kith ${command.name}: ${error instanceof Error ? error.message : String(error)}\n`);
+    const message = error instanceof Error ? error.message : String(error);
+    io.err(printableLines(`kith ${command.name}: ${message}\n`));
     return EXIT_FAILED;
   }
 }

@@ -38,6 +38,12 @@ export function facts(entries: readonly (readonly [name: string, value: string |
   return there.map(([name, value]) => `${name.padEnd(width)}  ${printable(value)}\n`).join("");
 }
 
+/** Text that others wrote, for a terminal: none of its control characters, which could rewrite what stands there. */
 function printable(text: string): string {
   return text.replace(/\p{C}/gu, "\u{fffd}");
+}
+
+/** As `printable`, for text of several lines. */
+export function printableLines(text: string): string {
+  return text.split("\n").map(printable).join("\n");
 }

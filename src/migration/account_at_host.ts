@@ -5,6 +5,7 @@ import type {
   AccountFigures,
   Credentials,
   HostSurroundings,
+  RecommendedCredentials,
   ServerDescription,
   SignedIn,
   SourceHost,
@@ -43,6 +44,7 @@ const figures = z.object({
 });
 const credentials = z.object({
   rotationKeys: z.array(z.string()).optional(),
+  recoveryKey: z.string().optional(),
   alsoKnownAs: z.array(z.string()).optional(),
   verificationMethods: z.record(z.string(), z.string()).optional(),
   services: z.record(z.string(), z.object({ type: z.string(), endpoint: z.string() })).optional(),
@@ -115,9 +117,9 @@ export class AccountAtHost implements SourceHost, TargetHost {
     return this.#read(nsid, figures, await this.#json(nsid));
   }
 
-  async recommended(): Promise<Credentials> {
+  async recommended(): Promise<RecommendedCredentials> {
     const nsid = "com.atproto.identity.getRecommendedDidCredentials";
-    return this.#read(nsid, credentials, await this.#json(nsid)) as Credentials;
+    return this.#read(nsid, credentials, await this.#json(nsid)) as RecommendedCredentials;
   }
 
   async preferences(): Promise<readonly unknown[] | undefined> {

@@ -11,6 +11,13 @@ const PASSES_MAX = 3;
 /** Far more than any account has. */
 const BLOBS_MAX = 1_000_000;
 
+/** The source has other bytes than were asked for: what broke there stays broken. */
+class OtherBlob extends KithError {
+  constructor(message: string) {
+    super("upstream_failure", message);
+  }
+}
+
 interface Missing {
   readonly cid: string;
   readonly recordUri: string;
@@ -76,8 +83,7 @@ async function copyBlob(
     if (blob.body instanceof Uint8Array) onBytes(blob.body.byteLength);
     return blob.body instanceof Uint8Array ? blob : { ...blob, body: counted(blob.body, onBytes) };
   });
-  if (stored !== cid)
-    throw new KithError("upstream_failure", `What "${source.url}" has as the blob "${cid}" is "${stored}"`);
+  if (stored !== cid) throw new OtherBlob(`what "${source.url}" has under this name is "${stored}"`);
 }
 
 function counted(body: Exclude<Upload["body"], Uint8Array>, onBytes: (count: number) => void) {
@@ -93,6 +99,7 @@ function counted(body: Exclude<Upload["body"], Uint8Array>, onBytes: (count: num
 
 /** Why a blob will not come, however often it is tried; undefined where it may. */
 function whyLost(error: unknown): string | undefined {
+  if (error instanceof OtherBlob) return error.message;
   if (!isHostError(error)) return undefined;
   const isGone = error.error === "BlobNotFound" || error.status === 404 || /not found/i.test(error.reason);
   if (isGone) return `it is gone at "${error.host}"`;
@@ -107,10 +114,15 @@ function isFatal(error: unknown): boolean {
   return isKithError(error, "rate_limited") || isKithError(error, "invalid_request");
 }
 
+/** Throws what `act` throws, once nothing is under way any more: the move's file is another run's then. */
 async function eachOf<T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<void> {
   const queue = [...items];
+  const failures: unknown[] = [];
   const work = async () => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await act(item);
+    for (let item = queue.shift(); item !== undefined && failures.length === 0; item = queue.shift()) {
+      await act(item).catch((error: unknown) => failures.push(error));
+    }
   };
   await Promise.all(Array.from({ length: BLOBS_AT_ONCE }, work));
+  if (failures.length > 0) throw failures[0];
 }

@@ -26,6 +26,8 @@ export async function copyRepo(context: StepContext): Promise<Turn> {
       ),
     }));
   } catch (error) {
+    // What the target cannot read may have been cut off on its way here.
+    if (isHostError(error, "InvalidRequest")) rmSync(file.carPath, { force: true });
     throw explain(error, bytes);
   }
   file.patch({ repo: { rev, bytes, imported: true } });

@@ -43,7 +43,7 @@ type Wrong = Partial<Record<keyof Answers, string>>;
 
 async function create(description: ServerDescription, context: StepContext): Promise<void> {
   const { file, source, target, reporter } = context;
-  const { did } = file.move;
+  const { did, created: before } = file.move;
   const proposal = await proposeHandle(description, context);
   const answers: Answers = {};
   let wrong: Wrong = {};
@@ -56,8 +56,11 @@ async function create(description: ServerDescription, context: StepContext): Pro
       reporter.note(`made the account "${given.handle}", which is not active yet`);
       return;
     } catch (error) {
-      // Its answer to a call before was lost.
-      if (isHostError(error, "AlreadyExists")) return;
+      if (isHostError(error, "AlreadyExists")) {
+        // Where no run before has asked for it, it is not this move's, and not this move's to take back.
+        if (before === undefined) file.patch({ created: { handle: file.move.handle, hadOne: true } });
+        return;
+      }
       const culprit = culpritOf(error);
       if (culprit === undefined || attempt >= ATTEMPTS_MAX) throw error;
       delete answers[culprit];

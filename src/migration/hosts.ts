@@ -20,12 +20,18 @@ export interface AccountFigures {
   readonly importedBlobs: number;
 }
 
-/** com.atproto.identity.getRecommendedDidCredentials */
+/** What a DID says, as an operation for the directory has it. */
 export interface Credentials {
   readonly rotationKeys?: readonly string[];
   readonly alsoKnownAs?: readonly string[];
   readonly verificationMethods?: Readonly<Record<string, string>>;
   readonly services?: Readonly<Record<string, { readonly type: string; readonly endpoint: string }>>;
+}
+
+/** com.atproto.identity.getRecommendedDidCredentials */
+export interface RecommendedCredentials extends Credentials {
+  /** The one of the rotation keys that is the member's own; told by a kith. */
+  readonly recoveryKey?: string;
 }
 
 /** com.atproto.server.describeServer */
@@ -42,7 +48,7 @@ interface EitherHost {
   signOut(): Promise<void>;
   describe(): Promise<ServerDescription>;
   figures(): Promise<AccountFigures>;
-  recommended(): Promise<Credentials>;
+  recommended(): Promise<RecommendedCredentials>;
   /** Undefined where the server keeps none. */
   preferences(): Promise<readonly unknown[] | undefined>;
 }

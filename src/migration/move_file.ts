@@ -79,6 +79,7 @@ export class MoveFile implements Disposable {
       closeSync(descriptor);
     }
     renameSync(next, this.path);
+    syncFolder(dirname(this.path));
   }
 
   /** Removes everything that was kept. */
@@ -111,6 +112,16 @@ function parse(path: string, text: string): Move {
   const { data, error } = moveSchema.safeParse(json);
   if (data === undefined) throw refuse(error.issues.map(({ path }) => path.join(".")).join(", "));
   return data;
+}
+
+/** Else a power cut could bring back the file of before: a new name is durable with its folder. */
+function syncFolder(path: string): void {
+  const descriptor = openSync(path, "r");
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 function lockOf(path: string): string {

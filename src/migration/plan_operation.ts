@@ -9,7 +9,7 @@ import {
 } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import type { PlcData } from "../identity/mod.ts";
-import type { Credentials } from "./hosts.ts";
+import type { Credentials, RecommendedCredentials } from "./hosts.ts";
 
 /** https://web.plc.directory/spec/v0.1/did-plc: a directory takes no more. */
 export const ROTATION_KEYS_MAX = 5;
@@ -25,8 +25,8 @@ const KEYS_OF_BSKY_SOCIAL: ReadonlySet<string> = new Set([
 
 export interface PlanInput {
   readonly current: PlcData;
-  /** What the source recommends: its rotation keys are its own. */
-  readonly source: Credentials;
+  /** What the source recommends: its rotation keys are its own, but for the member's that it names. */
+  readonly source: RecommendedCredentials;
   readonly target: Credentials;
   /** A key of the member that is to come first. */
   readonly recoveryKey?: string;
@@ -52,7 +52,8 @@ export function planOperation({ current, source, target, recoveryKey, dropKeys }
   )
     throw new KithError("upstream_failure", "The new server does not say what the DID document needs");
   if (recoveryKey !== undefined) checkKey(recoveryKey);
-  const sources = new Set([...(source.rotationKeys ?? []), ...KEYS_OF_BSKY_SOCIAL, ...dropKeys]);
+  const theirs = (source.rotationKeys ?? []).filter((key) => key !== source.recoveryKey);
+  const sources = new Set([...theirs, ...KEYS_OF_BSKY_SOCIAL, ...dropKeys]);
   const keys = new Map<string, string>();
   const add = (key: string, from: string) => {
     if (!keys.has(key)) keys.set(key, from);

@@ -41,6 +41,14 @@ describe("planOperation()", () => {
     expect(credentials.rotationKeys).toEqual([RECOVERY, key("new")]);
   });
 
+  test("keeps the member's own key where the source recommends it among its own, as a kith does", () => {
+    const source = { rotationKeys: [key("mine"), key("operator"), key("old")], recoveryKey: key("mine") };
+    const plan = planOperation({ ...input, source });
+    expect(plan.credentials.rotationKeys).toEqual([key("mine"), key("new")]);
+    const dropped = planOperation({ ...input, source, dropKeys: [key("mine")] });
+    expect(dropped.credentials.rotationKeys).toEqual([key("new")]);
+  });
+
   test("counts a key once", () => {
     const { credentials } = planOperation({
       ...input,

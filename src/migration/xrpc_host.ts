@@ -7,6 +7,8 @@ export const RETRY_PAUSES_MS = [500, 2_000, 8_000] as const;
 /** The longest that a rate limit is waited out; a longer one ends the run, which can be resumed. */
 export const RATE_LIMIT_WAIT_MS_MAX = 5 * 60_000;
 const RATE_LIMIT_WAITS_MAX = 20;
+/** The last moment that a Date can say with a year of four digits. */
+const DATE_MS_MAX = Date.UTC(9999, 11, 31);
 const ANSWER_TIMEOUT_MS = 60_000;
 /** An import is answered when it is over. */
 const LONG_ANSWER_TIMEOUT_MS = 15 * 60_000;
@@ -188,7 +190,7 @@ export class XrpcHost {
     const reset = Number(headers.get("ratelimit-reset") ?? Number.NaN) * 1_000 - now();
     const ms = Number.isFinite(after) ? after : Number.isFinite(reset) ? reset : RETRY_PAUSES_MS[1];
     if (ms > RATE_LIMIT_WAIT_MS_MAX) {
-      const at = new Date(now() + ms).toISOString();
+      const at = new Date(Math.min(now() + ms, DATE_MS_MAX)).toISOString();
       throw new KithError("rate_limited", `${refusal.message}: it takes no more calls until ${at}`, {
         hint: "Run the same command again then.",
         cause: refusal,

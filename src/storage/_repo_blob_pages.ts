@@ -4,6 +4,9 @@ import { KithError } from "../errors.ts";
 import type { SqliteFile } from "./_sqlite_file.ts";
 import { type ListBlobs, PAGE_ROWS_MAX } from "./repo_changes.ts";
 
+/** How much of a refused cursor an error quotes, in characters. */
+const QUOTE_CHARS_MAX = 64;
+
 /** By CID bytes; with `since`, those of records written after that rev. */
 export function listBlobs(file: SqliteFile, { limit, since, cursor, takenDownToo }: ListBlobs): Cid[] {
   const shown = takenDownToo ? "" : "AND b.cid NOT IN (SELECT cid FROM blob_takedown)";
@@ -38,7 +41,8 @@ function after(cursor: string | undefined): Uint8Array {
   try {
     return parseCid(cursor).bytes;
   } catch (cause) {
-    throw new KithError("invalid_request", `Could not list blobs: the cursor "${cursor}" is no CID`, {
+    const quoted = cursor.length > QUOTE_CHARS_MAX ? `${cursor.slice(0, QUOTE_CHARS_MAX)}...` : cursor;
+    throw new KithError("invalid_request", `Could not list blobs: the cursor "${quoted}" is no CID`, {
       cause,
     });
   }

@@ -165,7 +165,7 @@ export class DiskBlobStore implements BlobStore {
 
   async quarantined(did: string): Promise<Cid[]> {
     const names = (await readdir(this.#quarantineOf(did)).catch(absent)) ?? [];
-    return names.map((name) => parseCid(name));
+    return names.flatMap((name) => cidOfName(name) ?? []);
   }
 
   async removeAll(did: string): Promise<void> {

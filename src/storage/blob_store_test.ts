@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { cidOfRaw, cidToString } from "../atproto/mod.ts";
 import { Fixture } from "./_fixture.ts";
 import { DiskBlobStore, HEAD_BYTES } from "./blob_store.ts";
@@ -36,6 +36,17 @@ test("DiskBlobStore gives back what was uploaded, under the CID of its bytes", a
   expect(await readAll((await blob?.stream({ start: 10, end: 20 })) ?? new ReadableStream())).toEqual(
     bytes.subarray(10, 20),
   );
+});
+
+test("DiskBlobStore tells what is put away, whatever else lies there", async () => {
+  await using folder = new Fixture();
+  const store = storeIn(folder);
+  const { cid } = await put(store, new Uint8Array([1, 2, 3]));
+  expect(await store.quarantined(DID)).toEqual([]);
+  await store.quarantine(DID, cid);
+  const [account = ""] = readdirSync(folder.file("blobs/quarantine"));
+  writeFileSync(folder.file(`blobs/quarantine/${account}/.DS_Store`), "");
+  expect((await store.quarantined(DID)).map(cidToString)).toEqual([cidToString(cid)]);
 });
 
 test("DiskBlobStore keeps the empty blob", async () => {

@@ -249,6 +249,9 @@ test("RepoStore.commit() returns blobs with their last reference, and refuses on
   const [first] = repo.store.listBlobs({ limit: 1 });
   expect(repo.store.listBlobs({ limit: 9, cursor: cidToString(first!) }).length).toBe(1);
   expect(() => repo.store.listBlobs({ limit: 9, cursor: "x" })).toThrow("is no CID");
+  // What others may read is not as long as what they have sent.
+  const long = "x".repeat(10_000);
+  expect(() => repo.store.listMissingBlobs({ limit: 9, cursor: long })).toThrow(`"${"x".repeat(64)}..."`);
   expect(repo.remove("a").unreferenced).toEqual([two]);
   expect(repo.store.blob(two)).toBeUndefined();
   expect(repo.store.deleteBlobs([one])).toEqual([]);

@@ -231,13 +231,21 @@ export class S3BlobStore implements BlobStore {
 
   async list(did: string, { limit, after }: { limit: number; after?: string }): Promise<ListedBlob[]> {
     const prefix = `blocks/${did}/`;
-    const page = { limit, after: after === undefined ? undefined : prefix + after };
-    const found = await this.#told(did, () => this.#requests.list(prefix, page));
-    return found.flatMap(({ key, at }) => {
-      const name = key.slice(prefix.length);
-      const cid = cidOfName(name);
-      return cid ? [{ cid, name, storedAt: at }] : [];
-    });
+    const listed: ListedBlob[] = [];
+    let from = after === undefined ? undefined : prefix + after;
+    // A page ends the walk where it is short, so keys that are none of ours do not make one so.
+    while (listed.length < limit) {
+      const page = { limit: limit - listed.length, after: from };
+      const found = await this.#told(did, () => this.#requests.list(prefix, page));
+      for (const { key, at } of found) {
+        const name = key.slice(prefix.length);
+        const cid = cidOfName(name);
+        if (cid) listed.push({ cid, name, storedAt: at });
+      }
+      from = found.at(-1)?.key;
+      if (from === undefined) break;
+    }
+    return listed;
   }
 
   sweepTemporary(): Promise<void> {

@@ -27,7 +27,23 @@ class MemoryBucket implements AsyncDisposable {
     },
   });
 
+  /** The keys after one, as ListObjectsV2 gives them. */
+  #list(query: URLSearchParams): Response {
+    const [prefix, after] = [query.get("prefix") ?? "", query.get("start-after") ?? ""];
+    const keys = [...this.objects.keys()].filter((key) => key.startsWith(prefix) && key > after).sort();
+    const page = keys.slice(0, Number(query.get("max-keys") ?? 1_000));
+    const contents = page.map(
+      (key) => `<Contents><Key>${key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>`,
+    );
+    const isTruncated = page.length < keys.length;
+    return new Response(
+      `<ListBucketResult><KeyCount>${page.length}</KeyCount><IsTruncated>${isTruncated}</IsTruncated>${contents.join("")}</ListBucketResult>`,
+    );
+  }
+
   async #answer(request: Request, key: string): Promise<Response> {
+    const { searchParams } = new URL(request.url);
+    if (searchParams.has("list-type")) return this.#list(searchParams);
     if (request.method === "PUT") this.objects.set(key, await request.bytes());
     if (request.method === "PUT") return new Response(null, { headers: { etag: ETAG } });
     const bytes = this.objects.get(key);
@@ -113,6 +129,42 @@ test("S3BlobStore keeps a blob under the reference's key, and gives it back whol
   await store.remove(DID, cid);
   expect(await store.open(DID, cid)).toBeUndefined();
   expect(warnings).toEqual([]);
+});
+
+test("S3BlobStore.quarantine() takes a blob out of its place, and release() puts it back", async () => {
+  await using bucket = new MemoryBucket();
+  await using folder = new Fixture();
+  const { store } = storeOn(bucket, folder);
+  const cid = await put(store, BYTES);
+  const name = cidToString(cid);
+  // Each may have been done already.
+  for (const _ of ["first", "again"]) {
+    await store.quarantine(DID, cid);
+    expect([...bucket.objects.keys()]).toEqual([`quarantine/${DID}/${name}`]);
+  }
+  expect(await store.open(DID, cid)).toBeUndefined();
+  expect((await store.open(DID, cid, { quarantined: true }))?.size).toBe(BYTES.length);
+  for (const _ of ["first", "again"]) {
+    await store.release(DID, cid);
+    expect([...bucket.objects.keys()]).toEqual([`blocks/${DID}/${name}`]);
+  }
+  expect((await read(store, cid)).equals(BYTES)).toBe(true);
+  await store.quarantine(DID, cid);
+  await store.removeQuarantined(DID, cid);
+  expect([[...bucket.objects.keys()], readdirSync(folder.file("tmp"))]).toEqual([[], []]);
+});
+
+test("S3BlobStore.list() goes on past keys that are no blobs", async () => {
+  await using bucket = new MemoryBucket();
+  await using folder = new Fixture();
+  const { store } = storeOn(bucket, folder);
+  const cids = await Promise.all([1, 2, 3].map((n) => put(store, new Uint8Array(n))));
+  for (const name of ["a", "b", "c", "zz"]) bucket.objects.set(`blocks/${DID}/${name}`, BYTES);
+  const names = cids.map(cidToString).sort();
+  const first = await store.list(DID, { limit: 2 });
+  expect(first.map(({ name }) => name)).toEqual(names.slice(0, 2));
+  const rest = await store.list(DID, { limit: 2, after: names[1] });
+  expect(rest.map(({ name }) => name)).toEqual(names.slice(2));
 });
 
 test("S3BlobStore gives the bucket nothing of an upload that is not kept", async () => {

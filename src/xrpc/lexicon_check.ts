@@ -62,6 +62,11 @@ const BEYOND_THE_LEXICON: Readonly<Record<string, readonly string[]>> = {
   "com.atproto.temp.addReservedHandle": ["InvalidHandle"],
 };
 
+/** True where the method's lexicon has the error, or the reference answers it. */
+export function declaresError(nsid: string, name: string): boolean {
+  return [DECLARED_ERRORS, BEYOND_THE_LEXICON].some((names) => names[nsid]?.includes(name));
+}
+
 interface ErrorLog {
   warn(message: string, fields: Readonly<Record<string, unknown>>): void;
 }
@@ -85,7 +90,7 @@ export class LexiconCheck {
     if (thrown instanceof UpstreamError) return;
     const { error } = toXrpcError(thrown);
     if (COMMON_ERRORS.has(error)) return;
-    if ([DECLARED_ERRORS, BEYOND_THE_LEXICON].some((names) => names[nsid]?.includes(error))) return;
+    if (declaresError(nsid, error)) return;
     this.#log.warn("An error is not declared by its method's lexicon", { nsid, name: error });
   }
 }

@@ -5,7 +5,7 @@ import { isKithError, KithError } from "../errors.ts";
 import { readParams } from "./_params.ts";
 import { decodedBody, readJsonInput } from "./body.ts";
 import { toXrpcError } from "./error_table.ts";
-import type { LexiconCheck } from "./lexicon_check.ts";
+import { declaresError, type LexiconCheck } from "./lexicon_check.ts";
 import { type Left, RateLimited, type RateLimits, setLimitHeaders, tighter } from "./limits/rate_limits.ts";
 import { type Call, type Method, refuseUnpermitted, setPrivate } from "./method.ts";
 import { UpstreamError } from "./proxy/upstream_error.ts";
@@ -92,7 +92,8 @@ export class Router {
       const response =
         output instanceof Response ? withHeaders(output, headers) : jsonResponse(output, headers);
       return request.method === "HEAD" ? withoutBody(response) : response;
-    } catch (thrown) {
+    } catch (error) {
+      const thrown = method ? ofAccount(method, error) : error;
       context.failure = thrown;
       if (method) this.#lexiconCheck?.error(method, thrown);
       if (context.left) setLimitHeaders(headers, context.left);
@@ -152,6 +153,15 @@ export class Router {
       headers,
     };
   }
+}
+
+/**
+ * A repo that is gone is an account that is gone, to methods that know no repos: it was deleted after the call had been
+ * let in.
+ */
+function ofAccount({ nsid }: Method, error: unknown): unknown {
+  if (!isKithError(error, "repo_not_found") || declaresError(nsid, "RepoNotFound")) return error;
+  return new KithError("account_not_found", error.message, { cause: error });
 }
 
 function refuseBadNsid(nsid: string): void {

@@ -7,6 +7,7 @@ import {
   ComAtprotoServerRefreshSession,
   ComAtprotoSyncGetBlocks,
 } from "@atcute/atproto";
+import { cidOfRaw, cidToString } from "../atproto/mod.ts";
 import type { Authenticator, AuthKind, Principal } from "../auth/mod.ts";
 import { KithError } from "../errors.ts";
 import { callerDid, method } from "./method.ts";
@@ -293,6 +294,28 @@ test("Router.handle() answers HEAD as GET without a body", async () => {
   expect(response.status).toBe(200);
   expect(body).toBeUndefined();
 });
+
+test.each([
+  [ComAtprotoRepoUploadBlob.mainSchema, { status: 403, error: "AccountNotFound" }],
+  [ComAtprotoSyncGetBlocks.mainSchema, { status: 400, error: "RepoNotFound" }],
+] as const)(
+  "Router.handle() names an account that is deleted meanwhile as the method does, row %#",
+  async (schema, expected) => {
+    const handler = () => {
+      throw new KithError("repo_not_found", "the account is being deleted");
+    };
+    const { nsid } = schema;
+    const own = new Router({ methods: [method(schema, { auth: "none", handler })], authenticator });
+    const isProcedure = schema.type === "xrpc_procedure";
+    const query = isProcedure ? "" : `?did=did:web:a.test&cids=${cidToString(cidOfRaw(new Uint8Array()))}`;
+    const request = new Request(`http://kith.test/xrpc/${nsid}${query}`, {
+      method: isProcedure ? "POST" : "GET",
+    });
+    const response = await own.handle(request, { nsid, context: { requestId: "r1", ip: "203.0.113.1" } });
+    const { error } = (await response.json()) as { error: string };
+    expect({ status: response.status, error }).toEqual(expected);
+  },
+);
 
 test("Router.handle() refuses JSON nested without end", async () => {
   const body = `{"identifier":${"[".repeat(90)}${"]".repeat(90)}}`;

@@ -317,7 +317,7 @@ describe("commands over a running server", () => {
 describe("the admin socket", () => {
   let server: TestServer;
   beforeAll(async () => {
-    server = await TestServer.start();
+    server = await TestServer.start({ env: { PDS_RATE_LIMITS_ENABLED: "true" } });
   });
   afterAll(async () => {
     await server[Symbol.asyncDispose]();
@@ -327,6 +327,13 @@ describe("the admin socket", () => {
 
   test("is its owner's alone", () => {
     expect(statSync(socket()).mode & 0o777).toBe(0o600);
+  });
+
+  test("counts no calls, as the port does", async () => {
+    const limitAt = async (origin: string, init?: BunFetchRequestInit) =>
+      (await fetch(`${origin}/xrpc/com.atproto.server.describeServer`, init)).headers.get("ratelimit-limit");
+    expect(await limitAt(server.url)).toBe("3000");
+    expect(await limitAt("http://localhost", { unix: socket() })).toBeNull();
   });
 
   test("is not opened by another user", async () => {

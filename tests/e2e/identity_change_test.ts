@@ -486,7 +486,7 @@ describe("PLC operations", () => {
     const keys = genesis?.rotationKeys as string[];
     expect([keys.length, keys[0]]).toEqual([2, recoveryKey]);
     const recommended = await xrpc(stage.url, RECOMMENDED, { token: String(made.json.accessJwt) });
-    expect(recommended.json.rotationKeys).toEqual(keys);
+    expect(recommended.json).toMatchObject({ rotationKeys: keys, recoveryKey });
   });
 });
 

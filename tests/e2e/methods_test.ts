@@ -30,9 +30,6 @@ const passedOn = [
     call: "passed on",
   })),
 ];
-/** The servers of tests ask no network for lexicons, and then this is another service's. */
-const SWITCHED_OFF = "com.atproto.lexicon.resolveLexicon";
-
 const ours = ALL.filter(({ nsid }) => !isOthers(nsid) && !WITH_SERVICE.has(nsid));
 
 describe("every method", () => {
@@ -40,7 +37,13 @@ describe("every method", () => {
   const other = AppView.start();
   const mod = AppView.start();
   const holder = useStage({
-    env: { ...appView.env, PDS_MOD_SERVICE_URL: mod.url, PDS_MOD_SERVICE_DID: mod.did },
+    env: {
+      ...appView.env,
+      PDS_MOD_SERVICE_URL: mod.url,
+      PDS_MOD_SERVICE_DID: mod.did,
+      // Without it resolveLexicon is another service's.
+      KITH_LEXICON_RESOLUTION: "true",
+    },
     onReady: (stage) => {
       for (const service of [appView, other, mod]) service.trust(stage.plc);
     },
@@ -108,7 +111,7 @@ describe("every method", () => {
     const untouched = await stage.account("untouched");
     const before = heard();
     const headers = { "atproto-proxy": `${other.did}#bsky_chat` };
-    for (const { nsid, kind } of ours.filter((method) => method.nsid !== SWITCHED_OFF)) {
+    for (const { nsid, kind } of ours) {
       for (const call of [
         callOf(kind, untouched, headers),
         { headers, method: kind === "procedure" ? "POST" : "GET" },

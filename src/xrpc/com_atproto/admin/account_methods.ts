@@ -97,7 +97,7 @@ function accountActs({ accounts, credentials, repos, log }: AdminAccountOptions)
       ...{ auth, log },
       subject: ({ account }) => ({ subject: account }),
       handler: async ({ input }) => {
-        const account = await accounts.byIdentifier(input.account.toLowerCase());
+        const account = await accounts.byIdentifier(input.account);
         if (!isPresentAccount(account)) {
           throw new KithError("invalid_request", `Account does not exist: ${input.account}`);
         }

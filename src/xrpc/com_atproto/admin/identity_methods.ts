@@ -3,7 +3,9 @@ import { ComAtprotoAdminUpdateAccountHandle, ComAtprotoAdminUpdateAccountSigning
 import * as v from "@atcute/lexicons/validations";
 import type { IdentityChanges } from "../../../accounts/mod.ts";
 import { isKithError, KithError } from "../../../errors.ts";
-import { type Method, method } from "../../method.ts";
+import type { Method } from "../../method.ts";
+import type { Log } from "../../request_log.ts";
+import { adminAct } from "../admin_act.ts";
 
 const { mainSchema } = ComAtprotoAdminUpdateAccountHandle;
 
@@ -13,18 +15,24 @@ const SCHEMA = {
   input: { ...mainSchema.input, schema: v.object({ ...mainSchema.input.schema.shape, handle: v.string() }) },
 };
 
+/** The longest handle that there is has 253. */
+const HANDLE_CHARS_LOGGED = 260;
+
 export interface AdminIdentityOptions {
   readonly changes: Pick<IdentityChanges, "updateHandle" | "updateSigningKey">;
+  readonly log: Log;
 }
 
-export function adminIdentityMethods({ changes }: AdminIdentityOptions): Method[] {
+export function adminIdentityMethods({ changes, log }: AdminIdentityOptions): Method[] {
   return [
-    method(SCHEMA, {
-      auth: "admin",
+    adminAct(SCHEMA, {
+      ...{ auth: "admin", log },
+      subject: ({ did, handle }) => ({ subject: did, handle: handle.slice(0, HANDLE_CHARS_LOGGED) }),
       handler: ({ input }) => ofAccount(changes.updateHandle(input.did, input.handle, "admin")),
     }),
-    method(ComAtprotoAdminUpdateAccountSigningKey.mainSchema, {
-      auth: "admin",
+    adminAct(ComAtprotoAdminUpdateAccountSigningKey.mainSchema, {
+      ...{ auth: "admin", log },
+      subject: ({ did, signingKey }) => ({ subject: did, signingKey }),
       handler: ({ input }) => ofAccount(changes.updateSigningKey(input.did, input.signingKey)),
     }),
   ];

@@ -15,6 +15,9 @@ const ADMIN_KEY = "com.atproto.admin.updateAccountSigningKey";
 
 function setUp(failure?: KithError) {
   const journal: unknown[][] = [];
+  const logged: unknown[][] = [];
+  const tell = (...what: unknown[]): void => void logged.push(what);
+  const log = { info: tell, warn: tell, error: tell };
   const note = async (...what: unknown[]): Promise<void> => {
     if (failure) throw failure;
     journal.push(what);
@@ -33,9 +36,9 @@ function setUp(failure?: KithError) {
   const methods = [
     updateHandleMethod({ changes, claim: "open" }),
     ...signMethods({ signing }),
-    ...adminIdentityMethods({ changes }),
+    ...adminIdentityMethods({ changes, log }),
   ];
-  return { call: callerOf(methods), journal };
+  return { call: callerOf(methods), journal, logged };
 }
 
 test("the methods that change an identity hand on what they are asked", async () => {
@@ -99,4 +102,18 @@ test("an account that is not here is the admin's mistake, and a caller's end", a
   }
   const answer = await call({ nsid: UPDATE, as: ALICE, json: { handle: "a.test" } });
   expect(answer).toMatchObject({ status: 403, body: { error: "AccountNotFound" } });
+});
+
+test.each([
+  ["An admin act", undefined, {}],
+  ["An admin act that failed", new KithError("busy", "no"), { refused: "busy" }],
+])("the admin's changes of identities are in the log: %s", async (message, failure, outcome) => {
+  const { call, logged } = setUp(failure);
+  await call({ nsid: ADMIN_HANDLE, as: "admin", json: { did: ALICE, handle: "a.test" } });
+  await call({ nsid: ADMIN_KEY, as: "admin", json: { did: ALICE, signingKey: KEY } });
+  const by = { by: "admin", subject: ALICE, ...outcome };
+  expect(logged).toMatchObject([
+    [message, { act: ADMIN_HANDLE, handle: "a.test", ...by }],
+    [message, { act: ADMIN_KEY, signingKey: KEY, ...by }],
+  ]);
 });

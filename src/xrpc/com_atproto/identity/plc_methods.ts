@@ -58,7 +58,7 @@ function getRecommendedDidCredentials(options: PlcMethodsOptions): Method {
       const { did, handle } = await accountOf(options, callerDid(call));
       return {
         // A did:web has none.
-        rotationKeys: did.startsWith("did:plc:") ? await rotationKeysOf(did, options) : undefined,
+        ...(did.startsWith("did:plc:") ? await rotationKeysOf(did, options) : {}),
         alsoKnownAs: [`at://${handle}`],
         verificationMethods: { atproto: options.accounts.signer(did).didKey },
         services: { atproto_pds: { type: PDS_TYPE, endpoint: options.publicUrl } },
@@ -92,10 +92,17 @@ async function handIn(
   await options.repos.announceIdentity(did);
 }
 
-/** The owner's own key from sign-up comes first, so that who follows the recommendation does not lose it. */
-async function rotationKeysOf(did: string, { accounts, rotationKeys }: PlcMethodsOptions): Promise<string[]> {
+/**
+ * The owner's own key from sign-up comes first, so that who follows the recommendation does not lose it. It is also told
+ * apart, beyond the lexicon: who moves away takes the others out of the DID, and must not take this one for the server's.
+ */
+async function rotationKeysOf(
+  did: string,
+  { accounts, rotationKeys }: PlcMethodsOptions,
+): Promise<{ rotationKeys: readonly string[]; recoveryKey?: string }> {
   const recoveryKey = (await accounts.account(did))?.recoveryKey;
-  return [...new Set(recoveryKey ? [recoveryKey, ...rotationKeys] : rotationKeys)];
+  if (!recoveryKey || rotationKeys.includes(recoveryKey)) return { rotationKeys };
+  return { rotationKeys: [recoveryKey, ...rotationKeys], recoveryKey };
 }
 
 async function accountOf({ accounts }: PlcMethodsOptions, did: string): Promise<AccountView> {

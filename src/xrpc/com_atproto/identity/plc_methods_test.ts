@@ -86,11 +86,11 @@ test("getRecommendedDidCredentials says what the DID document should say, here",
     services: { atproto_pds: SERVICE },
   });
   for (const [recoveryKey, keys] of [
-    [SIGNING.didKey, [SIGNING.didKey, RECOVERY, OWN.didKey]],
-    [RECOVERY, [RECOVERY, OWN.didKey]],
+    [SIGNING.didKey, { rotationKeys: [SIGNING.didKey, RECOVERY, OWN.didKey], recoveryKey: SIGNING.didKey }],
+    [RECOVERY, { rotationKeys: [RECOVERY, OWN.didKey] }],
   ] as const) {
     state.recoveryKey = recoveryKey;
-    expect((await call({ nsid: RECOMMENDED, as: DID })).body).toMatchObject({ rotationKeys: keys });
+    expect((await call({ nsid: RECOMMENDED, as: DID })).body).toEqual({ ...GOOD, ...keys });
   }
   expect(await call({ nsid: RECOMMENDED })).toMatchObject({ status: 401 });
 });

@@ -10,6 +10,8 @@ import {
 import type { Credentials, HandleAvailability, HandleRules } from "../../../accounts/mod.ts";
 import { KithError } from "../../../errors.ts";
 import { type Method, method } from "../../method.ts";
+import type { Log } from "../../request_log.ts";
+import { adminAct } from "../admin_act.ts";
 import { type Accounts, findAccount } from "../repo_access.ts";
 
 /** Piece of a caller's text in a message. */
@@ -21,6 +23,7 @@ export interface TempMethodsOptions {
   readonly handles: Pick<HandleRules, "reservable">;
   readonly reservedHandles: { add(name: string, options: { now: number }): Promise<unknown> };
   readonly credentials: Pick<Credentials, "revokeAll">;
+  readonly log: Log;
   /** Unix milliseconds. */
   readonly now: () => number;
 }
@@ -55,17 +58,19 @@ function signUpMethods({ availability }: TempMethodsOptions): Method[] {
 
 /** addReservedHandle and revokeAccountCredentials. */
 function adminMethods(options: TempMethodsOptions): Method[] {
-  const { accounts, handles, reservedHandles, credentials, now } = options;
+  const { accounts, handles, reservedHandles, credentials, log, now } = options;
   return [
-    method(ComAtprotoTempAddReservedHandle.mainSchema, {
-      auth: "admin",
+    adminAct(ComAtprotoTempAddReservedHandle.mainSchema, {
+      ...{ auth: "admin", log },
+      subject: ({ handle }) => ({ handle: handle.slice(0, QUOTED_CHARS_MAX) }),
       handler: async ({ input }) => {
         await reservedHandles.add(handles.reservable(input.handle), { now: now() });
         return {};
       },
     }),
-    method(ComAtprotoTempRevokeAccountCredentials.mainSchema, {
-      auth: "admin",
+    adminAct(ComAtprotoTempRevokeAccountCredentials.mainSchema, {
+      ...{ auth: "admin", log },
+      subject: ({ account }) => ({ subject: account.slice(0, QUOTED_CHARS_MAX) }),
       handler: async ({ input }) => {
         const account = await findAccount(accounts, input.account);
         if (account === undefined || account.state === "deleting" || account.state === "deleted") {

@@ -8,6 +8,8 @@ const NSID = "com.atproto.temp.";
 
 function setUp() {
   const done: string[] = [];
+  const logged: unknown[][] = [];
+  const tell = (...what: unknown[]): void => void logged.push(what);
   const accounts = accountsInEveryState();
   const handles = new HandleRules([".test"]);
   const byIdentifier = (identifier: string) =>
@@ -22,10 +24,15 @@ function setUp() {
       handles,
       reservedHandles: { add: async (name, { now }) => done.push(`reserved ${name} at ${now}`) },
       credentials: { revokeAll: async (did) => void done.push(`revoked ${did}`) },
+      log: { info: tell, warn: tell, error: tell },
       now: () => 7,
     }),
   );
-  return { done, call: (name: string, more: Partial<TestCall>) => call({ nsid: NSID + name, ...more }) };
+  return {
+    done,
+    logged,
+    call: (name: string, more: Partial<TestCall>) => call({ nsid: NSID + name, ...more }),
+  };
 }
 
 test.each([
@@ -44,6 +51,16 @@ test.each([
     expect([status, done]).toEqual(expected ? [200, expected] : [400, []]);
     if (!expected) expect(body).toMatchObject({ error: "InvalidRequest" });
   }
+});
+
+test("what the admin does is in the log", async () => {
+  const { call, logged } = setUp();
+  await call("addReservedHandle", { as: "admin", json: { handle: "brand" } });
+  await call("revokeAccountCredentials", { as: "admin", json: { account: "did:plc:nobody" } });
+  expect(logged).toMatchObject([
+    ["An admin act", { act: `${NSID}addReservedHandle`, by: "admin", handle: "brand" }],
+    ["An admin act that failed", { act: `${NSID}revokeAccountCredentials`, subject: "did:plc:nobody" }],
+  ]);
 });
 
 test("a handle is as free as a sign-up would find it, in whatever state the account is that has it", async () => {
