@@ -6,11 +6,16 @@ import {
   AppPasswords,
   Credentials,
   DeletionSweep,
+  Devices,
   EmailTokens,
   LoginLock,
   ModeratorMail,
+  Passkeys,
   type Passwords,
+  SecondFactors,
   Sessions,
+  SignIns,
+  StepUps,
 } from "./accounts/mod.ts";
 import { MailQueue, type RepoRegistry } from "./actors/mod.ts";
 import type { HeaderAuthenticator, SessionTokens } from "./auth/mod.ts";
@@ -23,8 +28,10 @@ import type {
   AppPasswordStore,
   BlobUpload,
   CredentialStore,
+  DeviceStore,
   EmailTokenStore,
   MailQueueStore,
+  SecondFactorStore,
   SessionStore,
 } from "./storage/mod.ts";
 import {
@@ -44,6 +51,8 @@ export interface AccountFeaturesParts {
     readonly credentials: CredentialStore;
     readonly emailTokens: EmailTokenStore;
     readonly mailQueue: MailQueueStore;
+    readonly secondFactors: SecondFactorStore;
+    readonly devices: DeviceStore;
   };
   readonly repos: RepoRegistry<BlobUpload>;
   readonly plc: PlcDirectory;
@@ -65,6 +74,24 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
   const didDoc = config.didDocWithSession
     ? (did: string) => didResolver.resolve(did).catch(() => undefined)
     : undefined;
+  const tokensByMail = new EmailTokens({ rows: stores.emailTokens });
+  const { queue, sendsAll } = startMail(parts);
+  const moderatorMail = new ModeratorMail({ sender: queue });
+  const mail = new AccountMail({
+    tokens: tokensByMail,
+    sender: sendsAll ? queue : undefined,
+    host: config.hostname,
+    contact: config.contactEmail,
+  });
+  const { publicUrl, hostname: name } = config;
+  const passkeys = new Passkeys({ rows: stores.secondFactors, publicUrl, name });
+  const factors = new SecondFactors({
+    rows: stores.secondFactors,
+    passkeys,
+    tokens: tokensByMail,
+    mail,
+    name,
+  });
   const sessions = new Sessions({
     accounts,
     rows: stores.sessions,
@@ -72,8 +99,12 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
     passwords,
     appPasswords: stores.appPasswords,
     lock: new LoginLock({ failuresMax: config.loginFailuresMax, lockMs: config.loginLockMs }),
+    factors,
     didDoc,
   });
+  const devices = new Devices({ rows: stores.devices, publicUrl, logger: log });
+  const signIns = new SignIns({ sessions, factors, passkeys, devices });
+  const stepUps = new StepUps({ sessions, factors, devices });
   const appPasswords = new AppPasswords({ rows: stores.appPasswords });
   const sweep = new DeletionSweep({ accounts, repos, logger: log });
   parts.onClose(() => sweep.stop());
@@ -87,15 +118,6 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
     rotationKey: parts.rotationKey,
     onDeleteAfter: () => sweep.plan(),
   });
-  const tokensByMail = new EmailTokens({ rows: stores.emailTokens });
-  const { queue, sendsAll } = startMail(parts);
-  const moderatorMail = new ModeratorMail({ sender: queue });
-  const mail = new AccountMail({
-    tokens: tokensByMail,
-    sender: sendsAll ? queue : undefined,
-    host: config.hostname,
-    contact: config.contactEmail,
-  });
   const credentials = new Credentials({
     accounts,
     rows: stores.credentials,
@@ -103,6 +125,7 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
     mail,
     passwords,
     sessions,
+    factors,
     repos,
     logger: log,
   });
@@ -111,17 +134,9 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
       log.warn("Could not welcome a new member by mail", { did: account.did, error });
     });
   };
-  return {
-    sessions,
-    appPasswords,
-    status,
-    emailTokens: tokensByMail,
-    mail,
-    moderatorMail,
-    credentials,
-    welcome,
-    sweep,
-  };
+  const signingIn = { sessions, factors, passkeys, devices, signIns, stepUps };
+  const mails = { emailTokens: tokensByMail, mail, moderatorMail, welcome };
+  return { ...signingIn, ...mails, appPasswords, status, credentials, sweep };
 }
 
 /** The queue of mail, with what the run before has left; absent where no mail is set up. */

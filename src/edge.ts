@@ -4,10 +4,13 @@ import { HandleAvailability } from "./accounts/mod.ts";
 import { adminMethods } from "./admin_features.ts";
 import { serviceDidDocument } from "./atproto/mod.ts";
 import { SocketAuthenticator } from "./auth/mod.ts";
-import { type Config, VERSION } from "./config/mod.ts";
+import { type Config, type Secrets, VERSION } from "./config/mod.ts";
 import { type Actors, requestCrawlOf, type Stores } from "./engine.ts";
 import type { Features } from "./features.ts";
+import { frontPages } from "./front_pages.ts";
 import type { RootLogger } from "./logger.ts";
+import { oauthLimits } from "./oauth_features.ts";
+import { pageServerOf } from "./page_features.ts";
 import type { RequestGate } from "./request_gate.ts";
 import {
   accountMethods,
@@ -54,12 +57,14 @@ export function edgeOf(parts: {
   actors: Actors;
   features: Features;
   gate: RequestGate;
+  secrets: Pick<Secrets, "jwtSecret">;
 }): Parameters<typeof createHttp>[0] {
   const { config, log, stores, actors, features, gate } = parts;
   const site: SiteOptions = {
     version: VERSION,
     publicUrl: config.publicUrl,
     handleDomains: config.handleDomains,
+    pages: frontPages({ config, pages: features.pages }),
     readiness: () => ({ ready: gate.state === "open", state: gate.state }),
     serviceDidDocument: () => serviceDidDocument({ did: config.serviceDid, endpoint: config.publicUrl }),
     didOfHandle: (handle) => {
@@ -71,13 +76,17 @@ export function edgeOf(parts: {
   const { enabled, bypassKey, bypassIps } = config.rateLimits;
   if (bypassKey !== undefined) log.hide(bypassKey);
   const bypass = new LimitBypass({ key: bypassKey, addresses: bypassIps });
+  const limits = enabled ? new RateLimits({ bypass, log }) : undefined;
+  const oauth = features.oauth.server(limits && oauthLimits(limits));
   return {
     methods: [...methodsOf(parts), ...adminMethods(parts)],
     authenticator,
     proxy,
     firehose: actors.firehose,
     lexiconCheck: config.mode === "dev" ? new LexiconCheck(log) : undefined,
-    limits: enabled ? new RateLimits({ bypass, log }) : undefined,
+    limits,
+    pages: pageServerOf(parts, limits),
+    aside: (request, context) => oauth.fetch(request, context),
     bypass,
     networkSubscribersMax: config.networkSubscribersMax,
     site,
@@ -97,10 +106,12 @@ export function adminEdgeOf(
     requestCrawl: requestCrawlOf(config),
   };
   const { accounts } = stores;
-  const { emailTokens } = features.owners;
-  const own = adminSocketMethods({ accounts, emailTokens, relays, log, now: actors.now });
+  const { emailTokens, factors } = features.owners;
+  const own = adminSocketMethods({ accounts, emailTokens, factors, relays, log, now: actors.now });
   return {
     ...edge,
+    aside: undefined,
+    pages: undefined,
     methods: [...edge.methods, ...own],
     authenticator: new SocketAuthenticator(edge.authenticator),
     // It has no address: it would be counted with all that a proxy on this machine does not tell apart.
@@ -157,7 +168,7 @@ function methodsOf({
     ...serviceAuthMethods({ serviceJwts, now }),
     ...reportMethods({ proxy }),
     ...preferenceMethods({ repos, proxy, now }),
-    ...profileMethods({ readAfterWrite }),
+    ...profileMethods({ readAfterWrite, proxy }),
     ...feedMethods({ readAfterWrite, proxy }),
     ...threadMethods({ readAfterWrite, proxy, accounts }),
     ...pushMethods({ proxy }),

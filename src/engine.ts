@@ -28,6 +28,7 @@ import {
   boundOpenRepos,
   CredentialStore,
   type DataFolder,
+  DeviceStore,
   DiskBlobStore,
   EmailTokenStore,
   EventLog,
@@ -38,10 +39,12 @@ import {
   LexiconStore,
   MailQueueStore,
   Maintenance,
+  OAuthStore,
   RepoFiles,
   ReservedHandleStore,
   ReservedKeyStore,
   S3BlobStore,
+  SecondFactorStore,
   SessionStore,
 } from "./storage/mod.ts";
 
@@ -87,9 +90,23 @@ export async function openStores(
   const reservedHandles = new ReservedHandleStore(hub);
   const lexicons = await LexiconStore.open(folder.lexicons, { maintenance, onFatal });
   onClose(() => lexicons.close());
-  const owners = { accounts, sessions, appPasswords, credentials, emailTokens, mailQueue };
+  const secondFactors = new SecondFactorStore(hub, keyring);
+  const signingIn = { sessions, appPasswords, secondFactors, devices: new DeviceStore(hub) };
+  const owners = { accounts, ...signingIn, credentials, emailTokens, mailQueue };
   const reserved = { reservedKeys, reservedHandles };
-  return { ...owners, ...reserved, invites, identityChanges, lexicons, eventLog, files, blobs, blobLooks };
+  const oauth = new OAuthStore(hub);
+  return {
+    ...owners,
+    ...reserved,
+    oauth,
+    invites,
+    identityChanges,
+    lexicons,
+    eventLog,
+    files,
+    blobs,
+    blobLooks,
+  };
 }
 
 async function openBlobStore(config: Config, logger: RootLogger): Promise<BlobStore> {

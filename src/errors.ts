@@ -41,8 +41,12 @@ export type ErrorCode =
   | "untrusted_issuer"
   | "bad_expiration"
   | "token_required"
+  | "factor_required"
+  | "step_up_required"
   | "invalid_dpop_proof"
   | "use_dpop_nonce"
+  | "invalid_access_token"
+  | "scope_missing"
   | "forbidden"
   | "rate_limited"
   // what is not there, or may not be seen

@@ -14,6 +14,7 @@ import { parseDidDocument, signerFromPrivateKey } from "./atproto/mod.ts";
 import { HeaderAuthenticator, ServiceTokens, SessionTokens } from "./auth/mod.ts";
 import type { Config, Secrets } from "./config/mod.ts";
 import { type Actors, type StartContext, type Stores, safeFetchOf } from "./engine.ts";
+import { pageSiteOf } from "./front_pages.ts";
 import {
   createDidResolver,
   createHandleResolver,
@@ -25,6 +26,7 @@ import {
 import { startIdentityFeatures } from "./identity_features.ts";
 import { startLexicons } from "./lexicon_features.ts";
 import type { RootLogger } from "./logger.ts";
+import { startOAuth } from "./oauth_features.ts";
 import { type DataFolder, PlcStore } from "./storage/mod.ts";
 import {
   ProxyTargets,
@@ -65,15 +67,16 @@ export async function startFeatures(
   const { handleResolver, didResolver, dids } = resolversOf(config, plc);
   const tokens = new SessionTokens({ secret: secrets.jwtSecret, serviceDid: config.serviceDid });
   const serviceTokens = new ServiceTokens({ serviceDid: config.serviceDid, dids });
+  const lexicons = startLexicons(context, { config, rows: stores.lexicons, dids });
+  const oauth = startOAuth({ config, log, stores, lexicons: lexicons.source, now: actors.now });
   const authenticator = new HeaderAuthenticator({
-    ...{ tokens, serviceTokens, accounts },
+    ...{ tokens, serviceTokens, accounts, oauth: oauth.access },
     adminPassword: secrets.adminPassword,
     modServiceDid: config.modService?.did,
   });
   const passwords = new Passwords();
   const { reservedHandles: reserved } = stores;
   const handles = new HandleRules(config.handleDomains, { hostname: config.hostname, reserved });
-  const lexicons = startLexicons(context, { config, rows: stores.lexicons, dids });
   const rotationSigner = signerFromPrivateKey("k256", Buffer.from(secrets.plcRotationKeyHex, "hex"));
   const owners = startAccountFeatures({
     config,
@@ -111,6 +114,7 @@ export async function startFeatures(
   const serviceJwts = new ServiceJwts({ signer: (did) => accounts.signer(did), now: actors.now });
   return {
     authenticator,
+    oauth,
     owners,
     invites,
     creator,
@@ -122,6 +126,7 @@ export async function startFeatures(
     ...identity,
     serviceJwts,
     proxy: serviceProxyOf(config, { dids, authenticator, serviceJwts }),
+    pages: pageSiteOf({ config, safeFetch: safeFetchOf(config), log }),
   };
 }
 

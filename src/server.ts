@@ -10,6 +10,7 @@ import { openStores, type StartContext, startActors } from "./engine.ts";
 import { directoryOf, startFeatures } from "./features.ts";
 import { type Handlers, type Listener, type Listeners, listen } from "./listen.ts";
 import { createLogger, type RootLogger } from "./logger.ts";
+import type { AuthorizationRequests } from "./oauth/mod.ts";
 import { RequestGate } from "./request_gate.ts";
 import { DataFolder, refuseForeign } from "./storage/mod.ts";
 import { createHttp, type Method } from "./xrpc/mod.ts";
@@ -34,8 +35,10 @@ export interface KithServer extends Handlers {
   /** What this first start made, in words. */
   readonly made: readonly string[];
   readonly config: Config;
+  /** What apps have asked for, to be opened and decided: for sign-in pages of a host application's own. */
+  readonly authorizations: Pick<AuthorizationRequests, "open" | "approve" | "deny">;
   /** What it answers itself; all else goes on to other services. */
-  readonly methods: readonly Pick<Method, "nsid" | "kind" | "auth" | "limit">[];
+  readonly methods: readonly Pick<Method, "nsid" | "kind" | "auth" | "oauth" | "limit">[];
   /** Ends what is under way, closes every file. May be called again. */
   stop(): Promise<void>;
 }
@@ -92,7 +95,7 @@ async function start(context: ServerContext): Promise<KithServer> {
   const actors = await startActors(context, { config, stores });
   const plc = directoryOf(context, { config, folder });
   const features = await startFeatures(context, { config, secrets, stores, actors, plc });
-  const parts = { config, log, stores, actors, features, gate };
+  const parts = { config, log, stores, actors, features, gate, secrets };
   const edge = edgeOf(parts);
   gate.open({ http: createHttp(edge), admin: createHttp(adminEdgeOf(edge, parts)), aside: plc.fetch });
 
@@ -101,6 +104,7 @@ async function start(context: ServerContext): Promise<KithServer> {
     url: `http://localhost:${config.port}`,
     made: madeSecrets.length > 0 ? [...made, `${madeSecrets.join(", ")} (in ${path})`] : made,
     config,
+    authorizations: features.oauth.requests,
     methods: edge.methods,
     fetch: gate.fetch,
     error: gate.error,

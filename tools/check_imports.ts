@@ -33,9 +33,12 @@ export const LAYERS: Readonly<Record<string, number>> = {
   "edge.ts": 6,
   "engine.ts": 6,
   "features.ts": 6,
+  "front_pages.ts": 6,
   "lexicon_features.ts": 6,
   "listen.ts": 6,
   "main.ts": 6,
+  "oauth_features.ts": 6,
+  "page_features.ts": 6,
   "request_gate.ts": 6,
   "server.ts": 6,
 };

@@ -10,7 +10,13 @@ test("every method is in the table, with a test, and the table and the errors ar
 test("findings() sees a method that is in no class, and one without a test", () => {
   const owners = readOwners();
   const { "com.atproto.label.queryLabels": _, ...others } = owners.others;
-  const extra = { nsid: "dev.kith.nothing.atAll", kind: "query", auth: "none", limit: undefined } as const;
+  const extra = {
+    nsid: "dev.kith.nothing.atAll",
+    kind: "query",
+    auth: "none",
+    oauth: undefined,
+    limit: undefined,
+  } as const;
   const found = findings([...served, extra], { ...owners, others });
   expect(found).toContain('no test names "dev.kith.nothing.atAll"');
   expect(found.some((line) => line.startsWith("docs/methods.md is out of date"))).toBe(true);

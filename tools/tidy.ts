@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 /** A source file longer than this is a place to split; tables of tests are excepted. */
 const FILE_LINES_MAX = 500;
-const NAME = /^_?[a-z0-9]+(_[a-z0-9]+)*\.ts$/;
+const NAME = /^_?[a-z0-9]+(_[a-z0-9]+)*(\.d)?\.ts$/;
 const BANNED_NAMES = new Set(["index.ts", "utils.ts", "helpers.ts", "misc.ts"]);
 
 /** What is wrong with one file, given its path from the root and its text. */

@@ -1,7 +1,7 @@
 import { KithError } from "../errors.ts";
 import { type CodePurpose, codeMail, type Mail, welcomeMail } from "../mailer/mod.ts";
 import type { Account } from "./account.ts";
-import { EMAIL_TOKEN_LIFETIME_MS, type EmailTokens } from "./email_tokens.ts";
+import { codeLifetimeMs, type EmailTokens } from "./email_tokens.ts";
 
 /** Codes of one account and purpose, as the reference: nobody's mailbox is flooded from here. */
 export const CODES_PER_HOUR_MAX = 5;
@@ -55,6 +55,11 @@ export class AccountMail {
     throw this.#refusal("this server has no mail set up", { purpose, account });
   }
 
+  /** Whether this server sends mail. */
+  get isConfigured(): boolean {
+    return this.#options.sender !== undefined;
+  }
+
   #refusal(why: string, { purpose, account }: { purpose: CodePurpose; account: string }): KithError {
     const { contact } = this.#options;
     const whom = contact === undefined ? "the operator" : `the operator (${contact})`;
@@ -76,9 +81,10 @@ export class AccountMail {
     if (to === null) throw this.#refusal("the account has no e-mail address", { purpose, account: did });
     this.#count(`${did} ${purpose}`);
     const code = await this.#options.tokens.create(did, purpose);
-    const minutes = EMAIL_TOKEN_LIFETIME_MS / 60_000;
+    const lifetimeMs = codeLifetimeMs(purpose);
+    const minutes = lifetimeMs / 60_000;
     const mail = codeMail(purpose, { to, handle, host: this.#options.host, code, minutes });
-    await sender.enqueue(mail, { expiresAt: this.#now() + EMAIL_TOKEN_LIFETIME_MS });
+    await sender.enqueue(mail, { expiresAt: this.#now() + lifetimeMs });
   }
 
   /** Welcomes a new member, where the server has mail and the account an address. */

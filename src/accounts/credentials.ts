@@ -5,6 +5,7 @@ import type { AccountMail } from "./account_mail.ts";
 import { checkEmail, normalizeEmail } from "./email_address.ts";
 import type { EmailTokens, TokenProof } from "./email_tokens.ts";
 import { checkNewPassword, type Passwords } from "./passwords.ts";
+import type { SecondFactors } from "./second_factors/second_factors.ts";
 import type { Sessions } from "./sessions.ts";
 
 /** An answer to a request for a password reset takes so long, whether or not there is an account. */
@@ -39,6 +40,7 @@ export interface CredentialsOptions {
   readonly mail: Pick<AccountMail, "sendCode" | "assertConfigured">;
   readonly passwords: Passwords;
   readonly sessions: Pick<Sessions, "checkPassword" | "unlock">;
+  readonly factors: Pick<SecondFactors, "addEmail" | "removeEmail" | "hasEmail">;
   readonly repos: { deleteRepo(did: string): Promise<unknown> };
   readonly logger: Logger;
   /** Milliseconds since 1970. */
@@ -79,13 +81,43 @@ export class Credentials {
     return { tokenRequired };
   }
 
-  /** Throws KithError token_required, invalid_token, expired_token, invalid_request (no address, or taken). */
-  async updateEmail(did: string, request: { email: string; token?: string | undefined }): Promise<void> {
-    await this.#account(did);
+  /**
+   * Gives the account another address, or with its own one and `emailAuthFactor` switches codes by mail at sign-in on, or, by a
+   * token, off. Throws KithError token_required, invalid_token, expired_token, invalid_request (no address, or taken, or not
+   * confirmed, where it is to get codes).
+   */
+  async updateEmail(
+    did: string,
+    request: { email: string; token?: string | undefined; emailAuthFactor?: boolean | undefined },
+  ): Promise<void> {
+    const account = await this.#account(did);
     const email = checkEmail(request.email);
+    const { emailAuthFactor } = request;
     // Forms send an empty field for what was not filled in.
     const token = request.token ? this.#options.tokens.proofOf("update_email", request.token) : undefined;
+    if (emailAuthFactor !== undefined && email === account.email) {
+      return this.#setEmailFactor(account, { isOn: emailAuthFactor, token: request.token || undefined });
+    }
+    if (emailAuthFactor === true) {
+      throw new KithError(
+        "invalid_request",
+        `Could not switch codes by mail on: confirm the address "${email}" first`,
+      );
+    }
     await this.#options.rows.changeEmail({ did, email, ...(token === undefined ? {} : { token }) });
+  }
+
+  /** Official clients switch it on without a token, and off with one. */
+  async #setEmailFactor(
+    account: Account,
+    { isOn, token }: { isOn: boolean; token: string | undefined },
+  ): Promise<void> {
+    const { factors, tokens } = this.#options;
+    if (isOn) return factors.addEmail(account);
+    if (!factors.hasEmail(account.did)) return;
+    if (token === undefined) throw new KithError("token_required", "Confirmation token required");
+    await tokens.take(account.did, "update_email", token);
+    await factors.removeEmail(account.did);
   }
 
   /**

@@ -3,8 +3,13 @@ import { KithError } from "../errors.ts";
 import type { CodePurpose } from "../mailer/mod.ts";
 import type { Awaitable } from "./account.ts";
 
-/** How long a mailed code is valid. */
+/** How long a mailed code is valid, and one to sign in with. */
 export const EMAIL_TOKEN_LIFETIME_MS = 15 * 60_000;
+export const SIGN_IN_CODE_LIFETIME_MS = 10 * 60_000;
+
+export function codeLifetimeMs(purpose: CodePurpose): number {
+  return purpose === "second_factor" ? SIGN_IN_CODE_LIFETIME_MS : EMAIL_TOKEN_LIFETIME_MS;
+}
 
 const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 const TOKEN_CHARS = 10;
@@ -34,7 +39,7 @@ export function formatEmailToken(random: Uint8Array): string {
   return `${chars.slice(0, 5)}-${chars.slice(5)}`;
 }
 
-/** The codes that are mailed to members: valid for 15 minutes, one of an account and purpose, stored as hashes. */
+/** The codes that are mailed to members: valid for some minutes, one of an account and purpose, stored as hashes. */
 export class EmailTokens {
   readonly #rows: EmailTokenRows;
   readonly #now: () => number;
@@ -48,7 +53,7 @@ export class EmailTokens {
   async create(did: string, purpose: CodePurpose): Promise<string> {
     const token = formatEmailToken(randomBytes(TOKEN_CHARS));
     const { tokenHash, now } = this.proofOf(purpose, token);
-    await this.#rows.put({ did, purpose, tokenHash, expiresAt: now + EMAIL_TOKEN_LIFETIME_MS });
+    await this.#rows.put({ did, purpose, tokenHash, expiresAt: now + codeLifetimeMs(purpose) });
     return token;
   }
 

@@ -14,6 +14,10 @@ export const WAITING_ATTEMPTS_MAX = 64;
 export interface LoginLockOptions {
   readonly failuresMax?: number;
   readonly lockMs?: number;
+  /** How many times more it takes from all networks together. */
+  readonly everywhereFactor?: number;
+  /** What is tried, for the words of a refusal: "passwords". */
+  readonly what?: string;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -35,6 +39,8 @@ interface Counter {
 export class LoginLock {
   readonly #failuresMax: number;
   readonly #lockMs: number;
+  readonly #everywhereFactor: number;
+  readonly #what: string;
   readonly #now: () => number;
   /** In the order of use, the least recent first. */
   readonly #counters = new Map<string, Counter>();
@@ -42,6 +48,8 @@ export class LoginLock {
   constructor(options: LoginLockOptions = {}) {
     this.#failuresMax = options.failuresMax ?? LOGIN_FAILURES_MAX;
     this.#lockMs = options.lockMs ?? LOGIN_LOCK_MS;
+    this.#everywhereFactor = options.everywhereFactor ?? EVERYWHERE_FACTOR;
+    this.#what = options.what ?? "passwords";
     this.#now = options.now ?? Date.now;
   }
 
@@ -51,7 +59,7 @@ export class LoginLock {
    */
   async attempt<T>(who: { account: string; ip: string }, check: () => Promise<T>): Promise<T> {
     const here = this.#counter(`${who.account} ${networkOf(who.ip)}`, this.#failuresMax);
-    const counters = [here, this.#counter(who.account, this.#failuresMax * EVERYWHERE_FACTOR)];
+    const counters = [here, this.#counter(who.account, this.#failuresMax * this.#everywhereFactor)];
     await this.#enter(counters);
     try {
       const result = await check();
@@ -82,7 +90,7 @@ export class LoginLock {
       const full = counters.find(({ failures, underWay, max }) => failures + underWay >= max);
       if (full === undefined) break;
       if (full.waiting >= WAITING_ATTEMPTS_MAX) {
-        throw new KithError("busy", "Could not check the password: too many sign-ins at this moment");
+        throw new KithError("busy", `Could not check the ${this.#what}: too many sign-ins at this moment`);
       }
       full.waiting += 1;
       await full.changed.promise;
@@ -99,7 +107,7 @@ export class LoginLock {
     const minutes = Math.ceil(leftMs / 60_000);
     throw new KithError(
       "rate_limited",
-      `Rate Limit Exceeded: too many wrong passwords; try again in ${minutes} minutes`,
+      `Rate Limit Exceeded: too many wrong ${this.#what}; try again in ${minutes} minutes`,
       { retryAfterS },
     );
   }

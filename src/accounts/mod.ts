@@ -1,11 +1,13 @@
-/** Who is here: passwords, sessions, handles, invites, and the birth of accounts. */
+/** Who is here: passwords, second factors, sessions, browsers, handles, invites, and the birth of accounts. */
 export * from "./account.ts";
 export * from "./account_mail.ts";
 export * from "./account_status.ts";
 export * from "./app_passwords.ts";
 export * from "./create_account.ts";
 export * from "./credentials.ts";
+export * from "./csrf.ts";
 export * from "./deletion_sweep.ts";
+export * from "./devices.ts";
 export * from "./email_address.ts";
 export * from "./email_tokens.ts";
 export * from "./finish_creation.ts";
@@ -20,4 +22,10 @@ export * from "./moderator_mail.ts";
 export * from "./move_in.ts";
 export * from "./passwords.ts";
 export * from "./plc_signing.ts";
+export * from "./second_factors/codes.ts";
+export * from "./second_factors/passkeys.ts";
+export * from "./second_factors/second_factors.ts";
+export * from "./second_factors/totp.ts";
 export * from "./sessions.ts";
+export * from "./sign_ins.ts";
+export * from "./step_up.ts";

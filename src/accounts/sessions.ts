@@ -84,6 +84,12 @@ export interface SessionsOptions {
     find(did: string, passwordHash: string): Awaitable<AppPassword | undefined>;
   };
   readonly lock?: LoginLock;
+  /** Absent where accounts have a password alone. */
+  readonly factors?: {
+    /** Throws KithError factor_required, auth_required, rate_limited. */
+    admit(account: Account, request: { code?: string | undefined; ip: string }): Promise<unknown>;
+    hasEmail(did: string): boolean;
+  };
   /** The DID document to show, where PDS_ENABLE_DID_DOC_WITH_SESSION asks for it. It answers undefined rather than throw. */
   readonly didDoc?: (did: string) => Awaitable<unknown>;
   /** Milliseconds since 1970. */
@@ -103,27 +109,53 @@ export class Sessions {
   }
 
   /**
-   * Signs in with a handle, DID or e-mail address and the account's password, or one of its app passwords. `ip` is the
-   * caller's address. Throws KithError auth_required (the same for an unknown name and a wrong password), rate_limited
+   * Signs in with a handle, DID or e-mail address and the account's password, or one of its app passwords; with its own password
+   * a second factor is asked for where the account has one: `code`. `ip` is the caller's address. Throws KithError
+   * auth_required (the same for an unknown name and a wrong password; also for a wrong code), factor_required, rate_limited
    * (too many wrong passwords; said of unknown names too), account_takendown (also of a suspended account, unless
    * `allowTakendown` and with the account's own password), busy.
    */
   async signIn(request: {
     identifier: string;
     password: string;
+    code?: string | undefined;
     ip: string;
     allowTakendown?: boolean;
   }): Promise<OpenSession> {
-    const found = await this.#find(request.identifier);
-    const account = isPresent(found) ? found : undefined;
-    const name = account?.did ?? request.identifier.slice(0, IDENTIFIER_CHARS_MAX).toLowerCase();
-    return this.#lock.attempt({ account: name, ip: request.ip }, async () => {
+    const { code, ip } = request;
+    const { account, name } = await this.#named(request.identifier);
+    return this.#lock.attempt({ account: name, ip }, async () => {
       const secret = await this.#verify(account, request.password);
       if (account === undefined || secret === undefined) throw wrongPassword();
-      if (!isTakenDown(account)) return this.#open(account, secret);
-      if (request.allowTakendown !== true || secret.appPassword) throw takenDown();
+      const isDown = isTakenDown(account);
+      if (isDown && (request.allowTakendown !== true || secret.appPassword)) throw takenDown();
+      // Only now: what the account asks for is for those who know its password.
+      if (!secret.appPassword) await this.#options.factors?.admit(account, { code, ip });
+      if (!isDown) return this.#open(account, secret);
       return this.#answer(account, await this.#narrowTokens(account.did));
     });
+  }
+
+  /**
+   * Who signs in with a handle, DID or e-mail address and the account's own password, before anything else is asked for: an app
+   * password is a wrong one here. Throws KithError auth_required, rate_limited, account_takendown, busy.
+   */
+  async checkOwner(request: { identifier: string; password: string; ip: string }): Promise<Account> {
+    const { account, name } = await this.#named(request.identifier);
+    return this.#lock.attempt({ account: name, ip: request.ip }, async () => {
+      const matches = await this.#options.passwords.verify(request.password, account?.passwordHash);
+      if (account === undefined || !matches) throw wrongPassword();
+      if (isTakenDown(account)) throw takenDown();
+      return account;
+    });
+  }
+
+  /** The account of a passkey's owner, who may sign in. Throws KithError auth_required, account_takendown. */
+  async owner(did: string): Promise<Account> {
+    const account = await this.#options.accounts.account(did);
+    if (!isPresent(account)) throw wrongPassword();
+    if (isTakenDown(account)) throw takenDown();
+    return account;
   }
 
   /**
@@ -218,6 +250,13 @@ export class Sessions {
     return this.#info(account);
   }
 
+  /** The account of a name, and what its wrong passwords are counted by. */
+  async #named(identifier: string): Promise<{ account: Account | undefined; name: string }> {
+    const found = await this.#find(identifier);
+    const account = isPresent(found) ? found : undefined;
+    return { account, name: account?.did ?? identifier.slice(0, IDENTIFIER_CHARS_MAX).toLowerCase() };
+  }
+
   async #find(identifier: string): Promise<Account | undefined> {
     const { accounts } = this.#options;
     if (identifier.length > IDENTIFIER_CHARS_MAX) return undefined;
@@ -249,7 +288,7 @@ export class Sessions {
       ...(account.email === null ? {} : { email: account.email }),
       // Always there: a client that finds it absent asks again with getSession.
       emailConfirmed: account.emailConfirmedAt !== null,
-      emailAuthFactor: false,
+      emailAuthFactor: this.#options.factors?.hasEmail(account.did) ?? false,
       ...statusOf(account),
     };
   }

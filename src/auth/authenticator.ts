@@ -1,5 +1,6 @@
 import { KithError } from "../errors.ts";
 import { AdminPassword } from "./admin_password.ts";
+import { ACCESS_TOKEN_PREFIX, type OAuthAccess } from "./oauth_access.ts";
 import type { AuthKind, Principal } from "./principal.ts";
 import { isServiceToken, type ServiceTokens } from "./service_tokens.ts";
 import { ACCESS_LIFETIME_S, type RefreshClaims, type SessionTokens } from "./session_tokens.ts";
@@ -10,6 +11,8 @@ export const AUTHORIZATION_CHARS_MAX = 8_192;
 /** Decides who is calling the method `nsid`; throws a KithError where `kind` is not met. */
 export interface Authenticator {
   authenticate(request: Request, kind: AuthKind, call: { readonly nsid: string }): Promise<Principal | null>;
+  /** Headers of every answer to this request, also of a refusal. */
+  answerHeaders?(request: Request): Readonly<Record<string, string>>;
 }
 
 /** What the authenticator asks about an account, on every request with a session: it must be cheap. */
@@ -29,6 +32,8 @@ export interface HeaderAuthenticatorOptions {
   readonly tokens: SessionTokens;
   readonly serviceTokens: Pick<ServiceTokens, "verify">;
   readonly accounts: AccountStates;
+  /** Tokens of apps; without it none is accepted. */
+  readonly oauth?: Pick<OAuthAccess, "verify" | "nonce"> | undefined;
   /** PDS_ADMIN_PASSWORD. */
   readonly adminPassword: string;
   /** PDS_MOD_SERVICE_DID: it may moderate. */
@@ -36,15 +41,16 @@ export interface HeaderAuthenticatorOptions {
 }
 
 interface Credentials {
-  readonly scheme: "bearer" | "basic";
+  readonly scheme: "bearer" | "basic" | "dpop";
   readonly value: string;
 }
 
-/** Reads the Authorization header: session and service tokens as Bearer, the admin password as Basic. */
+/** Reads the Authorization header: session and service tokens as Bearer, those of apps as DPoP, the admin password as Basic. */
 export class HeaderAuthenticator implements Authenticator {
   readonly #tokens: SessionTokens;
   readonly #serviceTokens: Pick<ServiceTokens, "verify">;
   readonly #accounts: AccountStates;
+  readonly #oauth: HeaderAuthenticatorOptions["oauth"];
   readonly #admin: AdminPassword;
   readonly #moderators: readonly string[];
 
@@ -52,6 +58,7 @@ export class HeaderAuthenticator implements Authenticator {
     this.#tokens = options.tokens;
     this.#serviceTokens = options.serviceTokens;
     this.#accounts = options.accounts;
+    this.#oauth = options.oauth;
     this.#admin = new AdminPassword(options.adminPassword);
     const { modServiceDid: did } = options;
     this.#moderators = did === undefined ? [] : [did, `${did}#atproto_labeler`];
@@ -61,7 +68,7 @@ export class HeaderAuthenticator implements Authenticator {
    * Who is calling; null for nobody, where `kind` allows it.
    * Throws KithError auth_missing, auth_required (a wrong admin password), invalid_token (also a token of another kind),
    * expired_token, account_not_found, account_takendown, account_suspended; of a service token bad_service_token,
-   * expired_service_token.
+   * expired_service_token; of an app's token invalid_access_token, invalid_dpop_proof, use_dpop_nonce.
    */
   async authenticate(
     request: Request,
@@ -78,15 +85,24 @@ export class HeaderAuthenticator implements Authenticator {
     if (kind === "refresh") return this.#refresher(bearerOf(credentials));
     const admitsAdmin = kind === "optional" || kind === "optionalService" || kind === "moderator";
     if (admitsAdmin && credentials.scheme === "basic") return this.#adminOf(request);
+    if (credentials.scheme === "dpop" && admitsUsers(kind)) return this.#app(request, credentials.value);
+    // Clients send what they happen to have while they make an account.
+    if (credentials.scheme === "dpop" && kind === "optionalService") return null;
     const token = bearerOf(credentials);
     if (kind === "moderator") return this.#moderator(token, nsid);
     if (kind === "service") return this.#serviceTokens.verify(token, { lxm: nsid });
     if (kind === "accessOrService" || kind === "optionalService") {
       if (isServiceToken(token)) return this.#serviceTokens.verify(token, { lxm: nsid });
-      // Clients send what they happen to have while they make an account.
       return kind === "optionalService" ? null : this.#user(token, "access");
     }
     return this.#user(token, kind);
+  }
+
+  /** The nonce for the next proof, on every answer to one who sends proofs. RFC 9449 section 8.2 */
+  answerHeaders(request: Request): Readonly<Record<string, string>> {
+    const sendsProofs =
+      request.headers.has("dpop") || /^dpop /i.test(request.headers.get("authorization") ?? "");
+    return this.#oauth && sendsProofs ? { "DPoP-Nonce": this.#oauth.nonce() } : {};
   }
 
   /** The claims of the refresh token in the header, also of an expired one: to end a session needs no more. */
@@ -123,6 +139,14 @@ export class HeaderAuthenticator implements Authenticator {
     return { kind: "refresh", did, tokenId };
   }
 
+  async #app(request: Request, token: string): Promise<Principal> {
+    if (!this.#oauth) throw new KithError("invalid_token", "Unexpected authorization type");
+    const principal = await this.#oauth.verify(request, token);
+    const account = await this.#accounts.account(principal.did);
+    refuseByState(account?.state, { admitsTakendown: false });
+    return principal;
+  }
+
   async #user(
     token: string,
     kind: "optional" | "access" | "full" | "anySession" | "fullOrTakendown",
@@ -146,6 +170,19 @@ export class HeaderAuthenticator implements Authenticator {
     const isNarrow = kind !== "optional" && isTakenDown;
     return { kind: "user", did, scope: isNarrow ? "com.atproto.takendown" : scope };
   }
+}
+
+/** Whether the caller may be a user; a kind that is not known here yet may not be one of an app. */
+function admitsUsers(kind: AuthKind): boolean {
+  const kinds: readonly AuthKind[] = [
+    "optional",
+    "access",
+    "full",
+    "anySession",
+    "fullOrTakendown",
+    "accessOrService",
+  ];
+  return kinds.includes(kind);
 }
 
 /** An access token outlives its account: what has become of the account is asked on every request. */
@@ -173,7 +210,7 @@ function credentialsOf(request: Request): Credentials | null {
   if (header.length > AUTHORIZATION_CHARS_MAX || value === "" || value.includes(" ")) {
     throw new KithError("invalid_token", "Malformed authorization header");
   }
-  if (scheme !== "bearer" && scheme !== "basic") {
+  if (scheme !== "bearer" && scheme !== "basic" && scheme !== "dpop") {
     throw new KithError("invalid_token", "Unexpected authorization type");
   }
   return { scheme, value };
@@ -181,5 +218,11 @@ function credentialsOf(request: Request): Credentials | null {
 
 function bearerOf(credentials: Credentials): string {
   if (credentials.scheme !== "bearer") throw new KithError("invalid_token", "Unexpected authorization type");
+  if (credentials.value.startsWith(ACCESS_TOKEN_PREFIX)) {
+    throw new KithError(
+      "invalid_access_token",
+      "An app's access token is bound to a key: it is sent as DPoP",
+    );
+  }
   return credentials.value;
 }

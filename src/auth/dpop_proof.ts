@@ -46,6 +46,8 @@ interface ProofClaims {
 export interface DpopVerifierOptions {
   readonly nonces: Pick<DpopNonces, "isValid">;
   readonly replays: Pick<ReplayGuard, "use">;
+  /** Told the origin that a proof names where nothing but that is wrong: then it is mostly our own idea of it. */
+  readonly onOtherOrigin?: (origins: { readonly named: string; readonly expected: string }) => void;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -97,13 +99,26 @@ export class DpopVerifier {
     if (typeof jti !== "string" || jti === "" || jti.length > JTI_CHARS_MAX)
       throw refusal("its jti is missing");
     if (htm !== method) throw refusal(`its htm is ${quoted(htm)}, not "${method}"`);
-    checkUrl(htu, url);
+    this.#checkUrl(htu, url);
     if (typeof iat !== "number" || Math.abs(iat - this.#now() / 1000) > CLOCK_SKEW_S) {
       throw refusal("its iat is missing, or far from the present time");
     }
     if (accessToken === undefined) return;
     const expected = createHash("sha256").update(accessToken).digest("base64url");
     if (ath !== expected) throw refusal("its ath is not the hash of the access token");
+  }
+
+  /** The specification has `htu` without query and fragment, and asks to refuse one that has them. */
+  #checkUrl(htu: unknown, url: string): void {
+    const parsed = typeof htu === "string" && !/[?#]/.test(htu) ? URL.parse(htu) : null;
+    if (parsed === null || parsed.username !== "" || parsed.password !== "") {
+      throw refusal(`its htu ${quoted(htu)} is no URL without query and fragment`);
+    }
+    const expected = new URL(url);
+    const isSamePath = parsed.pathname === expected.pathname;
+    if (isSamePath && parsed.origin === expected.origin) return;
+    if (isSamePath) this.#options.onOtherOrigin?.({ named: parsed.origin, expected: expected.origin });
+    throw refusal(`its htu is ${quoted(htu)}, not "${url}"`);
   }
 }
 
@@ -135,18 +150,6 @@ async function claimsOf(proof: string, key: CryptoKey | Uint8Array): Promise<Pro
     throw refusal("its signature is wrong", cause);
   }
   throw refusal("it has no claims");
-}
-
-/** The specification has `htu` without query and fragment, and asks to refuse one that has them. */
-function checkUrl(htu: unknown, url: string): void {
-  const parsed = typeof htu === "string" && !/[?#]/.test(htu) ? URL.parse(htu) : null;
-  if (parsed === null || parsed.username !== "" || parsed.password !== "") {
-    throw refusal(`its htu ${quoted(htu)} is no URL without query and fragment`);
-  }
-  const expected = new URL(url);
-  if (parsed.origin !== expected.origin || parsed.pathname !== expected.pathname) {
-    throw refusal(`its htu is ${quoted(htu)}, not "${url}"`);
-  }
 }
 
 function parseJson(head: string): Record<string, unknown> {

@@ -206,3 +206,16 @@ describe("ReplayGuard", () => {
     expect(guard.use(["a"], { until: 10 })).toBe(true);
   });
 });
+
+test("DpopVerifier tells of a proof that is right but for its origin, and of no other", async () => {
+  const told: unknown[] = [];
+  const { nonces } = stage();
+  const replays = new ReplayGuard({ now: () => NOW });
+  const onOtherOrigin = (origins: object) => told.push(origins);
+  const verifier = new DpopVerifier({ nonces, replays, now: () => NOW, onOtherOrigin });
+  for (const htu of [URL.replace("https:", "http:"), `${URL}/other`]) {
+    const proof = await proofOf(nonces, { claims: { htu } });
+    expect(await codeOf(verifier.verify({ method: "GET", url: URL, proof }))).toBe("invalid_dpop_proof");
+  }
+  expect(told).toEqual([{ named: "http://pds.example.com", expected: "https://pds.example.com" }]);
+});

@@ -1,7 +1,8 @@
-/** Who is calling: session tokens and the admin password, to a Principal. */
+/** Who is calling: tokens of sessions, apps and services, and the admin password, to a Principal. */
 export * from "./authenticator.ts";
 export * from "./dpop_nonces.ts";
 export * from "./dpop_proof.ts";
+export * from "./oauth_access.ts";
 export * from "./principal.ts";
 export * from "./replay_guard.ts";
 export * from "./service_tokens.ts";

@@ -1,3 +1,5 @@
+import type { Permissions } from "../atproto/mod.ts";
+
 /** The scope of a session's access token, as the reference PDS names them. */
 export type SessionScope =
   | "com.atproto.access"
@@ -9,8 +11,19 @@ export type SessionScope =
 export type Principal =
   | { readonly kind: "user"; readonly did: string; readonly scope: SessionScope; readonly sessionId?: string }
   | { readonly kind: "refresh"; readonly did: string; readonly tokenId: string }
+  | OAuthPrincipal
   | ServicePrincipal
   | { readonly kind: "admin" };
+
+/** An app that an account has let in, and what it may do. */
+export interface OAuthPrincipal {
+  readonly kind: "oauth";
+  readonly did: string;
+  readonly clientId: string;
+  readonly permissions: Permissions;
+  /** The grant that its token belongs to. */
+  readonly tokenId: string;
+}
 
 /** A server or an app that speaks for an account by a token that the account's own key has signed. */
 export interface ServicePrincipal {
@@ -29,6 +42,7 @@ export interface ServicePrincipal {
  * an account that is taken down, whose scope is then the narrow one; "fullOrTakendown": of those the ones of the main password;
  * "moderator": the admin, or the moderation service by a service token; "refresh": a refresh token; "service": a service token
  * for the method; "accessOrService": either; "optionalService": a service token, the admin, or nobody (a session counts as nobody).
+ * Where a user is admitted, an app that the user has let in is too, as far as the method's `oauth` says.
  */
 export type AuthKind =
   | "none"

@@ -3,6 +3,7 @@ import {
   codeCommand,
   deleteCommand,
   resetPasswordCommand,
+  resetSecondFactorCommand,
   takedownCommand,
   untakedownCommand,
 } from "./account_change.ts";
@@ -20,6 +21,7 @@ export const accountCommands: CommandGroup = {
     createCommand,
     updateCommand,
     resetPasswordCommand,
+    resetSecondFactorCommand,
     codeCommand,
     takedownCommand,
     untakedownCommand,

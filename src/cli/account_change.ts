@@ -1,6 +1,6 @@
 /** What `kith account` changes: takedowns, deletion, passwords, codes. */
 import { nearestName } from "../config/mod.ts";
-import { DevKithAdminCreateEmailCode } from "../lexicons/mod.ts";
+import { DevKithAdminCreateEmailCode, DevKithAdminResetSecondFactor } from "../lexicons/mod.ts";
 import { PASSWORD_OPTION, passwordOf } from "./account_create.ts";
 import { type FoundAccount, findAccount, nameOf } from "./account_read.ts";
 import { type AdminContext, adminCommand, confirm, textOf, UsageError, YES_OPTION } from "./admin_command.ts";
@@ -101,6 +101,29 @@ export const resetPasswordCommand = adminCommand({
   },
 });
 
+export const resetSecondFactorCommand = adminCommand({
+  name: "account reset-second-factor",
+  summary: "take every second factor of an account away: its password alone signs in again",
+  operands: ["ACCOUNT"],
+  options: [YES_OPTION],
+  run: async (context) => {
+    const { given, client, io } = context;
+    const account = await findAccount(client, given.rest[0] ?? "");
+    const question = `Take the authenticator app, codes and passkeys of ${nameOf(account)} away?`;
+    if (!(await confirm(question, context))) return EXIT_FAILED;
+    await client.call(DevKithAdminResetSecondFactor.mainSchema, {
+      input: { did: account.did, ...operatorOf(io) },
+    });
+    return tellChange(context, { account, change: "signs in with its password alone" });
+  },
+});
+
+/** Who runs the command, for the server's log. */
+function operatorOf({ env }: AdminContext["io"]): { operator?: string } {
+  const operator = (env.SUDO_USER ?? env.USER)?.slice(0, 64);
+  return operator === undefined ? {} : { operator };
+}
+
 /** What a code is for, and where its owner enters it. */
 const PURPOSES: Readonly<Record<string, string>> = {
   confirm_email:
@@ -110,6 +133,7 @@ const PURPOSES: Readonly<Record<string, string>> = {
   delete_account: "deletes the account, together with its password",
   plc_operation:
     "signs a change of the account's identity: whoever has it, signed in, can move the account away",
+  second_factor: "signs in, together with the password, to an account that has codes by mail",
 };
 
 export const codeCommand = adminCommand({
@@ -120,9 +144,8 @@ export const codeCommand = adminCommand({
     const [name = "", typed = ""] = given.rest;
     const purpose = purposeOf(typed);
     const account = await findAccount(client, name);
-    const operator = (io.env.SUDO_USER ?? io.env.USER)?.slice(0, 64);
     const { code, expiresAt } = await client.call(DevKithAdminCreateEmailCode.mainSchema, {
-      input: { did: account.did, purpose, ...(operator === undefined ? {} : { operator }) },
+      input: { did: account.did, purpose, ...operatorOf(io) },
     });
     const { did, handle } = account;
     if (isJson) {

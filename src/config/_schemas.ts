@@ -78,6 +78,35 @@ export const httpUrl = z.string().transform((value, context) => {
   return value.replace(/\/+$/, "");
 });
 
+/** A name in a title: short, on one line. */
+export const serviceName = z
+  .string()
+  .regex(/^[^\r\n]{1,80}$/, "it must be a name of up to 80 characters on one line");
+
+/** A colour as `#rrggbb`, `#rgb` or `rgb(R, G, B)`; becomes `#rrggbb`. */
+export const color = z.string().transform((value, context) => {
+  const text = value.trim().toLowerCase();
+  if (/^#[0-9a-f]{6}$/.test(text)) return text;
+  if (/^#[0-9a-f]{3}$/.test(text)) return `#${[...text.slice(1)].map((digit) => digit + digit).join("")}`;
+  const channels = /^rgb\(\s*(\d{1,3})[\s,]+(\d{1,3})[\s,]+(\d{1,3})\s*\)$/.exec(text)?.slice(1).map(Number);
+  if (channels?.every((channel) => channel <= 255))
+    return `#${channels.map((channel) => channel.toString(16).padStart(2, "0")).join("")}`;
+  return refuse(context, "it must be a colour such as #1d6a54 or rgb(29, 106, 84), without transparency");
+});
+
+/** The longest picture that a setting may hold itself, in characters. */
+const DATA_URL_CHARS_MAX = 700_000;
+
+/** The URL of a picture: on the web, or with the picture in it. */
+export const imageUrl = z.string().transform((value, context) => {
+  const isData = /^data:image\/[a-z0-9.+-]+;base64,[a-z0-9+/]+=*$/i.test(value);
+  if (isData && value.length <= DATA_URL_CHARS_MAX) return value;
+  const url = URL.parse(value);
+  if (url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "")
+    return value;
+  return refuse(context, "it must be a URL that starts with https://, or data:image/TYPE;base64,DATA");
+});
+
 /** The URL of something that is put into it, at each of its `holes` %s. */
 export function urlPattern(holes: number) {
   return z.string().transform((value, context) => {

@@ -74,9 +74,12 @@ export interface Config {
   readonly mail: { readonly smtpUrl: string; readonly from: string } | undefined;
   /** The same for what moderators write; undefined: as all other mail. */
   readonly moderationMail: { readonly smtpUrl: string; readonly from: string } | undefined;
+  /** client_ids of the apps that the operator vouches for. */
+  readonly oauthTrustedClients: readonly string[];
   readonly contactEmail: string | undefined;
   readonly privacyPolicyUrl: string | undefined;
   readonly termsOfServiceUrl: string | undefined;
+  readonly branding: Branding;
   /** Where the PLC directory answers, without a slash at its end: this server itself where it is built in. */
   readonly plcUrl: string;
   readonly plcEmbedded: boolean;
@@ -115,6 +118,19 @@ export interface Config {
   readonly logEnabled: boolean;
   readonly logLevel: LogLevel;
   readonly logFormat: "auto" | "json" | "text";
+}
+
+/** How this server shows itself to people. */
+export interface Branding {
+  readonly serviceName: string | undefined;
+  readonly homeUrl: string | undefined;
+  readonly supportUrl: string | undefined;
+  /** `#rrggbb` each. */
+  readonly colors: Readonly<Record<"primary" | "error" | "warning" | "info" | "success", string | undefined>>;
+  /** URLs of pictures, or the pictures themselves as data: URLs. */
+  readonly logoUrl: string | undefined;
+  readonly backgroundLightUrl: string | undefined;
+  readonly backgroundDarkUrl: string | undefined;
 }
 
 /** How calls are passed on to services. */

@@ -1,7 +1,14 @@
 import { join, resolve } from "node:path";
 import { KithError } from "../errors.ts";
 import { gather, type Raw, SECRET_NAMES, type SourceOptions } from "./_sources.ts";
-import { type Config, devIdentity, type ProxyConfig, type S3Config, type Service } from "./config.ts";
+import {
+  type Branding,
+  type Config,
+  devIdentity,
+  type ProxyConfig,
+  type S3Config,
+  type Service,
+} from "./config.ts";
 import { nearestName } from "./nearest.ts";
 import { PAIRS, REFUSED, WAITING } from "./reference_settings.ts";
 import { SETTING_NAMES, type SettingName, type SettingValues, settingOf } from "./settings.ts";
@@ -222,9 +229,11 @@ function complete(values: SettingValues, cwd: string): Config {
     loginLockMs: values.KITH_LOGIN_LOCK_MS ?? 15 * 60_000,
     mail: mailOf(values.PDS_EMAIL_SMTP_URL, values.PDS_EMAIL_FROM_ADDRESS),
     moderationMail: mailOf(values.PDS_MODERATION_EMAIL_SMTP_URL, values.PDS_MODERATION_EMAIL_ADDRESS),
+    oauthTrustedClients: values.PDS_OAUTH_TRUSTED_CLIENTS ?? [],
     contactEmail: values.PDS_CONTACT_EMAIL_ADDRESS,
     privacyPolicyUrl: values.PDS_PRIVACY_POLICY_URL,
     termsOfServiceUrl: values.PDS_TERMS_OF_SERVICE_URL,
+    branding: brandingOf(values),
     plcUrl: values.PDS_DID_PLC_URL ?? (dev ? own.publicUrl : DEFAULT_PLC_URL),
     plcEmbedded: dev && values.PDS_DID_PLC_URL === undefined,
     crawlers: values.PDS_CRAWLERS ?? (dev ? [] : DEFAULT_CRAWLERS),
@@ -272,6 +281,24 @@ function bucketOf(values: SettingValues): S3Config | undefined {
 
 function serviceOf(url: string | undefined, did: string | undefined): Service | undefined {
   return url === undefined || did === undefined ? undefined : { url, did };
+}
+
+function brandingOf(values: SettingValues): Branding {
+  return {
+    serviceName: values.PDS_SERVICE_NAME,
+    homeUrl: values.PDS_HOME_URL,
+    supportUrl: values.PDS_SUPPORT_URL,
+    colors: {
+      primary: values.PDS_PRIMARY_COLOR,
+      error: values.PDS_ERROR_COLOR,
+      warning: values.PDS_WARNING_COLOR,
+      info: values.PDS_INFO_COLOR,
+      success: values.PDS_SUCCESS_COLOR,
+    },
+    logoUrl: values.PDS_LOGO_URL,
+    backgroundLightUrl: values.PDS_BACKGROUND_LIGHT_URL,
+    backgroundDarkUrl: values.PDS_BACKGROUND_DARK_URL,
+  };
 }
 
 function limitsOf(

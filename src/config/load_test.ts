@@ -291,8 +291,10 @@ test.each([
   [{ PDS_PORT_FILE: "a" }, ["PDS_PORT_FILE is not a setting of kith."]],
   [{ LOG_SOMETHING: "a", HOME: "/root" }, []],
   [
-    { PDS_HOME_URL: "https://a.example", PDS_SERVICE_NAME: "us", LOG_SYSTEMS: "x" },
-    ["These settings have no effect in this version of kith: PDS_SERVICE_NAME, PDS_HOME_URL, LOG_SYSTEMS."],
+    { PDS_VERSION: "1", PDS_ACTOR_STORE_CACHE_SIZE: "2", LOG_SYSTEMS: "x" },
+    [
+      "These settings have no effect in this version of kith: PDS_VERSION, PDS_ACTOR_STORE_CACHE_SIZE, LOG_SYSTEMS.",
+    ],
   ],
   [
     { ...HOST, PDS_DEV_MODE: "true" },
@@ -301,6 +303,40 @@ test.each([
   [{ PDS_JWT_SECRET: "short" }, ["PDS_JWT_SECRET is shorter than 16 characters and could be guessed."]],
 ] as [Env, string[]][])("loadConfig(%j) warns", (env, warnings) => {
   expect(load(env).warnings).toEqual(warnings);
+});
+
+test("loadConfig() reads how the server shows itself, colours in one spelling", () => {
+  const { branding } = load({
+    PDS_SERVICE_NAME: "The Cottage",
+    PDS_HOME_URL: "https://example.com/",
+    PDS_LOGO_URL: "data:image/png;base64,iVBORw0KGgo=",
+    PDS_PRIMARY_COLOR: "#F0a",
+    PDS_ERROR_COLOR: "rgb(255, 0, 10)",
+    PDS_INFO_COLOR: "rgb(1 2 3)",
+  }).config;
+  expect(branding).toEqual({
+    serviceName: "The Cottage",
+    homeUrl: "https://example.com",
+    supportUrl: undefined,
+    logoUrl: "data:image/png;base64,iVBORw0KGgo=",
+    backgroundLightUrl: undefined,
+    backgroundDarkUrl: undefined,
+    colors: { primary: "#ff00aa", error: "#ff000a", warning: undefined, info: "#010203", success: undefined },
+  });
+});
+
+test.each([
+  [{ PDS_PRIMARY_COLOR: "red" }],
+  [{ PDS_PRIMARY_COLOR: "#ff00aa80" }],
+  [{ PDS_PRIMARY_COLOR: "rgb(256, 0, 0)" }],
+  [{ PDS_PRIMARY_COLOR: "#fff;}body{display:none" }],
+  [{ PDS_LOGO_URL: "javascript:alert(1)" }],
+  [{ PDS_LOGO_URL: "data:text/html,<script>" }],
+  [{ PDS_LOGO_URL: "/logo.png" }],
+  [{ PDS_HOME_URL: "javascript:alert(1)" }],
+  [{ PDS_SERVICE_NAME: "x".repeat(81) }],
+] as [Env][])("loadConfig(%j) refuses what no page could show", (env) => {
+  expect(problemsOf(() => load(env)).length).toBe(1);
 });
 
 const INSTALLER_ENV = `

@@ -41,9 +41,21 @@ const EFFECTIVE: { readonly [N in SettingName]: (config: Config) => unknown } = 
   PDS_EMAIL_FROM_ADDRESS: (config) => config.mail?.from,
   PDS_MODERATION_EMAIL_SMTP_URL: () => undefined,
   PDS_MODERATION_EMAIL_ADDRESS: (config) => config.moderationMail?.from,
+  PDS_OAUTH_TRUSTED_CLIENTS: (config) => config.oauthTrustedClients,
   PDS_CONTACT_EMAIL_ADDRESS: (config) => config.contactEmail,
   PDS_PRIVACY_POLICY_URL: (config) => config.privacyPolicyUrl,
   PDS_TERMS_OF_SERVICE_URL: (config) => config.termsOfServiceUrl,
+  PDS_SERVICE_NAME: (config) => config.branding.serviceName,
+  PDS_HOME_URL: (config) => config.branding.homeUrl,
+  PDS_LOGO_URL: (config) => shortened(config.branding.logoUrl),
+  PDS_SUPPORT_URL: (config) => config.branding.supportUrl,
+  PDS_PRIMARY_COLOR: (config) => config.branding.colors.primary,
+  PDS_ERROR_COLOR: (config) => config.branding.colors.error,
+  PDS_WARNING_COLOR: (config) => config.branding.colors.warning,
+  PDS_INFO_COLOR: (config) => config.branding.colors.info,
+  PDS_SUCCESS_COLOR: (config) => config.branding.colors.success,
+  PDS_BACKGROUND_LIGHT_URL: (config) => shortened(config.branding.backgroundLightUrl),
+  PDS_BACKGROUND_DARK_URL: (config) => shortened(config.branding.backgroundDarkUrl),
   PDS_JWT_SECRET: () => undefined,
   PDS_ADMIN_PASSWORD: () => undefined,
   PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX: () => undefined,
@@ -81,6 +93,11 @@ const EFFECTIVE: { readonly [N in SettingName]: (config: Config) => unknown } = 
   LOG_LEVEL: (config) => config.logLevel,
   KITH_LOG_FORMAT: (config) => config.logFormat,
 };
+
+/** A picture that stands in a setting itself would fill the screen. */
+function shortened(url: string | undefined): string | undefined {
+  return url?.startsWith("data:") ? `${url.slice(0, url.indexOf(",") + 1)}...` : url;
+}
 
 /** One line a setting: name, effective value, where it came from. Secrets are hidden. */
 export function printConfig({ config, sources }: LoadedConfig): string {

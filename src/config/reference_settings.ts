@@ -3,22 +3,9 @@
 /** Accepted without effect, because an existing pds.env has them; by the feature that will give them an effect. */
 export const WAITING: ReadonlyMap<string, string> = byName({
   mail: ["PDS_EMAIL_DISABLE_CONFIRMATION_LINK"],
-  branding: [
-    "PDS_SERVICE_NAME",
-    "PDS_HOME_URL",
-    "PDS_LOGO_URL",
-    "PDS_SUPPORT_URL",
-    "PDS_PRIMARY_COLOR",
-    "PDS_ERROR_COLOR",
-    "PDS_WARNING_COLOR",
-    "PDS_INFO_COLOR",
-    "PDS_SUCCESS_COLOR",
-    "PDS_BACKGROUND_LIGHT_URL",
-    "PDS_BACKGROUND_DARK_URL",
-  ],
-  OAuth: ["PDS_OAUTH_TRUSTED_CLIENTS", "PDS_DPOP_SECRET"],
   "no feature, as kith does it its own way": [
     "PDS_VERSION",
+    "PDS_DPOP_SECRET",
     "PDS_PROXY_ALLOW_HTTP2",
     "PDS_PROXY_PREFER_COMPRESSED",
     "PDS_ACTOR_STORE_CACHE_SIZE",

@@ -1,6 +1,7 @@
 /** The one table of settings: every name that kith honours. Names of the reference PDS keep their meaning. */
 import type { z } from "zod";
 import { BLOB_STORE_SETTINGS } from "./_blob_store_settings.ts";
+import { BRANDING_SETTINGS } from "./_branding_settings.ts";
 import * as as from "./_schemas.ts";
 import { type Setting, setting } from "./_setting.ts";
 
@@ -168,6 +169,14 @@ export const SETTINGS = {
     example: "https://example.com/terms",
     schema: as.httpUrl,
   }),
+  PDS_OAUTH_TRUSTED_CLIENTS: setting({
+    group: "Accounts",
+    help: "The client_ids of apps whose names and logos are shown to those who sign in, separated by commas. Of others only the address is.",
+    fallback: "none",
+    example: "https://app.example.com/client-metadata.json",
+    schema: as.listOf(as.httpUrl),
+  }),
+  ...BRANDING_SETTINGS,
   PDS_EMAIL_SMTP_URL: setting({
     group: "Mail",
     help: "The mail server that codes and welcomes are sent through, such as smtps://USER:PASSWORD@smtp.example.com:465, with special characters percent-encoded; or smtp:///?sendmail=true for the machine's own sendmail. Goes with PDS_EMAIL_FROM_ADDRESS.",

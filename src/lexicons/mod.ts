@@ -2,3 +2,4 @@
 export * as DevKithAdminCreateEmailCode from "./types/dev/kith/admin/createEmailCode.ts";
 export * as DevKithAdminFindAccount from "./types/dev/kith/admin/findAccount.ts";
 export * as DevKithAdminRequestCrawl from "./types/dev/kith/admin/requestCrawl.ts";
+export * as DevKithAdminResetSecondFactor from "./types/dev/kith/admin/resetSecondFactor.ts";

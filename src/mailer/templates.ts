@@ -8,7 +8,8 @@ export type CodePurpose =
   | "update_email"
   | "reset_password"
   | "delete_account"
-  | "plc_operation";
+  | "plc_operation"
+  | "second_factor";
 
 export interface CodeMailFacts {
   readonly to: string;
@@ -31,6 +32,9 @@ interface Words {
 const IGNORE = "If you did not ask for this, ignore this mail: nothing has changed.";
 const ALARM =
   "If you did not ask for this, somebody else is signed in to your account. Give the code to nobody, and change your password.";
+
+const LEAK =
+  "If you are not signing in at this moment, somebody else knows your password. Give the code to nobody, and change your password.";
 
 const WORDS: Readonly<Record<CodePurpose, Words>> = {
   confirm_email: {
@@ -61,6 +65,12 @@ const WORDS: Readonly<Record<CodePurpose, Words>> = {
     warning:
       "Whoever has this code can move your account to another server, or take it from you. Enter it only in a tool that you have started yourself to move your account.",
     unasked: ALARM,
+  },
+  second_factor: {
+    subject: "Your sign-in code",
+    use: "sign in to your account",
+    warning: "It works once. Nobody who helps you will ever ask for it.",
+    unasked: LEAK,
   },
 };
 

@@ -2,6 +2,8 @@
 import { KithError } from "../errors.ts";
 import { type TokenProof, takeToken } from "./email_token_store.ts";
 import type { Hub } from "./hub.ts";
+import { endOAuth } from "./oauth_store.ts";
+import { forgetSecondFactors } from "./second_factor_store.ts";
 import { isUniqueViolation } from "./sqlite.ts";
 
 export class CredentialStore {
@@ -12,7 +14,7 @@ export class CredentialStore {
   }
 
   /**
-   * Sets the hash of a password, ends every session and uses up every code of the account.
+   * Sets the hash of a password, ends every session, also those of apps, and uses up every code of the account.
    * Throws KithError invalid_token, expired_token where `token` is given and not valid.
    */
   async setPassword(change: {
@@ -26,8 +28,10 @@ export class CredentialStore {
     await this.#hub.write((run) => {
       if (token) takeToken(this.#hub, run, { did, proof: token });
       run("UPDATE account SET password_hash = ?, sessions_from = ? WHERE did = ?", passwordHash, now, did);
-      run("DELETE FROM session WHERE did = ?", did);
-      run("DELETE FROM email_token WHERE did = ?", did);
+      for (const table of ["session", "device_account", "email_token"]) {
+        run(`DELETE FROM ${table} WHERE did = ?`, did);
+      }
+      endOAuth(run, did);
     });
   }
 
@@ -35,9 +39,12 @@ export class CredentialStore {
   async revokeAll({ did, sessionsFrom }: { did: string; sessionsFrom: number }): Promise<void> {
     await this.#hub.write((run) => {
       run("UPDATE account SET password_hash = '', sessions_from = ? WHERE did = ?", sessionsFrom, did);
-      for (const table of ["session", "app_password", "email_token"]) {
+      for (const table of ["session", "device_account", "app_password", "email_token"]) {
         run(`DELETE FROM ${table} WHERE did = ?`, did);
       }
+      endOAuth(run, did);
+      // Whoever took the account over may have added theirs, which would let them in, and keep the owner out.
+      forgetSecondFactors(run, did);
     });
   }
 

@@ -159,6 +159,103 @@ const MIGRATIONS: readonly Migration[] = [
     created_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE oauth_request (
+    id TEXT PRIMARY KEY,
+    client_id TEXT NOT NULL,
+    client_auth TEXT NOT NULL,
+    parameters TEXT NOT NULL,
+    dpop_jkt TEXT NOT NULL,
+    device TEXT,
+    did TEXT,
+    scope TEXT,
+    expanded TEXT,
+    code_hash TEXT UNIQUE,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX oauth_request_by_end ON oauth_request (expires_at);
+  CREATE INDEX oauth_request_by_did ON oauth_request (did) WHERE did IS NOT NULL;
+  CREATE TABLE oauth_grant (
+    id TEXT PRIMARY KEY,
+    did TEXT NOT NULL,
+    client_id TEXT NOT NULL,
+    client_auth TEXT NOT NULL,
+    dpop_jkt TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    expanded TEXT NOT NULL,
+    device TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    code_hash TEXT NOT NULL UNIQUE,
+    access_hash TEXT NOT NULL UNIQUE,
+    access_expires_at INTEGER NOT NULL,
+    refresh_hash TEXT,
+    refresh_expires_at INTEGER NOT NULL,
+    ends_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX oauth_grant_by_did ON oauth_grant (did, updated_at);
+  CREATE INDEX oauth_grant_by_end ON oauth_grant (ends_at);
+  CREATE TABLE oauth_used (
+    hash TEXT PRIMARY KEY,
+    until INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX oauth_used_by_end ON oauth_used (until);
+  CREATE TABLE oauth_consent (
+    did TEXT NOT NULL,
+    client_id TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (did, client_id)
+  ) STRICT, WITHOUT ROWID;
+  `,
+  `
+  CREATE TABLE second_factor (
+    did TEXT PRIMARY KEY,
+    totp_secret BLOB,
+    totp_step INTEGER NOT NULL DEFAULT 0,
+    totp_since INTEGER,
+    email TEXT,
+    passkey_required INTEGER NOT NULL DEFAULT 0
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE backup_code (
+    did TEXT NOT NULL,
+    code_hash TEXT NOT NULL,
+    PRIMARY KEY (did, code_hash)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE passkey (
+    id TEXT PRIMARY KEY,
+    did TEXT NOT NULL,
+    public_key BLOB NOT NULL,
+    counter INTEGER NOT NULL,
+    transports TEXT NOT NULL,
+    name TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    last_used_at INTEGER
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX passkey_by_did ON passkey (did);
+  CREATE TABLE device (
+    id TEXT PRIMARY KEY,
+    secret_hash TEXT NOT NULL,
+    previous_hash TEXT,
+    confirmed INTEGER NOT NULL DEFAULT 0,
+    rotated_at INTEGER NOT NULL,
+    user_agent TEXT NOT NULL,
+    ip TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    last_seen_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX device_by_use ON device (last_seen_at);
+  CREATE TABLE device_account (
+    device_id TEXT NOT NULL,
+    did TEXT NOT NULL,
+    authenticated_at INTEGER NOT NULL,
+    remember INTEGER NOT NULL,
+    PRIMARY KEY (device_id, did)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX device_account_by_did ON device_account (did);
+  `,
 ];
 
 /** Makes the file durable after a crash, brings it to the latest schema, and opens it ready for writes. */

@@ -2,8 +2,8 @@ import { expect, test } from "bun:test";
 import { KithError } from "../errors.ts";
 import { ERROR_TABLE, toXrpcError } from "./error_table.ts";
 
-/** What OAuth clients look for is named by RFC 9449, not by lexicons. */
-const OAUTH_NAMES = ["invalid_dpop_proof", "use_dpop_nonce"];
+/** What OAuth clients look for is named by RFC 6750 and 9449, not by lexicons. */
+const OAUTH_NAMES = ["invalid_dpop_proof", "use_dpop_nonce", "invalid_token"];
 
 test("ERROR_TABLE holds only HTTP error statuses and XRPC names", () => {
   for (const [status, name] of Object.values(ERROR_TABLE)) {

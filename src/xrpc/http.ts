@@ -21,7 +21,7 @@ import { type Log, logRequest } from "./request_log.ts";
 import { errorResponse, type MethodProxy, type RequestContext, Router } from "./router.ts";
 import {
   atprotoDid,
-  banner,
+  front,
   health,
   ready,
   robots,
@@ -29,6 +29,8 @@ import {
   serviceDid,
   tlsCheck,
 } from "./well_known.ts";
+
+const REQUEST_ID = "X-Request-Id";
 
 export interface HttpOptions {
   readonly methods: readonly Method[];
@@ -42,6 +44,15 @@ export interface HttpOptions {
   readonly limits?: RateLimits | undefined;
   /** Addresses whose X-Forwarded-For is believed, and which may have any number of subscriptions. */
   readonly bypass: LimitBypass;
+  /** Answers what is not XRPC and not ours; undefined leaves it to us. Never rejects. */
+  readonly aside?: ((request: Request, context: RequestContext) => Promise<Response | undefined>) | undefined;
+  /** Pages that people see. What they answer, and what is answered in their place, no other origin may read. */
+  readonly pages?:
+    | {
+        owns(path: string): boolean;
+        fetch(request: Request, context: RequestContext): Promise<Response | undefined>;
+      }
+    | undefined;
   /** Subscriptions to the firehose that one network may have at a time. */
   readonly networkSubscribersMax: number;
   readonly site: SiteOptions;
@@ -72,12 +83,15 @@ export function createHttp(options: HttpOptions): Http {
   const contexts = new WeakMap<Request, RequestContext>();
   const app = createApp(options, contexts);
   const answer = async (request: Request, at: Arrival): Promise<Response | undefined> => {
+    if (options.pages?.owns(at.path)) return options.pages.fetch(request, at.context);
     if (request.method === "OPTIONS") return preflightResponse(request);
     if (at.path === `/xrpc/${SUBSCRIBE_REPOS}`) {
       options.limits?.countRequest({ request, ip: at.context.ip });
       firehose.upgrade(request, { server: at.server, context: at.context });
       return undefined;
     }
+    const answered = at.path.startsWith("/xrpc/") ? undefined : await options.aside?.(request, at.context);
+    if (answered) return answered;
     contexts.set(request, at.context);
     return compressJson(request, await app.fetch(request));
   };
@@ -101,7 +115,9 @@ export function createHttp(options: HttpOptions): Http {
         context.failure = thrown;
         response = errorResponse(thrown, context);
       }
-      if (response) stamp(response, context.requestId);
+      const isPage = path !== undefined && options.pages?.owns(path) === true;
+      if (response && isPage) response.headers.set(REQUEST_ID, context.requestId);
+      else if (response) stamp(response, context.requestId);
       const length = response?.headers.get("content-length");
       const outcome = {
         method: request.method,
@@ -119,7 +135,7 @@ export function createHttp(options: HttpOptions): Http {
 /** Sets what every answer has. */
 function stamp(response: Response, requestId: string): Response {
   setCorsHeaders(response.headers);
-  response.headers.set("X-Request-Id", requestId);
+  response.headers.set(REQUEST_ID, requestId);
   return response;
 }
 
@@ -141,7 +157,11 @@ function createApp({ site, ...options }: HttpOptions, contexts: WeakMap<Request,
   const router = new Router(options);
   return new Elysia({ handler: { standardHostname: false } })
     .onError(({ error, request }) => errorResponse(error, contextOf(contexts, request)))
-    .get("/", () => banner(site))
+    .get("/", ({ request }) => front(site, request))
+    .get(
+      "/oauth/assets/:name",
+      ({ request, params }) => site.pages.file(String(params.name)) ?? notFound(contexts, request),
+    )
     .get("/robots.txt", () => robots())
     .get("/health", () => health(site))
     .get("/ready", () => ready(site))

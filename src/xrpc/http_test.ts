@@ -20,6 +20,10 @@ const site: SiteOptions = {
   version: "0.0.1",
   publicUrl: "https://pds.test",
   handleDomains: [".pds.test"],
+  pages: {
+    welcome: () => new Response("<h1>welcome</h1>", { headers: { "Content-Type": "text/html" } }),
+    file: (name) => (name === "page-1.css" ? new Response("body{}") : undefined),
+  },
   readiness: () => state,
   serviceDidDocument: () => ({ id: "did:web:pds.test" }),
   didOfHandle: (handle) => (handle === "alice.pds.test" ? "did:plc:alice" : undefined),
@@ -71,6 +75,15 @@ interface Row {
 
 const rows: Row[] = [
   { name: "says what this is", path: "/", status: 200, body: /PDS.*kith 0\.0\.1/ },
+  {
+    name: "shows a browser a page",
+    path: "/",
+    init: { headers: { Accept: "text/html,application/xhtml+xml,*/*;q=0.8" } },
+    status: 200,
+    body: /<h1>welcome/,
+  },
+  { name: "gives the files of pages", path: "/oauth/assets/page-1.css", status: 200, body: /body/ },
+  { name: "has no other files of pages", path: "/oauth/assets/page-2.css", status: 404, body: /NotFound/ },
   { name: "lets robots in", path: "/robots.txt", status: 200, body: /Allow: \// },
   { name: "is healthy", path: "/xrpc/_health", status: 200, body: /"version":"0.0.1"/ },
   { name: "is healthy for a supervisor", path: "/health", status: 200, body: /0\.0\.1/ },

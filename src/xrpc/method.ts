@@ -6,7 +6,9 @@ import type {
   XRPCProcedureMetadata,
   XRPCQueryMetadata,
 } from "@atcute/lexicons/validations";
+import type { Permissions } from "../atproto/mod.ts";
 import type { AuthKind, Principal } from "../auth/mod.ts";
+import { KithError } from "../errors.ts";
 import type { Charge } from "./limits/rate_limits.ts";
 
 /** Largest JSON body of a method that does not name its own bound, in bytes after decoding. */
@@ -42,8 +44,26 @@ export interface Call<P = unknown, I = unknown> {
   readonly headers: Headers;
 }
 
-export interface MethodOptions<S extends MethodSchema> {
-  readonly auth: AuthKind;
+/** Kinds of `auth` that admit no user, and so no app either. */
+type UserlessAuth = "none" | "refresh" | "service" | "optionalService" | "moderator" | "admin";
+
+/**
+ * Which apps that a user has let in may call: any, none, or those whose permissions suffice. The function names the scope that
+ * is missing, and undefined where none is.
+ */
+export type OAuthRule<P = unknown, I = unknown> =
+  | "any"
+  | "refused"
+  | ((permissions: Permissions, call: Call<P, I>) => string | undefined);
+
+/** Who may call: where users may, it has to be said for their apps too. */
+type Access<P, I> =
+  | { readonly auth: UserlessAuth; readonly oauth?: never }
+  | { readonly auth: Exclude<AuthKind, UserlessAuth>; readonly oauth: OAuthRule<P, I> };
+
+export type MethodOptions<S extends MethodSchema> = Access<ParamsOf<S>, InputOf<S>> & MethodParts<S>;
+
+interface MethodParts<S extends MethodSchema> {
   /** Bound of the JSON body in bytes, after decoding; `JSON_BODY_BYTES_MAX` where absent. */
   readonly bodyBytesMax?: number;
   /** What one call draws from whose budgets, beside its network's requests; asked once the call is read. See `limits/charges.ts`. */
@@ -63,6 +83,8 @@ export interface Method {
   readonly kind: "query" | "procedure";
   readonly schema: MethodSchema;
   readonly auth: AuthKind;
+  /** Undefined where `auth` admits no user. */
+  readonly oauth: OAuthRule | undefined;
   readonly bodyBytesMax: number;
   readonly limit: ((call: Call) => Charge | Promise<Charge>) | undefined;
   readonly limitedApart: boolean;
@@ -79,11 +101,31 @@ export function method<S extends MethodSchema>(schema: S, options: MethodOptions
     kind: schema.type === "xrpc_query" ? "query" : "procedure",
     schema,
     auth: options.auth,
+    oauth: options.oauth as OAuthRule | undefined,
     bodyBytesMax: options.bodyBytesMax ?? JSON_BODY_BYTES_MAX,
     limit: options.limit as Method["limit"],
     limitedApart: options.limitedApart === true,
     handler: options.handler,
   };
+}
+
+/** Throws KithError scope_missing where the caller is an app that may not make this call. */
+export function refuseUnpermitted({ nsid, oauth }: Method, call: Call): void {
+  const { principal } = call;
+  if (principal?.kind !== "oauth" || oauth === "any") return;
+  if (oauth === undefined || oauth === "refused") {
+    throw new KithError(
+      "scope_missing",
+      `Could not call "${nsid}": no app may, only its owner's own session`,
+    );
+  }
+  requireScope(oauth(principal.permissions, call), nsid);
+}
+
+/** Throws KithError scope_missing, which names it, where a scope is missing. */
+export function requireScope(missing: string | undefined, nsid: string): void {
+  if (missing === undefined) return;
+  throw new KithError("scope_missing", `Could not call "${nsid}": missing required scope "${missing}"`);
 }
 
 /** The DID of a signed-in caller, of a method whose `auth` admits only users. */

@@ -47,4 +47,4 @@ export * from "./proxy/proxy_targets.ts";
 export * from "./proxy/service_jwts.ts";
 export * from "./proxy/service_proxy.ts";
 export type { Log } from "./request_log.ts";
-export type { Readiness, SiteOptions } from "./well_known.ts";
+export type { FrontPages, Readiness, SiteOptions } from "./well_known.ts";

@@ -1,13 +1,13 @@
 /** From a request below /xrpc to the handler of its method, and from what the handler gives to an answer. */
 import { isNsid } from "../atproto/mod.ts";
-import type { Authenticator } from "../auth/mod.ts";
+import { type Authenticator, dpopChallenge } from "../auth/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
 import { readParams } from "./_params.ts";
 import { decodedBody, readJsonInput } from "./body.ts";
 import { toXrpcError } from "./error_table.ts";
 import { declaresError, type LexiconCheck } from "./lexicon_check.ts";
 import { type Left, RateLimited, type RateLimits, setLimitHeaders, tighter } from "./limits/rate_limits.ts";
-import { type Call, type Method, setPrivate } from "./method.ts";
+import { type Call, type Method, refuseUnpermitted, setPrivate } from "./method.ts";
 import { UpstreamError } from "./proxy/upstream_error.ts";
 
 /** How long a caller is asked to wait after a 503, in seconds. */
@@ -72,7 +72,7 @@ export class Router {
     request: Request,
     { nsid, context }: { nsid: string; context: RequestContext },
   ): Promise<Response> {
-    const headers = new Headers();
+    const headers = new Headers(this.#authenticator.answerHeaders?.(request));
     const method = this.#methods.get(nsid);
     let call: Call | undefined;
     try {
@@ -84,6 +84,7 @@ export class Router {
       context.nsid = method.nsid;
       if (method.auth !== "none") setPrivate(headers);
       call = await this.#readCall(request, { method, context, headers });
+      refuseUnpermitted(method, call);
       await this.#charge(method, { call, context });
       const output = await method.handler(call);
       this.#lexiconCheck?.answer(method, output);
@@ -198,6 +199,8 @@ export function errorResponse(
   if (thrown instanceof WrongVerb) headers.set("Allow", thrown.allow);
   if (thrown instanceof RateLimited) setLimitHeaders(headers, thrown.left);
   if (status === 426) headers.set("Upgrade", "websocket");
+  const challenge = dpopChallenge(thrown);
+  if (challenge !== undefined) headers.set("WWW-Authenticate", challenge);
   if (status === 401 && !headers.has("WWW-Authenticate")) headers.set("WWW-Authenticate", "Bearer");
   const retryAfterS =
     (isKithError(thrown) ? thrown.retryAfterS : undefined) ?? (status === 503 && RETRY_AFTER_S);

@@ -27,6 +27,7 @@ const methods = [
   method(ComAtprotoRepoListRecords.mainSchema, { auth: "none", handler: ({ params }) => params }),
   method(ComAtprotoSyncGetBlocks.mainSchema, {
     auth: "optional",
+    oauth: "any",
     handler: ({ params, principal }) => ({ ...params, principal }),
   }),
   method(ComAtprotoServerCreateSession.mainSchema, {
@@ -36,6 +37,7 @@ const methods = [
   }),
   method(ComAtprotoServerGetSession.mainSchema, {
     auth: "access",
+    oauth: "any",
     handler: (call) => ({ did: callerDid(call) }),
   }),
   method(ComAtprotoServerRefreshSession.mainSchema, {

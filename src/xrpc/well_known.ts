@@ -15,6 +15,7 @@ export interface SiteOptions {
   readonly publicUrl: string;
   /** Domains under which this server gives handles, each with its leading dot. */
   readonly handleDomains: readonly string[];
+  readonly pages: FrontPages;
   readiness(): Readiness;
   /** The DID document of the service; undefined where the service DID is not a did:web of this host. */
   serviceDidDocument(): unknown;
@@ -22,9 +23,26 @@ export interface SiteOptions {
   didOfHandle(handle: string): Promise<string | undefined> | string | undefined;
 }
 
+/** The pages of this server that need nobody to be signed in. */
+export interface FrontPages {
+  /** The front page, for a browser. */
+  welcome(request: Request): Response;
+  /** A file that pages are made of, by its name. */
+  file(name: string): Response | undefined;
+}
+
 const TEXT = { "Content-Type": "text/plain; charset=utf-8" };
 
-export function banner({ version, publicUrl }: SiteOptions): Response {
+/** What this is: as a page for browsers, in plain words for everything else. */
+export function front(site: SiteOptions, request: Request): Response {
+  const response = request.headers.get("accept")?.includes("text/html")
+    ? site.pages.welcome(request)
+    : banner(site);
+  response.headers.set("Vary", "Accept, Accept-Language");
+  return response;
+}
+
+function banner({ version, publicUrl }: SiteOptions): Response {
   const text = `This is an AT Protocol Personal Data Server (PDS): kith ${version}, at ${publicUrl}
 
 It holds accounts, their repositories and their blobs. There is nothing to browse here: applications talk to it

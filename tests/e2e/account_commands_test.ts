@@ -257,6 +257,29 @@ describe("commands over a running server", () => {
     expect(shown.out).toMatch(/^code +[A-Z2-7]{5}-[A-Z2-7]{5}\nvalid +15 minutes, until \d{4}-/m);
   });
 
+  test("account reset-second-factor lets a member in by the password again", async () => {
+    const { url, alice } = holder.stage;
+    const [{ code: token }] = await json("account", "code", alice.did, "confirm_email");
+    const { email, accessJwt } = alice;
+    await xrpc(url, "com.atproto.server.confirmEmail", { token: accessJwt, body: { email, token } });
+    const on = { email, emailAuthFactor: true };
+    expect((await xrpc(url, "com.atproto.server.updateEmail", { token: accessJwt, body: on })).status).toBe(
+      200,
+    );
+    expect((await signIn(url, alice.did, PASSWORD)).error).toBe("AuthFactorTokenRequired");
+    const [{ code: authFactorToken }] = await json("account", "code", alice.did, "second_factor");
+    const body = { identifier: alice.did, password: PASSWORD, authFactorToken };
+    expect((await xrpc(url, "com.atproto.server.createSession", { body })).status).toBe(200);
+    expect((await kith(["account", "reset-second-factor", alice.handle], here())).code).toBe(2);
+    const ended = await kith(["account", "reset-second-factor", alice.handle, "--yes"], here());
+    expect(ended.out).toBe(`${alice.handle} (${alice.did}) signs in with its password alone.\n`);
+    expect((await signIn(url, alice.did, PASSWORD)).status).toBe(200);
+    const [noted = ""] = here()
+      .output.split("\n")
+      .filter((line) => line.includes("The operator took the second factors"));
+    expect(JSON.parse(noted)).toMatchObject({ level: "warn", did: alice.did, operator: "olga" });
+  });
+
   test("account delete", async () => {
     const ended = await holder.stage.eventsDuring(() =>
       kith(["account", "delete", "carol@example.com", "--yes"], here()),
@@ -306,7 +329,7 @@ describe("commands over a running server", () => {
   });
 
   test("what the socket alone serves, TCP does not, nor is anybody the admin there", async () => {
-    for (const name of ["findAccount", "createEmailCode", "requestCrawl"]) {
+    for (const name of ["findAccount", "createEmailCode", "requestCrawl", "resetSecondFactor"]) {
       const answer = await xrpc(holder.stage.url, `dev.kith.admin.${name}`, {
         params: { account: "alice.test" },
       });

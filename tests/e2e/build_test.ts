@@ -49,6 +49,10 @@ test("bun run build makes an executable that needs nothing beside it", async () 
         if (/http:\/\/localhost:\d+\s/.test(text)) break;
       }
       const url = /http:\/\/localhost:\d+/.exec(text)?.[0] ?? "";
+      const page = await (await fetch(url, { headers: { Accept: "text/html" } })).text();
+      const files = page.match(/\/oauth\/assets\/[\w.-]+/g) ?? [];
+      const statuses = await Promise.all(files.map(async (path) => (await fetch(url + path)).status));
+      expect(statuses).toEqual([200, 200, 200]);
       const alice = await createAccount(url, "alice");
       const { uri, cid } = await createRecord(url, alice, { record: post("from the executable") });
       const repo = await judgeRepo(await repoCar(url, alice.did), alice.did, alice.didKey);

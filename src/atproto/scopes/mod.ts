@@ -3,6 +3,16 @@
  * https://atproto.com/specs/permission
  */
 export {
+  type ExplainedScope,
+  type Explanation,
+  explain,
+  type Meaning,
+  PERMISSION_GROUPS,
+  type PermissionGroup,
+  type PermissionGroupName,
+  type Risk,
+} from "./explain.ts";
+export {
   type AccountAttribute,
   formatPermission,
   type Include,

@@ -9,6 +9,8 @@ import { expandInclude, type PermissionSet } from "./permission_set.ts";
 import { scopeValues } from "./scope.ts";
 
 const CHAT = "chat.bsky.";
+/** Takes an account to another server: for that an app needs the permission by name. */
+const MOVE = "com.atproto.server.createaccount";
 
 /** What the holder of a token may do: asked before every act. */
 export class Permissions {
@@ -55,8 +57,9 @@ export class Permissions {
   /** Whether `lxm` may be called at a service, `did#service`. An `lxm` of `*` asks for all methods at once. */
   allowsRpc({ lxm, aud }: { lxm: string; aud: string }): boolean {
     // NSIDs differ in case only by mistake, or by one who wants to slip through here.
-    const isChat = lxm.toLowerCase().startsWith(CHAT);
-    if (isChat ? this.#chat : this.#generic) return true;
+    const name = lxm.toLowerCase();
+    const byTransition = name.startsWith(CHAT) ? this.#chat : this.#generic && name !== MOVE;
+    if (byTransition) return true;
     return this.#granted.some(
       (permission) =>
         permission.resource === "rpc" &&

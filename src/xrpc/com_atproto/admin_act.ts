@@ -9,7 +9,7 @@ import {
 } from "../method.ts";
 import type { Log } from "../request_log.ts";
 
-export interface ActOptions<S extends MethodSchema> extends Omit<MethodOptions<S>, "auth"> {
+export interface ActOptions<S extends MethodSchema> extends Omit<MethodOptions<S>, "auth" | "oauth"> {
   readonly auth: "admin" | "moderator";
   readonly log: Log;
   /** What the act is about, for the log: DIDs, addresses of records, numbers; never a secret. */

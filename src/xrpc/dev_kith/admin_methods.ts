@@ -2,9 +2,10 @@
 import {
   type Account,
   type AccountLookup,
-  EMAIL_TOKEN_LIFETIME_MS,
+  codeLifetimeMs,
   type EmailTokens,
   isPresent,
+  type SecondFactors,
   statusOf,
 } from "../../accounts/mod.ts";
 import { KithError } from "../../errors.ts";
@@ -12,6 +13,7 @@ import {
   DevKithAdminCreateEmailCode,
   DevKithAdminFindAccount,
   DevKithAdminRequestCrawl,
+  DevKithAdminResetSecondFactor,
 } from "../../lexicons/mod.ts";
 import { type Method, method } from "../method.ts";
 import type { Log } from "../request_log.ts";
@@ -19,6 +21,7 @@ import type { Log } from "../request_log.ts";
 export interface AdminSocketMethodsOptions {
   readonly accounts: AccountLookup;
   readonly emailTokens: Pick<EmailTokens, "create">;
+  readonly factors: Pick<SecondFactors, "reset">;
   readonly relays: RelayCalls;
   readonly log: Pick<Log, "warn">;
   /** Milliseconds since 1970. */
@@ -34,9 +37,9 @@ export interface RelayCalls {
   requestCrawl(relay: string, hostname: string): Promise<void>;
 }
 
-/** createEmailCode, findAccount and requestCrawl. */
+/** createEmailCode, findAccount, requestCrawl and resetSecondFactor. */
 export function adminSocketMethods(options: AdminSocketMethodsOptions): Method[] {
-  const { accounts, emailTokens, relays, log, now } = options;
+  const { accounts, emailTokens, factors, relays, log, now } = options;
   return [
     method(DevKithAdminFindAccount.mainSchema, {
       auth: "admin",
@@ -49,11 +52,19 @@ export function adminSocketMethods(options: AdminSocketMethodsOptions): Method[]
       auth: "admin",
       handler: async ({ input: { did, purpose, operator }, requestId }) => {
         const account = await find(accounts, did);
-        const expiresAt = now() + EMAIL_TOKEN_LIFETIME_MS;
+        const expiresAt = now() + codeLifetimeMs(purpose);
         const code = await emailTokens.create(account.did, purpose);
         // Whoever has it acts as the account's owner: that must be seen also where little is logged.
         log.warn("The operator made a code for an account", { did, purpose, operator, requestId });
         return { code, expiresAt: new Date(expiresAt).toISOString() };
+      },
+    }),
+    method(DevKithAdminResetSecondFactor.mainSchema, {
+      auth: "admin",
+      handler: async ({ input: { did, operator }, requestId }) => {
+        const account = await find(accounts, did);
+        await factors.reset(account.did);
+        log.warn("The operator took the second factors of an account away", { did, operator, requestId });
       },
     }),
     method(DevKithAdminRequestCrawl.mainSchema, {

@@ -25,6 +25,7 @@ function make(state: Account["state"] = "active") {
       accountByEmail: (email) => (email.toLowerCase() === account.email ? account : undefined),
     },
     emailTokens: { create: async (did, purpose) => `${did} ${purpose}` },
+    factors: { reset: async (did) => void asked.push(`reset ${did}`) },
     relays: {
       configured: ["https://relay.test"],
       hostname: "pds.test",
@@ -97,6 +98,25 @@ test.each([
   const { call, logged } = make();
   expect(await call("createEmailCode", { json })).toMatchObject({ status, body: { error } });
   expect(logged).toEqual([]);
+});
+
+test("createEmailCode of a code to sign in with is valid for a shorter time", async () => {
+  const { body } = await make().call("createEmailCode", { json: { did: ALICE, purpose: "second_factor" } });
+  expect(body).toMatchObject({ expiresAt: new Date(NOW + 10 * 60_000).toISOString() });
+});
+
+test("resetSecondFactor takes the factors away, and the log says whose and by whom", async () => {
+  const { call, logged, asked } = make();
+  const json = { did: ALICE, operator: "olga" };
+  expect((await call("resetSecondFactor", { json })).status).toBe(200);
+  expect(asked).toEqual([`reset ${ALICE}`]);
+  expect(logged).toMatchObject([
+    [expect.stringContaining("second factors"), { did: ALICE, operator: "olga" }],
+  ]);
+  const nobody = { did: "did:plc:vwzwgnygau7ed7b7wt5ux7y2" };
+  const refused = await call("resetSecondFactor", { json: nobody });
+  expect(refused).toMatchObject({ status: 403, body: { error: "AccountNotFound" } });
+  expect(asked.length).toBe(1);
 });
 
 test.each([

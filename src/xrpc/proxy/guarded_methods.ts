@@ -37,8 +37,12 @@ export function isProtectedMethod(nsid: string): boolean {
   return PROTECTED.has(nsid.toLowerCase());
 }
 
-/** True where the session may have `nsid` called for it: privileged methods need the main password or a privileged one. */
+/**
+ * True where the session may have `nsid` called for it: privileged methods need the main password or a privileged one. What an app
+ * may have called, its permissions say, and they are asked elsewhere.
+ */
 export function mayCall(principal: Principal | null, nsid: string): boolean {
+  if (principal?.kind === "oauth") return true;
   const name = nsid.toLowerCase();
   if (name !== PRIVILEGED_METHOD && !name.startsWith(PRIVILEGED_NAMESPACE)) return true;
   return principal?.kind === "user" && PRIVILEGED_SCOPES.has(principal.scope);

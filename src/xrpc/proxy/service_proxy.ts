@@ -5,6 +5,7 @@
 import type { Authenticator } from "../../auth/mod.ts";
 import { KithError } from "../../errors.ts";
 import { sendAsItIs } from "../compress.ts";
+import { requireRpc } from "../oauth_rules.ts";
 import type { RequestContext } from "../router.ts";
 import { readDecoded } from "./_decode.ts";
 import { isProtectedMethod, mayCall } from "./guarded_methods.ts";
@@ -113,8 +114,11 @@ export class ServiceProxy {
       throw new KithError("method_not_allowed", `Could not call "${nsid}": use GET or POST`);
     }
     const principal = await this.#options.authenticator.authenticate(request, "access", { nsid });
-    if (principal?.kind !== "user") throw new TypeError("A session without a user");
+    if (principal?.kind !== "user" && principal?.kind !== "oauth") {
+      throw new TypeError("A session without a user");
+    }
     context.did = principal.did;
+    requireRpc(principal, { nsid, lxm: nsid, to });
     if (!mayCall(principal, nsid)) throw new KithError("invalid_token", "Bad token method");
     return this.answer(request, await this.passOn(request, { did: principal.did, nsid, to }));
   }

@@ -3,6 +3,7 @@ import { AppBskyActorGetPreferences, AppBskyActorPutPreferences } from "@atcute/
 import type { Principal } from "../../../auth/mod.ts";
 import { KithError } from "../../../errors.ts";
 import { callerDid, type Method, method } from "../../method.ts";
+import { needsRpc } from "../../oauth_rules.ts";
 import { APP_VIEW_ID, type ServiceRef } from "../../proxy/proxy_targets.ts";
 import type { ServiceProxy } from "../../proxy/service_proxy.ts";
 
@@ -41,6 +42,7 @@ function getPreferences({ repos, proxy, now }: PreferenceMethodsOptions): Method
   const { mainSchema } = AppBskyActorGetPreferences;
   return method(mainSchema, {
     auth: "anySession",
+    oauth: needsRpc(mainSchema.nsid, proxy.targets),
     handler: async (call) => {
       const did = callerDid(call);
       const elsewhere = keptElsewhere(call.request, proxy);
@@ -64,6 +66,7 @@ function putPreferences({ repos, proxy }: PreferenceMethodsOptions): Method {
   const { mainSchema } = AppBskyActorPutPreferences;
   return method(mainSchema, {
     auth: "access",
+    oauth: needsRpc(mainSchema.nsid, proxy.targets),
     bodyBytesMax: PREFERENCES_BYTES_MAX,
     handler: async (call) => {
       const did = callerDid(call);

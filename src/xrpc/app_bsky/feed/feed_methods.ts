@@ -7,6 +7,7 @@ import {
 } from "@atcute/bluesky";
 import { isKithError, KithError } from "../../../errors.ts";
 import { type Call, callerDid, type Method, method } from "../../method.ts";
+import { needsRpc, requireRpc } from "../../oauth_rules.ts";
 import type { ServiceRef } from "../../proxy/proxy_targets.ts";
 import type { ServiceProxy } from "../../proxy/service_proxy.ts";
 import { UpstreamError } from "../../proxy/upstream_error.ts";
@@ -26,10 +27,11 @@ export function feedMethods(options: FeedMethodsOptions): Method[] {
   return [getTimeline(options), getAuthorFeed(options), getActorLikes(options), getFeed(options)];
 }
 
-function getTimeline({ readAfterWrite }: FeedMethodsOptions): Method {
+function getTimeline({ readAfterWrite, proxy }: FeedMethodsOptions): Method {
   const schema = AppBskyFeedGetTimeline.mainSchema;
   return method(schema, {
     auth: "access",
+    oauth: needsRpc(schema.nsid, proxy.targets),
     handler: (call) =>
       readAfterWrite.answer(call, {
         schema,
@@ -39,10 +41,11 @@ function getTimeline({ readAfterWrite }: FeedMethodsOptions): Method {
   });
 }
 
-function getAuthorFeed({ readAfterWrite }: FeedMethodsOptions): Method {
+function getAuthorFeed({ readAfterWrite, proxy }: FeedMethodsOptions): Method {
   const schema = AppBskyFeedGetAuthorFeed.mainSchema;
   return method(schema, {
     auth: "access",
+    oauth: needsRpc(schema.nsid, proxy.targets),
     handler: (call) =>
       readAfterWrite.answer(call, {
         schema,
@@ -57,10 +60,11 @@ function getAuthorFeed({ readAfterWrite }: FeedMethodsOptions): Method {
   });
 }
 
-function getActorLikes({ readAfterWrite }: FeedMethodsOptions): Method {
+function getActorLikes({ readAfterWrite, proxy }: FeedMethodsOptions): Method {
   const schema = AppBskyFeedGetActorLikes.mainSchema;
   return method(schema, {
     auth: "access",
+    oauth: needsRpc(schema.nsid, proxy.targets),
     handler: (call) => readAfterWrite.answer(call, { schema, merge: withAuthor }),
   });
 }
@@ -71,11 +75,13 @@ function getFeed({ proxy }: FeedMethodsOptions): Method {
   const { nsid } = mainSchema;
   return method(mainSchema, {
     auth: "access",
+    oauth: needsRpc(nsid, proxy.targets),
     handler: async (call) => {
       const { request, params } = call;
       const to = wantedService(proxy, { request, nsid });
       const aud = { did: await generatorDid(params.feed, { proxy, to }), serviceId: FEED_GENERATOR_ID };
       const lxm = "app.bsky.feed.getFeedSkeleton";
+      requireRpc(call.principal, { nsid, lxm, to: aud });
       return proxy.answer(
         request,
         await proxy.passOn(request, { did: callerDid(call as Call), nsid, to, aud, lxm }),

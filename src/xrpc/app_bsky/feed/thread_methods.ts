@@ -1,6 +1,7 @@
 /** app.bsky.feed.getPostThread: with the caller's own replies, and a thread around a post that the service does not know yet. */
 import { AppBskyFeedGetPostThread } from "@atcute/bluesky";
 import { type Call, callerDid, type Method, method } from "../../method.ts";
+import { needsRpc } from "../../oauth_rules.ts";
 import type { ServiceProxy } from "../../proxy/service_proxy.ts";
 import { UpstreamError } from "../../proxy/upstream_error.ts";
 import type { Json, LocalRecord } from "../local_records.ts";
@@ -37,6 +38,7 @@ export function threadMethods({ readAfterWrite, proxy, accounts }: ThreadMethods
   return [
     method(mainSchema, {
       auth: "access",
+      oauth: needsRpc(nsid, proxy.targets),
       handler: async (call) => {
         try {
           return await readAfterWrite.answer(call, OVERLAY);

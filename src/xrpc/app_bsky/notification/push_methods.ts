@@ -1,7 +1,9 @@
 /** app.bsky.notification.registerPush and unregisterPush: to the service that sends the notifications. */
 import { AppBskyNotificationRegisterPush, AppBskyNotificationUnregisterPush } from "@atcute/bluesky";
+import type { Permissions } from "../../../atproto/mod.ts";
 import { isKithError, KithError } from "../../../errors.ts";
 import { type Call, callerDid, type Method, method } from "../../method.ts";
+import { missingRpc } from "../../oauth_rules.ts";
 import type { ServiceProxy } from "../../proxy/service_proxy.ts";
 
 /** The service id of a sender of notifications. */
@@ -16,13 +18,21 @@ export function pushMethods({ proxy }: PushMethodsOptions): Method[] {
   return [
     method(AppBskyNotificationRegisterPush.mainSchema, {
       auth: "access",
+      oauth: needsSender(AppBskyNotificationRegisterPush.mainSchema.nsid),
       handler: (call) => send(call, { nsid: AppBskyNotificationRegisterPush.mainSchema.nsid, proxy }),
     }),
     method(AppBskyNotificationUnregisterPush.mainSchema, {
       auth: "access",
+      oauth: needsSender(AppBskyNotificationUnregisterPush.mainSchema.nsid),
       handler: (call) => send(call, { nsid: AppBskyNotificationUnregisterPush.mainSchema.nsid, proxy }),
     }),
   ];
+}
+
+/** Apps ask for it by the name of the sender, also where the AppView sends. */
+function needsSender(lxm: string) {
+  return (permissions: Permissions, { input }: Call<unknown, { readonly serviceDid: string }>) =>
+    missingRpc(permissions, { lxm, aud: `${input.serviceDid}#${NOTIFICATIONS_ID}` });
 }
 
 async function send(

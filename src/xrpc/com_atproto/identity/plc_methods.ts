@@ -12,6 +12,7 @@ import {
 import { KithError } from "../../../errors.ts";
 import { PlcRefusedError } from "../../../identity/mod.ts";
 import { callerDid, type Method, method } from "../../method.ts";
+import { needsIdentity } from "../../oauth_rules.ts";
 import { type Accounts, type AccountView, findAccount } from "../repo_access.ts";
 
 type Awaitable<T> = T | Promise<T>;
@@ -52,6 +53,7 @@ export function plcMethods(options: PlcMethodsOptions): Method[] {
 function getRecommendedDidCredentials(options: PlcMethodsOptions): Method {
   return method(ComAtprotoIdentityGetRecommendedDidCredentials.mainSchema, {
     auth: "access",
+    oauth: "any",
     handler: async (call) => {
       const { did, handle } = await accountOf(options, callerDid(call));
       return {
@@ -68,6 +70,7 @@ function getRecommendedDidCredentials(options: PlcMethodsOptions): Method {
 function submitPlcOperation(options: PlcMethodsOptions): Method {
   return method(ComAtprotoIdentitySubmitPlcOperation.mainSchema, {
     auth: "full",
+    oauth: needsIdentity("*"),
     handler: (call) => {
       const did = callerDid(call);
       return options.changes.exclusively(did, () => handIn(did, { json: call.input.operation, options }));

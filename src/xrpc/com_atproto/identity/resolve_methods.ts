@@ -32,6 +32,7 @@ export function resolveMethods({ dids, handles }: ResolveMethodsOptions): Method
     }),
     method(ComAtprotoIdentityRefreshIdentity.mainSchema, {
       auth: "access",
+      oauth: "any",
       handler: ({ input }) => identity(input.identifier, { fresh: true }),
     }),
   ];

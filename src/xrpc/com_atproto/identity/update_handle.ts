@@ -4,6 +4,7 @@ import * as v from "@atcute/lexicons/validations";
 import type { HandleClaim, IdentityChanges } from "../../../accounts/mod.ts";
 import { perAccountRenamed } from "../../limits/charges.ts";
 import { callerDid, type Method, method } from "../../method.ts";
+import { needsIdentity } from "../../oauth_rules.ts";
 
 const { mainSchema } = ComAtprotoIdentityUpdateHandle;
 
@@ -22,6 +23,7 @@ export interface UpdateHandleOptions {
 export function updateHandleMethod({ changes, claim }: UpdateHandleOptions): Method {
   return method(SCHEMA, {
     auth: "access",
+    oauth: needsIdentity("handle"),
     limit: perAccountRenamed(),
     handler: (call) => changes.updateHandle(callerDid(call), call.input.handle, claim),
   });

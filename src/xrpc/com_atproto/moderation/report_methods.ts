@@ -2,6 +2,7 @@
 import { ComAtprotoModerationCreateReport } from "@atcute/atproto";
 import { KithError } from "../../../errors.ts";
 import { callerDid, type Method, method } from "../../method.ts";
+import { needsRpc } from "../../oauth_rules.ts";
 import type { ServiceProxy } from "../../proxy/service_proxy.ts";
 
 const { mainSchema } = ComAtprotoModerationCreateReport;
@@ -16,6 +17,7 @@ export function reportMethods({
   return [
     method(mainSchema, {
       auth: "anySession",
+      oauth: needsRpc(nsid, proxy.targets),
       handler: async (call) => {
         const { request, input } = call;
         const to = proxy.targets.wanted(request, nsid);

@@ -4,6 +4,7 @@ import { type AnyPlcOperation, cidToString, type DidDocument, signingKeyOf } fro
 import { KithError } from "../../../errors.ts";
 import { asBodyError, declaredLength, isIdentityEncoded, refuseDeclaredLength } from "../../body.ts";
 import { type Call, callerDid, type Method, method } from "../../method.ts";
+import { needsAccount } from "../../oauth_rules.ts";
 import type { RepoReads } from "../repo_access.ts";
 
 /** Imports at one time, over all accounts: each has a page cache of its own, and the disk to itself for moments. */
@@ -49,6 +50,7 @@ function importRepo({ repos, dids, plc, isOpen, bytesMax }: ImportMethodsOptions
   let imports = 0;
   return method(ComAtprotoRepoImportRepo.mainSchema, {
     auth: "full",
+    oauth: needsAccount("repo", "manage"),
     handler: async (call) => {
       if (!isOpen) throw new KithError("invalid_request", "Service is not accepting repo imports");
       requireCar(call.request);
@@ -148,6 +150,7 @@ class BodyChunks implements AsyncIterable<Uint8Array> {
 function listMissingBlobs({ repos }: ImportMethodsOptions): Method {
   return method(ComAtprotoRepoListMissingBlobs.mainSchema, {
     auth: "access",
+    oauth: "any",
     handler: async (call) => {
       const did = callerDid(call);
       const { limit, cursor } = call.params;

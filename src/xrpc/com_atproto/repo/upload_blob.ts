@@ -12,7 +12,8 @@ import {
   tooLarge,
 } from "../../body.ts";
 import { type Charge, DAY_MS } from "../../limits/rate_limits.ts";
-import { type Call, callerDid, type Method, method } from "../../method.ts";
+import { type Call, callerDid, type Method, method, requireScope } from "../../method.ts";
+import { missingBlob } from "../../oauth_rules.ts";
 import { type Accounts, findAccount } from "../repo_access.ts";
 import { BlobQuota, type UploadShare } from "./_blob_quota.ts";
 import { assertBytesAllowed, assertDeclaredAllowed } from "./_blob_types.ts";
@@ -70,6 +71,8 @@ export function uploadBlobMethod<Upload extends BlobUpload>(options: UploadBlobO
   const quota = new BlobQuota({ bytesMax: options.quotaBytes, storedBytes });
   return method(ComAtprotoRepoUploadBlob.mainSchema, {
     auth: "accessOrService",
+    oauth: (permissions, { request }) =>
+      missingBlob(permissions, request.headers.get("content-type") ?? "application/octet-stream"),
     limit: (call) => uploading(options.accounts, callerDid(call)),
     handler: async (call) => {
       const did = callerDid(call);
@@ -148,6 +151,13 @@ async function uploadBlob<Upload extends BlobUpload>(
       );
     }
     const sniffed = sniffMimeType(head, call.request.headers.get("content-type"));
+    // What it says it is, has been checked before; this is what it is.
+    if (call.principal?.kind === "oauth") {
+      requireScope(
+        missingBlob(call.principal.permissions, sniffed),
+        ComAtprotoRepoUploadBlob.mainSchema.nsid,
+      );
+    }
     assertBytesAllowed({ sniffed, head }, types);
     const row = { cid, mimeType: sniffed, size, createdAt: now() };
     const mimeType = await repos.keepBlob(did, { upload, row });

@@ -11,6 +11,7 @@ import { KithError } from "../../../errors.ts";
 import { REPO_WRITES, WRITE_COSTS } from "../../limits/charges.ts";
 import type { Charge } from "../../limits/rate_limits.ts";
 import { type Call, callerDid, type InputOf, type Method, method } from "../../method.ts";
+import { missingRepo } from "../../oauth_rules.ts";
 import { type Accounts, findAccount } from "../repo_access.ts";
 import {
   createWrite,
@@ -53,6 +54,8 @@ export function writeMethods(options: WriteMethodsOptions): Method[] {
 function createRecord(deps: Deps): Method {
   return method(ComAtprotoRepoCreateRecord.mainSchema, {
     auth: "access",
+    oauth: (permissions, { input: { collection } }) =>
+      missingRepo(permissions, [{ collection, action: "create" }]),
     limit: (call) => writing(call, WRITE_COSTS.create),
     bodyBytesMax: RECORD_JSON_BYTES_MAX,
     handler: async (call) => {
@@ -71,6 +74,12 @@ function createRecord(deps: Deps): Method {
 function putRecord(deps: Deps): Method {
   return method(ComAtprotoRepoPutRecord.mainSchema, {
     auth: "access",
+    oauth: (permissions, { input: { collection } }) =>
+      // Which of the two it is, shows only while it is written.
+      missingRepo(permissions, [
+        { collection, action: "create" },
+        { collection, action: "update" },
+      ]),
     limit: (call) => writing(call, WRITE_COSTS.update),
     bodyBytesMax: RECORD_JSON_BYTES_MAX,
     handler: async (call) => {
@@ -89,6 +98,8 @@ function putRecord(deps: Deps): Method {
 function deleteRecord(deps: Deps): Method {
   return method(ComAtprotoRepoDeleteRecord.mainSchema, {
     auth: "access",
+    oauth: (permissions, { input: { collection } }) =>
+      missingRepo(permissions, [{ collection, action: "delete" }]),
     limit: (call) => writing(call, WRITE_COSTS.delete),
     handler: async (call) => {
       const { repo, collection, rkey, swapCommit, swapRecord } = call.input;
@@ -109,6 +120,11 @@ function deleteRecord(deps: Deps): Method {
 function applyWrites(deps: Deps): Method {
   return method(ComAtprotoRepoApplyWrites.mainSchema, {
     auth: "access",
+    oauth: (permissions, { input }) =>
+      missingRepo(
+        permissions,
+        input.writes.map(({ $type, collection }) => ({ collection, action: actionOf($type) })),
+      ),
     limit: (call) => writing(call, costOf(call.input.writes)),
     bodyBytesMax: WRITES_JSON_BYTES_MAX,
     handler: async (call) => {

@@ -16,6 +16,7 @@ export function appPasswordMethods({ appPasswords }: AppPasswordMethodsOptions):
   return [
     method(ComAtprotoServerCreateAppPassword.mainSchema, {
       auth: "full",
+      oauth: "refused",
       handler: async (call) => {
         const { name, privileged = false } = call.input;
         const made = await appPasswords.create(callerDid(call), { name, privileged });
@@ -24,10 +25,12 @@ export function appPasswordMethods({ appPasswords }: AppPasswordMethodsOptions):
     }),
     method(ComAtprotoServerListAppPasswords.mainSchema, {
       auth: "access",
+      oauth: "refused",
       handler: async (call) => ({ passwords: (await appPasswords.list(callerDid(call))).map(shown) }),
     }),
     method(ComAtprotoServerRevokeAppPassword.mainSchema, {
       auth: "access",
+      oauth: "refused",
       handler: (call) => appPasswords.revoke(callerDid(call), call.input.name),
     }),
   ];

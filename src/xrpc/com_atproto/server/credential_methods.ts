@@ -10,10 +10,10 @@ import {
   ComAtprotoServerUpdateEmail,
 } from "@atcute/atproto";
 import type { Credentials } from "../../../accounts/mod.ts";
-import { KithError } from "../../../errors.ts";
 import { perAccountMailed, perNetwork } from "../../limits/charges.ts";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../../limits/rate_limits.ts";
 import { callerDid, type Method, method } from "../../method.ts";
+import { needsAccount } from "../../oauth_rules.ts";
 import { asInvalidRequest } from "../password_error.ts";
 
 /** Bound of the bodies in bytes: a password, an address and a code, with room for escapes. */
@@ -38,28 +38,29 @@ export function credentialMethods({ credentials }: CredentialMethodsOptions): Me
   return [
     method(ComAtprotoServerRequestEmailConfirmation.mainSchema, {
       auth: "access",
+      oauth: needsAccount("email", "manage"),
       limit: perAccountMailed(),
       handler: (call) => credentials.requestEmailConfirmation(callerDid(call)),
     }),
     method(ComAtprotoServerConfirmEmail.mainSchema, {
       auth: "access",
+      oauth: needsAccount("email", "manage"),
       bodyBytesMax,
       handler: (call) => credentials.confirmEmail(callerDid(call), call.input),
     }),
     method(ComAtprotoServerRequestEmailUpdate.mainSchema, {
       auth: "full",
+      oauth: "refused",
       limit: perAccountMailed(),
       handler: (call) => credentials.requestEmailUpdate(callerDid(call)),
     }),
     method(ComAtprotoServerUpdateEmail.mainSchema, {
       auth: "full",
+      oauth: "refused",
       bodyBytesMax,
       handler: (call) => {
         const { email, token, emailAuthFactor } = call.input;
-        if (emailAuthFactor === true) {
-          throw new KithError("invalid_request", "This server has no second factor by e-mail at sign-in");
-        }
-        return credentials.updateEmail(callerDid(call), { email, token });
+        return credentials.updateEmail(callerDid(call), { email, token, emailAuthFactor });
       },
     }),
     method(ComAtprotoServerRequestPasswordReset.mainSchema, {
@@ -76,6 +77,7 @@ export function credentialMethods({ credentials }: CredentialMethodsOptions): Me
     }),
     method(ComAtprotoServerRequestAccountDelete.mainSchema, {
       auth: "full",
+      oauth: "refused",
       limit: perAccountMailed(),
       handler: (call) => credentials.requestAccountDelete(callerDid(call)),
     }),

@@ -25,7 +25,7 @@ function make({ mailed = true, confirmed = false, state = "active" as Account["s
   const sent: string[] = [];
   const waited: number[] = [];
   const rows = new FakeEmailTokens();
-  const fake = { mailFails: undefined as unknown };
+  const fake = { mailFails: undefined as unknown, emailFactor: false };
   const account: Account = {
     did: ALICE,
     handle: "alice.test",
@@ -68,6 +68,11 @@ function make({ mailed = true, confirmed = false, state = "active" as Account["s
       },
       unlock: (did) => void changes.push(["unlocked", did]),
     },
+    factors: {
+      hasEmail: () => fake.emailFactor,
+      addEmail: async ({ did }) => void changes.push(["factor on", did]),
+      removeEmail: async (did) => void changes.push(["factor off", did]),
+    },
     repos: { deleteRepo: async (did) => void changes.push(["deleted", did]) },
     logger: { error: (message: string) => void changes.push(["logged", message]) } as never,
     wait: async (ms) => void waited.push(ms),
@@ -100,6 +105,21 @@ test("requestEmailUpdate asks for a code where the address is confirmed, updateE
   const [token] = bound.sent;
   expect((await bound.call("updateEmail", { email: "new@mail.test", token }, ALICE)).status).toBe(200);
   expect(bound.changes).toMatchObject([["email", { token: "update_email" }]]);
+});
+
+test("updateEmail with the same address switches codes by mail on without a token, and off with one", async () => {
+  const { call, changes, sent, fake } = make({ confirmed: true });
+  expect((await call("updateEmail", { email: EMAIL, emailAuthFactor: false }, ALICE)).status).toBe(200);
+  expect((await call("updateEmail", { email: EMAIL, emailAuthFactor: true }, ALICE)).status).toBe(200);
+  expect(changes.splice(0)).toEqual([["factor on", ALICE]]);
+  fake.emailFactor = true;
+  const off = (token?: string) =>
+    call("updateEmail", { email: EMAIL.toUpperCase(), emailAuthFactor: false, token }, ALICE);
+  expect((await off()).body).toMatchObject({ error: "TokenRequired" });
+  expect((await off(WRONG)).body).toMatchObject({ error: "InvalidToken" });
+  await call("requestEmailUpdate", {}, ALICE);
+  expect((await off(sent[0])).status).toBe(200);
+  expect(changes).toEqual([["factor off", ALICE]]);
 });
 
 test.each([

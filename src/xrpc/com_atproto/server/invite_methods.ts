@@ -63,6 +63,7 @@ export function memberInviteMethods(options: {
   return [
     method(ComAtprotoServerGetAccountInviteCodes.mainSchema, {
       auth: "full",
+      oauth: "refused",
       handler: async (call) => {
         const codes = await options.invites.ofAccount(callerDid(call), call.params);
         return { codes: codes.map(inviteView) };

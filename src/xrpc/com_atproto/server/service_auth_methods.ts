@@ -4,6 +4,7 @@ import { isDid } from "../../../atproto/mod.ts";
 import type { Principal } from "../../../auth/mod.ts";
 import { KithError } from "../../../errors.ts";
 import { callerDid, type Method, method } from "../../method.ts";
+import { missingRpc } from "../../oauth_rules.ts";
 import { isProtectedMethod, mayCall } from "../../proxy/guarded_methods.ts";
 import type { ServiceJwts } from "../../proxy/service_jwts.ts";
 
@@ -25,6 +26,9 @@ export function serviceAuthMethods({ serviceJwts, now }: ServiceAuthMethodsOptio
   return [
     method(ComAtprotoServerGetServiceAuth.mainSchema, {
       auth: "anySession",
+      // A token without a method is good for all of them.
+      oauth: (permissions, { params }) =>
+        missingRpc(permissions, { lxm: params.lxm ?? "*", aud: params.aud }),
       handler: (call) => {
         const { aud, exp, lxm } = call.params;
         refuseAudience(aud);

@@ -5,7 +5,8 @@ import {
   ComAtprotoServerGetSession,
   ComAtprotoServerRefreshSession,
 } from "@atcute/atproto";
-import { networkOf, type Sessions } from "../../../accounts/mod.ts";
+import { networkOf, type SessionInfo, type Sessions } from "../../../accounts/mod.ts";
+import type { Principal } from "../../../auth/mod.ts";
 import { DAY_MS, MINUTE_MS } from "../../limits/rate_limits.ts";
 import { callerDid, type Method, method, setPrivate } from "../../method.ts";
 
@@ -36,12 +37,16 @@ export function sessionMethods({ sessions, authenticator }: SessionMethodsOption
         budgets: SIGN_INS,
         key: `${networkOf(ip)} ${input.identifier.trim().toLowerCase()}`,
       }),
-      handler: ({ input: { identifier, password, allowTakendown }, ip }) =>
-        sessions.signIn({ identifier, password, ip, allowTakendown: allowTakendown === true }),
+      handler: ({ input: { identifier, password, authFactorToken: code, allowTakendown }, ip }) =>
+        sessions.signIn({ identifier, password, code, ip, allowTakendown: allowTakendown === true }),
     }),
     method(ComAtprotoServerGetSession.mainSchema, {
       auth: "access",
-      handler: (call) => sessions.describe(callerDid(call)),
+      oauth: "any",
+      handler: async (call) => {
+        const session = await sessions.describe(callerDid(call));
+        return mayReadEmail(call.principal) ? session : withoutEmail(session);
+      },
     }),
     method(ComAtprotoServerRefreshSession.mainSchema, {
       auth: "refresh",
@@ -59,4 +64,13 @@ export function sessionMethods({ sessions, authenticator }: SessionMethodsOption
       },
     }),
   ];
+}
+
+function mayReadEmail(principal: Principal | null): boolean {
+  if (principal?.kind !== "oauth") return true;
+  return principal.permissions.allowsAccount({ attr: "email", action: "read" });
+}
+
+function withoutEmail({ email, emailConfirmed, emailAuthFactor, ...rest }: SessionInfo): object {
+  return rest;
 }

@@ -8,6 +8,7 @@ import { type AccountLookup, type AccountStatus, parseDeleteAfter } from "../../
 import { cidToString, type Head } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
 import { callerDid, type Method, method } from "../../method.ts";
+import { needsAccount } from "../../oauth_rules.ts";
 
 /** A repo, as far as these methods look at it. */
 export interface CountedRepo {
@@ -31,11 +32,13 @@ export function statusMethods(options: StatusMethodsOptions): Method[] {
   return [
     method(ComAtprotoServerActivateAccount.mainSchema, {
       auth: "full",
+      oauth: "refused",
       handler: (call) => status.activate(callerDid(call)),
     }),
     method(ComAtprotoServerDeactivateAccount.mainSchema, {
       // Who is taken down may leave.
       auth: "fullOrTakendown",
+      oauth: needsAccount("status", "manage"),
       handler: (call) => {
         const { deleteAfter } = call.input;
         const options = deleteAfter === undefined ? {} : { deleteAfter: parseDeleteAfter(deleteAfter) };
@@ -44,6 +47,7 @@ export function statusMethods(options: StatusMethodsOptions): Method[] {
     }),
     method(ComAtprotoServerCheckAccountStatus.mainSchema, {
       auth: "access",
+      oauth: "any",
       handler: (call) => check(callerDid(call), options),
     }),
   ];

@@ -35,6 +35,7 @@ export function syncBlobMethods(options: SyncBlobOptions): Method[] {
 function getBlob({ accounts, repos, blobs, log }: SyncBlobOptions): Method {
   return method(ComAtprotoSyncGetBlob.mainSchema, {
     auth: "optional",
+    oauth: "any",
     handler: async ({ params, principal, request }) => {
       const { did } = await servedAccount(accounts, { identifier: params.did, principal });
       const cid = readCid(params.cid);
@@ -108,6 +109,7 @@ function blobHeaders(cid: Cid, mimeType: string): Headers {
 function listBlobs({ accounts, repos }: SyncBlobOptions): Method {
   return method(ComAtprotoSyncListBlobs.mainSchema, {
     auth: "optional",
+    oauth: "any",
     handler: async ({ params, principal }) => {
       const { did } = await servedAccount(accounts, { identifier: params.did, principal });
       const { since, limit, cursor } = params;

@@ -13,6 +13,7 @@ export function deprecatedSyncMethods(options: SyncRepoOptions): Method[] {
 function getHead({ accounts, repos }: SyncRepoOptions): Method {
   return method(ComAtprotoSyncGetHead.mainSchema, {
     auth: "optional",
+    oauth: "any",
     handler: async ({ params, principal }) => {
       const refusal = new KithError("head_not_found", `Could not find root for DID: ${params.did}`);
       const { did } = await servedAccount(accounts, { identifier: params.did, principal }).catch(
@@ -30,6 +31,7 @@ function getHead({ accounts, repos }: SyncRepoOptions): Method {
 function getCheckout(options: SyncRepoOptions): Method {
   return method(ComAtprotoSyncGetCheckout.mainSchema, {
     auth: "optional",
+    oauth: "any",
     handler: ({ params, principal, request }) =>
       repoResponse(options, { did: params.did, principal, request }),
   });

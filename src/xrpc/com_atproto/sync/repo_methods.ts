@@ -42,6 +42,7 @@ export function syncRepoMethods(options: SyncRepoOptions): Method[] {
 function getRepo(options: SyncRepoOptions): Method {
   return method(ComAtprotoSyncGetRepo.mainSchema, {
     auth: "optional",
+    oauth: "any",
     // Relays and archives fetch many repos at a time, and are to be able to do all else meanwhile.
     limit: perNetwork({ points: 6_000, windowMs: 5 * MINUTE_MS }),
     limitedApart: true,
@@ -63,6 +64,7 @@ export async function repoResponse(
 function getLatestCommit({ accounts, repos }: SyncRepoOptions): Method {
   return method(ComAtprotoSyncGetLatestCommit.mainSchema, {
     auth: "optional",
+    oauth: "any",
     handler: async ({ params, principal }) => {
       const { did } = await servedAccount(accounts, { identifier: params.did, principal });
       const { commit, rev } = await repos.readDurable(did, (repo) => headOf(repo, did));
@@ -75,6 +77,7 @@ function getLatestCommit({ accounts, repos }: SyncRepoOptions): Method {
 function getRecord({ accounts, repos }: SyncRepoOptions): Method {
   return method(ComAtprotoSyncGetRecord.mainSchema, {
     auth: "optional",
+    oauth: "any",
     handler: async ({ params, principal }) => {
       const { did } = await servedAccount(accounts, { identifier: params.did, principal });
       const path = `${params.collection}/${params.rkey}`;
@@ -93,6 +96,7 @@ function getRecord({ accounts, repos }: SyncRepoOptions): Method {
 function getBlocks({ accounts, repos }: SyncRepoOptions): Method {
   return method(ComAtprotoSyncGetBlocks.mainSchema, {
     auth: "optional",
+    oauth: "any",
     handler: async ({ params, principal }) => {
       const { did } = await servedAccount(accounts, { identifier: params.did, principal });
       const cids = distinctCids(params.cids);

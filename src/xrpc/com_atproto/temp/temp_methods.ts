@@ -38,6 +38,7 @@ function signUpMethods({ availability }: TempMethodsOptions): Method[] {
     // Nobody waits for an account here.
     method(ComAtprotoTempCheckSignupQueue.mainSchema, {
       auth: "access",
+      oauth: "refused",
       handler: () => ({ activated: true }),
     }),
     method(ComAtprotoTempCheckHandleAvailability.mainSchema, {

@@ -24,6 +24,7 @@ const _mainSchema = /*#__PURE__*/ v.procedure(
 						"delete_account",
 						"plc_operation",
 						"reset_password",
+						"second_factor",
 						"update_email"
 					]),
 				}

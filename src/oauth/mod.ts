@@ -1,0 +1,22 @@
+/** The authorization server: what apps call, and what its pages need of it. https://atproto.com/specs/oauth */
+export type { AuthorizationParameters, Prompt, ResponseMode } from "./authorization_parameters.ts";
+export * from "./authorization_requests.ts";
+export { ClientAuth } from "./client_auth.ts";
+export { type Client, isRedirectUriOf } from "./client_metadata.ts";
+export { Clients } from "./clients.ts";
+export { Grants } from "./grants.ts";
+export { PATHS } from "./metadata.ts";
+export { OAuthError, type OAuthErrorCode } from "./oauth_error.ts";
+export * from "./oauth_server.ts";
+export { Form, readForm } from "./pages/form.ts";
+export { PageCall, type PageContext } from "./pages/page_call.ts";
+export {
+  type PageAct,
+  type PageLimits,
+  type PageRoute,
+  type PageRoutes,
+  PageServer,
+  problemAnswer,
+} from "./pages/page_server.ts";
+export { expandScope, type PermissionSets } from "./permission_sets.ts";
+export { ClientJwts } from "./signed_by_client.ts";

@@ -1,0 +1,69 @@
+import { de } from "./texts/de.ts";
+import { en } from "./texts/en.ts";
+import type { Texts } from "./texts/texts.ts";
+
+/** The languages that pages are written in; the first is for everybody whose own is not among them. */
+export const LOCALES = ["en", "de"] as const;
+export type Locale = (typeof LOCALES)[number];
+
+const TEXTS: Readonly<Record<Locale, Texts>> = { en, de };
+/** Languages of one header that are looked at. */
+const RANGES_MAX = 32;
+
+export function textsOf(locale: Locale): Texts {
+  return TEXTS[locale];
+}
+
+/** What a browser or an app says about languages. */
+export interface LocaleWishes {
+  /** What the person has chosen on a page. */
+  readonly chosen?: string | null | undefined;
+  /** The `ui_locales` of an authorization request: tags in order, a space between. */
+  readonly uiLocales?: string | null | undefined;
+  /** The header. */
+  readonly acceptLanguage?: string | null | undefined;
+}
+
+/** The language of a page: the person's own choice, else what the app asks for, else what the browser prefers. */
+export function chooseLocale({ chosen, uiLocales, acceptLanguage }: LocaleWishes): Locale {
+  const tags = [
+    ...(chosen ? [chosen] : []),
+    ...(uiLocales ?? "").split(" ").slice(0, RANGES_MAX),
+    ...rangesOf(acceptLanguage ?? ""),
+  ];
+  for (const tag of tags) {
+    const language = tag.toLowerCase().split("-", 1)[0];
+    const found = LOCALES.find((locale) => locale === language);
+    if (found) return found;
+    if (language === "*") break;
+  }
+  return LOCALES[0];
+}
+
+/** The languages of an Accept-Language header, the most wanted first; those that are refused are left out. */
+function rangesOf(header: string): string[] {
+  return header
+    .split(",", RANGES_MAX)
+    .map((range) => {
+      const [tag = "", ...params] = range.split(";").map((part) => part.trim());
+      const quality = params.find((param) => param.startsWith("q="))?.slice(2);
+      return { tag, quality: quality === undefined ? 1 : Number(quality) || 0 };
+    })
+    .filter(({ tag, quality }) => tag !== "" && quality > 0)
+    .sort((a, b) => b.quality - a.quality)
+    .map(({ tag }) => tag);
+}
+
+/** A title or detail that a publisher wrote in several languages (key "": no language said), in the reader's. */
+export function pickText(
+  texts: ReadonlyMap<string, string>,
+  { locale }: { locale: Locale },
+): string | undefined {
+  const inLanguage = [...texts].find(([tag]) => tag.toLowerCase().split("-", 1)[0] === locale)?.[1];
+  return inLanguage ?? texts.get("") ?? texts.get("en") ?? texts.values().next().value;
+}
+
+/** A day, as it is written in the language. */
+export function formatDay(date: Date, locale: Locale): string {
+  return new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeZone: "UTC" }).format(date);
+}

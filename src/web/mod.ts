@@ -1,0 +1,63 @@
+/** The pages that people see: data in, HTML out. It knows no route, no store and no network. */
+export {
+  type Asset,
+  type Assets,
+  type AssetsOptions,
+  type BrandImage,
+  createAssets,
+  type ImageType,
+  isImageType,
+} from "./assets.ts";
+export type { BrandColors } from "./colors.ts";
+export { ACCOUNT_SECTIONS, type AccountFrame, type AccountSection } from "./frame.ts";
+export { newNonce, type PageHeaderOptions, pageHeaders } from "./headers.ts";
+export { chooseLocale, LOCALES, type Locale, type LocaleWishes, textsOf } from "./locale.ts";
+export { PageSite, type PageSiteOptions, type PictureUrls } from "./page_site.ts";
+export { type ChangeEmailData, changeEmailPage } from "./pages/account_email.ts";
+export { type ChangeHandleData, changeHandlePage } from "./pages/account_handle.ts";
+export { type AccountHomeData, type AccountState, accountHomePage } from "./pages/account_home.ts";
+export {
+  type AccountStatusData,
+  accountStatusPage,
+  type DeleteAccountData,
+  deleteAccountPage,
+} from "./pages/account_status.ts";
+export { type AppPasswordsData, appPasswordsPage } from "./pages/app_passwords.ts";
+export { type AppGrant, type AppsData, appsPage } from "./pages/apps.ts";
+export { type ChooseAccountData, chooseAccountPage } from "./pages/choose_account.ts";
+export { type ConsentData, consentPage } from "./pages/consent.ts";
+export { type CookiesNeededData, cookiesNeededPage } from "./pages/cookies_needed.ts";
+export { type DevicesData, devicesPage, type SignedInDevice } from "./pages/devices.ts";
+export { type FormPostData, formPostPage } from "./pages/form_post.ts";
+export { type ProblemData, type ProblemKind, problemPage } from "./pages/problem.ts";
+export { type ReactivateData, reactivatePage } from "./pages/reactivate.ts";
+export {
+  type ForgotPasswordData,
+  forgotPasswordPage,
+  type PasswordResetDoneData,
+  passwordResetDonePage,
+  type ResetPasswordData,
+  resetPasswordPage,
+} from "./pages/reset_password.ts";
+export { type FactorKind, type SecondFactorData, secondFactorPage } from "./pages/second_factor.ts";
+export { type SecurityData, securityPage } from "./pages/security.ts";
+export { type SignInData, signInPage } from "./pages/sign_in.ts";
+export { type SignUpData, signUpPage } from "./pages/sign_up.ts";
+export { type SignedOutData, signedOutPage } from "./pages/signed_out.ts";
+export {
+  type BackupCodesData,
+  backupCodesPage,
+  type TotpSetupData,
+  totpSetupPage,
+} from "./pages/totp_setup.ts";
+export { type WelcomeData, welcomePage } from "./pages/welcome.ts";
+export type { Texts } from "./texts/texts.ts";
+export type {
+  AccountName,
+  AssetPaths,
+  ClientName,
+  FormErrors,
+  FormTarget,
+  Site,
+  View,
+} from "./view.ts";

@@ -1,0 +1,111 @@
+import { type Asset, type Assets, type BrandImage, createAssets, isImageType } from "./assets.ts";
+import type { BrandColors } from "./colors.ts";
+import { type Locale, textsOf } from "./locale.ts";
+import type { Site, View } from "./view.ts";
+
+/** The operator's pictures, by where their settings say that they are. */
+export interface PictureUrls {
+  readonly logo?: string | undefined;
+  readonly backgroundLight?: string | undefined;
+  readonly backgroundDark?: string | undefined;
+}
+
+export interface PageSiteOptions {
+  readonly site: Site;
+  readonly colors: BrandColors;
+  readonly pictures: PictureUrls;
+  /** Where the files of pages are to be had: `/oauth/assets`. */
+  readonly assetFolder: string;
+  /** Gets a picture from the web; rejects where it cannot be had. */
+  fetchPicture(url: string): Promise<{ readonly mediaType: string; readonly bytes: Uint8Array<ArrayBuffer> }>;
+  /** What could not be had is told to the operator. */
+  onMissingPicture(picture: { name: keyof PictureUrls; url: string; failure: unknown }): void;
+  /** The clock, in milliseconds. */
+  now(): number;
+}
+
+/** How long a picture that could not be had is left alone. */
+export const PICTURE_RETRY_MS = 600_000;
+const PICTURES = ["logo", "backgroundLight", "backgroundDark"] as const;
+
+/**
+ * Everything that is the same for all pages of this server. The operator's pictures are fetched once, by the server, and served
+ * by it: a browser that asked another site for them would tell it who signs in where. Until they are there, pages do without.
+ */
+export class PageSite {
+  readonly #options: PageSiteOptions;
+  readonly #found: { -readonly [Name in keyof PictureUrls]: BrandImage } = {};
+  /** Names from before a picture came stay good for pages that are open. */
+  readonly #files = new Map<string, Asset>();
+  #assets: Assets;
+  #trying: Promise<void> | undefined;
+  #triedAtMs = 0;
+
+  constructor(options: PageSiteOptions) {
+    this.#options = options;
+    this.#assets = this.#build();
+    this.#trying = this.#fetchMissing();
+  }
+
+  /** Ends when no picture is being fetched. */
+  async settled(): Promise<void> {
+    await this.#trying;
+  }
+
+  /** A file of the pages, by the last part of its path. */
+  file(name: string): Asset | undefined {
+    return this.#files.get(name);
+  }
+
+  /** What every page is given. */
+  view(of: Pick<View, "locale" | "csrf" | "nonce" | "languages"> & { locale: Locale }): View {
+    this.#retry();
+    return { ...of, t: textsOf(of.locale), site: this.#options.site, assets: this.#assets.paths };
+  }
+
+  #build(): Assets {
+    const { assetFolder, colors } = this.#options;
+    const assets = createAssets({ folder: assetFolder, colors, ...this.#found });
+    for (const [name, file] of assets.files) this.#files.set(name, file);
+    return assets;
+  }
+
+  #retry(): void {
+    if (this.#trying || this.#options.now() - this.#triedAtMs < PICTURE_RETRY_MS) return;
+    this.#trying = this.#fetchMissing();
+  }
+
+  #missing(): (readonly [keyof PictureUrls, string])[] {
+    const { pictures } = this.#options;
+    return PICTURES.flatMap((name) => {
+      const url = pictures[name];
+      return url === undefined || this.#found[name] ? [] : [[name, url] as const];
+    });
+  }
+
+  async #fetchMissing(): Promise<void> {
+    this.#triedAtMs = this.#options.now();
+    const missing = this.#missing();
+    await Promise.all(missing.map(([name, url]) => this.#fetchOne(name, url)));
+    if (missing.length > 0) this.#assets = this.#build();
+    this.#trying = undefined;
+  }
+
+  async #fetchOne(name: keyof PictureUrls, url: string): Promise<void> {
+    try {
+      const { mediaType, bytes } = readDataUrl(url) ?? (await this.#options.fetchPicture(url));
+      const type = mediaType.split(";", 1)[0]?.trim().toLowerCase() ?? "";
+      if (!isImageType(type)) throw new TypeError(`It is "${type}", which is no picture that pages can show`);
+      this.#found[name] = { mediaType: type, bytes };
+    } catch (failure) {
+      this.#options.onMissingPicture({ name, url, failure });
+    }
+  }
+}
+
+function readDataUrl(url: string): { mediaType: string; bytes: Uint8Array<ArrayBuffer> } | undefined {
+  const [, mediaType, data] = /^data:([^;,]+);base64,(.*)$/i.exec(url) ?? [];
+  return mediaType === undefined || data === undefined
+    ? undefined
+    : { mediaType, bytes: Uint8Array.from(atob(data), (char) => char.charCodeAt(0)) };
+}
