@@ -2,8 +2,17 @@
 import { hkdfSync } from "node:crypto";
 import { networkOf } from "./accounts/mod.ts";
 import type { Config, Secrets } from "./config/mod.ts";
+import type { Stores } from "./engine.ts";
 import type { Features } from "./features.ts";
-import { type PageAct, type PageLimits, type PageRoutes, PageServer } from "./oauth/mod.ts";
+import {
+  AuthorizePages,
+  type PageAct,
+  type PageLimits,
+  type PageRoutes,
+  PageServer,
+  SignInPages,
+  SignUpPages,
+} from "./oauth/mod.ts";
 import type { RateLimits } from "./xrpc/mod.ts";
 
 const CSRF_KEY_BYTES = 32;
@@ -26,6 +35,7 @@ export interface PageParts {
   readonly config: Config;
   readonly secrets: Pick<Secrets, "jwtSecret">;
   readonly features: Features;
+  readonly stores: Pick<Stores, "accounts">;
 }
 
 export function pageServerOf(
@@ -44,8 +54,21 @@ export function pageServerOf(
 }
 
 /** Every page by its path. */
-function routesOf(_parts: PageParts): PageRoutes {
+function routesOf({ config, features, stores: { accounts } }: PageParts): PageRoutes {
+  const { owners, creator, oauth } = features;
+  const { signIns, credentials, welcome, devices, status } = owners;
+  const { handleDomains: domains, inviteRequired: isInviteRequired } = config;
+  const hasSignUp = domains.length > 0;
+  const signIn = new SignInPages({ signIns, accounts, hasSignUp });
+  const signUp = new SignUpPages({ creator, signIns, credentials, welcome, domains, isInviteRequired });
+  const authorize = new AuthorizePages({
+    ...{ accounts, devices, status, signIn, signUp },
+    requests: oauth.requests,
+    grants: oauth.store,
+    trustedClients: config.oauthTrustedClients,
+  });
   return {
+    ...authorize.routes(),
     [CHANGE_PASSWORD]: { get: (call) => call.redirect(PASSWORD_PAGE) },
   };
 }

@@ -8,6 +8,7 @@ export { Grants } from "./grants.ts";
 export { PATHS } from "./metadata.ts";
 export { OAuthError, type OAuthErrorCode } from "./oauth_error.ts";
 export * from "./oauth_server.ts";
+export { AuthorizePages, type AuthorizePagesOptions } from "./pages/authorize_pages.ts";
 export { Form, readForm } from "./pages/form.ts";
 export { PageCall, type PageContext } from "./pages/page_call.ts";
 export {
@@ -18,5 +19,14 @@ export {
   PageServer,
   problemAnswer,
 } from "./pages/page_server.ts";
+export {
+  SignInPages,
+  type SignInPagesOptions,
+  type SignInStep,
+  signInError,
+  type Trail,
+  type TrailFinder,
+} from "./pages/sign_in_pages.ts";
+export { SignUpPages, type SignUpPagesOptions } from "./pages/sign_up_pages.ts";
 export { expandScope, type PermissionSets } from "./permission_sets.ts";
 export { ClientJwts } from "./signed_by_client.ts";

@@ -49,6 +49,9 @@ export const de: Texts = {
     badName: "Bitte gib einen Namen mit 1 bis 64 Zeichen an.",
     nameTaken: "Du hast schon eines mit diesem Namen.",
     busy: "Der Server ist gerade ausgelastet. Bitte versuche es gleich noch einmal.",
+    noMail:
+      "Dieser Server verschickt keine Mails. Lass dir vom Betreiber einen Code geben und mach dann mit „Ich habe einen Code“ weiter.",
+    notHere: "Es lässt sich hier nicht reaktivieren: Seine Identität nennt inzwischen einen anderen Server.",
   },
   signIn: {
     title: "Anmelden",

@@ -48,6 +48,8 @@ export const en = {
     badName: "Please give a name of 1 to 64 characters.",
     nameTaken: "You have one of this name already.",
     busy: "The server is busy right now. Please try again in a moment.",
+    noMail: "This server sends no mail. Ask its operators for a code, then go on with “I have a code”.",
+    notHere: "It cannot be reactivated here: its identity names another server by now.",
   },
   signIn: {
     title: "Sign in",
