@@ -222,9 +222,10 @@ function securitySamples(words: SampleWords): Samples {
         ...base,
         totp: { since: DAY, remove: to("remove-totp") },
         passkeys: [
-          { name: words.name, added: DAY, lastUsed: LATER, remove: to("remove-1") },
-          { name: words.app, added: DAY, remove: to("remove-2") },
+          { name: words.name, added: DAY, lastUsed: LATER, rename: to("rename-1"), remove: to("remove-1") },
+          { name: words.app, added: DAY, rename: to("rename-2"), remove: to("remove-2") },
         ],
+        required: { isOn: true, toggle: to("not-required") },
         email: { isOn: true, toggle: to("email-off") },
         backup: { left: 8, renew: to("backup") },
       }),

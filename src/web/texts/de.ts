@@ -39,6 +39,7 @@ export const de: Texts = {
     badPassword: "Ein Passwort hat 8 bis 256 Zeichen.",
     passwordsDiffer: "Die beiden Passwörter sind nicht gleich.",
     wrongPassword: "Das Passwort ist falsch.",
+    wrongPasswordOrCode: "Das Passwort oder der Code ist falsch.",
     badInvite: "Dieser Einladungscode gilt nicht oder wurde schon verwendet.",
     inviteRequired: "Dieser Server verlangt einen Einladungscode.",
     wrongCode: "Der Code ist falsch oder abgelaufen.",
@@ -49,6 +50,14 @@ export const de: Texts = {
     badName: "Bitte gib einen Namen mit 1 bis 64 Zeichen an.",
     nameTaken: "Du hast schon eines mit diesem Namen.",
     busy: "Der Server ist gerade ausgelastet. Bitte versuche es gleich noch einmal.",
+    noMail: (command) =>
+      `Dieser Server kann dir keinen Code mailen. Frag seine Betreiber danach: Sie machen ihn mit „${command}“.`,
+    notFromHere:
+      "Deine Identität kann von hier aus nicht geändert werden: Ein anderer Server oder du selbst verwaltest sie.",
+    understood: "Bitte kreuze an, dass du verstehst, was geschieht.",
+    tooManyPasskeys:
+      "Diesen Passkey gibt es hier schon, oder es sind zu viele. Entferne einen, den du nicht benutzt.",
+    tooManyPasswords: "Es sind zu viele App-Passwörter. Entferne, was du nicht benutzt.",
   },
   signIn: {
     title: "Anmelden",
@@ -133,6 +142,7 @@ export const de: Texts = {
       backup: "Ersatzcode",
       email: "Code per E-Mail",
       passkey: "Passkey",
+      password: "Passwort",
     },
     signOut: "Ein anderes Konto verwenden",
   },
