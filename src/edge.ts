@@ -4,12 +4,13 @@ import { HandleAvailability } from "./accounts/mod.ts";
 import { adminMethods } from "./admin_features.ts";
 import { serviceDidDocument } from "./atproto/mod.ts";
 import { SocketAuthenticator } from "./auth/mod.ts";
-import { type Config, VERSION } from "./config/mod.ts";
+import { type Config, type Secrets, VERSION } from "./config/mod.ts";
 import { type Actors, requestCrawlOf, type Stores } from "./engine.ts";
 import type { Features } from "./features.ts";
 import { frontPages } from "./front_pages.ts";
 import type { RootLogger } from "./logger.ts";
 import { oauthLimits } from "./oauth_features.ts";
+import { pageServerOf } from "./page_features.ts";
 import type { RequestGate } from "./request_gate.ts";
 import {
   accountMethods,
@@ -56,6 +57,7 @@ export function edgeOf(parts: {
   actors: Actors;
   features: Features;
   gate: RequestGate;
+  secrets: Pick<Secrets, "jwtSecret">;
 }): Parameters<typeof createHttp>[0] {
   const { config, log, stores, actors, features, gate } = parts;
   const site: SiteOptions = {
@@ -83,6 +85,7 @@ export function edgeOf(parts: {
     firehose: actors.firehose,
     lexiconCheck: config.mode === "dev" ? new LexiconCheck(log) : undefined,
     limits,
+    pages: pageServerOf(parts, limits),
     aside: (request, context) => oauth.fetch(request, context),
     bypass,
     networkSubscribersMax: config.networkSubscribersMax,
@@ -108,6 +111,7 @@ export function adminEdgeOf(
   return {
     ...edge,
     aside: undefined,
+    pages: undefined,
     methods: [...edge.methods, ...own],
     authenticator: new SocketAuthenticator(edge.authenticator),
     // It has no address: it would be counted with all that a proxy on this machine does not tell apart.

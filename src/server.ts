@@ -95,7 +95,7 @@ async function start(context: ServerContext): Promise<KithServer> {
   const actors = await startActors(context, { config, stores });
   const plc = directoryOf(context, { config, folder });
   const features = await startFeatures(context, { config, secrets, stores, actors, plc });
-  const parts = { config, log, stores, actors, features, gate };
+  const parts = { config, log, stores, actors, features, gate, secrets };
   const edge = edgeOf(parts);
   gate.open({ http: createHttp(edge), admin: createHttp(adminEdgeOf(edge, parts)), aside: plc.fetch });
 

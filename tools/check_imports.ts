@@ -38,6 +38,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   "listen.ts": 6,
   "main.ts": 6,
   "oauth_features.ts": 6,
+  "page_features.ts": 6,
   "request_gate.ts": 6,
   "server.ts": 6,
 };

@@ -63,6 +63,8 @@ export interface OpenRequest {
   readonly sets: ReadonlyMap<string, PermissionSet>;
   /** The account that has to approve, where the app has named one that is here. */
   readonly did: string | undefined;
+  /** When it was pushed. */
+  readonly createdAt: number;
   readonly expiresAt: number;
 }
 
@@ -73,6 +75,21 @@ export interface AuthorizationAnswer {
   readonly parameters: Readonly<Record<string, string>>;
   /** Undefined for "form_post". */
   readonly url: string | undefined;
+}
+
+/** Why a request cannot be gone on with: for the page that says so. */
+export type GoneKind = "unknown" | "expired" | "other_browser";
+
+export class RequestGone extends OAuthError {
+  readonly kind: GoneKind;
+
+  constructor(kind: GoneKind, why: string) {
+    super(
+      "invalid_request",
+      `Could not use the authorization request: ${why}. Go back to the app and begin again`,
+    );
+    this.kind = kind;
+  }
 }
 
 export class AuthorizationRequests {
@@ -145,10 +162,12 @@ export class AuthorizationRequests {
     const parameters = fromRow(row.parameters);
     const found = await setsOf(parameters.scope, sets);
     const expiresAt = Math.min(now() + OPENED_MS, row.createdAt + REQUEST_MS_MAX);
-    if (!(await store.bindRequest(id, { device, expiresAt }))) throw gone("another browser has opened it");
+    if (!(await store.bindRequest(id, { device, expiresAt }))) {
+      throw gone("another browser has opened it", "other_browser");
+    }
     const { loginHint } = parameters;
     const did = loginHint === undefined ? undefined : accounts.byIdentifier(loginHint)?.did;
-    return { id, client, parameters, sets: found, did, expiresAt };
+    return { id, client, parameters, sets: found, did, createdAt: row.createdAt, expiresAt };
   }
 
   /** Whether an account has allowed the app all of a request before, and need not be asked again. */
@@ -219,9 +238,12 @@ export class AuthorizationRequests {
 
   #live(id: string, device?: string): OAuthRequestRow {
     const row = this.#options.store.request(id);
-    if (!row || row.expiresAt <= this.#options.now()) throw gone("it is unknown or has expired");
+    if (!row) throw gone("it is unknown or has expired");
+    if (row.expiresAt <= this.#options.now()) throw gone("it has expired", "expired");
     if (row.codeHash !== null) throw gone("it was answered");
-    if (device !== undefined && row.device !== device) throw gone("another browser has opened it");
+    if (device !== undefined && row.device !== device) {
+      throw gone("another browser has opened it", "other_browser");
+    }
     return row;
   }
 
@@ -284,9 +306,6 @@ function fromRow(row: Readonly<Record<string, string>>): AuthorizationParameters
   } as unknown as AuthorizationParameters;
 }
 
-function gone(why: string): OAuthError {
-  return new OAuthError(
-    "invalid_request",
-    `Could not use the authorization request: ${why}. Go back to the app and begin again`,
-  );
+function gone(why: string, kind: GoneKind = "unknown"): RequestGone {
+  return new RequestGone(kind, why);
 }

@@ -8,5 +8,15 @@ export { Grants } from "./grants.ts";
 export { PATHS } from "./metadata.ts";
 export { OAuthError, type OAuthErrorCode } from "./oauth_error.ts";
 export * from "./oauth_server.ts";
+export { Form, readForm } from "./pages/form.ts";
+export { PageCall, type PageContext } from "./pages/page_call.ts";
+export {
+  type PageAct,
+  type PageLimits,
+  type PageRoute,
+  type PageRoutes,
+  PageServer,
+  problemAnswer,
+} from "./pages/page_server.ts";
 export { expandScope, type PermissionSets } from "./permission_sets.ts";
 export { ClientJwts } from "./signed_by_client.ts";

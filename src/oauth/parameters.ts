@@ -5,6 +5,8 @@ import { OAuthError } from "./oauth_error.ts";
 export const BODY_BYTES_MAX = 64 * 1024;
 const BODY_TIMEOUT_MS = 10_000;
 const PARAMETERS_MAX = 64;
+const FORM_TYPE = "application/x-www-form-urlencoded";
+const JSON_TYPE = "application/json";
 
 export type Parameters = Readonly<Record<string, string>>;
 
@@ -13,14 +15,23 @@ export type Parameters = Readonly<Record<string, string>>;
  * large, late, or with a parameter twice.
  */
 export async function readParameters(request: Request): Promise<Parameters> {
-  const type = request.headers.get("content-type")?.split(";", 1)[0]?.trim().toLowerCase();
-  if (type !== "application/x-www-form-urlencoded" && type !== "application/json") {
-    throw invalid("its Content-Type is not application/x-www-form-urlencoded");
-  }
+  const text = await readBodyText(request, { types: [FORM_TYPE, JSON_TYPE] });
+  return collect(typeOf(request) === JSON_TYPE ? entriesOfJson(text) : [...new URLSearchParams(text)]);
+}
+
+/** A body of one of these types as text. Throws OAuthError invalid_request. */
+export async function readBodyText(
+  request: Request,
+  { types }: { types: readonly string[] },
+): Promise<string> {
+  if (!types.includes(typeOf(request) ?? "")) throw invalid(`its Content-Type is not ${FORM_TYPE}`);
   const encoding = request.headers.get("content-encoding")?.trim().toLowerCase() ?? "identity";
   if (encoding !== "identity" && encoding !== "") throw invalid("its Content-Encoding is not supported");
-  const text = await readText(request);
-  return collect(type === "application/json" ? entriesOfJson(text) : [...new URLSearchParams(text)]);
+  return readText(request);
+}
+
+function typeOf(request: Request): string | undefined {
+  return request.headers.get("content-type")?.split(";", 1)[0]?.trim().toLowerCase();
 }
 
 /** Each name once. Throws OAuthError invalid_request. */

@@ -30,6 +30,8 @@ import {
   tlsCheck,
 } from "./well_known.ts";
 
+const REQUEST_ID = "X-Request-Id";
+
 export interface HttpOptions {
   readonly methods: readonly Method[];
   readonly authenticator: Authenticator;
@@ -44,6 +46,13 @@ export interface HttpOptions {
   readonly bypass: LimitBypass;
   /** Answers what is not XRPC and not ours; undefined leaves it to us. Never rejects. */
   readonly aside?: ((request: Request, context: RequestContext) => Promise<Response | undefined>) | undefined;
+  /** Pages that people see. What they answer, and what is answered in their place, no other origin may read. */
+  readonly pages?:
+    | {
+        owns(path: string): boolean;
+        fetch(request: Request, context: RequestContext): Promise<Response | undefined>;
+      }
+    | undefined;
   /** Subscriptions to the firehose that one network may have at a time. */
   readonly networkSubscribersMax: number;
   readonly site: SiteOptions;
@@ -74,6 +83,7 @@ export function createHttp(options: HttpOptions): Http {
   const contexts = new WeakMap<Request, RequestContext>();
   const app = createApp(options, contexts);
   const answer = async (request: Request, at: Arrival): Promise<Response | undefined> => {
+    if (options.pages?.owns(at.path)) return options.pages.fetch(request, at.context);
     if (request.method === "OPTIONS") return preflightResponse(request);
     if (at.path === `/xrpc/${SUBSCRIBE_REPOS}`) {
       options.limits?.countRequest({ request, ip: at.context.ip });
@@ -105,7 +115,9 @@ export function createHttp(options: HttpOptions): Http {
         context.failure = thrown;
         response = errorResponse(thrown, context);
       }
-      if (response) stamp(response, context.requestId);
+      const isPage = path !== undefined && options.pages?.owns(path) === true;
+      if (response && isPage) response.headers.set(REQUEST_ID, context.requestId);
+      else if (response) stamp(response, context.requestId);
       const length = response?.headers.get("content-length");
       const outcome = {
         method: request.method,
@@ -123,7 +135,7 @@ export function createHttp(options: HttpOptions): Http {
 /** Sets what every answer has. */
 function stamp(response: Response, requestId: string): Response {
   setCorsHeaders(response.headers);
-  response.headers.set("X-Request-Id", requestId);
+  response.headers.set(REQUEST_ID, requestId);
   return response;
 }
 

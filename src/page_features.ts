@@ -1,0 +1,60 @@
+/** Wires the pages that people sign in with, allow apps on, and look after their account on. */
+import { hkdfSync } from "node:crypto";
+import { networkOf } from "./accounts/mod.ts";
+import type { Config, Secrets } from "./config/mod.ts";
+import type { Features } from "./features.ts";
+import { type PageAct, type PageLimits, type PageRoutes, PageServer } from "./oauth/mod.ts";
+import type { RateLimits } from "./xrpc/mod.ts";
+
+const CSRF_KEY_BYTES = 32;
+const FIVE_MINUTES_MS = 5 * 60_000;
+/** Where browsers and password managers send people who want to change their password. */
+const CHANGE_PASSWORD = "/.well-known/change-password";
+const PASSWORD_PAGE = "/account/security";
+
+/** Of one network. A school or a mobile network is one. */
+const BUDGETS: Readonly<Record<PageAct, { readonly points: number; readonly windowMs: number }>> = {
+  page: { points: 1_000, windowMs: FIVE_MINUTES_MS },
+  sign_in: { points: 150, windowMs: FIVE_MINUTES_MS },
+  second_factor: { points: 150, windowMs: FIVE_MINUTES_MS },
+  sign_up: { points: 50, windowMs: FIVE_MINUTES_MS },
+  forgot_password: { points: 30, windowMs: FIVE_MINUTES_MS },
+  reset_password: { points: 50, windowMs: FIVE_MINUTES_MS },
+};
+
+export interface PageParts {
+  readonly config: Config;
+  readonly secrets: Pick<Secrets, "jwtSecret">;
+  readonly features: Features;
+}
+
+export function pageServerOf(
+  parts: PageParts,
+  limits: Pick<RateLimits, "countRequest" | "charge"> | undefined,
+): PageServer {
+  const { config, secrets, features } = parts;
+  return new PageServer({
+    publicUrl: config.publicUrl,
+    csrfKey: new Uint8Array(hkdfSync("sha256", secrets.jwtSecret, "", "kith csrf", CSRF_KEY_BYTES)),
+    pages: features.pages,
+    devices: features.owners.devices,
+    limits: limits && pageLimits(limits),
+    routes: routesOf(parts),
+  });
+}
+
+/** Every page by its path. */
+function routesOf(_parts: PageParts): PageRoutes {
+  return {
+    [CHANGE_PASSWORD]: { get: (call) => call.redirect(PASSWORD_PAGE) },
+  };
+}
+
+function pageLimits(limits: Pick<RateLimits, "countRequest" | "charge">): PageLimits {
+  return {
+    count: (act, caller) => {
+      limits.countRequest(caller);
+      limits.charge({ budgets: [BUDGETS[act]], key: networkOf(caller.ip) }, caller);
+    },
+  };
+}
