@@ -1,9 +1,20 @@
 /** Wires the pages that people sign in with, allow apps on, and look after their account on. */
 import { hkdfSync } from "node:crypto";
+import { accountPagesOf } from "./account_page_features.ts";
 import { networkOf } from "./accounts/mod.ts";
 import type { Config, Secrets } from "./config/mod.ts";
+import type { Stores } from "./engine.ts";
 import type { Features } from "./features.ts";
-import { type PageAct, type PageLimits, type PageRoutes, PageServer } from "./oauth/mod.ts";
+import type { RootLogger } from "./logger.ts";
+import {
+  Entrance,
+  type PageAct,
+  type PageLimits,
+  type PageRoutes,
+  PageServer,
+  SignInPages,
+  SignUpPages,
+} from "./oauth/mod.ts";
 import type { RateLimits } from "./xrpc/mod.ts";
 
 const CSRF_KEY_BYTES = 32;
@@ -26,6 +37,8 @@ export interface PageParts {
   readonly config: Config;
   readonly secrets: Pick<Secrets, "jwtSecret">;
   readonly features: Features;
+  readonly stores: Pick<Stores, "accounts" | "oauth">;
+  readonly log: RootLogger;
 }
 
 export function pageServerOf(
@@ -33,6 +46,7 @@ export function pageServerOf(
   limits: Pick<RateLimits, "countRequest" | "charge"> | undefined,
 ): PageServer {
   const { config, secrets, features } = parts;
+  const accountPages = accountPagesOf(parts);
   return new PageServer({
     publicUrl: config.publicUrl,
     csrfKey: new Uint8Array(hkdfSync("sha256", secrets.jwtSecret, "", "kith csrf", CSRF_KEY_BYTES)),
@@ -40,12 +54,20 @@ export function pageServerOf(
     devices: features.owners.devices,
     limits: limits && pageLimits(limits),
     routes: routesOf(parts),
+    find: (path) => accountPages.find(path),
   });
 }
 
 /** Every page by its path. */
-function routesOf(_parts: PageParts): PageRoutes {
+function routesOf({ config, features, stores: { accounts } }: PageParts): PageRoutes {
+  const { owners, creator } = features;
+  const { signIns, credentials, welcome, devices } = owners;
+  const { handleDomains: domains, inviteRequired: isInviteRequired } = config;
+  const hasSignUp = domains.length > 0;
+  const signIn = new SignInPages({ signIns, accounts, hasSignUp });
+  const signUp = new SignUpPages({ creator, signIns, credentials, welcome, domains, isInviteRequired });
   return {
+    ...new Entrance({ accounts, devices, signIn, signUp, hasSignUp }).routes(),
     [CHANGE_PASSWORD]: { get: (call) => call.redirect(PASSWORD_PAGE) },
   };
 }

@@ -1,4 +1,7 @@
 /** The authorization server: what apps call, and what its pages need of it. https://atproto.com/specs/oauth */
+export { AccountPages, type AccountPagesOptions } from "./account_pages/account_pages.ts";
+export { Entrance, type EntranceOptions } from "./account_pages/entrance.ts";
+export { ACCOUNT_PATH } from "./account_pages/paths.ts";
 export type { AuthorizationParameters, Prompt, ResponseMode } from "./authorization_parameters.ts";
 export * from "./authorization_requests.ts";
 export { ClientAuth } from "./client_auth.ts";
@@ -18,5 +21,14 @@ export {
   PageServer,
   problemAnswer,
 } from "./pages/page_server.ts";
+export {
+  SignInPages,
+  type SignInPagesOptions,
+  type SignInStep,
+  signInError,
+  type Trail,
+  type TrailFinder,
+} from "./pages/sign_in_pages.ts";
+export { SignUpPages, type SignUpPagesOptions } from "./pages/sign_up_pages.ts";
 export { expandScope, type PermissionSets } from "./permission_sets.ts";
 export { ClientJwts } from "./signed_by_client.ts";

@@ -237,6 +237,15 @@ export class AccountStore {
     });
   }
 
+  /** When an account is to be deleted; undefined where that is not planned. */
+  deleteAfter(did: string): number | undefined {
+    const row = this.#hub.readOne<{ at: number | null }>(
+      "SELECT delete_after AS at FROM account WHERE did = ?",
+      did,
+    );
+    return row?.at ?? undefined;
+  }
+
   /** Deactivated accounts in the order in which they are to be deleted, `limit` at most. */
   endingAccounts(limit: number): { did: string; deleteAfter: number }[] {
     return this.#hub.read(

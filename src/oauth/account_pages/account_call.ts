@@ -1,31 +1,17 @@
 /** One request to a page of one account, from a browser in which it is signed in. */
 import type { Account, Device, FreshAuth, SignedInAccount, StepUps } from "../../accounts/mod.ts";
 import type { AccountFrame, FormTarget, View } from "../../web/mod.ts";
+import type { PageCall } from "../pages/page_call.ts";
 import { ACCOUNT_PATH, accountPath } from "./paths.ts";
 
-/** What the pages know of a request; of a POST, its form was checked to come from our own page in this browser. */
-export interface PageCall {
-  readonly url: URL;
-  /** The client's address. */
-  readonly ip: string;
-  readonly userAgent: string;
-  readonly device: Device;
-  readonly view: View;
-  /** Of a POST, each name once; of a GET none. */
-  readonly fields: Readonly<Record<string, string>>;
-}
-
 /** A page, or another place to go to with GET. */
-export type PageAnswer = (
-  | { readonly html: string; readonly status?: number }
-  | { readonly to: string }
-) & { readonly setCookie?: string | undefined };
+export type PageAnswer = { readonly html: string; readonly status?: number } | { readonly to: string };
 
 /** Status of a page that shows a form again. */
-export const REFUSED = 422;
+export const REFUSED = 400;
 
 export interface AccountCallOptions {
-  readonly call: PageCall;
+  readonly page: PageCall;
   readonly account: Account;
   readonly signedIn: SignedInAccount;
   readonly stepUps: Pick<StepUps, "ofDevice">;
@@ -34,17 +20,13 @@ export interface AccountCallOptions {
 export class AccountCall {
   readonly account: Account;
   readonly signedIn: SignedInAccount;
-  readonly ip: string;
-  readonly view: View;
   readonly page: PageCall;
   readonly #stepUps: Pick<StepUps, "ofDevice">;
 
-  constructor({ call, account, signedIn, stepUps }: AccountCallOptions) {
-    this.page = call;
+  constructor({ page, account, signedIn, stepUps }: AccountCallOptions) {
+    this.page = page;
     this.account = account;
     this.signedIn = signedIn;
-    this.ip = call.ip;
-    this.view = call.view;
     this.#stepUps = stepUps;
   }
 
@@ -56,14 +38,23 @@ export class AccountCall {
     return this.page.device;
   }
 
+  get view(): View {
+    return this.page.view;
+  }
+
+  /** The client's address. */
+  get ip(): string {
+    return this.page.from.ip;
+  }
+
   /** Of the form; empty where it is not there. */
   field(name: string): string {
-    return this.page.fields[name] ?? "";
+    return this.page.form.get(name);
   }
 
   /** Of the address; empty where it is not there. */
   query(name: string): string {
-    return this.page.url.searchParams.get(name) ?? "";
+    return this.page.query(name);
   }
 
   /** Throws KithError step_up_required. */

@@ -1,7 +1,13 @@
 /** The handle and the e-mail address. */
-import type { Account, Credentials, HandleClaim, IdentityChanges, Notice } from "../../accounts/mod.ts";
+import type { Account, Credentials, HandleClaim, IdentityChanges } from "../../accounts/mod.ts";
 import { isKithError } from "../../errors.ts";
-import { type ChangeEmailData, type ChangeHandleData, changeEmailPage, changeHandlePage } from "../../web/mod.ts";
+import type { Notice } from "../../mailer/mod.ts";
+import {
+  type ChangeEmailData,
+  type ChangeHandleData,
+  changeEmailPage,
+  changeHandlePage,
+} from "../../web/mod.ts";
 import { type AccountCall, type AccountRoutes, type PageAnswer, REFUSED } from "./account_call.ts";
 import { errorText } from "./error_texts.ts";
 
@@ -79,7 +85,8 @@ async function changeHandleOwn(call: AccountCall, parts: AddressParts): Promise<
   const ownHandle = typed.slice(0, HANDLE_CHARS_MAX);
   const refuse = (text: string) =>
     handlePage(call, parts, { values: { ownHandle }, errors: { ownHandle: text } });
-  const isName = /^(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]/.test(typed) && typed.length <= HANDLE_CHARS_MAX;
+  const isName =
+    /^(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]/.test(typed) && typed.length <= HANDLE_CHARS_MAX;
   if (!isName) return refuse(errors.badOwnHandle);
   // Whoever wants a name of this server gets it by its rules; here it is a domain that has to point to the account.
   if (parts.handleDomains.some((domain) => typed.endsWith(domain))) return refuse(errors.handleTaken);
@@ -89,7 +96,10 @@ async function changeHandleOwn(call: AccountCall, parts: AddressParts): Promise<
     handle_not_available: errors.handleTaken,
     invalid_request: errors.notFromHere,
   };
-  return update(call, parts, { name: ownHandle, refuse: (error) => refuse(errorText(call.view.t, error, own)) });
+  return update(call, parts, {
+    name: ownHandle,
+    refuse: (error) => refuse(errorText(call.view.t, error, own)),
+  });
 }
 
 async function update(
@@ -134,7 +144,7 @@ function emailPage(
 async function sendCode(call: AccountCall, parts: AddressParts): Promise<PageAnswer> {
   const { account, view } = call;
   if (!parts.mail.isConfigured) {
-    const form = view.t.errors.noMail(`kith account code ${account.handle} confirm_email`);
+    const form = view.t.errors.codeOfOperators(`kith account code ${account.handle} confirm_email`);
     return emailPage(call, parts, { isCodeSent: true, errors: { form } });
   }
   if (account.email === null) return call.to("email");
@@ -171,7 +181,8 @@ async function changeEmail(call: AccountCall, parts: AddressParts): Promise<Page
   const looksRight = /^[^@\s]+@[^@\s]+$/.test(email) && email.length <= EMAIL_CHARS_MAX;
   if (!looksRight) return again({ email: t.errors.badEmail }, token !== "");
   if (isConfirmed && token === "") {
-    if (!parts.mail.isConfigured) return again({ form: t.errors.noMail(`kith account code ${handle} update_email`) });
+    if (!parts.mail.isConfigured)
+      return again({ form: t.errors.codeOfOperators(`kith account code ${handle} update_email`) });
     try {
       await parts.credentials.requestEmailUpdate(call.did);
       return again(undefined);
@@ -190,7 +201,10 @@ async function changeEmail(call: AccountCall, parts: AddressParts): Promise<Page
 }
 
 /** The new address is to be confirmed: its code is on the way at once. */
-async function afterChange(call: AccountCall, { credentials, mail, accounts }: AddressParts): Promise<PageAnswer> {
+async function afterChange(
+  call: AccountCall,
+  { credentials, mail, accounts }: AddressParts,
+): Promise<PageAnswer> {
   const isOpen = accounts.account(call.did)?.emailConfirmedAt === null;
   const isSent =
     mail.isConfigured &&

@@ -1,7 +1,8 @@
 /** The apps that the account has let in, and its app passwords. */
-import { type AppPasswords, APP_PASSWORDS_MAX, type Notice } from "../../accounts/mod.ts";
-import { explain, type Explanation } from "../../atproto/mod.ts";
+import { APP_PASSWORDS_MAX, type AppPasswords } from "../../accounts/mod.ts";
+import { type Explanation, explain } from "../../atproto/mod.ts";
 import { isKithError } from "../../errors.ts";
+import type { Notice } from "../../mailer/mod.ts";
 import type { OAuthGrantRow, OAuthStore } from "../../storage/mod.ts";
 import { appPasswordsPage, appsPage, type ClientName } from "../../web/mod.ts";
 import { type PermissionSets, setsOf } from "../permission_sets.ts";

@@ -11,7 +11,10 @@ export function errorText(t: Texts, error: unknown, own: Own = {}): string {
   return text;
 }
 
-function commonText({ errors }: Texts, { code, retryAfterS }: { code: ErrorCode; retryAfterS: number | undefined }) {
+function commonText(
+  { errors }: Texts,
+  { code, retryAfterS }: { code: ErrorCode; retryAfterS: number | undefined },
+) {
   switch (code) {
     case "rate_limited":
       return errors.tooManyTries(Math.max(1, Math.ceil((retryAfterS ?? 60) / 60)));

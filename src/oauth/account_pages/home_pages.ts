@@ -1,6 +1,6 @@
 /** The overview, the browsers that the account is signed in in, and signing out. */
-import { type Devices, type SecondFactors } from "../../accounts/mod.ts";
-import { accountHomePage, type AccountState, devicesPage, signedOutPage } from "../../web/mod.ts";
+import type { Devices, SecondFactors } from "../../accounts/mod.ts";
+import { type AccountState, accountHomePage, devicesPage, signedOutPage } from "../../web/mod.ts";
 import type { AccountCall, AccountRoutes, PageAnswer } from "./account_call.ts";
 import { ACCOUNT_PATH } from "./paths.ts";
 
@@ -64,12 +64,11 @@ async function signOutOthers(call: AccountCall, { devices }: HomeParts): Promise
 }
 
 async function signOut(call: AccountCall, { devices }: HomeParts): Promise<PageAnswer> {
-  const { setCookie } = await devices.signOut(call.device, call.did);
-  const html = signedOutPage(call.view, { handle: call.account.handle, signInUrl: ACCOUNT_PATH });
-  return { html, setCookie };
+  call.page.become(await devices.signOut(call.device, call.did));
+  return { html: signedOutPage(call.view, { handle: call.account.handle, signInUrl: ACCOUNT_PATH }) };
 }
 
 async function signOutAll(call: AccountCall, { devices }: HomeParts): Promise<PageAnswer> {
-  const { setCookie } = await devices.signOutAll(call.device);
-  return { html: signedOutPage(call.view, { signInUrl: ACCOUNT_PATH }), setCookie };
+  call.page.become(await devices.signOutAll(call.device));
+  return { html: signedOutPage(call.view, { signInUrl: ACCOUNT_PATH }) };
 }

@@ -1,7 +1,8 @@
 /** Password, passkeys, authenticator app, codes by mail, backup codes. All of it asks for a fresh sign-in. */
-import type { Credentials, Devices, FactorList, Notice, Passkeys, SecondFactors } from "../../accounts/mod.ts";
+import type { Credentials, Devices, FactorList, Passkeys, SecondFactors } from "../../accounts/mod.ts";
 import { PASSKEY_NAME_CHARS_MAX } from "../../accounts/mod.ts";
 import { isKithError } from "../../errors.ts";
+import type { Notice } from "../../mailer/mod.ts";
 import { backupCodesPage, type SecurityData, securityPage, totpSetupPage } from "../../web/mod.ts";
 import { type AccountCall, type AccountRoutes, type PageAnswer, REFUSED } from "./account_call.ts";
 import { errorText } from "./error_texts.ts";
@@ -84,7 +85,9 @@ async function overview(
         ? undefined
         : {
             isOn: list.passkeyRequired,
-            toggle: call.target("security/passkeys/require", { required: list.passkeyRequired ? "no" : "yes" }),
+            toggle: call.target("security/passkeys/require", {
+              required: list.passkeyRequired ? "no" : "yes",
+            }),
           },
     addPasskey: { form: call.target("security/passkeys"), optionsJson: JSON.stringify(options) },
     email: {
@@ -120,19 +123,23 @@ async function changePassword(call: AccountCall, parts: SecurityParts): Promise<
     ({ passwordHash } = await parts.credentials.changePassword(did, request));
   } catch (error) {
     const text = errorText(t, error);
-    return overview(call, parts, isKithError(error, "invalid_password") ? { password: text } : { current: text });
+    return overview(
+      call,
+      parts,
+      isKithError(error, "invalid_password") ? { password: text } : { current: text },
+    );
   }
-  const { userAgent } = call.page;
   const { remember } = signedIn;
-  const { setCookie } = await parts.devices.signIn(device, { did, remember, passwordHash, userAgent, ip });
-  return { ...call.to("security", { done: "password" }), setCookie };
+  call.page.become(await parts.devices.signIn(device, { did, remember, passwordHash, ...call.page.from }));
+  return call.to("security", { done: "password" });
 }
 
 async function addPasskey(call: AccountCall, parts: SecurityParts): Promise<PageAnswer> {
   const fresh = call.fresh();
   const { errors } = call.view.t;
   const typed = call.field("name").trim();
-  if (typed === "" || typed.length > PASSKEY_NAME_CHARS_MAX) return overview(call, parts, { name: errors.badName });
+  if (typed === "" || typed.length > PASSKEY_NAME_CHARS_MAX)
+    return overview(call, parts, { name: errors.badName });
   let name: string;
   try {
     const answer = answerOf(call.field("credential"));

@@ -1,7 +1,12 @@
 /** Deactivating, coming back, and leaving for good. */
 import type { AccountStatus, Credentials, Devices } from "../../accounts/mod.ts";
 import { isKithError } from "../../errors.ts";
-import { accountStatusPage, type DeleteAccountData, deleteAccountPage, signedOutPage } from "../../web/mod.ts";
+import {
+  accountStatusPage,
+  type DeleteAccountData,
+  deleteAccountPage,
+  signedOutPage,
+} from "../../web/mod.ts";
 import { type AccountCall, type AccountRoutes, type PageAnswer, REFUSED } from "./account_call.ts";
 import { errorText } from "./error_texts.ts";
 import { ACCOUNT_PATH } from "./paths.ts";
@@ -12,7 +17,7 @@ export interface StatusParts {
   readonly devices: Pick<Devices, "signOut">;
   readonly mail: { readonly isConfigured: boolean };
   /** When a deactivated account is to be deleted; milliseconds since 1970. */
-  deleteAfter(did: string): number | null;
+  deleteAfter(did: string): number | undefined;
 }
 
 export function statusRoutes(parts: StatusParts): AccountRoutes {
@@ -28,11 +33,11 @@ export function statusRoutes(parts: StatusParts): AccountRoutes {
 function statusPage(call: AccountCall, parts: StatusParts, error?: string): PageAnswer {
   const texts = call.view.t.account.status;
   const isActive = call.account.state === "active";
-  const deleteAfter = isActive ? null : parts.deleteAfter(call.did);
+  const deleteAfter = isActive ? undefined : parts.deleteAfter(call.did);
   const html = accountStatusPage(call.view, {
     frame: call.frame({ deactivated: texts.deactivated, reactivated: texts.reactivated }),
     state: isActive ? "active" : "deactivated",
-    deleteAfter: deleteAfter === null ? undefined : new Date(deleteAfter),
+    deleteAfter: deleteAfter === undefined ? undefined : new Date(deleteAfter),
     toggle: call.target(isActive ? "status/deactivate" : "status/reactivate"),
     deleteUrl: call.path("delete"),
     error,
@@ -52,7 +57,7 @@ async function reactivate(call: AccountCall, parts: StatusParts): Promise<PageAn
   try {
     await parts.status.activate(call.did);
   } catch (error) {
-    const own = { invalid_request: t.account.status.elsewhere };
+    const own = { invalid_request: t.errors.notHere };
     return statusPage(call, parts, errorText(t, error, own));
   }
   return call.to("status", { done: "reactivated" });
@@ -74,7 +79,7 @@ async function sendCode(call: AccountCall, { mail, credentials }: StatusParts): 
   const { t } = call.view;
   const { email, handle } = call.account;
   if (!mail.isConfigured || email === null) {
-    const form = t.errors.noMail(`kith account code ${handle} delete_account`);
+    const form = t.errors.codeOfOperators(`kith account code ${handle} delete_account`);
     return deletePage(call, { sentTo: null, errors: { form } });
   }
   try {
@@ -99,7 +104,6 @@ async function remove(call: AccountCall, parts: StatusParts): Promise<PageAnswer
     const isCode = isKithError(error, "invalid_token") || isKithError(error, "expired_token");
     return refuse({ [isCode ? "code" : "password"]: errorText(t, error) });
   }
-  const { setCookie } = await parts.devices.signOut(call.device, did);
-  const html = signedOutPage(call.view, { isDeleted: true, signInUrl: ACCOUNT_PATH });
-  return { html, setCookie };
+  call.page.become(await parts.devices.signOut(call.device, did));
+  return { html: signedOutPage(call.view, { isDeleted: true, signInUrl: ACCOUNT_PATH }) };
 }

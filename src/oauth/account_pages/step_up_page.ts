@@ -1,7 +1,7 @@
 /** Asks who is signed in to sign in once more, before something of weight, and goes on there. */
-import type { Account, FactorProof, SecondFactors, StepUps } from "../../accounts/mod.ts";
+import type { FactorProof, SecondFactors, StepUps } from "../../accounts/mod.ts";
 import { isKithError } from "../../errors.ts";
-import { secondFactorPage, type SecondFactorData } from "../../web/mod.ts";
+import { type SecondFactorData, secondFactorPage } from "../../web/mod.ts";
 import { type AccountCall, type AccountRoutes, type PageAnswer, REFUSED } from "./account_call.ts";
 import { errorText } from "./error_texts.ts";
 import { returnPath } from "./paths.ts";
@@ -34,7 +34,11 @@ async function waysOf({ did }: AccountCall, { factors }: StepUpParts): Promise<W
   return passkeys.length > 0 ? ["passkey", ...byCode] : byCode;
 }
 
-async function ask(call: AccountCall, parts: StepUpParts, error?: { way: Way; text: string }): Promise<PageAnswer> {
+async function ask(
+  call: AccountCall,
+  parts: StepUpParts,
+  error?: { way: Way; text: string },
+): Promise<PageAnswer> {
   const ways = await waysOf(call, parts);
   const wanted = error?.way ?? call.query("way");
   const way = ways.find((one) => one === wanted) ?? ways[0] ?? "password";
@@ -60,13 +64,17 @@ async function ask(call: AccountCall, parts: StepUpParts, error?: { way: Way; te
   return { html, ...(failure === undefined ? {} : { status: REFUSED }) };
 }
 
-async function factorOf(call: AccountCall, way: Way, { factors }: StepUpParts): Promise<SecondFactorData["factor"]> {
+async function factorOf(
+  call: AccountCall,
+  way: Way,
+  { factors }: StepUpParts,
+): Promise<SecondFactorData["factor"]> {
   switch (way) {
     case "passkey":
       return { kind: "passkey", optionsJson: JSON.stringify(await factors.challenge(call.did)) };
     case "email": {
       const again = call.target("confirm/send-code", { to: backOf(call) });
-      return { kind: "email", address: shortened(call.account), again };
+      return { kind: "email", address: shortened(call.account.email), again };
     }
     default:
       return { kind: way };
@@ -125,7 +133,7 @@ function backOf(call: AccountCall): string {
 }
 
 /** `a…@example.com` */
-function shortened({ email }: Account): string {
+export function shortened(email: string | null | undefined): string {
   const [name = "", host = ""] = (email ?? "").split(/@(?=[^@]*$)/);
   return `${name.slice(0, 1)}…@${host}`;
 }

@@ -50,7 +50,10 @@ export const de: Texts = {
     badName: "Bitte gib einen Namen mit 1 bis 64 Zeichen an.",
     nameTaken: "Du hast schon eines mit diesem Namen.",
     busy: "Der Server ist gerade ausgelastet. Bitte versuche es gleich noch einmal.",
-    noMail: (command) =>
+    noMail:
+      "Dieser Server verschickt keine Mails. Lass dir vom Betreiber einen Code geben und mach dann mit „Ich habe einen Code“ weiter.",
+    notHere: "Es lässt sich hier nicht reaktivieren: Seine Identität nennt inzwischen einen anderen Server.",
+    codeOfOperators: (command) =>
       `Dieser Server kann dir keinen Code mailen. Frag seine Betreiber danach: Sie machen ihn mit „${command}“.`,
     notFromHere:
       "Deine Identität kann von hier aus nicht geändert werden: Ein anderer Server oder du selbst verwaltest sie.",

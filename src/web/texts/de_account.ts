@@ -180,7 +180,6 @@ export const accountDe: Texts["account"] = {
       `Um sicher zu sein, dass du es bist, haben wir einen Code an ${address} geschickt.`,
     confirmed: "Deine Adresse ist bestätigt.",
     changed: "Deine Adresse ist geändert. Bitte bestätige sie.",
-    codeOnly: "Code für die Änderung",
   },
   status: {
     title: "Stilllegen oder löschen",
@@ -196,7 +195,6 @@ export const accountDe: Texts["account"] = {
     deleteStart: "Dieses Konto löschen ...",
     deactivated: "Dein Konto ist stillgelegt.",
     reactivated: "Dein Konto ist wieder aktiv.",
-    elsewhere: "Es kann hier nicht wieder aktiviert werden: Deine Identität führt nicht zu diesem Server.",
   },
   delete: {
     title: "Dieses Konto löschen",

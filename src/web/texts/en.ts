@@ -49,7 +49,9 @@ export const en = {
     badName: "Please give a name of 1 to 64 characters.",
     nameTaken: "You have one of this name already.",
     busy: "The server is busy right now. Please try again in a moment.",
-    noMail: (command: string) =>
+    noMail: "This server sends no mail. Ask its operators for a code, then go on with “I have a code”.",
+    notHere: "It cannot be reactivated here: its identity names another server by now.",
+    codeOfOperators: (command: string) =>
       `This server cannot mail you a code. Ask its operators for one: they make it with “${command}”.`,
     notFromHere: "Your identity cannot be changed from here: it may be held by another server, or by you.",
     understood: "Please tick that you understand what happens.",

@@ -176,7 +176,6 @@ export const accountEn = {
     codeToOld: (address: string) => `To be sure that it is you, we have sent a code to ${address}.`,
     confirmed: "Your address is confirmed.",
     changed: "Your address is changed. Please confirm it.",
-    codeOnly: "Code for the change",
   },
   status: {
     title: "Deactivate or delete",
@@ -192,7 +191,6 @@ export const accountEn = {
     deleteStart: "Delete this account ...",
     deactivated: "Your account is deactivated.",
     reactivated: "Your account is active again.",
-    elsewhere: "It cannot be reactivated here: your identity does not lead to this server.",
   },
   delete: {
     title: "Delete this account",
