@@ -7,6 +7,7 @@ import type { Stores } from "./engine.ts";
 import type { Features } from "./features.ts";
 import type { RootLogger } from "./logger.ts";
 import {
+  AuthorizePages,
   Entrance,
   type PageAct,
   type PageLimits,
@@ -60,14 +61,22 @@ export function pageServerOf(
 
 /** Every page by its path. */
 function routesOf({ config, features, stores: { accounts } }: PageParts): PageRoutes {
-  const { owners, creator } = features;
-  const { signIns, credentials, welcome, devices } = owners;
+  const { owners, creator, oauth } = features;
+  const { signIns, credentials, welcome, devices, status } = owners;
   const { handleDomains: domains, inviteRequired: isInviteRequired } = config;
   const hasSignUp = domains.length > 0;
   const signIn = new SignInPages({ signIns, accounts, hasSignUp });
   const signUp = new SignUpPages({ creator, signIns, credentials, welcome, domains, isInviteRequired });
+  const authorize = new AuthorizePages({
+    ...{ accounts, devices, status, signIn, signUp },
+    requests: oauth.requests,
+    grants: oauth.store,
+    trustedClients: config.oauthTrustedClients,
+  });
+  const entrance = new Entrance({ accounts, devices, signIn, signUp, hasSignUp });
   return {
-    ...new Entrance({ accounts, devices, signIn, signUp, hasSignUp }).routes(),
+    ...entrance.routes(),
+    ...authorize.routes(),
     [CHANGE_PASSWORD]: { get: (call) => call.redirect(PASSWORD_PAGE) },
   };
 }

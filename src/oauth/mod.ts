@@ -11,6 +11,7 @@ export { Grants } from "./grants.ts";
 export { PATHS } from "./metadata.ts";
 export { OAuthError, type OAuthErrorCode } from "./oauth_error.ts";
 export * from "./oauth_server.ts";
+export { AuthorizePages, type AuthorizePagesOptions } from "./pages/authorize_pages.ts";
 export { Form, readForm } from "./pages/form.ts";
 export { PageCall, type PageContext } from "./pages/page_call.ts";
 export {
