@@ -82,6 +82,7 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
     sender: sendsAll ? queue : undefined,
     host: config.hostname,
     contact: config.contactEmail,
+    publicUrl: config.publicUrl,
   });
   const { publicUrl, hostname: name } = config;
   const passkeys = new Passkeys({ rows: stores.secondFactors, publicUrl, name });

@@ -1,5 +1,12 @@
 import { KithError } from "../errors.ts";
-import { type CodePurpose, codeMail, type Mail, welcomeMail } from "../mailer/mod.ts";
+import {
+  type CodePurpose,
+  codeMail,
+  type Mail,
+  type Notice,
+  noticeMail,
+  welcomeMail,
+} from "../mailer/mod.ts";
 import type { Account } from "./account.ts";
 import { codeLifetimeMs, type EmailTokens } from "./email_tokens.ts";
 
@@ -10,6 +17,10 @@ export const CODES_PER_DAY_MAX = 15;
 export const COUNTED_MAX = 10_000;
 /** A welcome that has not been taken after so long is dropped. */
 export const WELCOME_LIFETIME_MS = 24 * 3_600_000;
+/** The same for what tells of a change. */
+export const NOTICE_LIFETIME_MS = 3 * 24 * 3_600_000;
+/** Tellings of one account in a day: whoever has got in must not drown the first of them in more. */
+export const NOTICES_PER_DAY_MAX = 50;
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -27,6 +38,8 @@ export interface AccountMailOptions {
   readonly host: string;
   /** The operator's address, to tell whom to ask. */
   readonly contact?: string | undefined;
+  /** Origin of the account's pages; default: https at the host. */
+  readonly publicUrl?: string;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -94,13 +107,28 @@ export class AccountMail {
     await sender.enqueue(welcomeMail({ to, handle, host }), { expiresAt: this.#now() + WELCOME_LIFETIME_MS });
   }
 
-  #count(key: string): void {
+  /**
+   * Tells a member that something of weight was changed, where the server has mail and the account an address. A change is not
+   * undone because nobody could be told of it. Throws KithError rate_limited, busy.
+   */
+  async notify({ did, handle, email: to }: Recipient, notice: Notice): Promise<void> {
+    const { sender, host, contact, publicUrl = `https://${host}` } = this.#options;
+    if (!sender || to === null) return;
+    this.#count(`${did} notices`, { hourMax: NOTICES_PER_DAY_MAX, dayMax: NOTICES_PER_DAY_MAX });
+    const mail = noticeMail(notice, { to, handle, host, contact, accountUrl: `${publicUrl}/account` });
+    await sender.enqueue(mail, { expiresAt: this.#now() + NOTICE_LIFETIME_MS });
+  }
+
+  #count(
+    key: string,
+    { hourMax, dayMax } = { hourMax: CODES_PER_HOUR_MAX, dayMax: CODES_PER_DAY_MAX },
+  ): void {
     const now = this.#now();
     const times = (this.#asked.get(key) ?? []).filter((at) => at > now - DAY_MS);
     const lastHour = times.filter((at) => at > now - HOUR_MS);
     const freeAt = Math.max(
-      lastHour.length >= CODES_PER_HOUR_MAX ? (lastHour[0] ?? now) + HOUR_MS : 0,
-      times.length >= CODES_PER_DAY_MAX ? (times[0] ?? now) + DAY_MS : 0,
+      lastHour.length >= hourMax ? (lastHour[0] ?? now) + HOUR_MS : 0,
+      times.length >= dayMax ? (times[0] ?? now) + DAY_MS : 0,
     );
     if (freeAt > now) {
       throw new KithError("rate_limited", "Rate Limit Exceeded: too many codes; try again later", {

@@ -1,5 +1,6 @@
 import { isKithError, KithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
+import type { Notice } from "../mailer/mod.ts";
 import { type Account, type AccountLookup, isPresent } from "./account.ts";
 import type { AccountMail } from "./account_mail.ts";
 import { checkEmail, normalizeEmail } from "./email_address.ts";
@@ -37,7 +38,7 @@ export interface CredentialsOptions {
   readonly accounts: AccountLookup;
   readonly rows: CredentialRows;
   readonly tokens: EmailTokens;
-  readonly mail: Pick<AccountMail, "sendCode" | "assertConfigured">;
+  readonly mail: Pick<AccountMail, "sendCode" | "assertConfigured" | "notify">;
   readonly passwords: Passwords;
   readonly sessions: Pick<Sessions, "checkPassword" | "unlock">;
   readonly factors: Pick<SecondFactors, "addEmail" | "removeEmail" | "hasEmail">;
@@ -105,6 +106,7 @@ export class Credentials {
       );
     }
     await this.#options.rows.changeEmail({ did, email, ...(token === undefined ? {} : { token }) });
+    if (account.email !== email) await this.#notify(account, { kind: "email_changed", name: email });
   }
 
   /** Official clients switch it on without a token, and off with one. */
@@ -160,6 +162,25 @@ export class Credentials {
     });
     // Who has forgotten it has been locked out by trying.
     sessions.unlock(account.did);
+    await this.#notify(account, { kind: "password_changed" });
+  }
+
+  /**
+   * By the owner, with the password of before; every session ends, also those of apps and browsers. Throws KithError auth_required
+   * (the old one is wrong), invalid_password, rate_limited, busy, account_not_found.
+   */
+  async changePassword(
+    did: string,
+    { current, password, ip }: { current: string; password: string; ip: string },
+  ): Promise<{ readonly passwordHash: string }> {
+    const { passwords, rows, sessions, now = Date.now } = this.#options;
+    const account = await this.#account(did);
+    checkNewPassword(password);
+    await sessions.checkPassword({ did, password: current, ip });
+    const passwordHash = await passwords.hash(password);
+    await rows.setPassword({ did, passwordHash, now: now() });
+    await this.#notify(account, { kind: "password_changed" });
+    return { passwordHash };
   }
 
   /** By the admin: sets a password; every session ends. Throws KithError invalid_password, account_not_found. */
@@ -201,6 +222,13 @@ export class Credentials {
     // Tokens tell whole seconds: those of this one are to end too, and none is given out before a reset.
     const sessionsFrom = (this.#options.now ?? Date.now)() + 1_000;
     await this.#options.rows.revokeAll({ did, sessionsFrom });
+  }
+
+  /** To the address that the account had before the change. Nobody's change fails because of it. */
+  async #notify(account: Account, notice: Notice): Promise<void> {
+    await this.#options.mail.notify(account, notice).catch((error: unknown) => {
+      this.#options.logger.warn("Could not tell a member of a change by mail", { did: account.did, error });
+    });
   }
 
   async #account(did: string): Promise<Account> {

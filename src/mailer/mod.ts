@@ -2,6 +2,7 @@
 export * from "./create_mailer.ts";
 export * from "./folder_mailer.ts";
 export * from "./mailer.ts";
+export * from "./notices.ts";
 export * from "./plain_text.ts";
 export * from "./smtp_mailer.ts";
 export * from "./templates.ts";
