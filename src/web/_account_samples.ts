@@ -18,7 +18,8 @@ import * as pages from "./mod.ts";
 export function accountPagesOf(words: SampleWords): Samples {
   return {
     ...accountSamples(words),
-    ...addressSamples(words),
+    ...handleSamples(words),
+    ...emailSamples(words),
     ...endSamples(words),
     ...securitySamples(words),
   };
@@ -33,6 +34,13 @@ function accountSamples(words: SampleWords): Samples {
         state: "active",
         email: { address: words.email, isConfirmed: true },
         hasSecondFactor: true,
+      }),
+    "account-home-several": (view) =>
+      pages.accountHomePage(view, {
+        frame,
+        state: "active",
+        hasSecondFactor: true,
+        signOutAll: to("sign-out-all"),
       }),
     "account-home-suspended": (view) =>
       pages.accountHomePage(view, { frame, state: "suspended", hasSecondFactor: false }),
@@ -57,7 +65,7 @@ function accountSamples(words: SampleWords): Samples {
   };
 }
 
-function addressSamples(words: SampleWords): Samples {
+function handleSamples(words: SampleWords): Samples {
   const frame = frameOf(words);
   return {
     "change-handle": (view) =>
@@ -76,6 +84,12 @@ function addressSamples(words: SampleWords): Samples {
         values: { handle: words.name, domain: ".example.org", ownHandle: words.host },
         errors: { handle: view.t.errors.badHandle, ownHandle: view.t.errors.handleNotFound(words.host) },
       }),
+  };
+}
+
+function emailSamples(words: SampleWords): Samples {
+  const frame = frameOf(words);
+  return {
     "change-email": (view) =>
       pages.changeEmailPage(view, {
         frame: { ...frame, done: view.t.account.email.confirmed },
@@ -100,6 +114,31 @@ function addressSamples(words: SampleWords): Samples {
         change: to("change"),
         needsChangeCode: false,
         errors: { code: view.t.errors.wrongCode },
+      }),
+    "change-email-no-mail": (view) =>
+      pages.changeEmailPage(view, {
+        frame,
+        address: words.email,
+        isConfirmed: true,
+        sendCode: to("send-code"),
+        confirm: to("confirm"),
+        isCodeSent: false,
+        change: to("change"),
+        needsChangeCode: true,
+        isMailless: true,
+        email: words.email,
+        errors: { form: view.t.errors.codeOfOperators(`kith account code ${words.handle} update_email`) },
+      }),
+    "change-email-none": (view) =>
+      pages.changeEmailPage(view, {
+        frame,
+        address: undefined,
+        isConfirmed: false,
+        sendCode: to("send-code"),
+        confirm: to("confirm"),
+        isCodeSent: false,
+        change: to("change"),
+        needsChangeCode: false,
       }),
     "confirm-email-unsent": (view) =>
       pages.changeEmailPage(view, {
@@ -135,6 +174,12 @@ function endSamples(words: SampleWords): Samples {
         deleteUrl: "/delete",
       }),
     "delete-account": (view) => pages.deleteAccountPage(view, deletion),
+    "delete-account-no-mail": (view) =>
+      pages.deleteAccountPage(view, {
+        ...deletion,
+        sentTo: null,
+        errors: { form: view.t.errors.codeOfOperators(`kith account code ${words.handle} delete_account`) },
+      }),
     "delete-account-code": (view) =>
       pages.deleteAccountPage(view, {
         ...deletion,
@@ -222,11 +267,21 @@ function securitySamples(words: SampleWords): Samples {
         ...base,
         totp: { since: DAY, remove: to("remove-totp") },
         passkeys: [
-          { name: words.name, added: DAY, lastUsed: LATER, remove: to("remove-1") },
-          { name: words.app, added: DAY, remove: to("remove-2") },
+          { name: words.name, added: DAY, lastUsed: LATER, rename: to("rename-1"), remove: to("remove-1") },
+          { name: words.app, added: DAY, rename: to("rename-2"), remove: to("remove-2") },
         ],
+        required: { isOn: true, toggle: to("not-required") },
         email: { isOn: true, toggle: to("email-off") },
         backup: { left: 8, renew: to("backup") },
+      }),
+    "security-optional-passkey": (view) =>
+      pages.securityPage(view, {
+        ...base,
+        frame: { ...frame, done: view.t.account.security.passkeyAdded },
+        totp: { setUp: to("totp") },
+        passkeys: [{ name: words.name, added: DAY, rename: to("rename-1"), remove: to("remove-1") }],
+        required: { isOn: false, toggle: to("required") },
+        email: { isOn: false, toggle: to("email-on") },
       }),
     "security-new": (view) =>
       pages.securityPage(view, {

@@ -221,6 +221,13 @@ function factorSamples(words: SampleWords): Samples {
         others: others.filter(({ kind }) => kind === "passkey"),
         errors: { password: view.t.errors.wrongPassword },
       }),
+    "step-up-code": (view) =>
+      pages.secondFactorPage(view, {
+        ...base,
+        purpose: "step_up",
+        factor: { kind: "totp" },
+        others: [{ kind: "password", url: "/password" }, ...others.filter(({ kind }) => kind !== "totp")],
+      }),
   };
 }
 

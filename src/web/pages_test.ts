@@ -133,7 +133,13 @@ test("what is asked for is sent back as it was asked, and what is unknown is not
 });
 
 /** Texts that other parts put in (`t.errors`, what was done), or that are for what no sample shows, by their paths. */
-const CHOSEN_ELSEWHERE = [/^errors\./, /^language$/];
+/** By who fills the pages: what is wrong, and what was done. */
+const CHOSEN_ELSEWHERE = [
+  /^errors\./,
+  /^language$/,
+  /^account\.security\.(?:\w+(?:Added|Renamed|Removed)|saved)$/,
+  /^account\.status\.\w+activated$/,
+];
 
 test("every text is used, and none is empty but where nothing is to be said", async () => {
   for (const locale of LOCALES) {

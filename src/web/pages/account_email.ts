@@ -6,15 +6,18 @@ import type { FormErrors, FormTarget, View } from "../view.ts";
 /** Forms send: to confirm `code`; to change `email`, and `changeCode` where a code was sent to the old address. */
 export interface ChangeEmailData {
   readonly frame: AccountFrame;
-  readonly address: string;
+  /** Undefined where the account has none. */
+  readonly address: string | undefined;
   readonly isConfirmed: boolean;
   readonly sendCode: FormTarget;
   readonly confirm: FormTarget;
   /** A code to confirm was sent just now. */
   readonly isCodeSent: boolean;
   readonly change: FormTarget;
-  /** The change asks for a code, which was sent to the old address. */
+  /** The change asks for a code, which was sent to the old address, or is to be had of the operators. */
   readonly needsChangeCode: boolean;
+  /** No code was mailed: this server cannot. */
+  readonly isMailless?: boolean;
   readonly email?: string | undefined;
   readonly errors?: FormErrors<"code" | "email" | "changeCode"> | undefined;
 }
@@ -28,12 +31,12 @@ export function changeEmailPage(view: View, data: ChangeEmailData): string {
     section: "email",
     title: texts.title,
     lead: texts.lead,
-    body: html`${errorSummary(view, { errors: data.errors })}<dl class="facts"><div><dt>${texts.current}</dt><dd>${data.address} ${state}</dd></div></dl>
-${!data.isConfirmed && confirmBox(view, data)}${changeBox(view, data)}`,
+    body: html`${errorSummary(view, { errors: data.errors })}<dl class="facts"><div><dt>${texts.current}</dt><dd>${data.address ?? home.noEmail} ${data.address !== undefined && state}</dd></div></dl>
+${!data.isConfirmed && data.address !== undefined && confirmBox(view, { ...data, address: data.address })}${changeBox(view, data)}`,
   });
 }
 
-function confirmBox(view: View, data: ChangeEmailData): Content {
+function confirmBox(view: View, data: ChangeEmailData & { address: string }): Content {
   const texts = view.t.account.email;
   const content = html`${field(view, {
     name: "code",
@@ -43,7 +46,7 @@ function confirmBox(view: View, data: ChangeEmailData): Content {
     code: "letters",
     maxLength: 64,
   })}${submit(texts.confirm)}`;
-  const asked = html`<p>${texts.confirmLead(data.address)}</p>${form(view, { target: data.confirm, content })}`;
+  const asked = html`${!data.isMailless && html`<p>${texts.confirmLead(data.address)}</p>`}${form(view, { target: data.confirm, content })}`;
   return html`<section class="box"><h2>${texts.confirmTitle}</h2>${data.isCodeSent && asked}
 ${buttonForm(view, { target: data.sendCode, label: data.isCodeSent ? view.t.factor.sendAgain : texts.sendCode, className: data.isCodeSent ? "button plain wide" : "button wide" })}</section>`;
 }
@@ -63,7 +66,7 @@ function changeBox(view: View, data: ChangeEmailData): Content {
     field(view, {
       name: "changeCode",
       label: texts.code,
-      hint: texts.codeToOld(data.address),
+      hint: data.isMailless ? undefined : texts.codeToOld(data.address ?? ""),
       error: data.errors?.changeCode,
       autocomplete: "one-time-code",
       code: "letters",

@@ -22,6 +22,7 @@ export interface AccountStatusData {
   /** Deactivates an active account, reactivates a deactivated one. */
   readonly toggle: FormTarget;
   readonly deleteUrl: string;
+  readonly error?: string | undefined;
 }
 
 export function accountStatusPage(view: View, data: AccountStatusData): string {
@@ -37,7 +38,7 @@ export function accountStatusPage(view: View, data: AccountStatusData): string {
     frame: data.frame,
     section: "status",
     title: texts.title,
-    body: html`<section class="box"><h2>${words.title}</h2><p>${words.lead}</p>${soon}
+    body: html`${data.error !== undefined && note("error", data.error)}<section class="box"><h2>${words.title}</h2><p>${words.lead}</p>${soon}
 ${buttonForm(view, { target: data.toggle, label: words.button, className: isActive ? "button" : "button primary" })}</section>
 <section class="box danger-zone"><h2>${texts.delete}</h2><p>${texts.deleteLead}</p>
 ${linkButton(data.deleteUrl, texts.deleteStart, { className: "button quiet-danger" })}</section>`,
@@ -48,8 +49,8 @@ ${linkButton(data.deleteUrl, texts.deleteStart, { className: "button quiet-dange
 export interface DeleteAccountData {
   readonly frame: AccountFrame;
   readonly sendCode: FormTarget;
-  /** Where the code was sent; undefined before it was. */
-  readonly sentTo?: string | undefined;
+  /** Where the code was sent; null where this server mails none; undefined before it was asked for. */
+  readonly sentTo?: string | null | undefined;
   readonly form: FormTarget;
   readonly errors?: FormErrors<"code" | "password" | "understood"> | undefined;
 }
@@ -70,10 +71,10 @@ ${linkButton(data.frame.links.status, texts.keep)}`,
 function lastStep(
   view: View,
   { frame, form: target, errors, sendCode }: DeleteAccountData,
-  sentTo: string,
+  sentTo: string | null,
 ): Content {
   const texts = view.t.account.delete;
-  const content = html`<p>${texts.sent(sentTo)}</p>${field(view, {
+  const content = html`${sentTo !== null && html`<p>${texts.sent(sentTo)}</p>`}${field(view, {
     name: "code",
     label: texts.code,
     error: errors?.code,

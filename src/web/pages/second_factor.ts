@@ -5,7 +5,7 @@ import type { AccountName, FormErrors, FormTarget, View } from "../view.ts";
 
 export type FactorKind = "totp" | "backup" | "email" | "passkey";
 
-/** Forms send `code`, that of a passkey `credential` (JSON), that of a step-up by password `password`. */
+/** Forms send `code`, that of a passkey `credential` (JSON), that of a step-up `password`, beside a code or alone. */
 export interface SecondFactorData {
   readonly account: AccountName;
   /** Whether somebody signs in, or wants to do something important. */
@@ -22,7 +22,7 @@ export interface SecondFactorData {
     | { readonly kind: "passkey"; readonly optionsJson: string };
   readonly form: FormTarget;
   /** The other ways that this account has. */
-  readonly others: readonly { readonly kind: FactorKind; readonly url: string }[];
+  readonly others: readonly { readonly kind: FactorKind | "password"; readonly url: string }[];
   readonly errors?: FormErrors<"code" | "password"> | undefined;
   /** Back to signing in as somebody else; on a step-up, away from what was begun. */
   readonly cancelUrl: string;
@@ -52,18 +52,22 @@ function question(view: View, data: SecondFactorData): Content {
       button: { label: t.factor.usePasskey, className: "button primary wide" },
     });
   }
+  // Who is asked once more is asked for all of it, on one page.
+  const password =
+    data.purpose === "step_up" &&
+    html`${hiddenUsername(data.account)}${field(view, {
+      name: "password",
+      type: "password",
+      label: t.factor.password,
+      error: errors?.password,
+      autocomplete: "current-password",
+      maxLength: 512,
+      autofocus: !errors,
+    })}`;
   const input =
     factor.kind === "password"
-      ? html`${hiddenUsername(data.account)}${field(view, {
-          name: "password",
-          type: "password",
-          label: t.factor.password,
-          error: errors?.password,
-          autocomplete: "current-password",
-          maxLength: 512,
-          autofocus: !errors,
-        })}`
-      : field(view, {
+      ? password
+      : html`${password}${field(view, {
           name: "code",
           label: t.factor[factor.kind],
           hint: factor.kind === "email" ? t.factor.emailHint(factor.address) : t.factor[`${factor.kind}Hint`],
@@ -71,8 +75,8 @@ function question(view: View, data: SecondFactorData): Content {
           autocomplete: "one-time-code",
           code: factor.kind === "totp" ? "digits" : "letters",
           maxLength: 64,
-          autofocus: !errors,
-        });
+          autofocus: !errors && !password,
+        })}`;
   const again =
     factor.kind === "email" &&
     buttonForm(view, { target: factor.again, label: t.factor.sendAgain, className: "button plain wide" });

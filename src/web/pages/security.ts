@@ -4,7 +4,7 @@ import { formatDay } from "../locale.ts";
 import { buttonForm, errorSummary, field, form, hiddenUsername, passkeyForm, submit, tag } from "../parts.ts";
 import type { FormErrors, FormTarget, View } from "../view.ts";
 
-/** Forms send: password `current` and `password`; a new passkey `name` and `credential` (JSON); the others nothing of their own. */
+/** Forms send: password `current` and `password`; a new passkey `name` and `credential` (JSON); another name `name`; the others nothing. */
 export interface SecurityData {
   readonly frame: AccountFrame;
   readonly password: FormTarget;
@@ -14,8 +14,11 @@ export interface SecurityData {
     readonly name: string;
     readonly added: Date;
     readonly lastUsed?: Date | undefined;
+    readonly rename: FormTarget;
     readonly remove: FormTarget;
   }[];
+  /** Whether a passkey has to follow the password; absent while there is none. */
+  readonly required?: { readonly isOn: boolean; readonly toggle: FormTarget } | undefined;
   readonly addPasskey: { readonly form: FormTarget; readonly optionsJson: string };
   /** `toggle` turns it on where it is off, and off where it is on; absent while the address is not confirmed. */
   readonly email: { readonly isOn: boolean; readonly toggle?: FormTarget | undefined };
@@ -55,13 +58,13 @@ function passwordBox(view: View, { password, errors, frame }: SecurityData): Con
   return html`<section class="box"><h2>${texts.password}</h2>${form(view, { target: password, content })}</section>`;
 }
 
-function passkeyBox(view: View, { passkeys, addPasskey, errors }: SecurityData): Content {
+function passkeyBox(view: View, { passkeys, addPasskey, required, errors }: SecurityData): Content {
   const texts = view.t.account.security;
   const { locale } = view;
-  const rows = passkeys.map(({ name, added, lastUsed, remove }) => {
+  const rows = passkeys.map(({ name, added, lastUsed, rename, remove }, index) => {
     const day = formatDay(added, locale);
     const meta = lastUsed ? texts.passkeyMeta(day, formatDay(lastUsed, locale)) : texts.passkeyNever(day);
-    return html`<li class="row"><div><p class="title">${name}</p><p class="small muted">${meta}</p></div>
+    return html`<li class="row"><div><p class="title">${name}</p><p class="small muted">${meta}</p>${renameForm(view, { target: rename, name, id: `name-${index}` })}</div>
 ${buttonForm(view, { target: remove, label: texts.removePasskey, className: "button slim quiet-danger", describes: texts.removePasskeyLabel(name) })}</li>`;
   });
   const add = passkeyForm(view, {
@@ -79,7 +82,30 @@ ${buttonForm(view, { target: remove, label: texts.removePasskey, className: "but
     button: { label: texts.addPasskey },
   });
   return html`<section class="box"><h2>${texts.passkeys}</h2><p class="muted">${texts.passkeysHint}</p>
-${rows.length > 0 ? html`<ul class="rows">${rows}</ul>` : html`<p>${texts.noPasskeys}</p>`}${add}</section>`;
+${rows.length > 0 ? html`<ul class="rows">${rows}</ul>` : html`<p>${texts.noPasskeys}</p>`}${required && requiredLine(view, required)}${add}</section>`;
+}
+
+function renameForm(
+  view: View,
+  { target, name, id }: { target: FormTarget; name: string; id: string },
+): Content {
+  const texts = view.t.account.security;
+  const content = html`${field(view, {
+    name: "name",
+    id,
+    label: texts.newName,
+    value: name,
+    autocomplete: "off",
+    maxLength: 64,
+  })}<button class="button slim">${texts.renamePasskey}</button>`;
+  return html`<details class="small"><summary aria-label="${texts.renamePasskeyLabel(name)}">${texts.renamePasskey}</summary>${form(view, { target, content })}</details>`;
+}
+
+function requiredLine(view: View, { isOn, toggle }: NonNullable<SecurityData["required"]>): Content {
+  const texts = view.t.account.security;
+  const label = isOn ? texts.turnOff : texts.turnOn;
+  return html`<div class="stack-tight"><h3>${texts.required} ${onOff(view, isOn)}</h3><p class="muted">${isOn ? texts.requiredOn : texts.requiredOff}</p>
+${buttonForm(view, { target: toggle, label, describes: `${texts.required}: ${label}` })}</div>`;
 }
 
 function totpBox(view: View, { totp }: SecurityData): Content {

@@ -39,6 +39,7 @@ export const de: Texts = {
     badPassword: "Ein Passwort hat 8 bis 256 Zeichen.",
     passwordsDiffer: "Die beiden Passwörter sind nicht gleich.",
     wrongPassword: "Das Passwort ist falsch.",
+    wrongPasswordOrCode: "Das Passwort oder der Code ist falsch.",
     badInvite: "Dieser Einladungscode gilt nicht oder wurde schon verwendet.",
     inviteRequired: "Dieser Server verlangt einen Einladungscode.",
     wrongCode: "Der Code ist falsch oder abgelaufen.",
@@ -52,6 +53,14 @@ export const de: Texts = {
     noMail:
       "Dieser Server verschickt keine Mails. Lass dir vom Betreiber einen Code geben und mach dann mit „Ich habe einen Code“ weiter.",
     notHere: "Es lässt sich hier nicht reaktivieren: Seine Identität nennt inzwischen einen anderen Server.",
+    codeOfOperators: (command) =>
+      `Dieser Server kann dir keinen Code mailen. Frag seine Betreiber danach: Sie machen ihn mit „${command}“.`,
+    notFromHere:
+      "Deine Identität kann von hier aus nicht geändert werden: Ein anderer Server oder du selbst verwaltest sie.",
+    understood: "Bitte kreuze an, dass du verstehst, was geschieht.",
+    tooManyPasskeys:
+      "Diesen Passkey gibt es hier schon, oder es sind zu viele. Entferne einen, den du nicht benutzt.",
+    tooManyPasswords: "Es sind zu viele App-Passwörter. Entferne, was du nicht benutzt.",
   },
   signIn: {
     title: "Anmelden",
@@ -136,6 +145,7 @@ export const de: Texts = {
       backup: "Ersatzcode",
       email: "Code per E-Mail",
       passkey: "Passkey",
+      password: "Passwort",
     },
     signOut: "Ein anderes Konto verwenden",
   },

@@ -38,6 +38,7 @@ export const en = {
     badPassword: "A password has 8 to 256 characters.",
     passwordsDiffer: "The two passwords are not the same.",
     wrongPassword: "The password is wrong.",
+    wrongPasswordOrCode: "The password or the code is wrong.",
     badInvite: "This invite code is not valid, or has been used.",
     inviteRequired: "This server needs an invite code.",
     wrongCode: "The code is wrong or has expired.",
@@ -50,6 +51,12 @@ export const en = {
     busy: "The server is busy right now. Please try again in a moment.",
     noMail: "This server sends no mail. Ask its operators for a code, then go on with “I have a code”.",
     notHere: "It cannot be reactivated here: its identity names another server by now.",
+    codeOfOperators: (command: string) =>
+      `This server cannot mail you a code. Ask its operators for one: they make it with “${command}”.`,
+    notFromHere: "Your identity cannot be changed from here: it may be held by another server, or by you.",
+    understood: "Please tick that you understand what happens.",
+    tooManyPasskeys: "This passkey is here already, or there are too many. Remove one that you do not use.",
+    tooManyPasswords: "There are too many app passwords. Remove those that you do not use.",
   },
   signIn: {
     title: "Sign in",
@@ -134,6 +141,7 @@ export const en = {
       backup: "Backup code",
       email: "Code by e-mail",
       passkey: "Passkey",
+      password: "Password",
     },
     signOut: "Use another account",
   },
