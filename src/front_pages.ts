@@ -2,6 +2,7 @@
 import { type Config, VERSION } from "./config/mod.ts";
 import type { SafeFetch } from "./identity/mod.ts";
 import type { RootLogger } from "./logger.ts";
+import { ACCOUNT_PATH } from "./oauth/mod.ts";
 import { chooseLocale, newNonce, PageSite, pageHeaders, welcomePage } from "./web/mod.ts";
 import type { FrontPages } from "./xrpc/mod.ts";
 
@@ -68,6 +69,8 @@ export function frontPages({ config, pages }: { config: Config; pages: PageSite 
       const body = welcomePage(view, {
         version: VERSION,
         publicUrl: config.publicUrl,
+        accountUrl: ACCOUNT_PATH,
+        signUpUrl: config.handleDomains.length > 0 ? `${ACCOUNT_PATH}/sign-up` : undefined,
         isInviteRequired: config.inviteRequired,
         describeUrl: DESCRIBE_PATH,
       });

@@ -68,7 +68,7 @@ export function startOAuth({
   const grants = new Grants({ store, clientAuth, sets, issuer, maySignIn, now });
   const server = (limits: OAuthLimits | undefined) =>
     new OAuthServer({ issuer, locales: LOCALES, dpop, nonces, clientAuth, requests, grants, limits });
-  return { access, requests, clients, store, server };
+  return { access, requests, clients, sets, store, server };
 }
 
 /** Draws on the counters that XRPC has too, so that one network's requests are counted together. */

@@ -1,11 +1,14 @@
 /** Wires the pages that people sign in with, allow apps on, and look after their account on. */
 import { hkdfSync } from "node:crypto";
+import { accountPagesOf } from "./account_page_features.ts";
 import { networkOf } from "./accounts/mod.ts";
 import type { Config, Secrets } from "./config/mod.ts";
 import type { Stores } from "./engine.ts";
 import type { Features } from "./features.ts";
+import type { RootLogger } from "./logger.ts";
 import {
   AuthorizePages,
+  Entrance,
   type PageAct,
   type PageLimits,
   type PageRoutes,
@@ -35,7 +38,8 @@ export interface PageParts {
   readonly config: Config;
   readonly secrets: Pick<Secrets, "jwtSecret">;
   readonly features: Features;
-  readonly stores: Pick<Stores, "accounts">;
+  readonly stores: Pick<Stores, "accounts" | "oauth">;
+  readonly log: RootLogger;
 }
 
 export function pageServerOf(
@@ -43,6 +47,7 @@ export function pageServerOf(
   limits: Pick<RateLimits, "countRequest" | "charge"> | undefined,
 ): PageServer {
   const { config, secrets, features } = parts;
+  const accountPages = accountPagesOf(parts);
   return new PageServer({
     publicUrl: config.publicUrl,
     csrfKey: new Uint8Array(hkdfSync("sha256", secrets.jwtSecret, "", "kith csrf", CSRF_KEY_BYTES)),
@@ -50,6 +55,7 @@ export function pageServerOf(
     devices: features.owners.devices,
     limits: limits && pageLimits(limits),
     routes: routesOf(parts),
+    find: (path) => accountPages.find(path),
   });
 }
 
@@ -67,7 +73,9 @@ function routesOf({ config, features, stores: { accounts } }: PageParts): PageRo
     grants: oauth.store,
     trustedClients: config.oauthTrustedClients,
   });
+  const entrance = new Entrance({ accounts, devices, signIn, signUp, hasSignUp });
   return {
+    ...entrance.routes(),
     ...authorize.routes(),
     [CHANGE_PASSWORD]: { get: (call) => call.redirect(PASSWORD_PAGE) },
   };

@@ -1,4 +1,7 @@
 /** The authorization server: what apps call, and what its pages need of it. https://atproto.com/specs/oauth */
+export { AccountPages, type AccountPagesOptions } from "./account_pages/account_pages.ts";
+export { Entrance, type EntranceOptions } from "./account_pages/entrance.ts";
+export { ACCOUNT_PATH } from "./account_pages/paths.ts";
 export type { AuthorizationParameters, Prompt, ResponseMode } from "./authorization_parameters.ts";
 export * from "./authorization_requests.ts";
 export { ClientAuth } from "./client_auth.ts";

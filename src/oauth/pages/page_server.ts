@@ -31,6 +31,8 @@ export type PageRoutes = Readonly<Record<string, PageRoute>>;
 
 export interface PageServerOptions extends PageSetting {
   readonly routes: PageRoutes;
+  /** Of paths that are no route of their own: those that name an account. */
+  find?(path: string): PageRoute | undefined;
   readonly devices: Pick<Devices, "open">;
   readonly limits?: PageLimits | undefined;
   /** Asked about what a handler has thrown, before it becomes an error page: a step-up, say. */
@@ -82,7 +84,8 @@ export class PageServer {
   async #answer(call: PageCall): Promise<Response> {
     const { limits, routes } = this.#options;
     const { request, url, context } = call;
-    const route = Object.hasOwn(routes, url.pathname) ? routes[url.pathname] : undefined;
+    const own = Object.hasOwn(routes, url.pathname) ? routes[url.pathname] : undefined;
+    const route = own ?? this.#options.find?.(url.pathname);
     const isPost = request.method === "POST";
     limits?.count((isPost && route?.act) || "page", { request, ip: context.ip });
     if (!route) return problemAnswer(call, { status: 404, kind: "notFound" });

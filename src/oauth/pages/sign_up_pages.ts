@@ -222,6 +222,7 @@ function isEmail(text: string): boolean {
   }
 }
 
-function isNewPassword(text: string): boolean {
+/** What these pages take for a password. */
+export function isNewPassword(text: string): boolean {
   return text.length >= PASSWORD_CHARS_MIN && text.length <= PASSWORD_CHARS_MAX;
 }
