@@ -17,6 +17,8 @@ const PROCESS_TIMEOUT_MS = 900_000;
 /** End-to-end files at once; what measures (restart, crash, scale) runs alone. */
 const PARALLEL_MAX = 2;
 
+/** These drive a real browser. */
+const BROWSER_TESTS = "./tests/browser/";
 /** These have the reference PDS as a peer. */
 const REFERENCE_TESTS = "./tests/reference/";
 
@@ -101,11 +103,16 @@ async function prepareReference(): Promise<void> {
   console.log(problem ? `FAIL install the reference PDS: ${problem}` : `ok   reference PDS (${seconds} s)`);
 }
 
+/** Tests that want Chromium (`apt-get install chromium`) run when they are asked for: `bun run test browser/`. */
+function isAskedFor(path: string, filters: readonly string[]): boolean {
+  return !path.startsWith(BROWSER_TESTS) || filters.length > 0;
+}
+
 async function main(filters: readonly string[]): Promise<number> {
   const wanted = (path: string) => filters.length === 0 || filters.some((filter) => path.includes(filter));
   const unit = [...testFiles("src"), ...testFiles("tools")].filter(wanted);
   const one = (path: string): Step => ({ name: path.slice(2), files: [path] });
-  const system = testFiles("tests").filter(wanted);
+  const system = testFiles("tests").filter((path) => wanted(path) && isAskedFor(path, filters));
   const alone = system.filter((path) => /^\.\/tests\/(crash|scale)\/|restart_test/.test(path));
   const together = system.filter((path) => !alone.includes(path));
   const reports = mkdtempSync(join(tmpdir(), "kith-reports-"));
