@@ -84,7 +84,11 @@ describe("account pages in Chromium", () => {
     for (const [look, { colorScheme, viewport }] of Object.entries(LOOKS)) {
       await page.emulateMedia({ colorScheme });
       await page.setViewportSize(viewport);
-      await page.screenshot({ path: join(PICTURES, `${name}-${look}.png`), fullPage: true });
+      await page.screenshot({
+        path: join(PICTURES, `${name}-${look}.png`),
+        fullPage: true,
+        animations: "disabled",
+      });
     }
     await page.emulateMedia({ colorScheme: "light" });
     await page.setViewportSize(LOOKS.light.viewport);
