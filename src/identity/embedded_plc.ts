@@ -94,8 +94,17 @@ export class EmbeddedPlc implements PlcDirectory {
     return this.#log(did);
   }
 
-  /** Answers what belongs to the directory: `/did:plc:...` with its sub-paths, and `/export`. Else undefined. */
+  /**
+   * Answers what belongs to the directory: `/did:plc:...` with its sub-paths, and `/export`. Else undefined. As of the public one,
+   * any web page may read it: apps in browsers look DIDs up.
+   */
   async fetch(request: Request): Promise<Response | undefined> {
+    const response = await this.#fetch(request);
+    response?.headers.set("Access-Control-Allow-Origin", "*");
+    return response;
+  }
+
+  async #fetch(request: Request): Promise<Response | undefined> {
     // A Host header can make it unreadable; whoever is asked next says so.
     const url = URL.parse(request.url);
     if (url === null) return undefined;
