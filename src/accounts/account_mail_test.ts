@@ -1,7 +1,14 @@
 import { expect, test } from "bun:test";
 import type { Mail } from "../mailer/mod.ts";
 import { FakeEmailTokens } from "./_fixture.ts";
-import { AccountMail, CODES_PER_DAY_MAX, CODES_PER_HOUR_MAX, WELCOME_LIFETIME_MS } from "./account_mail.ts";
+import {
+  AccountMail,
+  CODES_PER_DAY_MAX,
+  CODES_PER_HOUR_MAX,
+  NOTICE_LIFETIME_MS,
+  NOTICES_PER_DAY_MAX,
+  WELCOME_LIFETIME_MS,
+} from "./account_mail.ts";
 import { EMAIL_TOKEN_LIFETIME_MS, EmailTokens } from "./email_tokens.ts";
 
 const ALICE = { did: "did:plc:alice", handle: "alice.test", email: "alice@mail.test" };
@@ -79,4 +86,21 @@ test("AccountMail.welcome() welcomes whoever has an address", async () => {
   await mail.welcome({ ...ALICE, email: null });
   await mail.welcome(ALICE);
   expect(sent).toMatchObject([{ to: ALICE.email, expiresAt: NOW + WELCOME_LIFETIME_MS }]);
+});
+
+test("AccountMail.notify() tells of a change, so many times a day, and nobody where that cannot be", async () => {
+  const { mail, sent, advance } = make();
+  const notify = () => mail.notify(ALICE, { kind: "handle_changed", name: "new.test" });
+  for (let count = 0; count < NOTICES_PER_DAY_MAX; count++) await notify();
+  expect(sent).toHaveLength(NOTICES_PER_DAY_MAX);
+  expect(sent[0]).toMatchObject({ to: ALICE.email, expiresAt: NOW + NOTICE_LIFETIME_MS });
+  expect(sent[0]?.text).toContain("https://pds.test/account");
+  await expect(notify()).rejects.toMatchObject({ code: "rate_limited" });
+  // Codes are counted by themselves.
+  await mail.sendCode(ALICE, "confirm_email");
+  advance(24 * HOUR_MS);
+  await notify();
+  await mail.notify({ ...ALICE, email: null }, { kind: "totp_added" });
+  await make({ configured: false }).mail.notify(ALICE, { kind: "totp_added" });
+  expect(sent).toHaveLength(NOTICES_PER_DAY_MAX + 2);
 });

@@ -43,7 +43,11 @@ function accountSamples(words: SampleWords): Samples {
         signOutAll: to("sign-out-all"),
       }),
     "account-home-suspended": (view) =>
-      pages.accountHomePage(view, { frame, state: "suspended", hasSecondFactor: false }),
+      pages.accountHomePage(view, {
+        frame: { ...frame, isDown: true },
+        state: "suspended",
+        hasSecondFactor: false,
+      }),
     "account-home-new": (view) =>
       pages.accountHomePage(view, {
         frame: { ...frame, switchUrl: undefined },
@@ -52,7 +56,11 @@ function accountSamples(words: SampleWords): Samples {
         hasSecondFactor: false,
       }),
     "account-home-no-mail": (view) =>
-      pages.accountHomePage(view, { frame, state: "takendown", hasSecondFactor: false }),
+      pages.accountHomePage(view, {
+        frame: { ...frame, isDown: true },
+        state: "takendown",
+        hasSecondFactor: false,
+      }),
     apps: (view) => pages.appsPage(view, { frame, grants: grantsOf(words) }),
     "apps-none": (view) =>
       pages.appsPage(view, { frame: { ...frame, done: view.t.account.apps.removed }, grants: [] }),

@@ -35,6 +35,14 @@ export const ACCOUNT_SECTIONS = [
 ] as const;
 export type AccountSection = (typeof ACCOUNT_SECTIONS)[number];
 
+/** What is left to the owner of an account that was taken down. */
+const OPEN_WHEN_DOWN: readonly AccountSection[] = ["home", "apps", "devices"];
+
+/** The pages that an account has. */
+export function sectionsOf({ isDown }: Pick<AccountFrame, "isDown">): readonly AccountSection[] {
+  return isDown === true ? OPEN_WHEN_DOWN : ACCOUNT_SECTIONS;
+}
+
 /** What every page of an account is given. */
 export interface AccountFrame {
   readonly account: AccountName;
@@ -42,6 +50,8 @@ export interface AccountFrame {
   /** Where to choose another of the accounts that are signed in here. */
   readonly switchUrl?: string | undefined;
   readonly signOutUrl: string;
+  /** The account was taken down: most of its pages are closed. */
+  readonly isDown?: boolean;
   /** What has just been done, from `t.account`. */
   readonly done?: string | undefined;
 }
@@ -68,7 +78,7 @@ ${frame.done !== undefined && note("success", frame.done)}${body}</div></main>`;
 /** All pages of the account, on a wide screen: on a narrow one the overview lists them. */
 function sideBar(view: View, { frame, section }: { frame: AccountFrame; section: AccountSection }): Html {
   const { t } = view;
-  const items = ACCOUNT_SECTIONS.map(
+  const items = sectionsOf(frame).map(
     (name) =>
       html`<li><a href="${frame.links[name]}"${name === section && html` aria-current="page"`}>${t.account.sections[name]}</a></li>`,
   );

@@ -57,6 +57,11 @@ export class AccountCall {
     return this.page.query(name);
   }
 
+  /** The account was taken down: its owner may look, and take access away. */
+  get isDown(): boolean {
+    return this.account.state === "takendown" || this.account.state === "suspended";
+  }
+
   /** Throws KithError step_up_required. */
   fresh(): FreshAuth {
     return this.#stepUps.ofDevice(this.device, this.did);
@@ -93,6 +98,7 @@ export class AccountCall {
       },
       switchUrl: `${ACCOUNT_PATH}/choose`,
       signOutUrl: this.path("sign-out"),
+      isDown: this.isDown,
       done: Object.hasOwn(done, said) ? done[said] : undefined,
     };
   }

@@ -80,8 +80,7 @@ export class AccountPages {
     if (!signedIn || signedIn.needsPassword || !isPresent(account))
       return this.#signIn(page, account && signedIn?.did);
     const call = new AccountCall({ page, account, signedIn, stepUps });
-    const isDown = account.state === "takendown" || account.state === "suspended";
-    if (isDown && !route.isOpenWhenDown) return page.redirect(call.path());
+    if (call.isDown && !route.isOpenWhenDown) return page.redirect(call.path());
     try {
       if (route.isGuarded) call.fresh();
       const answer = await handler(call);

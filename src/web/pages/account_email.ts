@@ -40,7 +40,7 @@ function confirmBox(view: View, data: ChangeEmailData & { address: string }): Co
   const texts = view.t.account.email;
   const content = html`${field(view, {
     name: "code",
-    label: texts.code,
+    label: data.isMailless ? texts.codeOfOperators : texts.code,
     error: data.errors?.code,
     autocomplete: "one-time-code",
     code: "letters",
@@ -65,7 +65,7 @@ function changeBox(view: View, data: ChangeEmailData): Content {
     data.needsChangeCode &&
     field(view, {
       name: "changeCode",
-      label: texts.code,
+      label: data.isMailless ? texts.codeOfOperators : texts.code,
       hint: data.isMailless ? undefined : texts.codeToOld(data.address ?? ""),
       error: data.errors?.changeCode,
       autocomplete: "one-time-code",

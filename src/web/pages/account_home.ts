@@ -1,4 +1,4 @@
-import { ACCOUNT_SECTIONS, type AccountFrame, accountPage } from "../frame.ts";
+import { type AccountFrame, accountPage, sectionsOf } from "../frame.ts";
 import { type Content, html } from "../html.ts";
 import { icon } from "../icons.ts";
 import { buttonForm, note, tag } from "../parts.ts";
@@ -15,20 +15,16 @@ export interface AccountHomeData {
   readonly signOutAll?: FormTarget | undefined;
 }
 
-/** What is left to the owner of an account that was taken down. */
-const OPEN_WHEN_DOWN = ["apps", "devices"] as const;
-
 /** Who somebody is here, and what there is to look after. */
 export function accountHomePage(view: View, data: AccountHomeData): string {
   const { t } = view;
   const { frame } = data;
-  const isDown = data.state === "takendown" || data.state === "suspended";
-  const open = isDown ? OPEN_WHEN_DOWN : ACCOUNT_SECTIONS.filter((name) => name !== "home");
-  const sections = open.map(
+  const others = sectionsOf(frame).filter((name) => name !== "home");
+  const sections = others.map(
     (name) =>
       html`<li><a class="row-link" href="${frame.links[name]}"><span><span class="name">${t.account.sections[name]}</span><span class="small muted">${t.account.sectionHints[name]}</span></span>${icon("forward")}</a></li>`,
   );
-  const body = html`${isDown && note("warning", t.account.down)}<section class="section" aria-labelledby="facts"><h2 id="facts" class="visually-hidden">${t.account.home.facts}</h2>
+  const body = html`${frame.isDown && note("warning", t.account.down)}<section class="section" aria-labelledby="facts"><h2 id="facts" class="visually-hidden">${t.account.home.facts}</h2>
 <div class="box">${facts(view, data)}</div></section>
 <section class="section" aria-labelledby="manage"><h2 id="manage">${t.account.home.manage}</h2><ul class="rows">${sections}</ul></section>
 <div class="actions">${frame.switchUrl !== undefined && html`<a class="button" href="${frame.switchUrl}">${t.account.switch}</a>`}
@@ -45,11 +41,11 @@ ${data.signOutAll && buttonForm(view, { target: data.signOutAll, label: t.accoun
 function facts(view: View, { frame, email, state, hasSecondFactor }: AccountHomeData): Content {
   const { home } = view.t.account;
   const address = email
-    ? html`<span>${email.address}</span> ${email.isConfirmed ? tag("success", home.confirmed) : tag("warning", home.unconfirmed)} ${!email.isConfirmed && html`<a href="${frame.links.email}">${home.confirm}</a>`}`
+    ? html`<span>${email.address}</span> ${email.isConfirmed ? tag("success", home.confirmed) : tag("warning", home.unconfirmed)} ${!email.isConfirmed && frame.isDown !== true && html`<a href="${frame.links.email}">${home.confirm}</a>`}`
     : html`<span>${home.noEmail}</span>`;
   const factor = hasSecondFactor
     ? tag("success", home.secondFactorOn)
-    : html`${tag("", home.secondFactorOff)} <a href="${frame.links.security}">${home.setUp}</a>`;
+    : html`${tag("", home.secondFactorOff)} ${frame.isDown !== true && html`<a href="${frame.links.security}">${home.setUp}</a>`}`;
   const stateTag =
     state !== "active" &&
     html`<p>${tag("warning", view.t.account.state[state])} ${state === "deactivated" && html`<a href="${frame.links.status}">${view.t.account.sections.status}</a>`}</p>`;

@@ -41,7 +41,7 @@ export function accountStatusPage(view: View, data: AccountStatusData): string {
     body: html`${data.error !== undefined && note("error", data.error)}<section class="box"><h2>${words.title}</h2><p>${words.lead}</p>${soon}
 ${buttonForm(view, { target: data.toggle, label: words.button, className: isActive ? "button" : "button primary" })}</section>
 <section class="box danger-zone"><h2>${texts.delete}</h2><p>${texts.deleteLead}</p>
-${linkButton(data.deleteUrl, texts.deleteStart, { className: "button quiet-danger" })}</section>`,
+<p>${linkButton(data.deleteUrl, texts.deleteStart, { className: "button quiet-danger" })}</p></section>`,
   });
 }
 
@@ -76,7 +76,7 @@ function lastStep(
   const texts = view.t.account.delete;
   const content = html`${sentTo !== null && html`<p>${texts.sent(sentTo)}</p>`}${field(view, {
     name: "code",
-    label: texts.code,
+    label: sentTo === null ? view.t.account.email.codeOfOperators : texts.code,
     error: errors?.code,
     autocomplete: "one-time-code",
     code: "letters",

@@ -172,6 +172,7 @@ export const accountDe: Texts["account"] = {
     confirmLead: (address) => `Wir haben einen Code an ${address} geschickt.`,
     sendCode: "Code schicken",
     code: "Code aus der Mail",
+    codeOfOperators: "Code vom Betreiber",
     confirm: "Adresse bestätigen",
     changeTitle: "Adresse ändern",
     new: "Neue Adresse",

@@ -169,6 +169,7 @@ export const accountEn = {
     confirmLead: (address: string) => `We have sent a code to ${address}.`,
     sendCode: "Send a code",
     code: "Code from the mail",
+    codeOfOperators: "Code from the operators",
     confirm: "Confirm address",
     changeTitle: "Change your address",
     new: "New address",
