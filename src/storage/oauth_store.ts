@@ -56,6 +56,13 @@ export interface OAuthGrantRow {
   readonly refreshExpiresAt: number;
 }
 
+/** What an account has last allowed an app. */
+export interface OAuthConsentRow {
+  readonly clientId: string;
+  readonly scope: string;
+  readonly updatedAt: number;
+}
+
 /** What a refresh changes. */
 export type OAuthRotation = Pick<
   OAuthGrantRow,
@@ -279,6 +286,15 @@ export class OAuthStore {
       did,
       clientId,
     )?.scope;
+  }
+
+  /** The apps that an account is remembered to have allowed something, the latest first. */
+  consentsOf(did: string): OAuthConsentRow[] {
+    return this.#hub.read<OAuthConsentRow>(
+      `SELECT client_id AS clientId, scope, updated_at AS updatedAt FROM oauth_consent WHERE did = ?
+       ORDER BY updated_at DESC, client_id`,
+      did,
+    );
   }
 
   async rememberConsent(row: { did: string; clientId: string; scope: string; now: number }): Promise<void> {

@@ -139,6 +139,14 @@ test("OAuthStore bounds the grants and the consents of an account", async () => 
     await at.store.rememberConsent({ did: DID, clientId: `c${i}`, scope: "atproto", now: i });
   }
   expect([at.store.consent(DID, "c0"), at.store.consent(DID, "c1")]).toEqual([undefined, "atproto"]);
+  const consents = at.store.consentsOf(DID);
+  expect(consents[0]).toEqual({
+    clientId: `c${ACCOUNT_CONSENTS_MAX}`,
+    scope: "atproto",
+    updatedAt: ACCOUNT_CONSENTS_MAX,
+  });
+  expect(consents).toHaveLength(ACCOUNT_CONSENTS_MAX);
+  expect(at.store.consentsOf("did:plc:bob")).toEqual([]);
   await at.store.forgetConsent(DID, "c1");
   expect(at.store.consent(DID, "c1")).toBeUndefined();
 });

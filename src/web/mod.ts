@@ -23,7 +23,7 @@ export {
   deleteAccountPage,
 } from "./pages/account_status.ts";
 export { type AppPasswordsData, appPasswordsPage } from "./pages/app_passwords.ts";
-export { type AppGrant, type AppsData, appsPage } from "./pages/apps.ts";
+export { type AppGrant, type AppsData, appsPage, type RememberedApp } from "./pages/apps.ts";
 export { type ChooseAccountData, chooseAccountPage } from "./pages/choose_account.ts";
 export { type ConsentData, consentPage } from "./pages/consent.ts";
 export { type CookiesNeededData, cookiesNeededPage } from "./pages/cookies_needed.ts";

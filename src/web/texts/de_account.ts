@@ -51,6 +51,14 @@ export const accountDe: Texts["account"] = {
     remove: "Zugriff entfernen",
     removeLabel: (app) => `Den Zugriff von ${app} entfernen`,
     removed: "Die App hat keinen Zugriff mehr.",
+    remembered: "Ohne Nachfrage eingelassen",
+    rememberedLead:
+      "Diese haben gerade keinen Zugriff, aber du hast ihnen schon einmal zugestimmt: Wo du angemeldet bist, werden sie wieder eingelassen, ohne dass du gefragt wirst.",
+    allowed: (day) => `Zuletzt erlaubt ${day}`,
+    wouldMay: (count) => (count === 1 ? "Bekäme 1 Berechtigung" : `Bekäme ${count} Berechtigungen`),
+    forget: "Wieder fragen",
+    forgetLabel: (app) => `Wieder fragen, bevor ${app} eingelassen wird`,
+    forgotten: "Du wirst gefragt, bevor diese App wieder eingelassen wird.",
   },
   devices: {
     title: "Geräte",

@@ -50,6 +50,14 @@ export const accountEn = {
     remove: "Remove access",
     removeLabel: (app: string) => `Remove the access of ${app}`,
     removed: "The app has no access any more.",
+    remembered: "Let in without asking",
+    rememberedLead:
+      "These have no access now, but you have said yes to them before: where you are signed in, they are let in again without asking you.",
+    allowed: (day: string) => `Last allowed ${day}`,
+    wouldMay: (count: number) => (count === 1 ? "Would get 1 permission" : `Would get ${count} permissions`),
+    forget: "Ask me again",
+    forgetLabel: (app: string) => `Ask me again before ${app} is let in`,
+    forgotten: "You will be asked before this app is let in again.",
   },
   devices: {
     title: "Devices",
