@@ -13,9 +13,18 @@ const COMPACT = /^([\w-]+)\.([\w-]+)\.([\w-]{86})$/;
 
 /** A public key as JWK, for one algorithm. Rejects where it is none for it. */
 export async function importJwsKey(jwk: JWK, alg: string): Promise<JwsKey> {
+  if (!isForSigning(jwk)) throw new TypeError("a key for something else than signatures");
   if (alg === "ES256K") return es256kKey(jwk);
-  const key = await importJWK(jwk, alg);
+  const { kty, crv, x, y, n, e } = jwk;
+  // Without key_ops: WebCrypto refuses a key that says more than it can do, as those of the official client do.
+  const key = await importJWK({ kty, crv, x, y, n, e } as JWK, alg);
   return { verify: async (jws) => (await compactVerify(jws, key, { algorithms: [alg] })).payload };
+}
+
+/** RFC 7517 sections 4.2 and 4.3. */
+function isForSigning({ use, key_ops: operations }: JWK): boolean {
+  const isNamed = (name: string) => operations?.includes(name) === true;
+  return (use ?? "sig") === "sig" && (operations === undefined || isNamed("verify") || isNamed("sign"));
 }
 
 /** RFC 8812, which jose does not have; signatures may be high-S, as in any JWT. */

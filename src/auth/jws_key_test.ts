@@ -60,6 +60,21 @@ describe("importJwsKey() of ES256K", () => {
     expect(await accepts(jws, options)).toBeUndefined();
   });
 
+  test.each<[boolean, JWK]>([
+    [true, { use: "sig" }],
+    [true, { key_ops: ["verify", "encrypt", "wrapKey"] }],
+    [false, { use: "enc" }],
+    [false, { key_ops: ["encrypt"] }],
+    [false, { key_ops: [] }],
+  ])("takes a key: %p, with %j", async (isTaken, more) => {
+    const pair = await generateKeyPair("ES256", { extractable: true });
+    const own = { ...(await exportJWK(pair.publicKey)), ...more };
+    const jws = await new SignJWT({ a: 1 }).setProtectedHeader({ alg: "ES256" }).sign(pair.privateKey);
+    const answer = isTaken ? { a: 1 } : undefined;
+    expect(await accepts(jws, { by: own, alg: "ES256" })).toEqual(answer);
+    expect(await accepts(signed({ a: 1 }), { by: { ...jwk, ...more } })).toEqual(answer);
+  });
+
   test("refuses a key of P-256, and P-256 one of secp256k1", async () => {
     const pair = await generateKeyPair("ES256", { extractable: true });
     const own = await exportJWK(pair.publicKey);
