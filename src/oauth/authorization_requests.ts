@@ -3,7 +3,7 @@
  * neither succeeds nor uses it up.
  */
 import { randomBytes } from "node:crypto";
-import { hasScope, isScopeWithin, type PermissionSet } from "../atproto/mod.ts";
+import { hasScope, isScopeWithin, knownScopes, type PermissionSet, scopeValues } from "../atproto/mod.ts";
 import { hashSecret } from "../auth/mod.ts";
 import type { OAuthRequestRow, OAuthStore } from "../storage/mod.ts";
 import {
@@ -190,7 +190,7 @@ export class AuthorizationRequests {
     const { store, sets, accounts, now } = this.#options;
     const row = this.#live(id, device);
     const parameters = fromRow(row.parameters);
-    const allowed = scope ?? parameters.scope;
+    const allowed = scope === undefined ? parameters.scope : knownPart(scope);
     if (!hasScope(allowed, "atproto") || !isScopeWithin(allowed, parameters.scope)) {
       throw new OAuthError(
         "invalid_scope",
@@ -291,6 +291,13 @@ function urlOf(
   if (mode === "fragment") return `${redirectUri}#${text}`;
   const join = redirectUri.includes("?") ? (/[?&]$/.test(redirectUri) ? "" : "&") : "?";
   return `${redirectUri}${join}${text}`;
+}
+
+/** What is known nowhere was not shown to anybody, and may mean something one day. */
+function knownPart(scope: string): string {
+  return scopeValues(scope)
+    .filter((value) => knownScopes(value).length > 0)
+    .join(" ");
 }
 
 function toRow({ prompts, ...texts }: AuthorizationParameters): Record<string, string> {

@@ -103,7 +103,7 @@ function moreOf(view: View, words: PermissionWords, risk: string | undefined): C
     risk !== undefined && html`<p class="warn">${icon("warning", { size: 18 })}<span>${risk}</span></p>`;
   const held =
     parts.length > 0 &&
-    html`<details><summary>${view.t.consent.holds(parts.length)}</summary><ul class="points">${parts.map(
+    html`<details><summary>${view.t.consent.holds(parts.length)}</summary><p class="small muted">${view.t.consent.asOne}</p><ul class="points">${parts.map(
       (part) => html`<li>${part.title}${part.names.length > 0 && html`<br>${namesOf(part.names)}`}</li>`,
     )}</ul></details>`;
   return html`${detail && html`<p>${detail}</p>`}${warning}${shownNames(view, words.names)}${held}`;

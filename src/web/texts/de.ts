@@ -167,6 +167,7 @@ export const de: Texts = {
     always: "Immer nötig",
     risky: "Vorsicht",
     holds: (count) => `Was darin ist (${count})`,
+    asOne: "Wird als Ganzes erlaubt oder nicht: Wer es veröffentlicht, hat es so zusammengestellt.",
     setFrom: (authority) => `Zusammengestellt von ${authority}`,
     unknown: (count) =>
       count === 1

@@ -162,6 +162,7 @@ export const en = {
     always: "Always needed",
     risky: "Take care",
     holds: (count: number) => `What it holds (${count})`,
+    asOne: "Allowed or refused as one: its publisher has put it together.",
     setFrom: (authority: string) => `Put together by ${authority}`,
     unknown: (count: number) =>
       `The app also asks for ${plural(count, "thing", "things")} that this server does not know. It does not get ${count === 1 ? "it" : "them"}.`,
