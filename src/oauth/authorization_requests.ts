@@ -12,7 +12,7 @@ import {
   type ResponseMode,
 } from "./authorization_parameters.ts";
 import type { AuthenticatedClient } from "./client_auth.ts";
-import type { Client } from "./client_metadata.ts";
+import { type Client, isRedirectUriOf } from "./client_metadata.ts";
 import type { Clients } from "./clients.ts";
 import { OAuthError, type OAuthErrorCode } from "./oauth_error.ts";
 import type { Parameters } from "./parameters.ts";
@@ -160,6 +160,9 @@ export class AuthorizationRequests {
     if (row.clientId !== clientId) throw gone("it is of another client_id");
     const client = await clients.find(clientId);
     const parameters = fromRow(row.parameters);
+    if (!isRedirectUriOf(client, parameters.redirectUri) || !isScopeWithin(parameters.scope, client.scope)) {
+      throw gone("the app does not say of itself any more what it asked for");
+    }
     const found = await setsOf(parameters.scope, sets);
     const expiresAt = Math.min(now() + OPENED_MS, row.createdAt + REQUEST_MS_MAX);
     if (!(await store.bindRequest(id, { device, expiresAt }))) {

@@ -27,6 +27,16 @@ export interface ClientsOptions {
   readonly now?: () => number;
 }
 
+/** What is fetched, and the media types that it may have; undefined: none is said. */
+interface Kind {
+  readonly name: string;
+  readonly types: readonly (string | undefined)[];
+}
+
+const METADATA: Kind = { name: "metadata", types: ["application/json"] };
+/** RFC 7517 section 8.5.1; the reference takes an answer without a type. */
+const KEYS: Kind = { name: "keys", types: ["application/json", "application/jwk-set+json", undefined] };
+
 interface Entry {
   readonly at: number;
   readonly value: Promise<unknown>;
@@ -36,7 +46,7 @@ interface Entry {
 export class Clients {
   readonly #options: ClientsOptions;
   readonly #now: () => number;
-  /** Documents by URL, least recently fetched first. */
+  /** Documents by kind and URL, least recently fetched first. */
   readonly #documents = new Map<string, Entry>();
   #fetches = 0;
 
@@ -50,7 +60,7 @@ export class Clients {
     const loopback = loopbackClient(id);
     if (loopback) return loopback;
     const url = parseClientId(id);
-    const document = await this.#document(url.href, { maxAgeMs: CACHE_MS });
+    const document = await this.#document(url.href, { kind: METADATA, maxAgeMs: CACHE_MS });
     return parseClientMetadata(document, { id });
   }
 
@@ -63,7 +73,7 @@ export class Clients {
 
   async #keys(client: Client, options: { maxAgeMs: number }): Promise<readonly Jwk[]> {
     if (client.jwksUri === undefined) return client.jwks ?? [];
-    const keys = readJwks(await this.#document(client.jwksUri, options));
+    const keys = readJwks(await this.#document(client.jwksUri, { kind: KEYS, ...options }));
     if (keys) return keys;
     throw new OAuthError(
       "invalid_client_metadata",
@@ -71,8 +81,9 @@ export class Clients {
     );
   }
 
-  #document(url: string, { maxAgeMs }: { maxAgeMs: number }): Promise<unknown> {
-    const known = this.#documents.get(url);
+  #document(url: string, { kind, maxAgeMs }: { kind: Kind; maxAgeMs: number }): Promise<unknown> {
+    const name = `${kind.name} ${url}`;
+    const known = this.#documents.get(name);
     const age = known ? this.#now() - known.at : Number.POSITIVE_INFINITY;
     if (known && age < (known.isFailure ? FAILURE_MS : maxAgeMs)) return known.value;
     if (this.#fetches >= FETCHES_MAX) {
@@ -81,18 +92,18 @@ export class Clients {
         `Could not fetch "${url}": too many are fetched at once`,
       );
     }
-    const entry: Entry = { at: this.#now(), value: this.#fetch(url), isFailure: false };
+    const entry: Entry = { at: this.#now(), value: this.#fetch(url, kind), isFailure: false };
     entry.value.catch(() => {
       entry.isFailure = true;
     });
-    this.#documents.delete(url);
-    this.#documents.set(url, entry);
+    this.#documents.delete(name);
+    this.#documents.set(name, entry);
     const [oldest] = this.#documents.keys();
     if (this.#documents.size > CACHE_ENTRIES_MAX && oldest !== undefined) this.#documents.delete(oldest);
     return entry.value;
   }
 
-  async #fetch(url: string): Promise<unknown> {
+  async #fetch(url: string, { types }: Kind): Promise<unknown> {
     this.#fetches += 1;
     try {
       const answer = await this.#options.safeFetch(url, {
@@ -103,7 +114,7 @@ export class Clients {
       });
       if (answer.status !== 200) throw refusal(url, `it answers ${answer.status}, not 200`);
       const type = answer.headers.get("content-type")?.split(";", 1)[0]?.trim().toLowerCase();
-      if (type !== "application/json") throw refusal(url, "it is not application/json");
+      if (!types.includes(type)) throw refusal(url, "it is not application/json");
       return parseJson(answer.body, url);
     } catch (error) {
       if (!(error instanceof KithError) || error instanceof OAuthError) throw error;
