@@ -17,6 +17,8 @@ export const FAILURE_MS = 10_000;
 /** A key that is not in the set that is kept may be new: the set is asked for again, but no more often. */
 export const KEYS_ANEW_MS = 30_000;
 export const CACHE_ENTRIES_MAX = 1_000;
+/** Of all documents that are kept: strangers choose which apps there are, and how long their documents. */
+export const CACHE_BYTES_MAX = 16 * 1024 * 1024;
 export const DOCUMENT_BYTES_MAX = 256 * 1024;
 export const FETCH_TIMEOUT_MS = 5_000;
 const FETCHES_MAX = 64;
@@ -29,7 +31,10 @@ export interface ClientsOptions {
 
 interface Entry {
   readonly at: number;
-  readonly value: Promise<unknown>;
+  /** As text: what a short one is read into may take many times its room. */
+  readonly text: Promise<string>;
+  /** Once it is there. */
+  bytes: number;
   isFailure: boolean;
 }
 
@@ -38,6 +43,7 @@ export class Clients {
   readonly #now: () => number;
   /** Documents by URL, least recently fetched first. */
   readonly #documents = new Map<string, Entry>();
+  #bytes = 0;
   #fetches = 0;
 
   constructor(options: ClientsOptions) {
@@ -71,28 +77,51 @@ export class Clients {
     );
   }
 
-  #document(url: string, { maxAgeMs }: { maxAgeMs: number }): Promise<unknown> {
+  async #document(url: string, options: { maxAgeMs: number }): Promise<unknown> {
+    return parseJson(await this.#text(url, options), url);
+  }
+
+  #text(url: string, { maxAgeMs }: { maxAgeMs: number }): Promise<string> {
     const known = this.#documents.get(url);
     const age = known ? this.#now() - known.at : Number.POSITIVE_INFINITY;
-    if (known && age < (known.isFailure ? FAILURE_MS : maxAgeMs)) return known.value;
+    if (known && age < (known.isFailure ? FAILURE_MS : maxAgeMs)) return known.text;
     if (this.#fetches >= FETCHES_MAX) {
       throw new OAuthError(
         "temporarily_unavailable",
         `Could not fetch "${url}": too many are fetched at once`,
       );
     }
-    const entry: Entry = { at: this.#now(), value: this.#fetch(url), isFailure: false };
-    entry.value.catch(() => {
-      entry.isFailure = true;
-    });
-    this.#documents.delete(url);
+    const entry: Entry = { at: this.#now(), text: this.#fetch(url), bytes: 0, isFailure: false };
+    this.#drop(url);
     this.#documents.set(url, entry);
-    const [oldest] = this.#documents.keys();
-    if (this.#documents.size > CACHE_ENTRIES_MAX && oldest !== undefined) this.#documents.delete(oldest);
-    return entry.value;
+    entry.text.then(
+      (text) => {
+        if (this.#documents.get(url) !== entry) return;
+        entry.bytes = Buffer.byteLength(text);
+        this.#bytes += entry.bytes;
+        this.#dropOldest();
+      },
+      () => {
+        entry.isFailure = true;
+      },
+    );
+    this.#dropOldest();
+    return entry.text;
   }
 
-  async #fetch(url: string): Promise<unknown> {
+  #dropOldest(): void {
+    for (const url of this.#documents.keys()) {
+      if (this.#documents.size <= CACHE_ENTRIES_MAX && this.#bytes <= CACHE_BYTES_MAX) return;
+      this.#drop(url);
+    }
+  }
+
+  #drop(url: string): void {
+    this.#bytes -= this.#documents.get(url)?.bytes ?? 0;
+    this.#documents.delete(url);
+  }
+
+  async #fetch(url: string): Promise<string> {
     this.#fetches += 1;
     try {
       const answer = await this.#options.safeFetch(url, {
@@ -104,7 +133,10 @@ export class Clients {
       if (answer.status !== 200) throw refusal(url, `it answers ${answer.status}, not 200`);
       const type = answer.headers.get("content-type")?.split(";", 1)[0]?.trim().toLowerCase();
       if (type !== "application/json") throw refusal(url, "it is not application/json");
-      return parseJson(answer.body, url);
+      const text = textOf(answer.body, url);
+      // What is no JSON is a failure, which is kept for a shorter time.
+      parseJson(text, url);
+      return text;
     } catch (error) {
       if (!(error instanceof KithError) || error instanceof OAuthError) throw error;
       if (isKithError(error, "timeout")) throw refusal(url, "it takes too long", error);
@@ -120,9 +152,17 @@ function keyOf(keys: readonly Jwk[], kid: string): Jwk | undefined {
   return keys.find((key) => key.kid === kid);
 }
 
-function parseJson(body: Uint8Array, url: string): unknown {
+function textOf(body: Uint8Array, url: string): string {
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+    return new TextDecoder("utf-8", { fatal: true }).decode(body);
+  } catch (cause) {
+    throw refusal(url, "it is not UTF-8", cause);
+  }
+}
+
+function parseJson(text: string, url: string): unknown {
+  try {
+    return JSON.parse(text);
   } catch (cause) {
     throw refusal(url, "it is not JSON", cause);
   }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { KithError } from "../errors.ts";
+import { CACHE_BYTES_MAX } from "./clients.ts";
 import {
   asked,
   CONFIDENTIAL,
@@ -293,6 +294,23 @@ describe("client documents", () => {
     at.pass(2 * 60_000);
     expect((await push({ client_id: id })).status).toBe(400);
     expect(times()).toBe(3);
+  });
+
+  test("are kept up to a number of bytes in all, the last fetched", async () => {
+    const documents = Math.ceil(CACHE_BYTES_MAX / 200_000) + 1;
+    const ids = Array.from(
+      { length: documents },
+      (_, index) => `https://large${index}.example.org/client.json`,
+    );
+    const fetches = async (id: string) => {
+      at.documents.set(id, { ...documentOf(id), client_uri: undefined, padding: "x".repeat(200_000) });
+      const before = at.fetched.length;
+      await at.clients.find(id);
+      return at.fetched.length - before;
+    };
+    for (const id of ids) expect(await fetches(id)).toBe(1);
+    expect(await fetches(ids.at(-1) ?? "")).toBe(0);
+    expect(await fetches(ids[0] ?? "")).toBe(1);
   });
 });
 
