@@ -264,6 +264,8 @@ describe("client documents", () => {
     ["redirect_uris", ["https://public.example.org/#x"], "invalid_redirect_uri"],
     ["redirect_uris", ["org.example.public:/callback"], "invalid_redirect_uri"],
     ["redirect_uris", ["javascript:alert(1)"], "invalid_redirect_uri"],
+    ["redirect_uris", ["https://public.example.org/a\nb"], "invalid_redirect_uri"],
+    ["redirect_uris", ["https://public.example.org/ü"], "invalid_redirect_uri"],
     ["token_endpoint_auth_method", "client_secret_basic", "invalid_client_metadata"],
     ["token_endpoint_auth_method", "private_key_jwt", "invalid_client_metadata"],
     ["client_uri", "https://other.example.org/", "invalid_client_metadata"],
