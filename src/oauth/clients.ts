@@ -22,6 +22,9 @@ export const CACHE_BYTES_MAX = 16 * 1024 * 1024;
 export const DOCUMENT_BYTES_MAX = 256 * 1024;
 export const FETCH_TIMEOUT_MS = 5_000;
 const FETCHES_MAX = 64;
+const DOCUMENT_TYPES = ["application/json"];
+/** RFC 7517 section 8.5.2; most servers do not know it. */
+const KEY_TYPES = ["application/json", "application/jwk-set+json"];
 
 export interface ClientsOptions {
   readonly safeFetch: SafeFetch;
@@ -38,10 +41,16 @@ interface Entry {
   isFailure: boolean;
 }
 
+interface Wanted {
+  readonly maxAgeMs: number;
+  /** Media types that it may have. */
+  readonly types: readonly string[];
+}
+
 export class Clients {
   readonly #options: ClientsOptions;
   readonly #now: () => number;
-  /** Documents by URL, least recently fetched first. */
+  /** Documents by what they are to be and by URL, least recently fetched first. */
   readonly #documents = new Map<string, Entry>();
   #bytes = 0;
   #fetches = 0;
@@ -56,7 +65,7 @@ export class Clients {
     const loopback = loopbackClient(id);
     if (loopback) return loopback;
     const url = parseClientId(id);
-    const document = await this.#document(url.href, { maxAgeMs: CACHE_MS });
+    const document = await this.#document(url.href, { maxAgeMs: CACHE_MS, types: DOCUMENT_TYPES });
     return parseClientMetadata(document, { id });
   }
 
@@ -69,7 +78,7 @@ export class Clients {
 
   async #keys(client: Client, options: { maxAgeMs: number }): Promise<readonly Jwk[]> {
     if (client.jwksUri === undefined) return client.jwks ?? [];
-    const keys = readJwks(await this.#document(client.jwksUri, options));
+    const keys = readJwks(await this.#document(client.jwksUri, { ...options, types: KEY_TYPES }));
     if (keys) return keys;
     throw new OAuthError(
       "invalid_client_metadata",
@@ -77,12 +86,14 @@ export class Clients {
     );
   }
 
-  async #document(url: string, options: { maxAgeMs: number }): Promise<unknown> {
+  async #document(url: string, options: Wanted): Promise<unknown> {
     return parseJson(await this.#text(url, options), url);
   }
 
-  #text(url: string, { maxAgeMs }: { maxAgeMs: number }): Promise<string> {
-    const known = this.#documents.get(url);
+  #text(url: string, { maxAgeMs, types }: Wanted): Promise<string> {
+    // A set of keys is no description of an app, whoever asks for it first.
+    const key = `${types.at(-1)} ${url}`;
+    const known = this.#documents.get(key);
     const age = known ? this.#now() - known.at : Number.POSITIVE_INFINITY;
     if (known && age < (known.isFailure ? FAILURE_MS : maxAgeMs)) return known.text;
     if (this.#fetches >= FETCHES_MAX) {
@@ -91,12 +102,12 @@ export class Clients {
         `Could not fetch "${url}": too many are fetched at once`,
       );
     }
-    const entry: Entry = { at: this.#now(), text: this.#fetch(url), bytes: 0, isFailure: false };
-    this.#drop(url);
-    this.#documents.set(url, entry);
+    const entry: Entry = { at: this.#now(), text: this.#fetch(url, types), bytes: 0, isFailure: false };
+    this.#drop(key);
+    this.#documents.set(key, entry);
     entry.text.then(
       (text) => {
-        if (this.#documents.get(url) !== entry) return;
+        if (this.#documents.get(key) !== entry) return;
         entry.bytes = Buffer.byteLength(text);
         this.#bytes += entry.bytes;
         this.#dropOldest();
@@ -110,29 +121,29 @@ export class Clients {
   }
 
   #dropOldest(): void {
-    for (const url of this.#documents.keys()) {
+    for (const key of this.#documents.keys()) {
       if (this.#documents.size <= CACHE_ENTRIES_MAX && this.#bytes <= CACHE_BYTES_MAX) return;
-      this.#drop(url);
+      this.#drop(key);
     }
   }
 
-  #drop(url: string): void {
-    this.#bytes -= this.#documents.get(url)?.bytes ?? 0;
-    this.#documents.delete(url);
+  #drop(key: string): void {
+    this.#bytes -= this.#documents.get(key)?.bytes ?? 0;
+    this.#documents.delete(key);
   }
 
-  async #fetch(url: string): Promise<string> {
+  async #fetch(url: string, types: readonly string[]): Promise<string> {
     this.#fetches += 1;
     try {
       const answer = await this.#options.safeFetch(url, {
-        headers: { accept: "application/json" },
+        headers: { accept: types.join(", ") },
         bytesMax: DOCUMENT_BYTES_MAX,
         timeoutMs: FETCH_TIMEOUT_MS,
         redirectsMax: 0,
       });
       if (answer.status !== 200) throw refusal(url, `it answers ${answer.status}, not 200`);
       const type = answer.headers.get("content-type")?.split(";", 1)[0]?.trim().toLowerCase();
-      if (type !== "application/json") throw refusal(url, "it is not application/json");
+      if (!types.includes(type ?? "")) throw refusal(url, `it is not ${types.join(" or ")}`);
       const text = textOf(answer.body, url);
       // What is no JSON is a failure, which is kept for a shorter time.
       parseJson(text, url);

@@ -10,6 +10,7 @@ import {
   documentOf,
   type Fields,
   ISSUER,
+  KEYS_URI,
   newKey,
   OAuthFixture,
   PUBLIC,
@@ -235,6 +236,7 @@ describe("client documents", () => {
     ["that redirect", new KithError("upstream_failure", "more than 0 redirects at 10.0.0.1")],
     ["that are slow", new KithError("timeout", "it took too long")],
     ["that are HTML", new RawAnswer({ type: "text/html", json: "<html>" })],
+    ["that are sets of keys", new RawAnswer({ type: "application/jwk-set+json", json: documentOf(PUBLIC) })],
     ["that are no JSON", new RawAnswer({ json: "{" })],
     ["that are a list", []],
     ["of another client", documentOf(PUBLIC)],
@@ -337,6 +339,19 @@ describe("private_key_jwt", () => {
   test.each(rows)("with %s is refused", async (_title, options) => {
     const answer = await push({ redirect_uri, ...(await at.assertion(options)) });
     expect([answer.status, answer.json.error]).toEqual([400, "invalid_client"]);
+  });
+
+  test("takes keys of both media types that they may have", async () => {
+    at.pass(11 * 60_000);
+    const json = { keys: [at.clientKey.jwk] };
+    at.documents.set(KEYS_URI, new RawAnswer({ type: "application/jwk-set+json; charset=utf-8", json }));
+    expect((await push({ redirect_uri, ...(await at.assertion()) })).status).toBe(201);
+    at.pass(11 * 60_000);
+    at.documents.set(KEYS_URI, new RawAnswer({ type: "text/plain", json }));
+    const refused = await push({ redirect_uri, ...(await at.assertion()) });
+    expect([refused.status, refused.json.error]).toEqual([400, "invalid_client_metadata"]);
+    at.keysAre([at.clientKey]);
+    at.pass(11 * 60_000);
   });
 
   test("is good once, also a minute old; without one, or by another's key, nothing is taken", async () => {
