@@ -32,18 +32,15 @@ export interface AuthorizationParameters {
 }
 
 /**
- * Checks the parameters of a pushed request. Throws OAuthError invalid_request, invalid_redirect_uri, invalid_scope,
+ * Checks the parameters of a pushed request. Throws OAuthError invalid_request, invalid_scope,
  * unsupported_response_type, consent_required.
  */
 export function checkAuthorization(parameters: Parameters, client: Client): AuthorizationParameters {
   if (parameters.request_uri !== undefined) throw invalid("request_uri may not be pushed");
   const redirectUri = required(parameters, "redirect_uri");
   if (!isRedirectUriOf(client, redirectUri)) {
-    const shown = redirectUri.slice(0, 200);
-    throw new OAuthError(
-      "invalid_redirect_uri",
-      `Could not use the redirect_uri "${shown}": the client's metadata does not have it`,
-    );
+    // `invalid_redirect_uri` is an error of registrations, RFC 7591: here it is one of a request, RFC 6749 section 4.1.2.1.
+    throw invalid(`the client's metadata does not have the redirect_uri "${redirectUri.slice(0, 200)}"`);
   }
   if (required(parameters, "response_type") !== "code") {
     throw new OAuthError("unsupported_response_type", 'Could not use the response_type: "code" is supported');

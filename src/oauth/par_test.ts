@@ -61,17 +61,17 @@ describe("PAR refuses", () => {
     [
       "a redirect_uri of another app",
       { redirect_uri: "https://evil.example.org/callback" },
-      "invalid_redirect_uri",
+      "invalid_request",
     ],
     [
       "a redirect_uri with more behind it",
       { redirect_uri: "https://public.example.org/callback/x" },
-      "invalid_redirect_uri",
+      "invalid_request",
     ],
     [
       "a redirect_uri in other case",
       { redirect_uri: "https://public.example.org/Callback" },
-      "invalid_redirect_uri",
+      "invalid_request",
     ],
     ["client_secret", { client_secret: "hunter2" }, "invalid_client"],
     ["an assertion of a public client", { client_assertion: "a.b.c" }, "invalid_client"],

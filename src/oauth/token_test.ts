@@ -370,7 +370,7 @@ test("a loopback client may be sent back to any port of its own, and to no other
     "http://localhost:49152/callback",
     "http://[::1]/callback",
   ]) {
-    await expect(at.code({ client_id, redirect_uri: other })).rejects.toThrow("invalid_redirect_uri");
+    await expect(at.code({ client_id, redirect_uri: other })).rejects.toThrow("invalid_request");
   }
 });
 
