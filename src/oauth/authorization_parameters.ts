@@ -1,5 +1,5 @@
 /** What an app asks for, checked. https://atproto.com/specs/oauth#authorization-requests */
-import { isDid, isHandle, isScopeText, isScopeWithin, knownScopes, scopeValues } from "../atproto/mod.ts";
+import { isDid, isHandle, isScopeText, knownScopes, scopeValues, valueBeyond } from "../atproto/mod.ts";
 import { type Client, isRedirectUriOf } from "./client_metadata.ts";
 import { PROMPTS, RESPONSE_MODES } from "./metadata.ts";
 import { OAuthError } from "./oauth_error.ts";
@@ -75,7 +75,7 @@ function checkScope(scope: string | undefined, client: Client): string {
   const values = scopeValues(scope);
   if (!values.includes("atproto")) throw refuse('it lacks "atproto"');
   if (values.includes("openid")) throw refuse('"openid" is not supported');
-  const beyond = values.find((value) => !isScopeWithin(value, client.scope));
+  const beyond = valueBeyond(scope, client.scope);
   if (beyond !== undefined)
     throw refuse(`"${beyond.slice(0, 200)}" is not in the scope of the client's metadata`);
   // What is not understood grants nothing, and so nobody is asked to consent to it.
