@@ -83,8 +83,8 @@ function checkScope(scope: string | undefined, client: Client): string {
 }
 
 function checkPrompts(prompt: string | undefined, client: Client): readonly Prompt[] {
-  const words = prompt?.split(" ").filter((word) => word !== "") ?? [];
-  const prompts = words.map((value) => oneOf(PROMPTS, { name: "prompt", value }));
+  const words = new Set(prompt?.split(" ").filter((word) => word !== ""));
+  const prompts = [...words].map((value) => oneOf(PROMPTS, { name: "prompt", value }));
   if (!prompts.includes("none")) return prompts;
   if (prompts.length > 1) throw invalid('prompt has "none" and others');
   // Whoever runs on the person's own machine could be anybody.

@@ -514,6 +514,11 @@ describe("AuthorizationRequests", () => {
     expect(unknown.parameters.scope).toBe("atproto repo:app.bsky.feed.post");
   });
 
+  test("a prompt that is given over and over is one", async () => {
+    const { parameters } = await at.requests.open(await pushed({ prompt: "login consent login  login" }));
+    expect(parameters.prompts).toEqual(["login", "consent"]);
+  });
+
   test("a confidential client's consent is remembered, a public one's never", async () => {
     const redirect_uri = "https://web.example.org/callback";
     const { json } = await push({ redirect_uri, ...(await at.assertion()) });
