@@ -22,9 +22,16 @@ export const CACHE_BYTES_MAX = 16 * 1024 * 1024;
 export const DOCUMENT_BYTES_MAX = 256 * 1024;
 export const FETCH_TIMEOUT_MS = 5_000;
 const FETCHES_MAX = 64;
-const DOCUMENT_TYPES = ["application/json"];
-/** RFC 7517 section 8.5.2; most servers do not know it. */
-const KEY_TYPES = ["application/json", "application/jwk-set+json"];
+
+/** What is fetched, and the media types that it may have; undefined: none is said. */
+interface Kind {
+  readonly name: string;
+  readonly types: readonly (string | undefined)[];
+}
+
+const METADATA: Kind = { name: "metadata", types: ["application/json"] };
+/** RFC 7517 section 8.5.2; the reference takes an answer without a type. */
+const KEYS: Kind = { name: "keys", types: ["application/json", "application/jwk-set+json", undefined] };
 
 export interface ClientsOptions {
   readonly safeFetch: SafeFetch;
@@ -42,15 +49,14 @@ interface Entry {
 }
 
 interface Wanted {
+  readonly kind: Kind;
   readonly maxAgeMs: number;
-  /** Media types that it may have. */
-  readonly types: readonly string[];
 }
 
 export class Clients {
   readonly #options: ClientsOptions;
   readonly #now: () => number;
-  /** Documents by what they are to be and by URL, least recently fetched first. */
+  /** Documents by kind and URL, least recently fetched first. */
   readonly #documents = new Map<string, Entry>();
   #bytes = 0;
   #fetches = 0;
@@ -65,7 +71,7 @@ export class Clients {
     const loopback = loopbackClient(id);
     if (loopback) return loopback;
     const url = parseClientId(id);
-    const document = await this.#document(url.href, { maxAgeMs: CACHE_MS, types: DOCUMENT_TYPES });
+    const document = await this.#document(url.href, { kind: METADATA, maxAgeMs: CACHE_MS });
     return parseClientMetadata(document, { id });
   }
 
@@ -78,7 +84,7 @@ export class Clients {
 
   async #keys(client: Client, options: { maxAgeMs: number }): Promise<readonly Jwk[]> {
     if (client.jwksUri === undefined) return client.jwks ?? [];
-    const keys = readJwks(await this.#document(client.jwksUri, { ...options, types: KEY_TYPES }));
+    const keys = readJwks(await this.#document(client.jwksUri, { kind: KEYS, ...options }));
     if (keys) return keys;
     throw new OAuthError(
       "invalid_client_metadata",
@@ -90,9 +96,8 @@ export class Clients {
     return parseJson(await this.#text(url, options), url);
   }
 
-  #text(url: string, { maxAgeMs, types }: Wanted): Promise<string> {
-    // A set of keys is no description of an app, whoever asks for it first.
-    const key = `${types.at(-1)} ${url}`;
+  #text(url: string, { kind, maxAgeMs }: Wanted): Promise<string> {
+    const key = `${kind.name} ${url}`;
     const known = this.#documents.get(key);
     const age = known ? this.#now() - known.at : Number.POSITIVE_INFINITY;
     if (known && age < (known.isFailure ? FAILURE_MS : maxAgeMs)) return known.text;
@@ -102,7 +107,7 @@ export class Clients {
         `Could not fetch "${url}": too many are fetched at once`,
       );
     }
-    const entry: Entry = { at: this.#now(), text: this.#fetch(url, types), bytes: 0, isFailure: false };
+    const entry: Entry = { at: this.#now(), text: this.#fetch(url, kind), bytes: 0, isFailure: false };
     this.#drop(key);
     this.#documents.set(key, entry);
     entry.text.then(
@@ -132,18 +137,18 @@ export class Clients {
     this.#documents.delete(key);
   }
 
-  async #fetch(url: string, types: readonly string[]): Promise<string> {
+  async #fetch(url: string, { types }: Kind): Promise<string> {
     this.#fetches += 1;
     try {
       const answer = await this.#options.safeFetch(url, {
-        headers: { accept: types.join(", ") },
+        headers: { accept: "application/json" },
         bytesMax: DOCUMENT_BYTES_MAX,
         timeoutMs: FETCH_TIMEOUT_MS,
         redirectsMax: 0,
       });
       if (answer.status !== 200) throw refusal(url, `it answers ${answer.status}, not 200`);
       const type = answer.headers.get("content-type")?.split(";", 1)[0]?.trim().toLowerCase();
-      if (!types.includes(type ?? "")) throw refusal(url, `it is not ${types.join(" or ")}`);
+      if (!types.includes(type)) throw refusal(url, "it is not application/json");
       const text = textOf(answer.body, url);
       // What is no JSON is a failure, which is kept for a shorter time.
       parseJson(text, url);
