@@ -115,11 +115,17 @@ export class Credentials {
     { isOn, token }: { isOn: boolean; token: string | undefined },
   ): Promise<void> {
     const { factors, tokens } = this.#options;
-    if (isOn) return factors.addEmail(account);
-    if (!factors.hasEmail(account.did)) return;
+    const isOnAlready = factors.hasEmail(account.did);
+    if (isOn) {
+      await factors.addEmail(account);
+      if (!isOnAlready) await this.#notify(account, { kind: "email_codes_on" });
+      return;
+    }
+    if (!isOnAlready) return;
     if (token === undefined) throw new KithError("token_required", "Confirmation token required");
     await tokens.take(account.did, "update_email", token);
     await factors.removeEmail(account.did);
+    await this.#notify(account, { kind: "email_codes_off" });
   }
 
   /**

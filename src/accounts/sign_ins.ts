@@ -99,9 +99,13 @@ export class SignIns {
     return this.#options.factors.challenge(this.#waitingOf(device).account.did);
   }
 
-  /** Mails a code, unless one has just been. Throws KithError expired_token, invalid_request, rate_limited. */
+  /**
+   * Mails a code, unless one has just been. Throws KithError expired_token, invalid_request, rate_limited, auth_required and
+   * account_takendown (it may not sign in any more).
+   */
   async mailCode(device: Device): Promise<void> {
-    const { account } = this.#waitingOf(device);
+    // As it is now: its address may have been changed since the password.
+    const account = await this.#options.sessions.owner(this.#waitingOf(device).account.did);
     if (!this.#options.factors.required(account.did).includes("email")) {
       throw new KithError("invalid_request", "The account gets no codes by mail");
     }

@@ -224,6 +224,8 @@ function checkRedirectUri(
     new OAuthError("invalid_redirect_uri", `Could not use the redirect URI "${uri.slice(0, 200)}": ${why}`);
   const url = uri.length <= CLIENT_ID_CHARS_MAX ? URL.parse(uri) : null;
   if (url === null) throw refuse("it is no URL");
+  // What a URL parser passes over or encodes would be sent as it is, which no header can.
+  if (!/^[\x21-\x7e]+$/.test(uri)) throw refuse("it has characters that no URL has");
   if (uri.includes("#")) throw refuse("it has a fragment");
   if (url.username !== "" || url.password !== "") throw refuse("it has a user name or password");
   const isNative = applicationType === "native";

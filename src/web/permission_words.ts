@@ -46,9 +46,9 @@ function setWords(
   view: Words,
   { set, permissions }: Extract<Meaning, { resource: "include" }>,
 ): PermissionWords {
-  const title = pickText(set.titles, view)?.trim().slice(0, PUBLISHED_CHARS_MAX);
+  const title = published(pickText(set.titles, view));
   const from = view.t.consent.setFrom(authorityOf(set.nsid));
-  const detail = pickText(set.details, view)?.trim().slice(0, PUBLISHED_CHARS_MAX);
+  const detail = published(pickText(set.details, view));
   return {
     title: title || view.t.permissions.set(set.nsid),
     detail: detail ? `${detail} (${from})` : from,
@@ -57,9 +57,15 @@ function setWords(
   };
 }
 
-/** Who stands behind an NSID: `example.com` of `com.example.app.authFull`. */
+/** Who stands behind an NSID: `app.example.com` of `com.example.app.authFull`. Where a domain's owner begins, it does not say. */
 function authorityOf(nsid: string): string {
-  return nsid.split(".").slice(0, 2).reverse().join(".");
+  return nsid.split(".").slice(0, -1).reverse().join(".");
+}
+
+/** What a publisher wrote, without what turns the words around it: it stands among our own. */
+function published(text: string | undefined): string | undefined {
+  const plain = text?.replace(/[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, "").trim();
+  return plain && [...plain].slice(0, PUBLISHED_CHARS_MAX).join("");
 }
 
 function wordsOf(view: Words, permission: Permission): PermissionWords {
