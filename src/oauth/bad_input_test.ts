@@ -73,7 +73,7 @@ const FIELDS: Readonly<
 > = {
   par: {
     response_type: ["invalid_request", "unsupported_response_type"],
-    redirect_uri: ["invalid_request", "invalid_redirect_uri"],
+    redirect_uri: ["invalid_request", "invalid_request"],
     scope: ["invalid_scope", "invalid_scope"],
     state: ["invalid_request", "invalid_request"],
     code_challenge: ["invalid_request", "invalid_request"],
@@ -315,7 +315,7 @@ describe("redirect URIs that are mixed up", () => {
     "org.example.public:/callback",
   ])("%j is not the app's", async (redirect_uri) => {
     const fields = { ...asked(randomBytes(32).toString("base64url")), redirect_uri };
-    expectRefused(await at.post("/oauth/par", fields), "invalid_redirect_uri");
+    expectRefused(await at.post("/oauth/par", fields), "invalid_request");
   });
 
   test("a code goes with the one that was pushed, not with another of the app", async () => {
