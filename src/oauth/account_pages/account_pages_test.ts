@@ -222,8 +222,12 @@ test("the ways to confirm are those of the account", async () => {
   const first = await go("GET", confirmTo("security"));
   expect(first.text).toContain('data-passkey="get"');
   for (const way of ["totp", "email", "backup"]) expect(first.text).toContain(`way=${way}`);
-  const mailed = await go("GET", `${confirmTo("security")}&way=email`);
-  expect(mailed.text).toContain("a…@example.com");
+  const asked = await go("GET", `${confirmTo("security")}&way=email`);
+  expect([asked.text.includes("a…@example.com"), asked.text.includes('name="code"')]).toEqual([true, false]);
+  expect(done.map(([name]) => name)).toEqual(["challenge"]);
+  const mailed = await go("POST", `${HOME}/confirm/send-code`, { to: `${HOME}/security` });
+  expect(done.map(([name]) => name)).toEqual(["challenge", "mailCode"]);
+  expect((await go("GET", mailed.to ?? "")).text).toContain('name="code"');
   expect(done.map(([name]) => name)).toEqual(["challenge", "mailCode"]);
   const alone = await make({ passkeys: 1 }).go("GET", confirmTo("security"));
   expect(alone.text).toContain("way=password");

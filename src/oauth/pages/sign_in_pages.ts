@@ -83,13 +83,7 @@ export class SignInPages {
       },
       [`${prefix}/factor/mail`]: {
         act: "second_factor",
-        post: async (call) => {
-          const trail = await find(call);
-          return this.#again(trail, async () => {
-            await this.#options.signIns.mailCode(call.device);
-            return call.redirect(trail.link("factor", { way: "email" }));
-          });
-        },
+        post: async (call) => this.#again(await find(call), (trail) => this.#sendCode(trail)),
       },
     };
   }
@@ -132,8 +126,7 @@ export class SignInPages {
       const request = { ...call.from, identifier, password, remember };
       const step = await this.#options.signIns.withPassword(call.device, request);
       if (step.step === "done") return this.#done(trail, step);
-      if (step.kinds[0] === "email") await this.#mailFirst(call);
-      return call.redirect(trail.link("factor"));
+      return step.kinds[0] === "email" ? this.#sendCode(trail) : call.redirect(trail.link("factor"));
     } catch (error) {
       const form = signInError(call.view.t, error);
       if (form === undefined) throw error;
@@ -186,52 +179,63 @@ export class SignInPages {
 
   async #factorPage(
     trail: Trail,
-    { errors, status = 200 }: { errors?: FormErrors<"code">; status?: number } = {},
+    {
+      errors,
+      status = 200,
+      way = trail.call.query("way"),
+      isSent = errors !== undefined || trail.call.query("sent") !== "",
+    }: { errors?: FormErrors<"code">; status?: number; way?: string; isSent?: boolean } = {},
   ): Promise<Response> {
     const { signIns } = this.#options;
     const { call } = trail;
     const { did, handle, kinds } = signIns.waiting(call.device);
-    const kind = kinds.find((one) => one === call.query("way")) ?? kinds[0];
+    const kind = kinds.find((one) => one === way) ?? kinds[0];
     // The factors were taken away meanwhile.
     if (kind === undefined) return call.redirect(trail.link("sign-in", { late: "1" }));
-    let problem = errors;
-    if (kind === "email" && !errors) {
-      const failed = await this.#mailFirst(call);
-      problem = failed === undefined ? undefined : { form: failed };
-    }
     const others = kinds.filter((one) => one !== kind);
     const body = secondFactorPage(call.view, {
       account: { did, handle },
       purpose: "sign_in",
-      factor: await this.#question(trail, { did, kind }),
+      factor: await this.#question(trail, { did, kind, isSent }),
       form: { action: trail.link("factor", { way: kind }) },
       others: others.map((one) => ({ kind: one, url: trail.link("factor", { way: one }) })),
-      errors: problem,
+      errors,
       cancelUrl: trail.link("sign-in"),
     });
     return trail.page(body, { status });
   }
 
-  async #question({ call, link }: Trail, { did, kind }: { did: string; kind: FactorKind }) {
+  async #question(
+    { call, link }: Trail,
+    { did, kind, isSent }: { did: string; kind: FactorKind; isSent: boolean },
+  ) {
     const { signIns, accounts } = this.#options;
     if (kind === "passkey") {
       return { kind, optionsJson: JSON.stringify(await signIns.challenge(call.device)) };
     }
     if (kind !== "email") return { kind };
     const address = shortened(accounts.account(did)?.email ?? "");
-    return { kind, address, again: { action: link("factor/mail") } };
+    return { kind, address, send: { action: link("factor/mail") }, isSent };
   }
 
-  /** Mails a code, unless one has just been; what to tell where that cannot be. */
-  async #mailFirst(call: PageCall): Promise<string | undefined> {
+  /** Mails a code, unless one has just been. Only a form does: browsers follow links by themselves. */
+  async #sendCode(trail: Trail): Promise<Response> {
+    const { call } = trail;
     try {
       await this.#options.signIns.mailCode(call.device);
-      return undefined;
     } catch (error) {
-      const text = signInError(call.view.t, error);
-      if (text === undefined) throw error;
-      return text;
+      const { t } = call.view;
+      const form = isKithError(error, "invalid_request") ? t.errors.noMail : signInError(t, error);
+      if (form === undefined) throw error;
+      call.context.failure = error;
+      return this.#factorPage(trail, {
+        errors: { form },
+        status: statusOf(error),
+        way: "email",
+        isSent: false,
+      });
     }
+    return call.redirect(trail.link("factor", { way: "email", sent: "1" }));
   }
 
   #done({ call, onward }: Trail, done: SignedIn): Response {
