@@ -81,6 +81,7 @@ function make(
   const parts = {
     accounts: { account: (did: string) => (did === DID ? account : undefined) },
     stepUps,
+    languages: { read: async () => {} },
     factors: {
       ...{ required, list, challenge: note("challenge", {}), mailCode: note("mailCode") },
       ...{ beginTotp: () => ({ secret: "JBSWY3DP", uri: "otpauth://totp/x?secret=JBSWY3DP" }) },

@@ -33,6 +33,7 @@ describe("AuthorizePages", () => {
     const signIn = new SignInPages({
       signIns: { passkeyOptions: async () => ({ challenge: TOKEN }) } as never,
       accounts,
+      languages: { read: never },
       hasSignUp: true,
     });
     const signUp = { routes: () => ({}), page: never } as never;

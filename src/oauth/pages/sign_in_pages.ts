@@ -1,5 +1,12 @@
 /** Signing in: by the password and a second factor, or by a passkey alone. */
-import type { Account, FactorKind, FactorProof, SignedIn, SignIns } from "../../accounts/mod.ts";
+import type {
+  Account,
+  FactorKind,
+  FactorProof,
+  MemberLanguages,
+  SignedIn,
+  SignIns,
+} from "../../accounts/mod.ts";
 import { isKithError } from "../../errors.ts";
 import {
   type ClientName,
@@ -50,6 +57,7 @@ export type TrailFinder = (call: PageCall) => Promise<Trail> | Trail;
 export interface SignInPagesOptions {
   readonly signIns: SignIns;
   readonly accounts: { account(did: string): Account | undefined };
+  readonly languages: Pick<MemberLanguages, "read">;
   /** Whether new accounts can be made here. */
   readonly hasSignUp: boolean;
 }
@@ -125,7 +133,7 @@ export class SignInPages {
     try {
       const request = { ...call.from, identifier, password, remember };
       const step = await this.#options.signIns.withPassword(call.device, request);
-      if (step.step === "done") return this.#done(trail, step);
+      if (step.step === "done") return await this.#done(trail, step);
       return step.kinds[0] === "email" ? this.#sendCode(trail) : call.redirect(trail.link("factor"));
     } catch (error) {
       const form = signInError(call.view.t, error);
@@ -145,7 +153,7 @@ export class SignInPages {
         answer,
         remember: false,
       });
-      if (trail.did === undefined || done.did === trail.did) return this.#done(trail, done);
+      if (trail.did === undefined || done.did === trail.did) return await this.#done(trail, done);
       call.become(done);
       return this.page(trail, { errors: { form: t.errors.wrongPasskey }, status: FAILED });
     } catch (error) {
@@ -165,7 +173,10 @@ export class SignInPages {
       ? { kind: "passkey", answer: json(credential) }
       : { kind: "code", code: call.form.get("code").slice(0, IDENTIFIER_CHARS_MAX) };
     try {
-      return this.#done(trail, await this.#options.signIns.withFactor(call.device, { ...call.from, proof }));
+      return await this.#done(
+        trail,
+        await this.#options.signIns.withFactor(call.device, { ...call.from, proof }),
+      );
     } catch (error) {
       const isRefused = isKithError(error, "auth_required");
       const refusal = proof.kind === "passkey" ? t.errors.wrongPasskey : t.errors.wrongCode;
@@ -222,7 +233,7 @@ export class SignInPages {
   async #sendCode(trail: Trail): Promise<Response> {
     const { call } = trail;
     try {
-      await this.#options.signIns.mailCode(call.device);
+      await this.#options.signIns.mailCode(call.device, { language: call.locale });
     } catch (error) {
       const { t } = call.view;
       const form = isKithError(error, "invalid_request") ? t.errors.noMail : signInError(t, error);
@@ -238,8 +249,9 @@ export class SignInPages {
     return call.redirect(trail.link("factor", { way: "email", sent: "1" }));
   }
 
-  #done({ call, onward }: Trail, done: SignedIn): Response {
+  async #done({ call, onward }: Trail, done: SignedIn): Promise<Response> {
     call.become(done);
+    await this.#options.languages.read(done.did, call.locale);
     return call.redirect(onward(done.did));
   }
 

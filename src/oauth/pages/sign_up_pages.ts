@@ -4,6 +4,7 @@ import {
   type AccountCreator,
   type Credentials,
   checkEmail,
+  type MemberLanguages,
   type SignIns,
 } from "../../accounts/mod.ts";
 import { isKithError } from "../../errors.ts";
@@ -28,6 +29,7 @@ export interface SignUpPagesOptions {
   readonly creator: Pick<AccountCreator, "create">;
   readonly signIns: Pick<SignIns, "withNewAccount">;
   readonly credentials: Pick<Credentials, "requestPasswordReset" | "resetPassword">;
+  readonly languages: Pick<MemberLanguages, "read">;
   /** Mails a welcome, if it can; nobody waits for it. */
   readonly welcome: (account: Account) => void;
   /** Domains of handles, each with its leading dot. */
@@ -85,13 +87,14 @@ export class SignUpPages {
   }
 
   async #signUp(trail: Trail): Promise<Response> {
-    const { creator, welcome, signIns } = this.#options;
+    const { creator, languages, welcome, signIns } = this.#options;
     const { call } = trail;
     const { t } = call.view;
     const asked = this.#checkSignUp(call);
     if ("errors" in asked) return this.page(trail, asked);
     try {
       const account = await creator.create(asked, { admin: false });
+      await languages.read(account.did, call.locale);
       welcome(account);
       const request = { ...call.from, did: account.did, remember: false };
       call.become(await signIns.withNewAccount(call.device, request));
@@ -151,7 +154,7 @@ export class SignUpPages {
     const email = call.form.get("email").trim();
     if (!isEmail(email)) return this.#forgotPage(trail, { email: errors.badEmail });
     try {
-      await this.#options.credentials.requestPasswordReset(email);
+      await this.#options.credentials.requestPasswordReset(email, { language: call.locale });
     } catch (error) {
       // That this server sends no mail, which it says of every address.
       if (!isKithError(error, "invalid_request")) throw error;
