@@ -61,7 +61,7 @@ export function pageServerOf(
 
 /** Every page by its path. */
 function routesOf({ config, features, stores: { accounts } }: PageParts): PageRoutes {
-  const { owners, creator, oauth } = features;
+  const { owners, creator, oauth, clientLogos: logos } = features;
   const { signIns, credentials, welcome, devices, status, languages } = owners;
   const { handleDomains: domains, inviteRequired: isInviteRequired } = config;
   const hasSignUp = domains.length > 0;
@@ -72,7 +72,7 @@ function routesOf({ config, features, stores: { accounts } }: PageParts): PageRo
     isInviteRequired,
   });
   const authorize = new AuthorizePages({
-    ...{ accounts, devices, status, signIn, signUp },
+    ...{ accounts, devices, status, signIn, signUp, logos },
     requests: oauth.requests,
     grants: oauth.store,
     trustedClients: config.oauthTrustedClients,
