@@ -114,7 +114,7 @@ export class SignInPages {
       form: { action: trail.link("sign-in") },
       identifier: pinned ?? identifier ?? trail.identifier,
       isIdentifierFixed: pinned !== undefined,
-      isRemembered: call.form.get("remember") !== "",
+      isRemembered: call.request.method === "POST" ? isTicked(call) : staysByItself(trail),
       errors,
       passkey: { form: { action: trail.link("passkey") }, optionsJson },
       signUpUrl: hasSignUp && did === undefined ? trail.link("sign-up") : undefined,
@@ -129,7 +129,7 @@ export class SignInPages {
     const typed = call.form.get("identifier").trim().slice(0, IDENTIFIER_CHARS_MAX);
     const identifier = trail.did ?? (typed.startsWith("@") ? typed.slice(1) : typed);
     const password = call.form.get("password");
-    const remember = call.form.get("remember") === "on";
+    const remember = isTicked(call);
     try {
       const request = { ...call.from, identifier, password, remember };
       const step = await this.#options.signIns.withPassword(call.device, request);
@@ -151,7 +151,7 @@ export class SignInPages {
       const done = await this.#options.signIns.withPasskey(call.device, {
         ...call.from,
         answer,
-        remember: false,
+        remember: isTicked(call),
       });
       if (trail.did === undefined || done.did === trail.did) return await this.#done(trail, done);
       call.become(done);
@@ -281,6 +281,18 @@ export function signInError(t: Texts, error: unknown): string | undefined {
     default:
       return undefined;
   }
+}
+
+/**
+ * Who comes for the account itself stays signed in, where nothing else is said; who is on the way to an app is asked for the password
+ * again the next time. As the reference has it.
+ */
+export function staysByItself({ client }: Pick<Trail, "client">): boolean {
+  return client === undefined;
+}
+
+function isTicked({ form }: PageCall): boolean {
+  return form.get("remember") === "on";
 }
 
 function statusOf(error: unknown): number {

@@ -18,7 +18,7 @@ import {
 } from "../../web/mod.ts";
 import type { PageCall } from "./page_call.ts";
 import type { PageRoutes } from "./page_server.ts";
-import type { Trail, TrailFinder } from "./sign_in_pages.ts";
+import { staysByItself, type Trail, type TrailFinder } from "./sign_in_pages.ts";
 
 /** As the pages say. */
 const PASSWORD_CHARS_MIN = 8;
@@ -96,7 +96,7 @@ export class SignUpPages {
       const account = await creator.create(asked, { admin: false });
       await languages.read(account.did, call.locale);
       welcome(account);
-      const request = { ...call.from, did: account.did, remember: false };
+      const request = { ...call.from, did: account.did, remember: staysByItself(trail) };
       call.become(await signIns.withNewAccount(call.device, request));
       return call.redirect(trail.onward(account.did));
     } catch (error) {
