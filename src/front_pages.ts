@@ -2,7 +2,7 @@
 import { type Config, VERSION } from "./config/mod.ts";
 import type { SafeFetch } from "./identity/mod.ts";
 import type { RootLogger } from "./logger.ts";
-import { ACCOUNT_PATH, ClientLogos } from "./oauth/mod.ts";
+import { ACCOUNT_PATH, ClientLogos, chosenLanguage, languageCookie } from "./oauth/mod.ts";
 import { chooseLocale, newNonce, PageSite, pageHeaders, welcomePage } from "./web/mod.ts";
 import type { FrontPages } from "./xrpc/mod.ts";
 
@@ -88,10 +88,10 @@ export function frontPages({ config, pages }: { config: Config; pages: PageSite 
   return {
     welcome: (request) => {
       const acceptLanguage = request.headers.get("accept-language");
-      const chosen = new URL(request.url).searchParams.get("lang");
+      const locale = chooseLocale({ chosen: chosenLanguage(request), acceptLanguage });
       const nonce = newNonce();
       const view = pages.view({
-        locale: chooseLocale({ chosen, acceptLanguage }),
+        locale,
         csrf: "",
         nonce,
         languages: { en: "/?lang=en", de: "/?lang=de" },
@@ -104,7 +104,12 @@ export function frontPages({ config, pages }: { config: Config; pages: PageSite 
         isInviteRequired: config.inviteRequired,
         describeUrl: DESCRIBE_PATH,
       });
-      return new Response(body, { headers: pageHeaders({ nonce, isHttps: config.mode === "public" }) });
+      const isHttps = config.mode === "public";
+      const cookie = languageCookie(request, { locale, isSecure: isHttps });
+      const headers = pageHeaders({ nonce, isHttps });
+      return new Response(body, {
+        headers: cookie === undefined ? headers : { ...headers, "Set-Cookie": cookie },
+      });
     },
     file: (name) => {
       const file = pages.file(name);

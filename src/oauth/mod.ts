@@ -14,6 +14,7 @@ export { OAuthError, type OAuthErrorCode } from "./oauth_error.ts";
 export * from "./oauth_server.ts";
 export { AuthorizePages, type AuthorizePagesOptions } from "./pages/authorize_pages.ts";
 export { Form, readForm } from "./pages/form.ts";
+export { chosenLanguage, languageCookie } from "./pages/language_cookie.ts";
 export { PageCall, type PageContext } from "./pages/page_call.ts";
 export {
   type PageAct,

@@ -78,7 +78,7 @@ function faultsOfFocus(elements: readonly Element[]): string[] {
   const [first] = focused;
   if (focused.length > 1) return [`${focused.length} elements want the focus`];
   if (isRefused && first?.attributes.get("role") !== "alert") return ["a refused field without a summary"];
-  if (isRefused && first.attributes.get("tabindex") !== "-1") return ["a summary that takes no focus"];
+  if (isRefused && first?.attributes.get("tabindex") !== "-1") return ["a summary that takes no focus"];
   return [];
 }
 

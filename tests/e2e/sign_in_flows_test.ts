@@ -1,5 +1,6 @@
 /** On the way from an app: with a backup code, and with an invite code; by a browser without JavaScript. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { CODE_FAILURES_MAX } from "../../src/accounts/second_factors/second_factors.ts";
 import { totpCode, totpStep } from "../../src/accounts/second_factors/totp.ts";
 import { createAccount, PASSWORD, xrpc } from "../client.ts";
 import { FormBrowser, type Page } from "../form_browser.ts";
@@ -72,6 +73,14 @@ describe("backup codes", () => {
     const used = await other.submit(again, "/factor", { code: first });
     expect([used.status, used.html.includes("The code is wrong")]).toEqual([400, true]);
     expect((await other.submit(used, "/factor", { code: second })).title).toContain("asks for access");
+    const [third, guessing] = await atCode();
+    for (let guess = 0; guess < CODE_FAILURES_MAX; guess++) {
+      expect((await third.submit(guessing, "/factor", { code: `aaaa-bbbb-cc${guess + 2}c` })).status).toBe(
+        400,
+      );
+    }
+    const locked = await third.submit(guessing, "/factor", { code: codes[2] ?? "" });
+    expect([locked.status, locked.html.includes("Too many tries")]).toEqual([429, true]);
   });
 });
 

@@ -81,22 +81,19 @@ test.each([
   expect(remembered).toEqual([row.isTicked]);
 });
 
-test.each(
-  [true, false].flatMap((toApp) =>
-    [
-      { step: "sign-in", fields: { identifier: "alice", password: "x", remember: "on" }, is: true },
-      { step: "sign-in", fields: { identifier: "alice", password: "x" }, is: false },
-      { step: "passkey", fields: { credential: "{}", remember: "on" }, is: true },
-      { step: "passkey", fields: { credential: "{}", remember: "" }, is: false },
-      { step: "passkey", fields: { credential: "{}" }, is: false },
-    ].map((row) => ({ ...row, toApp })),
-  ),
-)(
-  "$step with $fields, to an app: $toApp: remembered as it was ticked",
-  async ({ step, fields, is, toApp }) => {
+const WAYS = [
+  ["sign-in", { identifier: "alice", password: "x", remember: "on" }, true],
+  ["sign-in", { identifier: "alice", password: "x" }, false],
+  ["passkey", { credential: "{}", remember: "on" }, true],
+  ["passkey", { credential: "{}", remember: "" }, false],
+  ["passkey", { credential: "{}" }, false],
+] as const;
+
+for (const toApp of [true, false]) {
+  test.each(WAYS)(`%s with %j, to an app: ${toApp}, is remembered: %p`, async (step, fields, isTicked) => {
     const { go, remembered, read } = make({ toApp });
     const csrf = csrfOf((await go("/account/sign-in")).html);
-    expect((await go(`/account/${step}`, { csrf, ...(fields as object) })).status).toBe(303);
-    expect([remembered, read]).toEqual([[is], ["de"]]);
-  },
-);
+    expect((await go(`/account/${step}`, { csrf, ...fields })).status).toBe(303);
+    expect([remembered, read]).toEqual([[isTicked], ["de"]]);
+  });
+}
