@@ -45,6 +45,7 @@ export interface FieldOptions {
   readonly hint?: string | undefined;
   readonly error?: string | undefined;
   readonly autocomplete?: string;
+  readonly minLength?: number;
   readonly maxLength?: number;
   readonly autofocus?: boolean;
   /** A code to type in: large, digits or letters apart. */
@@ -80,13 +81,14 @@ function inputOf(options: FieldOptions, { id, describedBy }: { id: string; descr
     autocomplete,
     code,
     isName,
+    minLength,
     maxLength,
     autofocus,
   } = options;
   const isPlain = isName === true || code !== undefined;
   return html`<input id="${id}" name="${name}" type="${type}"${type !== "password" && html` value="${value}"`}${
     autocomplete && html` autocomplete="${autocomplete}"`
-  } required${maxLength !== undefined && html` maxlength="${maxLength}"`}${
+  } required${minLength !== undefined && html` minlength="${minLength}"`}${maxLength !== undefined && html` maxlength="${maxLength}"`}${
     isPlain && html` autocapitalize="none" autocorrect="off" spellcheck="false"`
   }${code && html` class="code"`}${code === "digits" && html` inputmode="numeric"`}${
     error !== undefined && html` aria-invalid="true"`

@@ -356,3 +356,17 @@ test.each([
 ])("returnPath(%j) is %j", (text, expected) => {
   expect(returnPath(text)).toBe(expected as string);
 });
+
+test.each([
+  [7, false],
+  [8, true],
+  [256, true],
+  [257, false],
+])("a new password of %p characters is taken in place of the old one: %p", async (length, isTaken) => {
+  const { go, done } = make();
+  const password = "p".repeat(length);
+  const page = await go("POST", `${HOME}/security/password`, { current: PASSWORD, password });
+  expect([page.status, done.some(([name]) => name === "changePassword")]).toEqual(
+    isTaken ? [303, true] : [400, false],
+  );
+});

@@ -32,10 +32,16 @@ function make({ toApp }: { toApp: boolean }) {
     onward: () => "/account",
   });
   const accounts = { account: () => undefined };
-  const creator = { create: async () => ({ did: DID }) } as never;
+  const taken: string[] = [];
+  const take = async ({ password }: { password: string }) => {
+    taken.push(password);
+    return { did: DID };
+  };
+  const creator = { create: take } as never;
+  const credentials = { resetPassword: take } as never;
   const signIn = new SignInPages({ signIns, accounts, languages, hasSignUp: true });
   const signUp = new SignUpPages({
-    ...{ creator, signIns, languages, credentials: {} as never, welcome: () => {} },
+    ...{ creator, signIns, languages, credentials, welcome: () => {} },
     domains: [".test"],
     isInviteRequired: false,
   });
@@ -61,7 +67,7 @@ function make({ toApp }: { toApp: boolean }) {
     const answer = await server.fetch(request, { requestId: "1", ip: "203.0.113.1" });
     return { status: answer?.status, html: (await answer?.text()) ?? "" };
   };
-  return { go, remembered, read };
+  return { go, remembered, read, taken };
 }
 
 const csrfOf = (html: string) => /name="csrf" value="([^"]*)"/.exec(html)?.[1] ?? "";
@@ -97,3 +103,20 @@ for (const toApp of [true, false]) {
     expect([remembered, read]).toEqual([[isTicked], ["de"]]);
   });
 }
+
+test.each([
+  [0, false],
+  [7, false],
+  [8, true],
+  [256, true],
+  [257, false],
+])("a new password of %p characters is taken at sign-up and at a reset: %p", async (length, isTaken) => {
+  const { go, taken } = make({ toApp: false });
+  const password = "p".repeat(length);
+  const csrf = csrfOf((await go("/account/sign-in")).html);
+  const signUp = await go("/account/sign-up", { csrf, ...ACCOUNT, password });
+  const reset = await go("/account/reset", { csrf, code: "AAAAA-22222", password });
+  expect([signUp.status, reset.status]).toEqual(isTaken ? [303, 200] : [400, 400]);
+  expect(taken).toEqual(isTaken ? [password, password] : []);
+  for (const { html } of [signUp, reset]) expect(html).not.toContain("pppp");
+});

@@ -4,6 +4,7 @@ import {
   type AccountCreator,
   type Credentials,
   checkEmail,
+  isChoosablePassword,
   type MemberLanguages,
   type SignIns,
 } from "../../accounts/mod.ts";
@@ -20,9 +21,6 @@ import type { PageCall } from "./page_call.ts";
 import type { PageRoutes } from "./page_server.ts";
 import { staysByItself, type Trail, type TrailFinder } from "./sign_in_pages.ts";
 
-/** As the pages say. */
-const PASSWORD_CHARS_MIN = 8;
-const PASSWORD_CHARS_MAX = 256;
 const FAILED = 400;
 
 export interface SignUpPagesOptions {
@@ -125,7 +123,7 @@ export class SignUpPages {
       ...(isInviteRequired && invite === "" ? { invite: texts.inviteRequired } : {}),
       ...(label === "" ? { handle: texts.required } : {}),
       ...(isEmail(email) ? {} : { email: email === "" ? texts.required : texts.badEmail }),
-      ...(isNewPassword(password) ? {} : { password: texts.badPassword }),
+      ...(isChoosablePassword(password) ? {} : { password: texts.badPassword }),
     };
     if (Object.keys(found).length > 0) return { errors: found };
     return {
@@ -180,7 +178,7 @@ export class SignUpPages {
     const { call } = trail;
     const { errors } = call.view.t;
     const [token, password] = [call.form.get("code"), call.form.get("password")];
-    if (!isNewPassword(password)) return this.#resetPage(trail, { password: errors.badPassword });
+    if (!isChoosablePassword(password)) return this.#resetPage(trail, { password: errors.badPassword });
     try {
       await this.#options.credentials.resetPassword({ token, password });
     } catch (error) {
@@ -223,9 +221,4 @@ function isEmail(text: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** What these pages take for a password. */
-export function isNewPassword(text: string): boolean {
-  return text.length >= PASSWORD_CHARS_MIN && text.length <= PASSWORD_CHARS_MAX;
 }
