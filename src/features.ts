@@ -14,7 +14,7 @@ import { parseDidDocument, signerFromPrivateKey } from "./atproto/mod.ts";
 import { HeaderAuthenticator, ServiceTokens, SessionTokens } from "./auth/mod.ts";
 import type { Config, Secrets } from "./config/mod.ts";
 import { type Actors, type StartContext, type Stores, safeFetchOf } from "./engine.ts";
-import { pageSiteOf } from "./front_pages.ts";
+import { clientLogosOf, pageSiteOf } from "./front_pages.ts";
 import {
   createDidResolver,
   createHandleResolver,
@@ -111,6 +111,8 @@ export async function startFeatures(
     log,
     onClose,
   });
+  const safeFetch = safeFetchOf(config);
+  const pages = pageSiteOf({ config, safeFetch, log });
   const serviceJwts = new ServiceJwts({ signer: (did) => accounts.signer(did), now: actors.now });
   return {
     authenticator,
@@ -126,7 +128,8 @@ export async function startFeatures(
     ...identity,
     serviceJwts,
     proxy: serviceProxyOf(config, { dids, authenticator, serviceJwts }),
-    pages: pageSiteOf({ config, safeFetch: safeFetchOf(config), log }),
+    pages,
+    clientLogos: clientLogosOf({ config, pages, safeFetch, log }),
   };
 }
 

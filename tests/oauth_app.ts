@@ -61,10 +61,9 @@ export class OAuthApp {
     return judge;
   }
 
-  /** `allowed` is what the person leaves of the scope. */
-  async signIn({ allowed }: { allowed?: string } = {}): Promise<oauth.TokenEndpointResponse> {
+  /** Where the person is sent to. */
+  async begin(verifier = oauth.generateRandomCodeVerifier()): Promise<URL> {
     const { as, client, dpop } = this;
-    const verifier = oauth.generateRandomCodeVerifier();
     const parameters = {
       response_type: "code",
       redirect_uri: REDIRECT,
@@ -81,6 +80,14 @@ export class OAuthApp {
     const url = new URL(as.authorization_endpoint ?? "");
     url.searchParams.set("client_id", client.client_id);
     url.searchParams.set("request_uri", pushed.request_uri);
+    return url;
+  }
+
+  /** `allowed` is what the person leaves of the scope. */
+  async signIn({ allowed }: { allowed?: string } = {}): Promise<oauth.TokenEndpointResponse> {
+    const { as, client, dpop } = this;
+    const verifier = oauth.generateRandomCodeVerifier();
+    const url = await this.begin(verifier);
     const answer = await approve(this.#server, url.href, { did: this.#did, scope: allowed });
     const callback = oauth.validateAuthResponse(as, client, answer, "state-1");
     return this.#twice(

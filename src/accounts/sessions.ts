@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { KithError } from "../errors.ts";
 import { type Account, type AccountLookup, type Awaitable, isPresent, statusOf } from "./account.ts";
+import type { MailWish } from "./account_mail.ts";
 import { type AppPassword, hashAppPassword } from "./app_passwords.ts";
 import { LoginLock } from "./login_lock.ts";
 import type { Passwords } from "./passwords.ts";
@@ -87,7 +88,7 @@ export interface SessionsOptions {
   /** Absent where accounts have a password alone. */
   readonly factors?: {
     /** Throws KithError factor_required, auth_required, rate_limited. */
-    admit(account: Account, request: { code?: string | undefined; ip: string }): Promise<unknown>;
+    admit(account: Account, request: MailWish & { code?: string | undefined; ip: string }): Promise<unknown>;
     hasEmail(did: string): boolean;
   };
   /** The DID document to show, where PDS_ENABLE_DID_DOC_WITH_SESSION asks for it. It answers undefined rather than throw. */
@@ -121,8 +122,10 @@ export class Sessions {
     code?: string | undefined;
     ip: string;
     allowTakendown?: boolean;
+    /** Of the mail that brings a code. */
+    language?: MailWish["language"];
   }): Promise<OpenSession> {
-    const { code, ip } = request;
+    const { code, ip, language } = request;
     const { account, name } = await this.#named(request.identifier);
     return this.#lock.attempt({ account: name, ip }, async () => {
       const secret = await this.#verify(account, request.password);
@@ -130,7 +133,7 @@ export class Sessions {
       const isDown = isTakenDown(account);
       if (isDown && (request.allowTakendown !== true || secret.appPassword)) throw takenDown();
       // Only now: what the account asks for is for those who know its password.
-      if (!secret.appPassword) await this.#options.factors?.admit(account, { code, ip });
+      if (!secret.appPassword) await this.#options.factors?.admit(account, { code, ip, language });
       if (!isDown) return this.#open(account, secret);
       return this.#answer(account, await this.#narrowTokens(account.did));
     });

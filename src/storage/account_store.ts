@@ -302,6 +302,7 @@ export class AccountStore {
       run("DELETE FROM identity_change WHERE did = ?", did);
       forgetSecondFactors(run, did);
       run("DELETE FROM device_account WHERE did = ?", did);
+      run("DELETE FROM account_language WHERE did = ?", did);
     });
   }
 

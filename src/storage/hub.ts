@@ -256,6 +256,12 @@ const MIGRATIONS: readonly Migration[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX device_account_by_did ON device_account (did);
   `,
+  `
+  CREATE TABLE account_language (
+    did TEXT PRIMARY KEY,
+    language TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /** Makes the file durable after a crash, brings it to the latest schema, and opens it ready for writes. */

@@ -154,13 +154,16 @@ test("by the password and a code, and the next time from the list of accounts", 
   });
 });
 
-test("by a passkey alone", async () => {
+test.each([true, false])("by a passkey alone, and the browser remembers it: %p", async (isTicked) => {
   await person(async (watched) => {
     const { page } = watched;
     await insertPasskey(page, passkey);
     await begin(page);
+    await page.getByLabel("Stay signed in on this device").setChecked(isTicked);
     await page.getByRole("button", { name: "Sign in with a passkey" }).click();
     await page.getByRole("button", { name: "Allow", exact: true }).click();
+    const [cookie] = (await page.context().cookies(server.url)).filter(({ httpOnly }) => httpOnly);
+    expect((cookie?.expires ?? 0) > 0).toBe(isTicked);
     await backAtApp(page);
     expect(await page.evaluate(() => window.app.did())).toBe(alice.did as `did:plc:${string}`);
   });

@@ -274,6 +274,11 @@ describe("an app sends a person here", () => {
     const early = await browser.open(`${url.replace("/authorize?", "/authorize/consent?")}&did=${fay.did}`);
     expect(early.title).toBe("Sign in");
     const code = await smtp.codeTo(fay.email, /sign-in code/);
+    await browser.open(page.url.href);
+    const asked = await browser.open(page.url.href.replace("&sent=1", ""));
+    expect([asked.html.includes('name="code"'), asked.html.includes("Send a code")]).toEqual([false, true]);
+    expect((await browser.submit(asked, "/factor/mail")).html).toContain('name="code"');
+    expect(smtp.mails.filter(({ to, text }) => to.includes(fay.email) && /sign-in/.test(text))).toEqual([]);
     expect((await browser.submit(page, "/factor", { code })).title).toContain("asks for access");
   });
 

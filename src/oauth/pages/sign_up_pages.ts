@@ -4,6 +4,8 @@ import {
   type AccountCreator,
   type Credentials,
   checkEmail,
+  isChoosablePassword,
+  type MemberLanguages,
   type SignIns,
 } from "../../accounts/mod.ts";
 import { isKithError } from "../../errors.ts";
@@ -17,17 +19,15 @@ import {
 } from "../../web/mod.ts";
 import type { PageCall } from "./page_call.ts";
 import type { PageRoutes } from "./page_server.ts";
-import type { Trail, TrailFinder } from "./sign_in_pages.ts";
+import { staysByItself, type Trail, type TrailFinder } from "./sign_in_pages.ts";
 
-/** As the pages say. */
-const PASSWORD_CHARS_MIN = 8;
-const PASSWORD_CHARS_MAX = 256;
 const FAILED = 400;
 
 export interface SignUpPagesOptions {
   readonly creator: Pick<AccountCreator, "create">;
   readonly signIns: Pick<SignIns, "withNewAccount">;
   readonly credentials: Pick<Credentials, "requestPasswordReset" | "resetPassword">;
+  readonly languages: Pick<MemberLanguages, "read">;
   /** Mails a welcome, if it can; nobody waits for it. */
   readonly welcome: (account: Account) => void;
   /** Domains of handles, each with its leading dot. */
@@ -85,15 +85,16 @@ export class SignUpPages {
   }
 
   async #signUp(trail: Trail): Promise<Response> {
-    const { creator, welcome, signIns } = this.#options;
+    const { creator, languages, welcome, signIns } = this.#options;
     const { call } = trail;
     const { t } = call.view;
     const asked = this.#checkSignUp(call);
     if ("errors" in asked) return this.page(trail, asked);
     try {
       const account = await creator.create(asked, { admin: false });
+      await languages.read(account.did, call.locale);
       welcome(account);
-      const request = { ...call.from, did: account.did, remember: false };
+      const request = { ...call.from, did: account.did, remember: staysByItself(trail) };
       call.become(await signIns.withNewAccount(call.device, request));
       return call.redirect(trail.onward(account.did));
     } catch (error) {
@@ -122,7 +123,7 @@ export class SignUpPages {
       ...(isInviteRequired && invite === "" ? { invite: texts.inviteRequired } : {}),
       ...(label === "" ? { handle: texts.required } : {}),
       ...(isEmail(email) ? {} : { email: email === "" ? texts.required : texts.badEmail }),
-      ...(isNewPassword(password) ? {} : { password: texts.badPassword }),
+      ...(isChoosablePassword(password) ? {} : { password: texts.badPassword }),
     };
     if (Object.keys(found).length > 0) return { errors: found };
     return {
@@ -151,7 +152,7 @@ export class SignUpPages {
     const email = call.form.get("email").trim();
     if (!isEmail(email)) return this.#forgotPage(trail, { email: errors.badEmail });
     try {
-      await this.#options.credentials.requestPasswordReset(email);
+      await this.#options.credentials.requestPasswordReset(email, { language: call.locale });
     } catch (error) {
       // That this server sends no mail, which it says of every address.
       if (!isKithError(error, "invalid_request")) throw error;
@@ -177,7 +178,7 @@ export class SignUpPages {
     const { call } = trail;
     const { errors } = call.view.t;
     const [token, password] = [call.form.get("code"), call.form.get("password")];
-    if (!isNewPassword(password)) return this.#resetPage(trail, { password: errors.badPassword });
+    if (!isChoosablePassword(password)) return this.#resetPage(trail, { password: errors.badPassword });
     try {
       await this.#options.credentials.resetPassword({ token, password });
     } catch (error) {
@@ -220,9 +221,4 @@ function isEmail(text: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** What these pages take for a password. */
-export function isNewPassword(text: string): boolean {
-  return text.length >= PASSWORD_CHARS_MIN && text.length <= PASSWORD_CHARS_MAX;
 }

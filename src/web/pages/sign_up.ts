@@ -71,6 +71,7 @@ function fields(view: View, data: SignUpData): Content {
     hint: t.signUp.passwordHint,
     error: errors.password,
     autocomplete: "new-password",
+    minLength: 8,
     maxLength: 256,
   })}${agreement(view)}${submit(t.signUp.submit)}`;
 }

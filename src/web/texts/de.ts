@@ -133,6 +133,8 @@ export const de: Texts = {
     backupHint: "Einer von denen, die du aufbewahrt hast. Jeder gilt einmal.",
     email: "Code aus der Mail",
     emailHint: (address) => `Wir haben ihn an ${address} geschickt. Sieh auch im Spam-Ordner nach.`,
+    emailAsk: (address) => `Wir schicken einen Code an ${address}. Er gilt einmal und zehn Minuten lang.`,
+    sendCode: "Code schicken",
     sendAgain: "Noch einen Code schicken",
     passkey: "Nimm deinen Passkey",
     passkeyHint: "Dein Gerät fragt nach Fingerabdruck, Gesicht oder seiner PIN.",

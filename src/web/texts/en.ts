@@ -129,6 +129,8 @@ export const en = {
     backupHint: "One of those that you have kept. Each works once.",
     email: "Code from the mail",
     emailHint: (address: string) => `We have sent it to ${address}. Look into the spam folder too.`,
+    emailAsk: (address: string) => `We send a code to ${address}, which works once and for ten minutes.`,
+    sendCode: "Send a code",
     sendAgain: "Send another code",
     passkey: "Use your passkey",
     passkeyHint: "Your device asks for your fingerprint, your face or its PIN.",
