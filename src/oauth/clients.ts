@@ -17,6 +17,8 @@ export const FAILURE_MS = 10_000;
 /** A key that is not in the set that is kept may be new: the set is asked for again, but no more often. */
 export const KEYS_ANEW_MS = 30_000;
 export const CACHE_ENTRIES_MAX = 1_000;
+/** Of all documents together, as they came: parsed, a hostile one takes thirty times as much. */
+export const CACHE_BYTES_MAX = 16 * 1024 * 1024;
 export const DOCUMENT_BYTES_MAX = 256 * 1024;
 export const FETCH_TIMEOUT_MS = 5_000;
 const FETCHES_MAX = 64;
@@ -29,8 +31,9 @@ export interface ClientsOptions {
 
 interface Entry {
   readonly at: number;
-  readonly value: Promise<unknown>;
+  readonly value: Promise<Uint8Array>;
   isFailure: boolean;
+  bytes: number;
 }
 
 export class Clients {
@@ -39,6 +42,7 @@ export class Clients {
   /** Documents by URL, least recently fetched first. */
   readonly #documents = new Map<string, Entry>();
   #fetches = 0;
+  #bytes = 0;
 
   constructor(options: ClientsOptions) {
     this.#options = options;
@@ -71,7 +75,11 @@ export class Clients {
     );
   }
 
-  #document(url: string, { maxAgeMs }: { maxAgeMs: number }): Promise<unknown> {
+  async #document(url: string, options: { maxAgeMs: number }): Promise<unknown> {
+    return parseJson(await this.#text(url, options), url);
+  }
+
+  #text(url: string, { maxAgeMs }: { maxAgeMs: number }): Promise<Uint8Array> {
     const known = this.#documents.get(url);
     const age = known ? this.#now() - known.at : Number.POSITIVE_INFINITY;
     if (known && age < (known.isFailure ? FAILURE_MS : maxAgeMs)) return known.value;
@@ -81,18 +89,39 @@ export class Clients {
         `Could not fetch "${url}": too many are fetched at once`,
       );
     }
-    const entry: Entry = { at: this.#now(), value: this.#fetch(url), isFailure: false };
-    entry.value.catch(() => {
-      entry.isFailure = true;
-    });
-    this.#documents.delete(url);
+    const entry: Entry = { at: this.#now(), value: this.#fetch(url), isFailure: false, bytes: 0 };
+    this.#drop(url);
     this.#documents.set(url, entry);
-    const [oldest] = this.#documents.keys();
-    if (this.#documents.size > CACHE_ENTRIES_MAX && oldest !== undefined) this.#documents.delete(oldest);
+    if (this.#documents.size > CACHE_ENTRIES_MAX) this.#dropOldest();
+    entry.value.then(
+      ({ byteLength }) => this.#weigh(url, entry, byteLength),
+      () => {
+        entry.isFailure = true;
+      },
+    );
     return entry.value;
   }
 
-  async #fetch(url: string): Promise<unknown> {
+  /** Counts what has come, unless it was dropped meanwhile, and makes room for it. */
+  #weigh(url: string, entry: Entry, bytes: number): void {
+    if (this.#documents.get(url) !== entry) return;
+    entry.bytes = bytes;
+    this.#bytes += bytes;
+    while (this.#bytes > CACHE_BYTES_MAX) this.#dropOldest();
+  }
+
+  #dropOldest(): void {
+    const [oldest] = this.#documents.keys();
+    if (oldest !== undefined) this.#drop(oldest);
+  }
+
+  #drop(url: string): void {
+    this.#bytes -= this.#documents.get(url)?.bytes ?? 0;
+    this.#documents.delete(url);
+  }
+
+  /** A document that is JSON, as it came. */
+  async #fetch(url: string): Promise<Uint8Array> {
     this.#fetches += 1;
     try {
       const answer = await this.#options.safeFetch(url, {
@@ -104,7 +133,8 @@ export class Clients {
       if (answer.status !== 200) throw refusal(url, `it answers ${answer.status}, not 200`);
       const type = answer.headers.get("content-type")?.split(";", 1)[0]?.trim().toLowerCase();
       if (type !== "application/json") throw refusal(url, "it is not application/json");
-      return parseJson(answer.body, url);
+      parseJson(answer.body, url);
+      return answer.body;
     } catch (error) {
       if (!(error instanceof KithError) || error instanceof OAuthError) throw error;
       if (isKithError(error, "timeout")) throw refusal(url, "it takes too long", error);
