@@ -9,7 +9,7 @@ const REDIRECT_URIS_MAX = 64;
 const KEYS_MAX = 32;
 const TEXT_CHARS_MAX = 2_048;
 /** Names that never lead to a server of the public internet. */
-const LOCAL_NAMES = /(?:^|\.)(?:localhost|local|test|internal|invalid|example|home\.arpa|arpa)$/;
+const LOCAL_NAMES = /(?:^|\.)(?:localhost|local|test|internal|invalid|example|home\.arpa|arpa)\.?$/;
 /** A URL parser lets tabs and line ends pass, and hosts that mean something in a Content-Security-Policy; these go into headers. */
 const PLAIN_URI = /^[\x21-\x7e]+$/;
 const PLAIN_HOST = /^[a-z0-9._-]+$/;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { isRedirectUriOf, loopbackClient, parseClientMetadata } from "./client_metadata.ts";
+import { isRedirectUriOf, loopbackClient, parseClientId, parseClientMetadata } from "./client_metadata.ts";
 
 const ID = "https://app.example.org/client.json";
 
@@ -14,7 +14,7 @@ function documentWith(redirectUri: string): object {
   };
 }
 
-describe("redirect URIs that a URL parser takes, but a header or a policy would not bear", () => {
+describe("redirect URIs that a URL parser takes, but a header, a policy or the public internet would not bear", () => {
   test.each([
     "https://app.example.org/call\r\nback",
     "https://app.example.org/call\tback",
@@ -24,6 +24,7 @@ describe("redirect URIs that a URL parser takes, but a header or a policy would 
     "https://app.example.org;script-src/callback",
     "https://app.example.org,x.org/callback",
     "https://*.org/callback",
+    "https://localhost./callback",
   ])("%j is refused in a document", (uri) => {
     expect(() => parseClientMetadata(documentWith(uri), { id: ID })).toThrow(/redirect URI/);
   });
@@ -51,4 +52,8 @@ describe("a loopback redirect URI is the client's own but for the port", () => {
     const client = loopbackClient(`http://localhost?${query}`);
     expect(client && isRedirectUriOf(client, uri)).toBe(isOwn);
   });
+});
+
+test("a dot at its end makes no name public", () => {
+  expect(() => parseClientId("https://localhost./client.json")).toThrow("not public");
 });
