@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { gzipSync } from "node:zlib";
 import { createSafeFetch, type SafeFetch } from "../identity/mod.ts";
-import { Clients, DOCUMENT_BYTES_MAX, FETCH_TIMEOUT_MS } from "./clients.ts";
+import { CACHE_BYTES_MAX, Clients, DOCUMENT_BYTES_MAX, FETCH_TIMEOUT_MS } from "./clients.ts";
 import { documentOf, newKey } from "./oauth_fixture.ts";
 
 const HOST = "https://web.example.org";
@@ -159,4 +159,31 @@ describe("Clients.key()", () => {
     const client = await clients.find(`${HOST}/with${path}`);
     await expect(clients.key(client, "key-1")).rejects.toMatchObject({ error: "invalid_client_metadata" });
   });
+});
+
+test("what strangers' documents take in memory is bounded by their bytes, however many there are", async () => {
+  // A megabyte of these takes thirty as objects.
+  const bomb = Buffer.from(`[${"{},".repeat(DOCUMENT_BYTES_MAX / 3 - 2)}{}]`);
+  const addressOf = (index: number) => `https://app-${index}.example.org/client.json`;
+  const fetched: string[] = [];
+  const clients = new Clients({
+    safeFetch: async (url) => {
+      fetched.push(url);
+      return { status: 200, headers: new Headers({ "content-type": "application/json" }), url, body: bomb };
+    },
+  });
+  const ask = (index: number) => clients.find(addressOf(index)).catch(() => {});
+  Bun.gc(true);
+  const before = process.memoryUsage().heapUsed;
+  const kept = Math.floor(CACHE_BYTES_MAX / bomb.byteLength);
+  for (let index = 0; index <= kept; index++) await ask(index);
+  Bun.gc(true);
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(2 * CACHE_BYTES_MAX);
+  fetched.length = 0;
+  await ask(kept);
+  await ask(1);
+  expect(fetched).toEqual([]);
+  // The first has made room for the last.
+  await ask(0);
+  expect(fetched).toEqual([addressOf(0)]);
 });
