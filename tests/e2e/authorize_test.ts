@@ -3,12 +3,12 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { NodeOAuthClient, type NodeSavedSession, type NodeSavedState } from "@atproto/oauth-client-node";
 import { type Account, createAccount, PASSWORD, xrpc } from "../client.ts";
 import { ADMIN_PASSWORD, TestServer } from "../harness.ts";
-import { clientIdFor, REDIRECT } from "../oauth_app.ts";
+import { loopbackMetadata } from "../loopback_client.ts";
+import { REDIRECT } from "../oauth_app.ts";
 import { fieldOf, type Page, PageVisitor } from "../page_visitor.ts";
 import { SmtpSink } from "../smtp_sink.ts";
 
 const SCOPE = "atproto repo:app.bsky.feed.post?action=create blob:image/* account:email";
-const FROM = "kith <noreply@pds.example.com>";
 
 let server: TestServer;
 let alice: Account;
@@ -17,7 +17,7 @@ const smtp = new SmtpSink();
 beforeAll(async () => {
   await smtp.start();
   server = await TestServer.start({
-    env: { PDS_EMAIL_SMTP_URL: smtp.url, PDS_EMAIL_FROM_ADDRESS: FROM, PDS_RATE_LIMITS_ENABLED: "false" },
+    env: { ...smtp.env(), PDS_RATE_LIMITS_ENABLED: "false" },
   });
   alice = await createAccount(server.url, "alice");
 });
@@ -34,16 +34,7 @@ function appOf(responseMode: ResponseMode) {
   const sessions = new Map<string, NodeSavedSession>();
   const states = new Map<string, NodeSavedState>();
   const client = new NodeOAuthClient({
-    clientMetadata: {
-      client_id: clientIdFor(SCOPE),
-      redirect_uris: [REDIRECT],
-      scope: SCOPE,
-      response_types: ["code"],
-      grant_types: ["authorization_code", "refresh_token"],
-      application_type: "native",
-      token_endpoint_auth_method: "none",
-      dpop_bound_access_tokens: true,
-    },
+    clientMetadata: loopbackMetadata({ redirectUri: REDIRECT, scope: SCOPE }),
     allowHttp: true,
     responseMode,
     plcDirectoryUrl: server.url,
