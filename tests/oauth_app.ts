@@ -1,6 +1,7 @@
 /** An app in the tests: oauth4webapi, which knows nothing of kith, and a person who says yes to it. */
 import * as oauth from "oauth4webapi";
 import type { KithServer } from "../src/server.ts";
+import { loopbackClientId } from "./loopback_client.ts";
 
 export const REDIRECT = "http://127.0.0.1/callback";
 const DEVICE = "device-of-the-test";
@@ -8,7 +9,7 @@ const insecure = { [oauth.allowInsecureRequests]: true };
 
 /** The development client that asks for a scope. */
 export function clientIdFor(scope: string): `http://localhost?${string}` {
-  return `http://localhost?${new URLSearchParams({ redirect_uri: REDIRECT, scope })}`;
+  return loopbackClientId({ redirectUri: REDIRECT, scope });
 }
 
 /** What the pages do once the person has said yes: the URL that the browser is sent to. */

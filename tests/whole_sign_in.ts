@@ -2,8 +2,8 @@
 import { expect } from "bun:test";
 import { NodeOAuthClient, type NodeSavedSession, type NodeSavedState } from "@atproto/oauth-client-node";
 import { type Account, PASSWORD, post } from "./client.ts";
-import { FormBrowser } from "./form_browser.ts";
 import { clientIdFor, REDIRECT } from "./oauth_app.ts";
+import { PageVisitor } from "./page_visitor.ts";
 
 const SCOPE = "atproto repo:app.bsky.feed.post?action=create blob:image/* account:email";
 const GRANTED = SCOPE.replace(" account:email", "");
@@ -12,8 +12,8 @@ const GRANTED = SCOPE.replace(" account:email", "");
 export async function signInWholly(url: string, account: Pick<Account, "did" | "handle">): Promise<void> {
   const sessions = new Map<string, NodeSavedSession>();
   const client = officialClient(url, sessions);
-  const browser = new FormBrowser(url);
-  const asked = await browser.open((await client.authorize(account.handle, { scope: SCOPE })).href);
+  const browser = new PageVisitor(url);
+  const asked = await browser.get((await client.authorize(account.handle, { scope: SCOPE })).href);
   const credentials = { identifier: account.handle, password: PASSWORD };
   const consent = await browser.submit(asked, "/sign-in", credentials);
   const decision = { scope: GRANTED.split(" "), decision: "allow" };

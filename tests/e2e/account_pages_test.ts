@@ -9,14 +9,13 @@ import { Stage } from "../stage.ts";
 import { waitFor } from "../wait.ts";
 
 const ADMIN = "com.atproto.admin";
-const FROM = "kith <noreply@pds.example.com>";
 
 describe("account pages", () => {
   const smtp = new SmtpSink();
   let stage: Stage;
   beforeAll(async () => {
     await smtp.start();
-    stage = await Stage.open({ env: { PDS_EMAIL_SMTP_URL: smtp.url, PDS_EMAIL_FROM_ADDRESS: FROM } });
+    stage = await Stage.open({ env: smtp.env() });
   });
   afterAll(async () => {
     await stage?.[Symbol.asyncDispose]();

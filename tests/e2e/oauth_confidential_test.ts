@@ -15,7 +15,6 @@ import {
 import { loadConfig } from "../../src/config/mod.ts";
 import { createServer, type KithServer } from "../../src/server.ts";
 import { type Account, createAccount, PASSWORD } from "../client.ts";
-import { FormBrowser } from "../form_browser.ts";
 import { KeyedApp } from "../keyed_app.ts";
 import { OAuthApp } from "../oauth_app.ts";
 import { formTo, PageVisitor } from "../page_visitor.ts";
@@ -117,8 +116,8 @@ const post = (text: string) => ({
 describe("@atproto/oauth-client-node with a keyset", () => {
   test("is signed in by the pages, writes, refreshes, and is refused once it has signed out", async () => {
     const { client, sessions } = official(keys);
-    const browser = new FormBrowser(server.url);
-    const asked = await browser.open((await client.authorize(alice.handle, { scope: SCOPE })).href);
+    const browser = new PageVisitor(server.url);
+    const asked = await browser.get((await client.authorize(alice.handle, { scope: SCOPE })).href);
     const consent = await browser.submit(asked, "/sign-in", { identifier: alice.handle, password: PASSWORD });
     expect(consent.html).toContain(CLIENT_ID);
     const back = await browser.submit(consent, "/consent", { decision: "allow" });
@@ -152,11 +151,11 @@ describe("@atproto/oauth-client-node with a keyset", () => {
     expect(listed.text).toContain("No app has access.");
     expect(listed.text).toContain("Let in without asking");
     expect(listed.text).toContain(CLIENT_ID);
-    const browser = new FormBrowser(server.url);
+    const browser = new PageVisitor(server.url);
     for (const [name, value] of visitor.cookies) browser.cookies.set(name, value);
     const silently = async () => {
       const url = (await client.authorize(server.url, { scope: SCOPE, prompt: "none" })).href;
-      return (await browser.open(url)).away?.searchParams ?? new URLSearchParams();
+      return (await browser.get(url)).away?.searchParams ?? new URLSearchParams();
     };
     const { session } = await client.callback(await silently());
     expect((await visitor.get(path)).text).not.toContain("Let in without asking");

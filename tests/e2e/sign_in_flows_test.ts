@@ -3,10 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { CODE_FAILURES_MAX } from "../../src/accounts/second_factors/second_factors.ts";
 import { totpCode, totpStep } from "../../src/accounts/second_factors/totp.ts";
 import { createAccount, PASSWORD, xrpc } from "../client.ts";
-import { FormBrowser, type Page } from "../form_browser.ts";
 import { ADMIN_PASSWORD, TestServer } from "../harness.ts";
 import { clientIdFor, OAuthApp } from "../oauth_app.ts";
-import { formTo, PageVisitor } from "../page_visitor.ts";
+import { formTo, type Page, PageVisitor } from "../page_visitor.ts";
 
 const SCOPE = "atproto";
 const NAME = "The Cottage";
@@ -56,13 +55,13 @@ describe("backup codes", () => {
     const codes = await setUpTotp(ada.handle);
     expect(codes).toHaveLength(10);
     const [first = "", second = ""] = codes;
-    const atCode = async (): Promise<[FormBrowser, Page]> => {
-      const browser = new FormBrowser(server.url);
+    const atCode = async (): Promise<[PageVisitor, Page]> => {
+      const browser = new PageVisitor(server.url);
       const fields = { identifier: ada.handle, password: PASSWORD };
-      const factor = await browser.submit(await browser.open(await begin(server)), "/sign-in", fields);
+      const factor = await browser.submit(await browser.get(await begin(server)), "/sign-in", fields);
       expect([factor.title, factor.html.includes("6 digits")]).toEqual(["One more step", true]);
       const [, link = ""] = /href="([^"]*way=backup[^"]*)"/.exec(factor.html) ?? [];
-      return [browser, await browser.open(link.replaceAll("&amp;", "&"))];
+      return [browser, await browser.get(link.replaceAll("&amp;", "&"))];
     };
     const [browser, page] = await atCode();
     const wrong = await browser.submit(page, "/factor", { code: "aaaa-bbbb-cccc" });
@@ -99,8 +98,8 @@ describe("invite codes", () => {
 
   test("whoever signs up on the way from an app needs one that is good, and uses it up", async () => {
     const invite = await makeCode(1);
-    const browser = new FormBrowser(server.url);
-    const first = await browser.open((await begin(server)).replace("/authorize?", "/authorize/sign-up?"));
+    const browser = new PageVisitor(server.url);
+    const first = await browser.get((await begin(server)).replace("/authorize?", "/authorize/sign-up?"));
     expect(first.html).toContain('name="invite"');
     const fields = { handle: "ida", email: "ida@example.com", password: PASSWORD };
     const rows = [
@@ -119,8 +118,8 @@ describe("invite codes", () => {
     const back = await browser.submit(done, "/consent", { decision: "allow" });
     expect(back.away?.searchParams.get("code")).toStartWith("cod-");
 
-    const other = new FormBrowser(server.url);
-    const second = await other.open((await begin(server)).replace("/authorize?", "/authorize/sign-up?"));
+    const other = new PageVisitor(server.url);
+    const second = await other.get((await begin(server)).replace("/authorize?", "/authorize/sign-up?"));
     const late = { handle: "bea", email: "bea@example.com", password: PASSWORD, invite };
     const usedUp = await other.submit(second, "/sign-up", late);
     expect([usedUp.status, usedUp.html.includes("This invite code is not valid")]).toEqual([400, true]);

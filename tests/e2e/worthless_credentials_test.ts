@@ -10,7 +10,6 @@ import { join } from "node:path";
 import { loadConfig } from "../../src/config/mod.ts";
 import { createServer, type KithServer } from "../../src/server.ts";
 import { type Account, createAccount, PASSWORD, xrpc } from "../client.ts";
-import { FormBrowser } from "../form_browser.ts";
 import { clientIdFor, REDIRECT } from "../oauth_app.ts";
 import { formTo, PageVisitor } from "../page_visitor.ts";
 import { type Answer, type KeyPair, keyPair, RawApp, tokensOf } from "../raw_app.ts";
@@ -363,10 +362,9 @@ function copyOf(visitor: PageVisitor): PageVisitor {
 /** What comes of asking to be let in without a question. */
 async function silently(visitor: PageVisitor): Promise<boolean> {
   const { requestUri } = await web.push({ prompt: "none" });
-  const browser = new FormBrowser(server.url, { "user-agent": "Mozilla/5.0" });
-  for (const [name, value] of visitor.cookies) browser.cookies.set(name, value);
+  const browser = copyOf(visitor);
   const query = new URLSearchParams({ client_id: CLIENT_ID, request_uri: requestUri });
-  const { away } = await browser.open(`${server.url}/oauth/authorize?${query}`);
+  const { away } = await browser.get(`${server.url}/oauth/authorize?${query}`);
   return away?.searchParams.has("code") === true;
 }
 

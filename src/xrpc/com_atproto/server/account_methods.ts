@@ -1,19 +1,13 @@
 /** com.atproto.server.createAccount. */
 import { ComAtprotoServerCreateAccount } from "@atcute/atproto";
-import * as v from "@atcute/lexicons/validations";
 import type { Account, AccountCreator, MemberLanguages, Sessions } from "../../../accounts/mod.ts";
 import { perNetwork } from "../../limits/charges.ts";
 import { MINUTE_MS } from "../../limits/rate_limits.ts";
 import { type Method, method } from "../../method.ts";
 import { wishedLanguage } from "../../wished_language.ts";
+import { withAnyHandle } from "../any_handle.ts";
 
-const { mainSchema } = ComAtprotoServerCreateAccount;
-
-/** The lexicon's, but any text as a handle: what is wrong with one is then told as InvalidHandle, with the reason. */
-const SCHEMA = {
-  ...mainSchema,
-  input: { ...mainSchema.input, schema: v.object({ ...mainSchema.input.schema.shape, handle: v.string() }) },
-};
+const SCHEMA = withAnyHandle(ComAtprotoServerCreateAccount.mainSchema);
 
 export interface AccountMethodsOptions {
   readonly creator: Pick<AccountCreator, "create">;
