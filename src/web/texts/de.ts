@@ -152,7 +152,7 @@ export const de: Texts = {
   consent: {
     title: (app) => `${app} bittet um Zugriff`,
     account: "Dein Konto",
-    switchAccount: "Anderes nehmen",
+    switchAccount: "Anderes Konto nehmen",
     clientId: "Adresse der App",
     trusted: "Die Betreiber dieses Servers stehen für diese App ein.",
     notVerified:

@@ -59,6 +59,24 @@ export const permissionsEn = {
     methods === 1
       ? "Use any service in your name, for one thing"
       : `Use any service in your name, for ${methods} things`,
+  /** The most common methods of services. */
+  methods: {
+    "app.bsky.feed.getTimeline": "read your timeline",
+    "app.bsky.actor.getPreferences": "see your settings",
+    "app.bsky.actor.putPreferences": "change your settings",
+    "app.bsky.actor.getProfile": "look at profiles",
+    "app.bsky.feed.searchPosts": "search posts",
+    "app.bsky.notification.listNotifications": "see your notifications",
+    "app.bsky.notification.updateSeen": "mark your notifications as seen",
+    "app.bsky.graph.muteActor": "mute people",
+    "chat.bsky.convo.listConvos": "see with whom you exchange private messages",
+    "chat.bsky.convo.getLog": "follow your private messages",
+    "chat.bsky.convo.getMessages": "read your private messages",
+    "chat.bsky.convo.sendMessage": "send private messages",
+    "com.atproto.moderation.createReport": "report people and posts",
+  },
+  at: (service: string) => `In your name, by way of ${service}.`,
+  anywhere: "In your name, by way of any service.",
   blob: (kinds: string) => `Upload ${kinds}`,
   files: {
     any: "files of any kind",
