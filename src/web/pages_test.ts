@@ -133,6 +133,20 @@ test("hostile words stay words, in every field of every page", async () => {
   }
 });
 
+test("an error has the focus, on every page that shows one when it comes", async () => {
+  let found = 0;
+  for (const name of NAMES) {
+    const { elements } = await readPage(render(name, viewOf("en")));
+    const alerts = elements.filter(({ attributes }) => attributes.get("role") === "alert");
+    // what the script shows later is announced by itself
+    const shown = alerts.filter(({ text }) => text.trim() !== textsOf("en").errors.passkeyCancelled);
+    const focused = elements.filter(({ attributes }) => attributes.has("autofocus"));
+    if (shown.length > 0) expect([name, focused[0]?.attributes.get("role")]).toEqual([name, "alert"]);
+    found += shown.length;
+  }
+  expect(found).toBeGreaterThan(10);
+});
+
 test("hostile links lead nowhere", () => {
   const page = render(
     "sign-in",

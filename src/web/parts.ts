@@ -135,19 +135,20 @@ export function errorSummary<Field extends string>(
     name === "form" ? html`<li>${text}</li>` : html`<li><a href="#${idOf(name)}">${text}</a></li>`,
   );
   const [only] = found;
-  if (found.length === 1 && only?.[0] === "form") return note("error", only[1], { isFocused: true });
+  if (found.length === 1 && only?.[0] === "form") return failure(only[1]);
   return html`<div class="note error-note" role="alert" tabindex="-1" autofocus>${icon("error")}<div><h2>${view.t.common.problems(found.length)}</h2><ul>${items}</ul></div></div>`;
 }
 
+/** What went wrong with the page as a whole. It has the focus, so that it is read out first and the next key leads into the form. */
+export function failure(text: string): Html {
+  return html`<div class="note error-note" role="alert" tabindex="-1" autofocus>${icon("error")}<div>${text}</div></div>`;
+}
+
 /** A few words that stand out. Errors are read out at once. */
-export function note(
-  kind: "error" | "warning" | "info" | "success",
-  content: Content,
-  { isFocused = false }: { isFocused?: boolean } = {},
-): Html {
+export function note(kind: "error" | "warning" | "info" | "success", content: Content): Html {
   const role = { error: "alert", warning: "note", info: "note", success: "status" }[kind];
   const className = kind === "error" ? "error-note" : kind;
-  return html`<div class="note ${className}" role="${role}"${isFocused && html` tabindex="-1" autofocus`}>${icon(kind)}<div>${content}</div></div>`;
+  return html`<div class="note ${className}" role="${role}">${icon(kind)}<div>${content}</div></div>`;
 }
 
 /** An account with the first letter of its handle. */

@@ -74,7 +74,7 @@ function wordsOf(view: Words, permission: Permission): PermissionWords {
     case "repo":
       return repoWords(view, permission);
     case "rpc":
-      return rpcWords(t, permission);
+      return rpcWords(view, permission);
     case "blob":
       return named(t.permissions.blob(list(view, fileKinds(t, permission.accept))), []);
     case "account":
@@ -101,13 +101,25 @@ function repoWords(view: Words, permission: Extract<Permission, { resource: "rep
   return named(permissions.repo(list(view, verbs), list(view, things)), permission.collections);
 }
 
-function rpcWords(t: View["t"], { aud, lxms }: Extract<Permission, { resource: "rpc" }>): PermissionWords {
-  const { permissions } = t;
-  if (aud === "*") return named(permissions.rpcAnywhere(lxms.length), lxms);
+function rpcWords(view: Words, { aud, lxms }: Extract<Permission, { resource: "rpc" }>): PermissionWords {
+  const { permissions } = view.t;
+  const names = aud === "*" ? lxms : [...lxms, aud];
   const service = serviceName(aud);
+  const acts = methodWords(permissions.methods, lxms);
+  if (acts.length > 0) {
+    const detail = aud === "*" ? permissions.anywhere : permissions.at(service);
+    return { title: sentence(list(view, acts)), detail, names, parts: [] };
+  }
+  if (aud === "*") return named(permissions.rpcAnywhere(lxms.length), names);
   return lxms[0] === "*"
     ? named(permissions.rpcEverything(service), [aud])
-    : named(permissions.rpc(lxms.length, service), [...lxms, aud]);
+    : named(permissions.rpc(lxms.length, service), names);
+}
+
+/** What the methods do, where that is known of every one of them: else it would tell less than is asked for. */
+function methodWords(known: Readonly<Record<string, string>>, lxms: readonly string[]): readonly string[] {
+  if (!lxms.every((lxm) => Object.hasOwn(known, lxm))) return [];
+  return lxms.map((lxm) => known[lxm] ?? lxm);
 }
 
 /** The host of a did:web, else the DID. */
@@ -128,6 +140,11 @@ function fileKinds(t: View["t"], accept: readonly string[]): string[] {
       | undefined;
     return kind ? files[kind] : files.other(glob);
   });
+}
+
+/** With a capital at its start. */
+function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function list({ locale }: Words, items: readonly string[]): string {

@@ -180,7 +180,7 @@ describe("account pages", () => {
       const page = await change({ handle });
       expect([handle, page.status, page.text]).toEqual([handle, 400, expect.stringContaining(text)]);
     }
-    const { value, events } = await stage.eventsDuring(() => change({ handle: "After" }));
+    const { value, events } = await stage.eventsDuring(() => change({ handle: "@After" }));
     expect(value.text).toContain("Your handle is @after.test now.");
     expect(events.map(describeEvent)).toEqual(["#identity"]);
     await noticeTo(account.email, /Your handle was changed/);

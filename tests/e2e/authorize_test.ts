@@ -209,6 +209,9 @@ describe("an app sends a person here", () => {
     const form = await browser.get(url);
     const bad = await browser.submit(form, "/sign-up", { handle: "a", email: "no", password: "short" });
     expect(bad.status).toBe(400);
+    const unfit = await browser.submit(form, "/sign-up", { handle: "a b", email: "no", password: "short" });
+    for (const text of ["A handle has letters", "not an e-mail address", "A password has 8"])
+      expect(unfit.html).toContain(text);
     const taken = { handle: "alice", email: "dora@example.com", password: PASSWORD };
     expect((await browser.submit(form, "/sign-up", taken)).html).toContain("This handle is taken");
     const page = await browser.submit(form, "/sign-up", { ...taken, handle: "dora" });

@@ -8,6 +8,7 @@ import {
   type MemberLanguages,
   type SignIns,
 } from "../../accounts/mod.ts";
+import { isHandle } from "../../atproto/mod.ts";
 import { isKithError } from "../../errors.ts";
 import {
   type FormErrors,
@@ -114,20 +115,24 @@ export class SignUpPages {
     const { domains, isInviteRequired } = this.#options;
     const { errors: texts } = call.view.t;
     const field = (name: string) => call.form.get(name).trim();
-    const [name, email, invite] = [field("handle").toLowerCase(), field("email"), field("invite")];
+    const [name, email, invite] = [
+      field("handle").toLowerCase().replace(/^@/, ""),
+      field("email"),
+      field("invite"),
+    ];
     const password = call.form.get("password");
     const domain = domains.find((one) => one === field("domain")) ?? domains[0] ?? "";
     // Some give the whole of it.
     const label = name.endsWith(domain) ? name.slice(0, -domain.length) : name;
     const found = {
       ...(isInviteRequired && invite === "" ? { invite: texts.inviteRequired } : {}),
-      ...(label === "" ? { handle: texts.required } : {}),
+      ...(isHandle(label + domain) ? {} : { handle: label === "" ? texts.required : texts.badHandle }),
       ...(isEmail(email) ? {} : { email: email === "" ? texts.required : texts.badEmail }),
       ...(isChoosablePassword(password) ? {} : { password: texts.badPassword }),
     };
     if (Object.keys(found).length > 0) return { errors: found };
     return {
-      handle: `${label.replace(/^@/, "")}${domain}`,
+      handle: label + domain,
       email,
       password,
       inviteCode: invite || undefined,

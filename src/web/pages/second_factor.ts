@@ -39,7 +39,7 @@ export function secondFactorPage(view: View, data: SecondFactorData): string {
     ({ kind, url }) => html`<li><a href="${url}">${t.factor.ways[kind]}</a></li>`,
   );
   const body = html`${errorSummary(view, { errors: data.errors })}${question(view, data)}
-${others.length > 0 && html`<div class="stack-tight"><h2>${t.factor.otherWays}</h2><ul class="stack-tight">${others}</ul></div>`}
+${others.length > 0 && html`<div class="stack-tight"><h2>${t.factor.otherWays}</h2><ul class="ways">${others}</ul></div>`}
 <p><a href="${data.cancelUrl}">${isStepUp ? t.common.cancel : t.factor.signOut}</a></p>`;
   return stepPage(view, { title: isStepUp ? t.factor.stepUpTitle : t.factor.title, lead, body });
 }

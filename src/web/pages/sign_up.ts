@@ -98,5 +98,8 @@ function agreement({ t, site }: View): Content {
   ].flatMap(([label, href]) =>
     href ? html`<li><a href="${href}" target="_blank" rel="noopener">${label}</a></li>` : [],
   );
-  return links.length > 0 && html`<div class="small muted"><p>${t.signUp.agree}</p><ul>${links}</ul></div>`;
+  return (
+    links.length > 0 &&
+    html`<div class="small muted"><p>${t.signUp.agree}</p><ul class="ways">${links}</ul></div>`
+  );
 }

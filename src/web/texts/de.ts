@@ -154,7 +154,7 @@ export const de: Texts = {
   consent: {
     title: (app) => `${app} bittet um Zugriff`,
     account: "Dein Konto",
-    switchAccount: "Anderes nehmen",
+    switchAccount: "Anderes Konto nehmen",
     clientId: "Adresse der App",
     trusted: "Die Betreiber dieses Servers stehen für diese App ein.",
     notVerified:
@@ -162,7 +162,7 @@ export const de: Texts = {
     loopback:
       "Diese App läuft auf deinem eigenen Gerät. Geh nur weiter, wenn du sie eben selbst gestartet hast.",
     sendsBack: (place) => `Danach geht es zurück zu ${place}.`,
-    firstTime: "Du benutzt diese App hier zum ersten Mal.",
+    firstTime: "Noch hat sie keinen Zugriff auf dein Konto.",
     before: (day) => `Zuletzt hast du dieser App am ${day} etwas erlaubt.`,
     lead: "Wenn du weitergehst, darf die App das Folgende. Nimm den Haken weg, wo du nicht willst; manches in der App geht dann vielleicht nicht.",
     leadSignInOnly: "Wenn du weitergehst, darf die App nur das:",

@@ -96,7 +96,7 @@ export const accountDe: Texts["account"] = {
     password: "Passwort",
     current: "Bisheriges Passwort",
     new: "Neues Passwort",
-    newHint: "Mindestens 8 Zeichen. Alle anderen Geräte werden abgemeldet.",
+    newHint: "Mindestens 8 Zeichen. Alle anderen Geräte und alle Apps werden abgemeldet.",
     changePassword: "Passwort ändern",
     changed: "Dein Passwort ist geändert.",
     totp: "Authenticator-App",
@@ -119,7 +119,7 @@ export const accountDe: Texts["account"] = {
     required: "Nach dem Passwort einen Passkey verlangen",
     requiredOn:
       "Das Passwort allein meldet nicht an: Ein Passkey oder ein anderer zweiter Faktor muss folgen.",
-    requiredOff: "Wer das Passwort kennt, kommt ohne Passkey hinein.",
+    requiredOff: "Nach dem Passwort wird kein Passkey verlangt.",
     removePasskey: "Entfernen",
     removePasskeyLabel: (name) => `Den Passkey ${name} entfernen`,
     email: "Codes per E-Mail",

@@ -157,7 +157,7 @@ export const en = {
       "Anybody can make an app. Go on only if you know this address and have just come from there.",
     loopback: "This app runs on your own device. Go on only if you have just started it yourself.",
     sendsBack: (place: string) => `Afterwards you go back to ${place}.`,
-    firstTime: "You use this app here for the first time.",
+    firstTime: "It has no access to your account yet.",
     before: (day: string) => `You last allowed this app something on ${day}.`,
     lead: "If you go on, the app may do the following. Untick what you do not want; the app may then work less well.",
     leadSignInOnly: "If you go on, the app may only do this:",
