@@ -1,6 +1,6 @@
-/** Plain XRPC calls to one server, as a move makes them: streamed, bounded, repeated where that does no harm. */
+/** Plain XRPC calls to one server of somebody's: streamed, bounded, repeated where that does no harm. */
 import { isKithError, KithError } from "../errors.ts";
-import type { SafeStream, StreamResponse } from "../identity/mod.ts";
+import type { SafeStream, StreamResponse } from "./safe_stream.ts";
 
 /** Pauses before a call that failed is repeated. */
 export const RETRY_PAUSES_MS = [500, 2_000, 8_000] as const;
