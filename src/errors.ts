@@ -30,6 +30,10 @@ export type ErrorCode =
   | "community_quota"
   | "idempotency_conflict"
   | "last_owner"
+  | "invalid_invite"
+  | "invalid_credentials"
+  | "not_supported"
+  | "host_not_allowed"
   | "method_not_allowed"
   | "method_not_implemented"
   | "upgrade_required"
@@ -51,6 +55,8 @@ export type ErrorCode =
   | "invalid_access_token"
   | "scope_missing"
   | "forbidden"
+  | "role_too_low"
+  | "communities_disabled"
   | "rate_limited"
   // what is not there, or may not be seen
   | "account_not_found"
@@ -72,6 +78,7 @@ export type ErrorCode =
   | "unknown_feed"
   | "lexicon_not_found"
   | "community_not_found"
+  | "attempt_not_found"
   // the server or what it depends on
   | "busy"
   | "shutting_down"
