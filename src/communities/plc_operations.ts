@@ -151,7 +151,9 @@ function checkRecommended(options: UpdateOptions): Checked {
   const { rotationKeys: pdsKeys, alsoKnownAs, verificationMethods, services } = recommended;
   if (!isTexts(pdsKeys) || pdsKeys.length === 0) throw refuse("it recommends no rotation keys");
   if (pdsKeys.length > ROTATION_KEYS_MAX - ours.length) {
-    throw refuse(`it recommends ${pdsKeys.length} rotation keys, and ${ROTATION_KEYS_MAX} are the most with ours`);
+    throw refuse(
+      `it recommends ${pdsKeys.length} rotation keys, and ${ROTATION_KEYS_MAX} are the most with ours`,
+    );
   }
   for (const [i, key] of pdsKeys.entries()) {
     if (!isDidKey(key)) throw refuse(`its rotation key ${quote(key)} is no did:key of K-256 or P-256`);
@@ -166,7 +168,8 @@ function checkRecommended(options: UpdateOptions): Checked {
   if (typeof signingKey !== "string" || !isDidKey(signingKey)) {
     throw refuse(`its signing key ${quote(signingKey)} is no did:key of K-256 or P-256`);
   }
-  if (ours.includes(signingKey)) throw refuse(`it recommends ${quote(signingKey)} to sign, which is not its own`);
+  if (ours.includes(signingKey))
+    throw refuse(`it recommends ${quote(signingKey)} to sign, which is not its own`);
   const pds: unknown = services?.atproto_pds;
   return { pdsKeys, signingKey, pdsEndpoint: checkService(pds, { endpoint, refuse }) };
 }
