@@ -5,7 +5,7 @@ import { isKithError, KithError } from "../errors.ts";
 import { isHostError } from "../identity/mod.ts";
 import type { Community, CommunityStore } from "../storage/mod.ts";
 import { type CreatorRules, requireCreator } from "./creators.ts";
-import type { HostClient, HostFor, HostSession } from "./hosts/mod.ts";
+import type { HostClient, HostFor, HostSession } from "./hosts/host.ts";
 
 /** What a session's access token says where it was made with the account's main password. */
 const MAIN_PASSWORD_SCOPE = "com.atproto.access";

@@ -3,7 +3,7 @@ import { type DidDocument, handleOf, pdsEndpointOf } from "../atproto/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
 import type { PlcDirectory } from "../identity/mod.ts";
 import type { Community, CommunityStore } from "../storage/mod.ts";
-import type { HostFor } from "./hosts/mod.ts";
+import type { HostFor } from "./hosts/host.ts";
 
 export type HealthStatus =
   | "healthy"
