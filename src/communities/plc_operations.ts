@@ -13,7 +13,6 @@ import {
   decodeCbor,
   didOfGenesis,
   encodeCbor,
-  isHandle,
   type PlcLogEntry,
   type PlcOperation,
   type PlcState,
@@ -106,7 +105,7 @@ export interface UpdateOptions {
  * there. KithError upstream_failure where it recommends what it should not.
  */
 export function buildUpdate(options: UpdateOptions): Uint8Array {
-  const { did, log, recommended, rotationKey, subordinate, nowMs } = options;
+  const { did, log, rotationKey, subordinate, nowMs } = options;
   const last = lastOf(log);
   if (last === undefined || last.type === "plc_tombstone") {
     throw new KithError("upstream_failure", `The DID "${did}" is not in the PLC directory, or was given up`);
@@ -151,7 +150,9 @@ function checkRecommended(options: UpdateOptions): Checked {
   const { rotationKeys: pdsKeys, alsoKnownAs, verificationMethods, services } = recommended;
   if (!isTexts(pdsKeys) || pdsKeys.length === 0) throw refuse("it recommends no rotation keys");
   if (pdsKeys.length > ROTATION_KEYS_MAX - ours.length) {
-    throw refuse(`it recommends ${pdsKeys.length} rotation keys, and ${ROTATION_KEYS_MAX} are the most with ours`);
+    throw refuse(
+      `it recommends ${pdsKeys.length} rotation keys, and ${ROTATION_KEYS_MAX} are the most with ours`,
+    );
   }
   for (const [i, key] of pdsKeys.entries()) {
     if (!isDidKey(key)) throw refuse(`its rotation key ${quote(key)} is no did:key of K-256 or P-256`);
@@ -166,7 +167,8 @@ function checkRecommended(options: UpdateOptions): Checked {
   if (typeof signingKey !== "string" || !isDidKey(signingKey)) {
     throw refuse(`its signing key ${quote(signingKey)} is no did:key of K-256 or P-256`);
   }
-  if (ours.includes(signingKey)) throw refuse(`it recommends ${quote(signingKey)} to sign, which is not its own`);
+  if (ours.includes(signingKey))
+    throw refuse(`it recommends ${quote(signingKey)} to sign, which is not its own`);
   const pds: unknown = services?.atproto_pds;
   return { pdsKeys, signingKey, pdsEndpoint: checkService(pds, { endpoint, refuse }) };
 }
@@ -247,10 +249,4 @@ export function checkRotationKey(key: string, { not }: { not: readonly string[] 
     new KithError("invalid_request", `Could not use the rotation key ${quote(key)}: ${why}`);
   if (!isDidKey(key)) throw refuse("it is no did:key of K-256 or P-256");
   if (not.includes(key)) throw refuse("it is this server's, and must be your own");
-}
-
-/** Throws KithError invalid_handle. */
-export function checkHandleSyntax(handle: string): string {
-  if (isHandle(handle)) return handle.toLowerCase();
-  throw new KithError("invalid_handle", `Could not use the handle ${quote(handle)}: wrong syntax`);
 }

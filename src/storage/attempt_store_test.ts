@@ -70,7 +70,9 @@ describe("AttemptStore", () => {
     fence = await leased(stores.attempts, { id: "2", quotas });
     await stores.attempts.keep("2", fence, { state: "genesisReady", did: GROUP, ...at });
     await stores.archive.archive("2", fence, end);
-    await expect(stores.attempts.begin(newAttempt({ id: "3", quotas }))).rejects.toThrow(code("community_quota"));
+    await expect(stores.attempts.begin(newAttempt({ id: "3", quotas }))).rejects.toThrow(
+      code("community_quota"),
+    );
   });
 
   test("lets one hold the lease, and keeps nothing for an older fence", async () => {
@@ -86,7 +88,9 @@ describe("AttemptStore", () => {
     const late = attempts.keep("attempt-1", fence, { state: "genesisReady", appPassword: "x", ...at });
     await expect(late).rejects.toThrow(code("lease_lost"));
     const error = { step: "preflighted", code: "timeout", message: "late" } as const;
-    await expect(attempts.noteError("attempt-1", fence, { ...error, now: 5 })).rejects.toThrow(code("lease_lost"));
+    await expect(attempts.noteError("attempt-1", fence, { ...error, now: 5 })).rejects.toThrow(
+      code("lease_lost"),
+    );
     await attempts.release("attempt-1", fence);
     expect(attempts.find("attempt-1")).toMatchObject({ state: "preflighted", leaseUntil: 4_000 });
     await attempts.noteError("attempt-1", fence + 1, { ...error, now: 5_000 });

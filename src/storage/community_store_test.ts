@@ -34,7 +34,9 @@ describe("CommunityStore", () => {
     const { communities, members } = stores;
     expect(communities.find(GROUP)).toEqual({ ...COMMUNITY, createdAt: 1 });
     expect(members.member(GROUP, ALICE)).toMatchObject({ role: "owner", canPublish: true });
-    await expect(communities.add({ ...COMMUNITY, createdBy: BOB, now: 2 })).rejects.toThrow(code("already_exists"));
+    await expect(communities.add({ ...COMMUNITY, createdBy: BOB, now: 2 })).rejects.toThrow(
+      code("already_exists"),
+    );
     const more = communities.add({ ...COMMUNITY, did: "did:plc:more", communitiesMax: 1, now: 2 });
     await expect(more).rejects.toThrow(code("community_quota"));
     expect([communities.countOf(ALICE), communities.countOf(BOB)]).toEqual([1, 0]);
