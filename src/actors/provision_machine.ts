@@ -49,8 +49,10 @@ export const PROVISION_STEPS = Object.keys(NEXT) as ProvisionStep[];
 export interface ProvisionEnd {
   /** stopped: to be gone on with. */
   readonly at: "graduated" | "archived" | "stopped";
-  /** What ended it; undefined where it graduated, or was taken back as it was asked to be. */
+  /** What stopped it. */
   readonly problem: unknown;
+  /** What was refused for good; so it was taken back, or is to be. */
+  readonly refusal: unknown;
 }
 
 /** A step that has been refused for good, as it was asked for; nothing is unclear. `cause` is what the caller is told. */
@@ -335,7 +337,7 @@ export const provisionMachine = machineSetup.createMachine({
 });
 
 function endOf({ end, problem, refusal }: ProvisionContext): ProvisionEnd {
-  return { at: end ?? "stopped", problem: problem ?? refusal };
+  return { at: end ?? "stopped", problem, refusal };
 }
 
 function errorOf(event: unknown): Error {

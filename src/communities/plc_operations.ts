@@ -13,7 +13,6 @@ import {
   decodeCbor,
   didOfGenesis,
   encodeCbor,
-  isHandle,
   type PlcLogEntry,
   type PlcOperation,
   type PlcState,
@@ -106,7 +105,7 @@ export interface UpdateOptions {
  * there. KithError upstream_failure where it recommends what it should not.
  */
 export function buildUpdate(options: UpdateOptions): Uint8Array {
-  const { did, log, recommended, rotationKey, subordinate, nowMs } = options;
+  const { did, log, rotationKey, subordinate, nowMs } = options;
   const last = lastOf(log);
   if (last === undefined || last.type === "plc_tombstone") {
     throw new KithError("upstream_failure", `The DID "${did}" is not in the PLC directory, or was given up`);
@@ -250,10 +249,4 @@ export function checkRotationKey(key: string, { not }: { not: readonly string[] 
     new KithError("invalid_request", `Could not use the rotation key ${quote(key)}: ${why}`);
   if (!isDidKey(key)) throw refuse("it is no did:key of K-256 or P-256");
   if (not.includes(key)) throw refuse("it is this server's, and must be your own");
-}
-
-/** Throws KithError invalid_handle. */
-export function checkHandleSyntax(handle: string): string {
-  if (isHandle(handle)) return handle.toLowerCase();
-  throw new KithError("invalid_handle", `Could not use the handle ${quote(handle)}: wrong syntax`);
 }
