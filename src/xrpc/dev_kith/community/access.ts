@@ -8,13 +8,17 @@ import { mayCall } from "../../proxy/guarded_methods.ts";
 /** The one place that names our namespace for communities. */
 export const COMMUNITY_NAMESPACE = "dev.kith.community";
 /** The service of this server's DID document that answers them: what other servers proxy to, and apps ask a permission for. */
-export const COMMUNITY_SERVICE_ID = "kith_community";
+export const COMMUNITY_SERVICE = {
+  id: "kith_community",
+  type: "KithCommunity",
+  prefix: `${COMMUNITY_NAMESPACE}.`,
+} as const;
 
 /** `oauth` of a method: `rpc:<nsid>?aud=<our DID>#kith_community`. */
 export function needsCommunityRpc(
   serviceDid: string,
 ): (nsid: string) => (permissions: Permissions) => string | undefined {
-  const aud = `${serviceDid}#${COMMUNITY_SERVICE_ID}`;
+  const aud = `${serviceDid}#${COMMUNITY_SERVICE.id}`;
   return (nsid) => (permissions) => missingRpc(permissions, { lxm: nsid, aud });
 }
 

@@ -1,5 +1,5 @@
 /** dev.kith.community: records and blobs in the community's voice, at this server or at the one that has its account. */
-import type { Members } from "../../../communities/mod.ts";
+import type { Members, Publisher } from "../../../communities/mod.ts";
 import { KithError } from "../../../errors.ts";
 import {
   DevKithCommunityApplyWrites,
@@ -18,21 +18,12 @@ const WRITES_JSON_BYTES_MAX = 4 * 1024 * 1024;
 const OWN_WRITES = "dev.kith.community.applyWrites#";
 const REPO_WRITES = "com.atproto.repo.applyWrites#";
 
-/** com.atproto.repo.* of the server that has a community's account. */
-export interface RemoteRepoCalls {
-  /** Throws KithError upstream_failure, timeout, and the refusals of the server. */
-  call(community: Community, call: { nsid: string; input: unknown }): Promise<unknown>;
-  upload(
-    community: Community,
-    blob: { type: string; body: ReadableStream<Uint8Array>; bytes?: number },
-  ): Promise<unknown>;
-}
-
 export interface PublishMethodsOptions {
   readonly members: Pick<Members, "require">;
   /** Ours: createRecord, putRecord, deleteRecord, applyWrites and uploadBlob of com.atproto.repo. */
   readonly repoMethods: readonly Method[];
-  readonly remote: RemoteRepoCalls;
+  /** com.atproto.repo of the server that has a community's account. */
+  readonly remote: Pick<Publisher, "call" | "upload">;
   readonly audit: { add(...entries: CommunityAuditEntry[]): Promise<void> };
   readonly serviceDid: string;
   /** Milliseconds since 1970. */
@@ -99,14 +90,14 @@ class CommunityVoice {
     return limit(asCommunity(call, community));
   }
 
-  async write(name: RepoMethod, call: Call<object, unknown>): Promise<unknown> {
+  async write(name: Exclude<RepoMethod, "uploadBlob">, call: Call<object, unknown>): Promise<unknown> {
     const { community, caller } = this.#publisher(call);
     const answer =
       community.kind === "native"
         ? await this.#method(name).handler(asCommunity(call, community))
         : await this.#options.remote.call(community, {
             nsid: `com.atproto.repo.${name}`,
-            input: asCommunity(call, community).input,
+            input: asCommunity(call, community).input as Record<string, unknown>,
           });
     await this.#note({ community, caller, name, detail: writtenBy(call.input, answer) });
     return answer;
