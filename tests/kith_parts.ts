@@ -10,10 +10,15 @@ import { createLogger } from "../src/logger.ts";
 import { RequestGate } from "../src/request_gate.ts";
 import { DataFolder } from "../src/storage/mod.ts";
 import { createHttp } from "../src/xrpc/mod.ts";
-import { serverEnv } from "./harness.ts";
+import { ADMIN_PASSWORD, serverEnv } from "./harness.ts";
 
-/** Nobody listens there: whatever asks for it over the network fails. */
-const PORT = 2;
+const SETTINGS = {
+  // Nobody listens there: whatever asks for it over the network fails.
+  PDS_PORT: "2",
+  PDS_DEV_MODE: "true",
+  PDS_ADMIN_PASSWORD: ADMIN_PASSWORD,
+  KITH_LEXICON_RESOLUTION: "false",
+};
 const NO_SERVER = { requestIP: () => null, upgrade: () => false };
 
 export class KithParts implements AsyncDisposable {
@@ -45,7 +50,7 @@ export class KithParts implements AsyncDisposable {
       for (const end of closing) await end();
       if (folder === undefined) rmSync(path, { recursive: true, force: true });
     };
-    const settings = { PDS_PORT: String(PORT), PDS_DATA_DIRECTORY: path, ...env };
+    const settings = { ...SETTINGS, PDS_DATA_DIRECTORY: path, ...env };
     const { config } = loadConfig({ env: serverEnv(settings), cwd: path });
     const log = createLogger({ enabled: false });
     const onFatal = (error: unknown): never => {
