@@ -77,6 +77,8 @@ export interface AttemptChange {
   readonly accountPassword?: string;
   readonly appPassword?: string;
   readonly erase?: readonly AttemptSecret[];
+  /** Why it goes on otherwise than was asked for; null where absent. */
+  readonly lastError?: AttemptError | null;
   readonly audit?: readonly CommunityAuditEntry[];
   readonly now: number;
   /** How long the lease goes on from now. */
@@ -238,7 +240,7 @@ export class AttemptStore {
       const columns: [string, string | number | null | Uint8Array][] = [
         ["state", change.state],
         ["lease_until", change.now + change.leaseMs],
-        ["last_error", null],
+        ["last_error", change.lastError ? JSON.stringify(change.lastError) : null],
         ["updated_at", change.now],
         ...sealed,
         ...present([
@@ -292,7 +294,7 @@ export class AttemptStore {
 
   /**
    * Makes the attempt a community, in one transaction: the community, its owner, the app password and our rotation key, which
-   * leave the attempt. Repeatable. Throws KithError lease_lost, already_exists.
+   * leave the attempt. What went wrong on the way to it stays noted. Repeatable. Throws KithError lease_lost, already_exists.
    */
   async graduate(
     id: string,
@@ -307,7 +309,7 @@ export class AttemptStore {
       this.#insertCommunity(run, { id, community, now });
       run(
         `UPDATE attempt SET state = 'graduated', request = NULL, signing_key = NULL, signing_key_type = NULL,
-           subordinate_key = NULL, app_password = NULL, last_error = NULL, updated_at = ? WHERE id = ?`,
+           subordinate_key = NULL, app_password = NULL, updated_at = ? WHERE id = ?`,
         now,
         id,
       );

@@ -45,7 +45,7 @@ describe("AttemptStore", () => {
     const { quotas } = newAttempt();
     const next = newAttempt({ id: "2", idempotencyKey: "key-2", ...change, quotas: { ...quotas, ...quota } });
     const begun = stores.attempts.begin(next);
-    if (refused) expect(begun).rejects.toThrow(code("community_quota"));
+    if (refused) await expect(begun).rejects.toThrow(code("community_quota"));
     else expect(await begun).toMatchObject({ id: "2" });
     await begun.catch(() => {});
     // what is there already is no new attempt
@@ -70,7 +70,9 @@ describe("AttemptStore", () => {
     fence = await leased(stores.attempts, { id: "2", quotas });
     await stores.attempts.keep("2", fence, { state: "genesisReady", did: GROUP, ...at });
     await stores.archive.archive("2", fence, end);
-    expect(stores.attempts.begin(newAttempt({ id: "3", quotas }))).rejects.toThrow(code("community_quota"));
+    await expect(stores.attempts.begin(newAttempt({ id: "3", quotas }))).rejects.toThrow(
+      code("community_quota"),
+    );
   });
 
   test("lets one hold the lease, and keeps nothing for an older fence", async () => {
@@ -84,15 +86,17 @@ describe("AttemptStore", () => {
     const next = await attempts.lease("attempt-1", { now: 3_000, leaseMs: 1_000 });
     expect(next).toBe(fence + 1);
     const late = attempts.keep("attempt-1", fence, { state: "genesisReady", appPassword: "x", ...at });
-    expect(late).rejects.toThrow(code("lease_lost"));
+    await expect(late).rejects.toThrow(code("lease_lost"));
     const error = { step: "preflighted", code: "timeout", message: "late" } as const;
-    expect(attempts.noteError("attempt-1", fence, { ...error, now: 5 })).rejects.toThrow(code("lease_lost"));
+    await expect(attempts.noteError("attempt-1", fence, { ...error, now: 5 })).rejects.toThrow(
+      code("lease_lost"),
+    );
     await attempts.release("attempt-1", fence);
     expect(attempts.find("attempt-1")).toMatchObject({ state: "preflighted", leaseUntil: 4_000 });
     await attempts.noteError("attempt-1", fence + 1, { ...error, now: 5_000 });
     expect(attempts.find("attempt-1")?.lastError).toEqual({ ...error, at: 5_000 });
     await attempts.releaseAll();
-    expect(attempts.keep("attempt-1", fence + 1, { state: "failed", ...at })).rejects.toThrow(
+    await expect(attempts.keep("attempt-1", fence + 1, { state: "failed", ...at })).rejects.toThrow(
       code("lease_lost"),
     );
     expect(await attempts.lease("attempt-1", { now: 3_001, leaseMs: 1 })).toBe(fence + 3);
@@ -160,7 +164,7 @@ describe("AttemptStore", () => {
       audit: [{ community: GROUP, actor: ALICE, action: "provision.graduated", at: 9 }],
       now: 9_000,
     };
-    expect(attempts.graduate("attempt-1", fence + 1, options)).rejects.toThrow(code("lease_lost"));
+    await expect(attempts.graduate("attempt-1", fence + 1, options)).rejects.toThrow(code("lease_lost"));
     expect(communities.find(GROUP)).toBeUndefined();
     const graduated = await attempts.graduate("attempt-1", fence, options);
     expect(graduated).toMatchObject({ state: "graduated", did: GROUP });
@@ -202,7 +206,7 @@ describe("AttemptStore", () => {
     );
     const audit = [{ community: GROUP, actor: ALICE, action: "x", at: 9 }];
     const graduated = attempts.graduate("attempt-1", fence, { community: COMMUNITY, audit, now: 9 });
-    expect(graduated).rejects.toThrow("no");
+    await expect(graduated).rejects.toThrow("no");
     await graduated.catch(() => {});
     expect(communities.find(GROUP)).toBeUndefined();
     expect(members.member(GROUP, ALICE)).toBeUndefined();
@@ -214,7 +218,7 @@ describe("AttemptStore", () => {
     await stores.communities.add({ ...COMMUNITY, mode: "adopted", createdBy: BOB, now: 1 });
     const fence = await leased(stores.attempts);
     const graduated = stores.attempts.graduate("attempt-1", fence, { community: COMMUNITY, now: 2 });
-    expect(graduated).rejects.toThrow(code("already_exists"));
+    await expect(graduated).rejects.toThrow(code("already_exists"));
   });
 
   test("tells which attempts are stuck", async () => {
@@ -248,7 +252,7 @@ describe("AttemptArchive", () => {
       ...at,
     });
     const end = { note: "tombstoned", tombstoneCid: "bafy", now: 10_000 };
-    expect(archive.archive("attempt-1", fence + 1, end)).rejects.toThrow(code("lease_lost"));
+    await expect(archive.archive("attempt-1", fence + 1, end)).rejects.toThrow(code("lease_lost"));
     await archive.archive("attempt-1", fence, {
       ...end,
       audit: [{ attempt: "attempt-1", actor: "admin", action: "reap", at: 1 }],

@@ -34,9 +34,11 @@ describe("CommunityStore", () => {
     const { communities, members } = stores;
     expect(communities.find(GROUP)).toEqual({ ...COMMUNITY, createdAt: 1 });
     expect(members.member(GROUP, ALICE)).toMatchObject({ role: "owner", canPublish: true });
-    expect(communities.add({ ...COMMUNITY, createdBy: BOB, now: 2 })).rejects.toThrow(code("already_exists"));
+    await expect(communities.add({ ...COMMUNITY, createdBy: BOB, now: 2 })).rejects.toThrow(
+      code("already_exists"),
+    );
     const more = communities.add({ ...COMMUNITY, did: "did:plc:more", communitiesMax: 1, now: 2 });
-    expect(more).rejects.toThrow(code("community_quota"));
+    await expect(more).rejects.toThrow(code("community_quota"));
     expect([communities.countOf(ALICE), communities.countOf(BOB)]).toEqual([1, 0]);
   });
 
@@ -57,7 +59,7 @@ describe("CommunityStore", () => {
     expect(communities.secrets(GROUP)).toMatchObject({ appPassword: "anew", session: null });
     await hub.write((run) => run("UPDATE community SET session = app_password"));
     expect(() => communities.secrets(GROUP)).toThrow(code("storage_damaged"));
-    expect(communities.saveSession("did:plc:no", null)).rejects.toThrow(code("community_not_found"));
+    await expect(communities.saveSession("did:plc:no", null)).rejects.toThrow(code("community_not_found"));
     expect(() => communities.secrets("did:plc:no")).toThrow(code("community_not_found"));
   });
 
@@ -108,8 +110,8 @@ describe("CommunityMemberStore", () => {
       grantedAt: 3,
     });
     const refused = members.putMember({ ...change, role: "owner", canPublish: true, decide: refuse });
-    expect(refused).rejects.toThrow("refused");
-    expect(members.removeMember({ ...change, decide: refuse })).rejects.toThrow("refused");
+    await expect(refused).rejects.toThrow("refused");
+    await expect(members.removeMember({ ...change, decide: refuse })).rejects.toThrow("refused");
     expect(members.member(GROUP, CAROL)?.role).toBe("member");
     const audit = [{ community: GROUP, actor: BOB, action: "member.revoke", at: 3 }];
     expect(await members.removeMember({ ...change, audit })).toBe(true);
@@ -121,7 +123,7 @@ describe("CommunityMemberStore", () => {
       role: "member",
       canPublish: false,
     });
-    expect(nowhere).rejects.toThrow(code("community_not_found"));
+    await expect(nowhere).rejects.toThrow(code("community_not_found"));
     const page = members.members(GROUP, { limit: 1 });
     expect(page).toMatchObject({ members: [{ subject: ALICE }], cursor: ALICE });
     expect(members.members(GROUP, { limit: 1, cursor: ALICE }).members).toMatchObject([{ subject: BOB }]);
@@ -132,15 +134,15 @@ describe("CommunityMemberStore", () => {
     const { members, invites, put } = stores;
     await put(BOB, "admin");
     const self = { community: GROUP, subject: ALICE, actor: ALICE, now: 3 };
-    expect(put(ALICE, "admin")).rejects.toThrow(code("last_owner"));
-    expect(members.removeMember(self)).rejects.toThrow(code("last_owner"));
-    expect(members.removeSubject(ALICE)).rejects.toThrow(code("last_owner"));
+    await expect(put(ALICE, "admin")).rejects.toThrow(code("last_owner"));
+    await expect(members.removeMember(self)).rejects.toThrow(code("last_owner"));
+    await expect(members.removeSubject(ALICE)).rejects.toThrow(code("last_owner"));
     await invites.createInvite({ ...INVITE, now: 1 });
     const redeemed = invites.redeem({
       ...{ tokenHash: "hash-1", subject: ALICE, now: 3 },
       decide: () => ({ role: "manager", canPublish: true }),
     });
-    expect(redeemed).rejects.toThrow(code("last_owner"));
+    await expect(redeemed).rejects.toThrow(code("last_owner"));
     expect(members.soleOwnerOf(ALICE)).toEqual([GROUP]);
     expect(members.member(GROUP, ALICE)?.role).toBe("owner");
     // an owner may stay one, and may be given another right
@@ -163,18 +165,18 @@ describe("CommunityInviteStore", () => {
     expect(made).toMatchObject({ id: "invite-1", used: 0, createdAt: 5, revokedAt: null });
     expect(made).not.toHaveProperty("tokenHash");
     const second = { ...INVITE, id: "invite-2", tokenHash: "hash-2", now: 6 };
-    expect(invites.createInvite({ ...second, decide: refuse })).rejects.toThrow("refused");
+    await expect(invites.createInvite({ ...second, decide: refuse })).rejects.toThrow("refused");
     await invites.createInvite(second);
     const page = invites.invitesOf(GROUP, { limit: 1 });
     expect(page).toMatchObject({ invites: [{ id: "invite-2" }], cursor: "6::invite-2" });
     expect(invites.invitesOf(GROUP, { limit: 1, cursor: "6::invite-2" })).toEqual({ invites: [made] });
     expect(() => invites.invitesOf(GROUP, { limit: 1, cursor: "x" })).toThrow(code("invalid_request"));
     const revoke = { community: GROUP, id: "invite-1", actor: BOB, now: 7 };
-    expect(invites.revokeInvite({ ...revoke, decide: refuse })).rejects.toThrow("refused");
+    await expect(invites.revokeInvite({ ...revoke, decide: refuse })).rejects.toThrow("refused");
     expect(await invites.revokeInvite(revoke)).toBe(true);
     expect(await invites.revokeInvite(revoke)).toBe(false);
     expect(await invites.revokeInvite({ ...revoke, community: "did:plc:other", id: "invite-2" })).toBe(false);
-    expect(invites.createInvite({ ...second, community: "did:plc:no" })).rejects.toThrow(
+    await expect(invites.createInvite({ ...second, community: "did:plc:no" })).rejects.toThrow(
       code("community_not_found"),
     );
     expect(await invites.prune(8)).toBe(1);
@@ -224,7 +226,7 @@ describe("CommunityInviteStore", () => {
       member: { role: "owner" },
     });
     expect(await redeem("other", ALICE)).toBeUndefined();
-    expect(redeem("hash-1", BOB)).rejects.toThrow("needs a member");
+    await expect(redeem("hash-1", BOB)).rejects.toThrow("needs a member");
     expect(invites.invite(GROUP, "invite-1")?.used).toBe(0);
     expect(members.member(GROUP, BOB)).toBeUndefined();
   });

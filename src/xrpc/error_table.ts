@@ -90,7 +90,7 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, readonly [status: number, e
   storage_full: [503, "NotEnoughResources"],
   storage_damaged: [500, "InternalServerError"],
   consumer_too_slow: [400, "ConsumerTooSlow"],
-  lease_lost: [503, "NotEnoughResources"],
+  lease_lost: [409, "AttemptBusy"],
   provisioning_failed: [502, "ProvisioningFailed"],
   upstream_failure: [502, "UpstreamFailure"],
   timeout: [504, "UpstreamTimeout"],
