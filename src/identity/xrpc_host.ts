@@ -10,7 +10,7 @@ export interface Patience {
   readonly rateLimitWaitMsMax: number;
   readonly rateLimitWaitsMax: number;
   readonly answerTimeoutMs: number;
-  /** To the end of an answer, whatever comes in between; unbounded where it is absent. */
+  /** To the end of an answer, whatever comes in between; unbounded where it is absent, and of an upload. */
   readonly wholeTimeoutMs?: number;
   readonly jsonBytesMax: number;
 }
@@ -150,7 +150,8 @@ export class XrpcHost {
     bytesMax = this.#patience.jsonBytesMax,
   ): Promise<T> {
     const { retryPausesMs, rateLimitWaitsMax, wholeTimeoutMs } = this.#patience;
-    const end = wholeTimeoutMs === undefined ? undefined : AbortSignal.timeout(wholeTimeoutMs);
+    const isBounded = wholeTimeoutMs !== undefined && call.upload === undefined;
+    const end = isBounded ? AbortSignal.timeout(wholeTimeoutMs) : undefined;
     const isQuery = call.input === undefined && call.upload === undefined;
     const pauses = isQuery || call.isRepeatable === true ? [...retryPausesMs] : [];
     for (let waits = 0; ; ) {

@@ -94,13 +94,13 @@ export class EndpointAllowlist {
     return this.#origins === "any" || this.#origins.has(endpoint);
   }
 
-  /** Throws KithError forbidden. */
+  /** Throws KithError host_not_allowed. */
   check(endpoint: string): void {
     if (this.allows(endpoint)) return;
     const why = this.isEmpty
       ? "this server makes no communities at other servers"
       : "it is not among the servers that the operator allows";
-    throw new KithError("forbidden", `Could not use the server "${endpoint}": ${why}`, {
+    throw new KithError("host_not_allowed", `Could not use the server "${endpoint}": ${why}`, {
       hint: "PDS_COMMUNITY_PDS_ALLOWLIST names the servers that may be used.",
     });
   }

@@ -85,9 +85,9 @@ export interface HostClient {
   hasAccount(account: AccountAccess): Promise<"none" | "inactive" | "active" | "foreign">;
   recommended(account: AccountAccess): Promise<RecommendedCredentials>;
   activate(account: AccountAccess): Promise<void>;
-  /** Anew each time: one of the same name is revoked first. Throws KithError invalid_request on a native account. */
+  /** Anew each time: one of the same name is revoked first. Throws KithError not_supported of a native account. */
   createAppPassword(account: AccountAccess & { name: string }): Promise<string>;
-  /** With an app password. Throws KithError invalid_request on a native account. */
+  /** With an app password. Throws KithError not_supported of a native account. */
   createSession(given: { identifier: string; password: string }): Promise<HostSession>;
   /** Takes a half-made account out of the way, as far as it can be; answers what was done, in words. */
   removeHalfMade(account: AccountAccess): Promise<string>;

@@ -30,7 +30,7 @@ export function createHostFor(options: HostForOptions): HostFor {
   };
 }
 
-/** What a request for `hosting` at an endpoint means. Throws KithErrors invalid_request, forbidden. */
+/** What a request for `hosting` at an endpoint means. Throws KithErrors invalid_request, host_not_allowed. */
 export function chooseHost(
   wanted: { hosting?: "native" | "stock" | undefined; pdsEndpoint?: string | undefined },
   { publicUrl, allowlist, ...rules }: { publicUrl: string; allowlist: EndpointAllowlist } & EndpointRules,

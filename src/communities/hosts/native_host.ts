@@ -133,5 +133,5 @@ export class NativeHost implements HostClient {
 
 function withoutPassword(name: string): KithError {
   const message = `The account "${name.slice(0, 300)}" of this server has no password, and needs none`;
-  return new KithError("invalid_request", message);
+  return new KithError("not_supported", message);
 }

@@ -21,8 +21,18 @@ const PROTECTED: ReadonlySet<string> = lowerCased([
   "com.atproto.server.updateEmail",
 ]);
 
-/** Moving the account, and direct messages: not for app passwords, unless they were made privileged. */
-const PRIVILEGED_METHOD = "com.atproto.server.createaccount";
+/** Moving the account, deciding about communities, and direct messages: not for app passwords, unless they were made privileged. */
+const PRIVILEGED_METHODS: ReadonlySet<string> = lowerCased([
+  "com.atproto.server.createAccount",
+  "dev.kith.community.provision",
+  "dev.kith.community.mint",
+  "dev.kith.community.adopt",
+  "dev.kith.community.reauth",
+  "dev.kith.community.delete",
+  "dev.kith.community.grant",
+  "dev.kith.community.revoke",
+  "dev.kith.community.invite.create",
+]);
 const PRIVILEGED_NAMESPACE = "chat.bsky.";
 
 const PRIVILEGED_SCOPES: ReadonlySet<string> = new Set([
@@ -44,7 +54,7 @@ export function isProtectedMethod(nsid: string): boolean {
 export function mayCall(principal: Principal | null, nsid: string): boolean {
   if (principal?.kind === "oauth") return true;
   const name = nsid.toLowerCase();
-  if (name !== PRIVILEGED_METHOD && !name.startsWith(PRIVILEGED_NAMESPACE)) return true;
+  if (!PRIVILEGED_METHODS.has(name) && !name.startsWith(PRIVILEGED_NAMESPACE)) return true;
   return principal?.kind === "user" && PRIVILEGED_SCOPES.has(principal.scope);
 }
 
