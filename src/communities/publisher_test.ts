@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { KithError } from "../errors.ts";
 import { isHostError } from "../identity/mod.ts";
-import { type Answerer, DID, fakeHost, PDS, refusal, unreachable } from "./hosts/_fixture.ts";
+import { type Answerer, DID, fakeHost, PDS, refusal, unreachable } from "./hosts/stock_pds_fixture.ts";
 import { type PublishedCall, Publisher, type PublishingCommunity } from "./publisher.ts";
 import { StockSessions, type StockTokens } from "./sessions.ts";
 

@@ -8,6 +8,10 @@ export const RENEW_BEFORE_MS = 60_000;
 /** Communities whose sessions are renewed at a time; past them the answer is "busy". */
 export const RENEWALS_MAX = 1_000;
 
+/** An app password that was refused is not tried again so soon: hosts lock an account after a few. */
+export const REFUSED_REST_MS = 5 * 60_000;
+const REFUSED_MAX = 1_000;
+
 const SERVER = "com.atproto.server";
 const TOKEN_CHARS_MAX = 16_384;
 const token = z.string().min(1).max(TOKEN_CHARS_MAX);
@@ -56,6 +60,11 @@ export class StockSessions {
   readonly #options: StockSessionsOptions;
   readonly #now: () => number;
   readonly #renewals = new Map<string, Promise<string>>();
+  /** By DID; the oldest first. */
+  readonly #refused = new Map<
+    string,
+    { readonly password: string; readonly untilMs: number; cause: unknown }
+  >();
 
   constructor(options: StockSessionsOptions) {
     this.#options = options;
@@ -144,6 +153,9 @@ export class StockSessions {
 
   async #signIn(community: StockCommunity, password: string | null): Promise<StockTokens> {
     if (password === null) throw new AppPasswordRefused(community);
+    const before = this.#refused.get(community.did);
+    if (before?.password === password && before.untilMs > this.#now())
+      throw new AppPasswordRefused(community, before.cause);
     const nsid = `${SERVER}.createSession`;
     try {
       // By its DID: a handle may be changed, or be another's by now.
@@ -152,8 +164,17 @@ export class StockSessions {
       return tokensOf(nsid, { community, answer });
     } catch (error) {
       const isRefused = isHostError(error) && error.status === 401 && !/takedown|suspend/i.test(error.error);
-      throw isRefused ? new AppPasswordRefused(community, error) : error;
+      if (!isRefused) throw error;
+      this.#rest(community.did, { password, cause: error });
+      throw new AppPasswordRefused(community, error);
     }
+  }
+
+  #rest(did: string, { password, cause }: { password: string; cause: unknown }): void {
+    this.#refused.delete(did);
+    this.#refused.set(did, { password, untilMs: this.#now() + REFUSED_REST_MS, cause });
+    const oldest = this.#refused.keys().next().value;
+    if (this.#refused.size > REFUSED_MAX && oldest !== undefined) this.#refused.delete(oldest);
   }
 
   #endsSoon(jwt: string): boolean {

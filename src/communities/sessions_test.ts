@@ -1,9 +1,18 @@
 import { describe, expect, test } from "bun:test";
 import { KithError } from "../errors.ts";
 import { isHostError } from "../identity/mod.ts";
-import { type Answerer, DID, fakeHost, OTHER_DID, PDS, refusal, unreachable } from "./hosts/_fixture.ts";
+import {
+  type Answerer,
+  DID,
+  fakeHost,
+  OTHER_DID,
+  PDS,
+  refusal,
+  unreachable,
+} from "./hosts/stock_pds_fixture.ts";
 import {
   AppPasswordRefused,
+  REFUSED_REST_MS,
   RENEW_BEFORE_MS,
   RENEWALS_MAX,
   type StockCommunity,
@@ -56,8 +65,9 @@ function makeSessions({
       saved.push(next && nameOf(next.accessJwt));
     },
   };
-  const sessions = new StockSessions({ store, hostOf: () => host, now: () => NOW });
-  return { sessions, secrets, saved, calls, asked, store };
+  const clock = { ms: NOW };
+  const sessions = new StockSessions({ store, hostOf: () => host, now: () => clock.ms });
+  return { sessions, secrets, saved, calls, asked, clock };
 }
 
 const hostError = async (status: number, error: string) =>
@@ -214,6 +224,18 @@ describe("StockSessions.use()", () => {
     expect(error).not.toBeInstanceOf(AppPasswordRefused);
     expect((error as Error).message).toMatch(new RegExp(words));
     expect(saved).toEqual([]);
+  });
+
+  test("rests before it tries a refused app password again, and tries a new one at once", async () => {
+    const { sessions, secrets, asked, clock } = makeSessions({ appPassword: "revoked" });
+    const use = () => caught(sessions.use(COMMUNITY, refusing([])));
+    for (let n = 0; n < 3; n++) expect(await use()).toBeInstanceOf(AppPasswordRefused);
+    expect(asked()).toHaveLength(1);
+    clock.ms += REFUSED_REST_MS;
+    expect(await use()).toBeInstanceOf(AppPasswordRefused);
+    expect(asked()).toHaveLength(2);
+    secrets.appPassword = "app-password";
+    expect(await use()).toBe("opened1");
   });
 
   test("does not keep the session of an app password that was replaced meanwhile", async () => {

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { type Account, HandleRules } from "../../accounts/mod.ts";
 import { KithError } from "../../errors.ts";
-import { DID } from "./_fixture.ts";
 import { EndpointAllowlist } from "./endpoint.ts";
 import { chooseHost, createHostFor } from "./host_for.ts";
 import { NativeHost, type NativeHostOptions } from "./native_host.ts";
+import { DID } from "./stock_pds_fixture.ts";
 import { Transports } from "./transports.ts";
 
 const HERE = "https://kith.example.com";

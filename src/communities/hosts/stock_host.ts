@@ -69,7 +69,8 @@ export class StockHost implements HostClient {
     if (inviteRequired && !wanted.inviteCode)
       throw this.#refusal("invalid_invite_code", "it asks for an invite code");
     const isFree = await this.#isAvailable(handle, { email, domains });
-    if (isFree === undefined) new HandleRules(domains).check(handle, "open");
+    // Where the host does not say that it is free, the rules of the reference say best why not.
+    if (isFree !== true) new HandleRules(domains).check(handle, "open");
     if (isFree === false || (await this.#isTaken(handle)))
       throw this.#refusal("handle_not_available", `the handle "${handle}" is not available`);
   }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { DidDocument } from "../../atproto/mod.ts";
 import { KithError } from "../../errors.ts";
+import { didWebOf, StockHost } from "./stock_host.ts";
 import {
   type Answerer,
   DID,
@@ -11,8 +12,7 @@ import {
   PDS,
   refusal,
   unreachable,
-} from "./_fixture.ts";
-import { didWebOf, StockHost } from "./stock_host.ts";
+} from "./stock_pds_fixture.ts";
 
 const NOW = Date.UTC(2026, 10, 21);
 const ACCOUNT = { did: DID, password: PASSWORD };
