@@ -116,6 +116,22 @@ export class CommunityInviteStore {
     return row && fromRow(row);
   }
 
+  /** What a redemption of the token by `subject` would rest on now; undefined where there is no such invite. */
+  found(tokenHash: string, subject: string): RedemptionFound | undefined {
+    const row = this.#hub.readOne<Row>(
+      `SELECT ${COLUMNS} FROM community_invite WHERE token_hash = ?`,
+      tokenHash,
+    );
+    if (!row) return undefined;
+    const invite = fromRow(row);
+    const { community, createdBy } = invite;
+    return {
+      invite,
+      current: findMember(this.#hub, { community, subject }),
+      creator: findMember(this.#hub, { community, subject: createdBy }),
+    };
+  }
+
   /** Newest first, with those that can be used no more. Throws KithError invalid_request on a cursor that is none. */
   invitesOf(
     community: string,

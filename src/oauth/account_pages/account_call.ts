@@ -92,6 +92,7 @@ export class AccountCall {
         devices: this.path("devices"),
         security: this.path("security"),
         appPasswords: this.path("app-passwords"),
+        communities: this.path("communities"),
         handle: this.path("handle"),
         email: this.path("email"),
         status: this.path("status"),
