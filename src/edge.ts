@@ -16,11 +16,11 @@ import {
   accountMethods,
   adminIdentityMethods,
   adminSocketMethods,
+  COMMUNITY_SERVICE,
   type createHttp,
   deprecatedSyncMethods,
   describeMethods,
   feedMethods,
-  handleFinder,
   handleMethods,
   importMethods,
   keyMethods,
@@ -46,8 +46,6 @@ import {
   tempMethods,
   threadMethods,
   updateHandleMethod,
-  uploadBlobMethod,
-  writeMethods,
 } from "./xrpc/mod.ts";
 
 export function edgeOf(parts: {
@@ -66,7 +64,12 @@ export function edgeOf(parts: {
     handleDomains: config.handleDomains,
     pages: frontPages({ config, pages: features.pages }),
     readiness: () => ({ ready: gate.state === "open", state: gate.state }),
-    serviceDidDocument: () => serviceDidDocument({ did: config.serviceDid, endpoint: config.publicUrl }),
+    serviceDidDocument: () =>
+      serviceDidDocument({
+        did: config.serviceDid,
+        endpoint: config.publicUrl,
+        services: [COMMUNITY_SERVICE],
+      }),
     didOfHandle: (handle) => {
       const account = stores.accounts.accountByHandle(handle);
       return account?.state === "active" ? account.did : undefined;
@@ -112,7 +115,7 @@ export function adminEdgeOf(
     ...edge,
     aside: undefined,
     pages: undefined,
-    methods: [...edge.methods, ...own],
+    methods: [...edge.methods, ...own, ...features.communities.adminMethods],
     authenticator: new SocketAuthenticator(edge.authenticator),
     // It has no address: it would be counted with all that a proxy on this machine does not tell apart.
     limits: undefined,
@@ -123,7 +126,7 @@ function methodsOf({
   config,
   log,
   stores: { accounts, blobs, reservedHandles },
-  actors: { registry: repos, clockId, now },
+  actors: { registry: repos, now },
   features: {
     authenticator,
     owners,
@@ -134,6 +137,9 @@ function methodsOf({
     signing,
     handles,
     handleResolver,
+    handleFinder,
+    repoMethods,
+    communities,
     dids,
     lexicons,
     serviceJwts,
@@ -173,8 +179,9 @@ function methodsOf({
     ...threadMethods({ readAfterWrite, proxy, accounts }),
     ...pushMethods({ proxy }),
     ...handleMethods({ accounts, handles, resolver: handleResolver }),
-    ...resolveMethods({ dids, handles: handleFinder({ accounts, handles, resolver: handleResolver }) }),
-    ...writeMethods({ accounts, repos, lexicons: lexicons.records, now, clockId }),
+    ...resolveMethods({ dids, handles: handleFinder }),
+    ...repoMethods,
+    ...communities.methods,
     ...lexiconMethods(lexicons),
     ...tempMethods({
       accounts,
@@ -190,15 +197,6 @@ function methodsOf({
       repos,
       dids,
       recordElsewhere: (request) => proxy.answerAnonymously(request, "com.atproto.repo.getRecord"),
-    }),
-    uploadBlobMethod({
-      accounts,
-      blobs,
-      repos,
-      blobBytesMax,
-      quotaBytes: config.blobQuotaBytes,
-      types: config.blobTypes,
-      now,
     }),
     ...importMethods({
       repos,

@@ -16,7 +16,7 @@ const PROVISIONED: Readonly<Record<"native" | "stock", Abilities>> = {
       "Your rotation key comes first: with it alone you can move the community away, or undo what this server's key does within 72 hours.",
     ],
     cannotDo: [
-      "Nobody can sign in as the community: its account has no password and no e-mail address.",
+      "Nobody can sign in as the community: its account has no password, and no e-mail address is kept for it.",
       "This server cannot act without your consent for longer than 72 hours, and does not have your rotation key.",
     ],
   },

@@ -1,6 +1,8 @@
 /** The end of a community on this server, and what is left of it elsewhere. */
-import { isKithError, KithError } from "../errors.ts";
+import { isKithError } from "../errors.ts";
 import type { Community, CommunityAuditEntry, CommunityStore } from "../storage/mod.ts";
+import { stockOf } from "./publisher.ts";
+import type { StockSessions } from "./sessions.ts";
 
 export interface DeletionsOptions {
   readonly communities: Pick<CommunityStore, "remove">;
@@ -8,10 +10,7 @@ export interface DeletionsOptions {
     /** An account of this server; resolves once the deletion is decided. Throws KithError account_not_found. */
     deleteRepo(did: string): Promise<unknown>;
   };
-  readonly sessions: {
-    /** Ends the session that publishing went on with, as far as its server lets us. Throws KithErrors. */
-    end(did: string): Promise<void>;
-  };
+  readonly sessions: Pick<StockSessions, "end">;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
@@ -40,8 +39,9 @@ export class Deletions {
       done.unshift("The account is deleted, with all that it has published.");
     } else if (kind !== null) {
       const where = `"${community.pdsEndpoint}"`;
-      const ended = await this.#endSession(did);
-      done.unshift(ended ?? `The session at ${where} is ended, and the app password is forgotten here.`);
+      const stock = stockOf(community);
+      if (stock) await this.#options.sessions.end(stock);
+      done.unshift(`The session at ${where} is ended, and the app password is forgotten here.`);
       remains.push(`The account at ${where} is its owner's, with all that it has published.`);
       remains.push(`Revoke the app password at ${where} too: an app password cannot revoke itself.`);
     }
@@ -62,17 +62,6 @@ export class Deletions {
       await this.#options.repos.deleteRepo(did);
     } catch (error) {
       if (!isKithError(error, "account_not_found") && !isKithError(error, "repo_not_found")) throw error;
-    }
-  }
-
-  /** In words, where it could not be ended: that must not keep an owner from deleting. */
-  async #endSession(did: string): Promise<string | undefined> {
-    try {
-      await this.#options.sessions.end(did);
-      return undefined;
-    } catch (error) {
-      if (!(error instanceof KithError)) throw error;
-      return `The app password is forgotten here; its session could not be ended: ${error.message}`;
     }
   }
 

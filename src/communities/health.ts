@@ -1,9 +1,11 @@
 /** Whether a community can still be acted for: asked of the PLC directory and of its account's server, now. */
 import { type DidDocument, handleOf, pdsEndpointOf } from "../atproto/mod.ts";
-import { isKithError, KithError } from "../errors.ts";
+import { KithError } from "../errors.ts";
 import type { PlcDirectory } from "../identity/mod.ts";
 import type { Community, CommunityStore } from "../storage/mod.ts";
 import type { HostFor } from "./hosts/host.ts";
+import { stockOf } from "./publisher.ts";
+import { AppPasswordRefused, type StockCommunity } from "./sessions.ts";
 
 export type HealthStatus =
   | "healthy"
@@ -32,8 +34,8 @@ export interface HealthsOptions {
   readonly plc: Pick<PlcDirectory, "data">;
   readonly dids: { resolve(did: string, options?: { fresh?: boolean }): Promise<DidDocument> };
   readonly hostFor: HostFor;
-  /** Whether the app password, or what stands for it, is still taken. Throws KithError auth_required where it is not. */
-  checkSession(community: Community): Promise<unknown>;
+  /** Whether the app password is still taken. Throws AppPasswordRefused where it is not. */
+  checkSession(community: StockCommunity): Promise<unknown>;
   readonly allowHttp: boolean;
 }
 
@@ -55,8 +57,8 @@ export class Healths {
       checks.push(await this.#rotationKeys(community));
     if (community.kind !== null && identity.ok) checks.push(await this.#account(community));
     const isThere = checks.every(({ status }) => status === undefined);
-    if (isThere && community.kind !== null && community.kind !== "native")
-      checks.push(await this.#credentials(community));
+    const stock = community.kind === null ? undefined : stockOf(community);
+    if (isThere && stock) checks.push(await this.#credentials(stock));
     if (handle !== undefined && handle !== community.handle)
       await this.#options.communities.setHandle(community.did, handle);
     return {
@@ -109,13 +111,13 @@ export class Healths {
     }
   }
 
-  async #credentials(community: Community): Promise<Judged> {
+  async #credentials(community: StockCommunity): Promise<Judged> {
     const name = "credentials";
     try {
       await this.#options.checkSession(community);
       return { name, ok: true };
     } catch (error) {
-      if (!isKithError(error, "auth_required"))
+      if (!(error instanceof AppPasswordRefused))
         return { name, ...failed(error, `"${community.pdsEndpoint}" could not be asked`) };
       const message =
         "The app password is not taken any more: give another one with dev.kith.community.reauth";

@@ -1,5 +1,6 @@
 /** Communities: identities of groups, provisioned here or on another server, their members, and publishing as them. */
 export * from "./abilities.ts";
+export * from "./account_ends.ts";
 export * from "./adopt.ts";
 export * from "./attempts.ts";
 export * from "./community_sweep.ts";

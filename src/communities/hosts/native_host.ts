@@ -53,20 +53,9 @@ export class NativeHost implements HostClient {
     return { did, domains, inviteRequired: false, phoneRequired: false, publicUrl };
   }
 
-  /** What its account will not have is refused, rather than lost in silence. */
-  async preflight({
-    handle,
-    email,
-    inviteCode,
-  }: {
-    handle: string;
-    email?: string;
-    inviteCode?: string;
-  }): Promise<void> {
+  /** An address and an invite code are of no use here, and ignored: the same request serves any host. */
+  async preflight({ handle }: { handle: string; email?: string; inviteCode?: string }): Promise<void> {
     const { handles, accounts } = this.#options;
-    if (email)
-      throw new KithError("invalid_request", "The account of a community here has no e-mail address");
-    if (inviteCode) throw new KithError("invalid_request", "A community here needs no invite code");
     const name = handles.check(handle, "open");
     if ((await accounts.accountByHandle(name)) !== undefined)
       throw new KithError("handle_not_available", `Handle already taken: ${name}`);

@@ -1,5 +1,5 @@
 /** dev.kith.community: records and blobs in the community's voice, at this server or at the one that has its account. */
-import type { Members } from "../../../communities/mod.ts";
+import type { Members, Publisher } from "../../../communities/mod.ts";
 import { KithError } from "../../../errors.ts";
 import {
   DevKithCommunityApplyWrites,
@@ -9,8 +9,8 @@ import {
   DevKithCommunityUploadBlob,
 } from "../../../lexicons/mod.ts";
 import type { Community, CommunityAuditEntry } from "../../../storage/mod.ts";
-import { type Call, callerDid, type Method, method } from "../../method.ts";
-import { needsCommunityRpc } from "./access.ts";
+import { type Call, callerDid, type Method } from "../../method.ts";
+import { communityMethod } from "./access.ts";
 
 /** JSON of one record, and of one applyWrites, in bytes: as of com.atproto.repo. */
 const RECORD_JSON_BYTES_MAX = 2 * 1024 * 1024;
@@ -18,21 +18,12 @@ const WRITES_JSON_BYTES_MAX = 4 * 1024 * 1024;
 const OWN_WRITES = "dev.kith.community.applyWrites#";
 const REPO_WRITES = "com.atproto.repo.applyWrites#";
 
-/** com.atproto.repo.* of the server that has a community's account. */
-export interface RemoteRepoCalls {
-  /** Throws KithError upstream_failure, timeout, and the refusals of the server. */
-  call(community: Community, call: { nsid: string; input: unknown }): Promise<unknown>;
-  upload(
-    community: Community,
-    blob: { type: string; body: ReadableStream<Uint8Array>; bytes?: number },
-  ): Promise<unknown>;
-}
-
 export interface PublishMethodsOptions {
   readonly members: Pick<Members, "require">;
   /** Ours: createRecord, putRecord, deleteRecord, applyWrites and uploadBlob of com.atproto.repo. */
   readonly repoMethods: readonly Method[];
-  readonly remote: RemoteRepoCalls;
+  /** com.atproto.repo of the server that has a community's account. */
+  readonly remote: Pick<Publisher, "call" | "upload">;
   readonly audit: { add(...entries: CommunityAuditEntry[]): Promise<void> };
   readonly serviceDid: string;
   /** Milliseconds since 1970. */
@@ -42,39 +33,29 @@ export interface PublishMethodsOptions {
 type RepoMethod = "createRecord" | "putRecord" | "deleteRecord" | "applyWrites" | "uploadBlob";
 
 export function publishMethods(options: PublishMethodsOptions): Method[] {
-  const oauth = needsCommunityRpc(options.serviceDid);
+  const own = communityMethod(options.serviceDid);
   const voice = new CommunityVoice(options);
   return [
-    method(DevKithCommunityCreateRecord.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(DevKithCommunityCreateRecord.mainSchema.nsid),
+    own(DevKithCommunityCreateRecord.mainSchema, {
       bodyBytesMax: RECORD_JSON_BYTES_MAX,
       limit: (call) => voice.limit("createRecord", call),
       handler: (call) => voice.write("createRecord", call),
     }),
-    method(DevKithCommunityPutRecord.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(DevKithCommunityPutRecord.mainSchema.nsid),
+    own(DevKithCommunityPutRecord.mainSchema, {
       bodyBytesMax: RECORD_JSON_BYTES_MAX,
       limit: (call) => voice.limit("putRecord", call),
       handler: (call) => voice.write("putRecord", call),
     }),
-    method(DevKithCommunityDeleteRecord.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(DevKithCommunityDeleteRecord.mainSchema.nsid),
+    own(DevKithCommunityDeleteRecord.mainSchema, {
       limit: (call) => voice.limit("deleteRecord", call),
       handler: (call) => voice.write("deleteRecord", call),
     }),
-    method(DevKithCommunityApplyWrites.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(DevKithCommunityApplyWrites.mainSchema.nsid),
+    own(DevKithCommunityApplyWrites.mainSchema, {
       bodyBytesMax: WRITES_JSON_BYTES_MAX,
       limit: (call) => voice.limit("applyWrites", withRepoWrites(call)),
       handler: async (call) => withOwnResults(await voice.write("applyWrites", withRepoWrites(call))),
     }),
-    method(DevKithCommunityUploadBlob.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(DevKithCommunityUploadBlob.mainSchema.nsid),
+    own(DevKithCommunityUploadBlob.mainSchema, {
       limit: (call) => voice.limit("uploadBlob", call),
       handler: (call) => voice.upload(call),
     }),
@@ -99,14 +80,14 @@ class CommunityVoice {
     return limit(asCommunity(call, community));
   }
 
-  async write(name: RepoMethod, call: Call<object, unknown>): Promise<unknown> {
+  async write(name: Exclude<RepoMethod, "uploadBlob">, call: Call<object, unknown>): Promise<unknown> {
     const { community, caller } = this.#publisher(call);
     const answer =
       community.kind === "native"
         ? await this.#method(name).handler(asCommunity(call, community))
         : await this.#options.remote.call(community, {
             nsid: `com.atproto.repo.${name}`,
-            input: asCommunity(call, community).input,
+            input: asCommunity(call, community).input as Record<string, unknown>,
           });
     await this.#note({ community, caller, name, detail: writtenBy(call.input, answer) });
     return answer;
