@@ -79,7 +79,10 @@ export class Attempts {
   async provision(caller: string, request: ProvisionRequest): Promise<ProvisionAnswer> {
     const { chooseHost, ownKeys } = this.#options;
     const planned = planProvision(request, { host: chooseHost(request), ownKeys });
-    const attempt = await this.#carryOut(caller, planned);
+    return await this.#provisioned(await this.#carryOut(caller, planned));
+  }
+
+  async #provisioned(attempt: Attempt): Promise<ProvisionAnswer> {
     const password = await this.#options.store.takePassword(attempt.id);
     const handle = attempt.handle ?? "";
     return {
@@ -95,6 +98,25 @@ export class Attempts {
   async mint(caller: string, request: MintRequest): Promise<MintAnswer> {
     const planned = planMint(request, { ownKeys: this.#options.ownKeys });
     return answerOf(await this.#carryOut(caller, planned));
+  }
+
+  /** The caller's attempts that were begun and are not over, or whose end nobody was told. */
+  open(caller: string): Attempt[] {
+    return this.#options.store.openOf(caller);
+  }
+
+  /** Goes on with one of these, as it was asked for. Throws as `provision`, and KithError invalid_request where it is none of the caller's. */
+  async resume(caller: string, id: string): Promise<ProvisionAnswer | MintAnswer> {
+    const { store } = this.#options;
+    const attempt = store.find(id);
+    if (attempt?.caller !== caller) {
+      throw new KithError("invalid_request", `You have no attempt "${id.slice(0, 100)}" that is open`);
+    }
+    const { idempotencyKey, kind, handle, pdsEndpoint, rotationKey, requestDigest: digest } = attempt;
+    const request = (store.secrets(id).request ?? {}) as PlannedRequest["request"];
+    const planned = { idempotencyKey, kind, handle, pdsEndpoint, rotationKey, request, digest };
+    const graduated = await this.#carryOut(caller, planned);
+    return kind === "mint" ? answerOf(graduated) : await this.#provisioned(graduated);
   }
 
   /** The attempt, graduated. */

@@ -25,7 +25,7 @@ const TOKEN_PREFIX = "kith-invite-";
 export interface CommunityInvitesOptions {
   readonly invites: Pick<
     CommunityInviteStore,
-    "createInvite" | "invite" | "invitesOf" | "revokeInvite" | "redeem"
+    "createInvite" | "found" | "invite" | "invitesOf" | "revokeInvite" | "redeem"
   >;
   readonly members: Pick<Members, "require">;
   /** Milliseconds since 1970. */
@@ -126,6 +126,16 @@ export class CommunityInvites {
       audit: [{ community: communityDid, actor: caller, action: "invite.revoke", detail: { id }, at: now() }],
     });
     if (!revoked) throw new KithError("invalid_invite", `There is no invite "${id}" that could be revoked`);
+  }
+
+  /**
+   * What an invite would make of somebody, so that they can decide. Throws KithError invalid_invite as `redeem`. Whoever has the
+   * token may know it: they could join and see more.
+   */
+  look(token: string, caller: string): { invite: CommunityInvite; isMember: boolean } {
+    const found = this.#options.invites.found(hashOf(token), caller);
+    if (!found || !isUsable(found, this.#options.now())) throw invalidInvite();
+    return { invite: found.invite, isMember: found.current !== undefined };
   }
 
   /**

@@ -88,6 +88,8 @@ export interface AttemptChange {
 const DAY_MS = 24 * 3_600_000;
 /** Attempts that `stuck` returns at a time, oldest first. */
 const STUCK_MAX = 1_000;
+/** Of one caller, that `openOf` returns. */
+const OPEN_MAX = 20;
 
 export class AttemptStore {
   readonly #hub: Hub;
@@ -219,10 +221,10 @@ export class AttemptStore {
     });
   }
 
-  /** Gives the lease back; nothing where another has it by now. */
+  /** Gives the lease back, and what is still to be kept under it comes too late; nothing where another has it by now. */
   async release(id: string, fence: number): Promise<void> {
     await this.#hub.write((run) => {
-      run("UPDATE attempt SET lease_until = NULL WHERE id = ? AND fence = ?", id, fence);
+      run("UPDATE attempt SET fence = fence + 1, lease_until = NULL WHERE id = ? AND fence = ?", id, fence);
     });
   }
 
@@ -348,6 +350,19 @@ export class AttemptStore {
       if (password !== null) run("UPDATE attempt SET account_password = NULL WHERE id = ?", id);
       return password;
     });
+  }
+
+  /** A caller's that are not over, or have a password that was not told yet; oldest first. */
+  openOf(caller: string): Attempt[] {
+    return this.#hub
+      .read<Stored<Attempt>>(
+        `SELECT ${ATTEMPT_COLUMNS} FROM attempt
+         WHERE caller = ? AND (state NOT IN ('graduated', 'failed') OR account_password IS NOT NULL)
+         ORDER BY created_at, id LIMIT ?`,
+        caller,
+        OPEN_MAX,
+      )
+      .map((row) => fromStored<Attempt>(row));
   }
 
   /** Attempts that nobody works on and that nothing happened to for so long, oldest first; with an id that one alone. */

@@ -177,15 +177,10 @@ export class CommunityInviteStore {
    */
   async redeem({ tokenHash, subject, now, decide, audit }: Redemption): Promise<Redeemed | undefined> {
     return this.#hub.write((run) => {
-      const row = this.#hub.readOne<Row>(
-        `SELECT ${COLUMNS} FROM community_invite WHERE token_hash = ?`,
-        tokenHash,
-      );
-      if (!row) return undefined;
-      const invite = fromRow(row);
+      const found = this.found(tokenHash, subject);
+      if (!found) return undefined;
+      const { invite, current } = found;
       const { community, createdBy } = invite;
-      const current = findMember(this.#hub, { community, subject });
-      const found = { invite, current, creator: findMember(this.#hub, { community, subject: createdBy }) };
       const granted = decide(found);
       if (!granted) {
         if (!current) throw new TypeError("a redemption that grants nothing needs a member");
