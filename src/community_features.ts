@@ -16,6 +16,7 @@ import {
   Healths,
   type HostFor,
   Members,
+  mayCreate,
   NativeHost,
   Publisher,
   Reaper,
@@ -124,15 +125,7 @@ export async function startCommunities(
   });
   const { communities } = stores;
   const deletions = new Deletions({ communities, repos: actors.registry, sessions, now });
-  const sweep = new CommunitySweep({
-    archive: stores.attemptArchive,
-    audit: stores.communityAudit,
-    invites: stores.communityInvites,
-    logger: log,
-    now,
-  });
-  sweep.start();
-  onClose(() => sweep.stop());
+  startSweep({ log, onClose }, parts);
   const methods = [
     ...lifecycleMethods({
       attempts,
@@ -153,7 +146,24 @@ export async function startCommunities(
       now,
     }),
   ];
-  return { methods, adminMethods: communityAdminMethods({ reaper, log, now }), ownHandler };
+  const names = namesOf(parts);
+  const pageServices = {
+    ...{ attempts, adoptions, healths, deletions, members, invites, names },
+    find: (did: string) => communities.find(did),
+    mayMake: (did: string) => mayCreate(rules, did),
+    hasOtherHosts: config.communities.pdsAllowlist.length > 0,
+  };
+  return { pageServices, methods, adminMethods: communityAdminMethods({ reaper, log, now }), ownHandler };
+}
+
+function startSweep(
+  { log: logger, onClose }: Pick<StartContext, "log" | "onClose">,
+  { stores, actors: { now } }: CommunityFeaturesParts,
+): void {
+  const { attemptArchive: archive, communityAudit: audit, communityInvites: invites } = stores;
+  const sweep = new CommunitySweep({ archive, audit, invites, logger, now });
+  sweep.start();
+  onClose(() => sweep.stop());
 }
 
 type Hosts = ReturnType<typeof hostsOf>;

@@ -9,15 +9,20 @@ export interface CreatorRules {
   isMember(did: string): boolean;
 }
 
+export function mayCreate({ enabled, creators, isMember }: CreatorRules, caller: string): boolean {
+  if (!enabled) return false;
+  const isNamed = Array.isArray(creators) && creators.includes(caller);
+  return creators === "anyone" || isNamed || isMember(caller);
+}
+
 /** Throws KithError communities_disabled. */
-export function requireCreator({ enabled, creators, isMember }: CreatorRules, caller: string): void {
-  if (!enabled) {
+export function requireCreator(rules: CreatorRules, caller: string): void {
+  if (mayCreate(rules, caller)) return;
+  if (!rules.enabled) {
     throw new KithError("communities_disabled", "Could not make a community: this server makes none", {
       hint: "KITH_COMMUNITIES_ENABLED is false.",
     });
   }
-  const isNamed = Array.isArray(creators) && creators.includes(caller);
-  if (creators === "anyone" || isNamed || isMember(caller)) return;
   throw new KithError(
     "communities_disabled",
     `Could not make a community for "${caller}": this server makes them for its own members`,

@@ -14,6 +14,7 @@ export * from "./hosts/native_host.ts";
 export * from "./hosts/transports.ts";
 export * from "./invites.ts";
 export * from "./members.ts";
+export { isDidKey } from "./plc_operations.ts";
 export type { Declaration } from "./provision_request.ts";
 export * from "./publisher.ts";
 export * from "./reap.ts";

@@ -139,7 +139,7 @@ function membersPart(view: View, data: CommunityData): Content {
     manage &&
     form(view, {
       target: manage.add,
-      content: html`<h3>${texts.add}</h3>${field(view, {
+      content: html`${field(view, {
         name: "subject",
         label: texts.who,
         value: data.subject,
@@ -150,7 +150,12 @@ function membersPart(view: View, data: CommunityData): Content {
       })}${roleFields(view, { prefix: "add", roles: manage.roles })}${submit(texts.addSubmit, { kind: "" })}`,
     });
   return html`<section class="section" aria-labelledby="members"><h2 id="members">${texts.title}</h2><ul class="rows">${rows}</ul>
-${moreMembersUrl !== undefined && linkButton(moreMembersUrl, more)}${roles}${add && html`<div class="box">${add}</div>`}</section>`;
+${moreMembersUrl !== undefined && linkButton(moreMembersUrl, more)}${roles}${add && addBox(texts.add, add, data.errors?.subject !== undefined)}</section>`;
+}
+
+/** A form that stands behind its name until it is wanted. */
+function addBox(name: string, content: Content, isOpen = false): Content {
+  return html`<details class="box"${isOpen && html` open`}><summary>${name}</summary>${content}</details>`;
 }
 
 function memberRow(view: View, member: CommunityMember, index: number): Content {
@@ -200,11 +205,14 @@ function invitesPart(view: View, { manage }: CommunityData): Content {
   if (manage === undefined) return undefined;
   const { invites: texts, more } = view.t.communities;
   const rows = manage.invites.map((invite) => inviteRow(view, invite));
-  const content = html`<h3>${texts.add}</h3>${roleFields(view, { prefix: "invite", roles: manage.roles })}${choice(
-    { name: "uses", label: texts.usesLabel, options: plain(USES), value: "1" },
-  )}${choice({ name: "days", label: texts.days, options: plain(DAYS), value: "7" })}${submit(texts.submit, { kind: "" })}`;
+  const content = html`${roleFields(view, { prefix: "invite", roles: manage.roles })}${choice({
+    name: "uses",
+    label: texts.usesLabel,
+    options: plain(USES),
+    value: "1",
+  })}${choice({ name: "days", label: texts.days, options: plain(DAYS), value: "7" })}${submit(texts.submit, { kind: "" })}`;
   return html`<section class="section" aria-labelledby="invites"><h2 id="invites">${texts.title}</h2><p class="muted">${texts.lead}</p>
-${rows.length > 0 ? html`<ul class="rows">${rows}</ul>` : html`<p>${texts.none}</p>`}${manage.moreInvitesUrl !== undefined && linkButton(manage.moreInvitesUrl, more)}<div class="box">${form(view, { target: manage.invite, content })}</div></section>`;
+${rows.length > 0 ? html`<ul class="rows">${rows}</ul>` : html`<p>${texts.none}</p>`}${manage.moreInvitesUrl !== undefined && linkButton(manage.moreInvitesUrl, more)}${addBox(texts.add, form(view, { target: manage.invite, content }))}</section>`;
 }
 
 function inviteRow(view: View, invite: CommunityInviteRow): Content {

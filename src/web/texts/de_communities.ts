@@ -7,7 +7,7 @@ export const communitiesDe: Texts["communities"] = {
   yours: "Zu denen du gehörst",
   more: "Mehr zeigen",
   add: "Neue Gemeinschaft",
-  otherWays: "Andere Wege zu einer Gemeinschaft",
+  otherWays: "Andere Wege",
   closed:
     "Auf diesem Server kannst du keine Gemeinschaften gründen. Du kannst denen beitreten, in die du eingeladen wirst.",
   left: "Du bist kein Mitglied mehr.",
@@ -240,7 +240,7 @@ export const communitiesDe: Texts["communities"] = {
     submit: "Übergeben",
   },
   remove: {
-    start: "Gemeinschaft löschen ...",
+    start: "Löschen ...",
     end: "Ende",
     title: (handle) => `@${handle} löschen`,
     titleNameless: "Gemeinschaft löschen",

@@ -6,7 +6,7 @@ export const communitiesEn = {
   yours: "Those that you belong to",
   more: "Show more",
   add: "New community",
-  otherWays: "Other ways to get one",
+  otherWays: "Other ways",
   closed: "You cannot make communities on this server. You can join those that you are invited to.",
   left: "You are no member any more.",
   roles: { member: "Member", manager: "Manager", admin: "Admin", owner: "Owner" },
@@ -235,7 +235,7 @@ export const communitiesEn = {
     submit: "Hand over",
   },
   remove: {
-    start: "Delete the community ...",
+    start: "Delete ...",
     end: "End",
     title: (handle: string) => `Delete @${handle}`,
     titleNameless: "Delete the community",
