@@ -78,7 +78,7 @@ describe("a community in Chromium", () => {
     await show("none");
     await page.getByRole("link", { name: "New community" }).click();
     await page.getByLabel("Handle", { exact: true }).fill("chess");
-    expect(await page.getByLabel("Public key").isVisible()).toBe(false);
+    await page.getByLabel("Public key").waitFor({ state: "hidden" });
     await show("new");
     const first = await saved("Make the key");
     const again = await saved("Save the file again");
