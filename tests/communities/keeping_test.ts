@@ -145,9 +145,9 @@ describe("an account that was there", () => {
     expect(await does(stage, alice, "getHealth", { params })).toMatchObject({ status: "healthy" });
 
     await account.agent.com.atproto.server.revokeAppPassword({ name: "community" });
-    expect(await refused(stage, alice, "putRecord", write)).toEqual([502, "UpstreamFailure"]);
     const health = await does(stage, alice, "getHealth", { params });
     expect(health).toMatchObject({ status: "expired" });
+    expect(await refused(stage, alice, "putRecord", write)).toEqual([502, "UpstreamFailure"]);
     expect(JSON.stringify(health.checks)).toContain("reauth");
     for (const wrong of ["aaaa-bbbb-cccc-dddd", PASSWORD]) {
       const reauth = { body: { ...params, appPassword: wrong } };
