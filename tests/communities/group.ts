@@ -1,7 +1,9 @@
 /** For tests of communities: calls of dev.kith.community, and a group that one makes. */
 import { randomBytes } from "node:crypto";
+import { join } from "node:path";
 import { Secp256k1Keypair } from "@atproto/crypto";
 import { type Account, type Answer, type Call, xrpc } from "../client.ts";
+import type { TestServer } from "../harness.ts";
 
 export type Hosting = "native" | "stock";
 
@@ -53,4 +55,34 @@ export async function provision(
   if (answer.status !== 200)
     throw new Error(`provision answers ${answer.status} ${JSON.stringify(answer.json)}`);
   return { did: String(answer.json.communityDid), handle, request, answer: answer.json, key };
+}
+
+/** A call on the admin socket, as the command line makes it. */
+export async function adminCall(
+  { folder }: Pick<TestServer, "folder">,
+  name: string,
+  { params = {}, body }: { params?: Record<string, string>; body?: unknown } = {},
+): Promise<{ status: number; json: Record<string, unknown> }> {
+  const query = new URLSearchParams(params).toString();
+  const answer = await fetch(`http://localhost/xrpc/dev.kith.admin.${name}${query && `?${query}`}`, {
+    unix: join(folder, "admin.sock"),
+    ...(body === undefined
+      ? {}
+      : {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify(body),
+        }),
+  });
+  return { status: answer.status, json: (await answer.json()) as Record<string, unknown> };
+}
+
+/** A code as it would be mailed. */
+export async function emailCode(
+  server: Pick<TestServer, "folder">,
+  did: string,
+  purpose: string,
+): Promise<string> {
+  const { json } = await adminCall(server, "createEmailCode", { body: { did, purpose } });
+  return String(json.code);
 }
