@@ -122,7 +122,7 @@ function communitySamples(words: SampleWords): Samples {
   const frame = frameOf(words);
   const community = clubOf(words);
   const standing = { role: "owner", canPublish: true } as const;
-  const base = { frame, community, since: DAY, checkUrl: "?check=1", leave: to("leave") };
+  const base = { frame, community, since: DAY, check: to("check"), leave: to("leave") };
   const me = { did: DID, handle: words.handle, ...standing, since: DAY, isYou: true };
   const other = { did: DID, role: "member", canPublish: false, since: LATER, isYou: false } as const;
   const owners = { handOverUrl: "/hand-over", deleteUrl: "/delete" };

@@ -147,7 +147,7 @@ describe("a community in Chromium", () => {
     await page.goto(home(`/one?community=${did}`));
     await page.getByText("Change", { exact: true }).last().click();
     await show("members");
-    await page.getByRole("link", { name: "Check now" }).click();
+    await page.getByRole("button", { name: "Check now" }).click();
     await page.getByText("All is well").waitFor();
     await show("health");
   });

@@ -69,7 +69,7 @@ describe("community pages", () => {
     expect(status.json).toMatchObject({ did, active: true });
     const one = await pageOf(did);
     expect([one.title, one.text]).toEqual(["@club.test", expect.stringContaining("Lives on this server")]);
-    const health = await alice.get(one.links.find((link) => link.includes("check=1")) ?? "");
+    const health = await alice.submit(one, "/communities/check");
     expect(health.text).toContain("All is well");
   });
 

@@ -113,6 +113,7 @@ async function handOver(
   found: CommunityAndMember,
 ): Promise<PageAnswer> {
   call.fresh();
+  if (!isOwner(found)) return handOverForm(call, found);
   const { did: caller } = call;
   const { members, names } = parts.communities;
   const community = found.community.did;

@@ -3,7 +3,13 @@ import { type CommunityAndMember, whyNotGrant, whyNotManage, whyNotRevoke } from
 import { isKithError } from "../../errors.ts";
 import type { Member } from "../../storage/mod.ts";
 import { type CommunityData, type CommunityMember, communityPage } from "../../web/mod.ts";
-import { type AccountCall, type AccountRoutes, type PageAnswer, REFUSED } from "./account_call.ts";
+import {
+  type AccountCall,
+  type AccountRoute,
+  type AccountRoutes,
+  type PageAnswer,
+  REFUSED,
+} from "./account_call.ts";
 import {
   COMMUNITIES,
   type CommunityParts,
@@ -31,15 +37,22 @@ type Act = (
 
 export function communityRoutes(parts: CommunityParts): AccountRoutes {
   const on = (run: Act) => (call: AccountCall) => withCommunity(call, parts, run);
-  const one = (page: string) => `${COMMUNITIES}/${page}`;
+  const one = (name: string) => `${COMMUNITIES}/${name}`;
+  // Whoever asks for what only a form sends is shown the community.
+  const act = (run: Act, counts?: AccountRoute["act"]) => ({
+    get: (call: AccountCall) => communityTo(call, "one", { community: call.query("community") }),
+    post: on(run),
+    ...(counts ? { act: counts } : {}),
+  });
   return {
-    [one("one")]: { get: on(shown) },
-    [one("add")]: { post: on(add) },
-    [one("change")]: { post: on(change) },
-    [one("remove")]: { post: on(remove) },
-    [one("invite")]: { post: on(invite) },
-    [one("revoke")]: { post: on(revoke) },
-    [one("reauth")]: { post: on(reauth), act: "community_password" },
+    [one("one")]: { get: on(page) },
+    [one("check")]: act(check, "community"),
+    [one("add")]: act(add, "community"),
+    [one("change")]: act(change),
+    [one("remove")]: act(remove),
+    [one("invite")]: act(invite),
+    [one("revoke")]: act(revoke),
+    [one("reauth")]: act(reauth, "community_password"),
   };
 }
 
@@ -56,12 +69,12 @@ export async function withCommunity(call: AccountCall, parts: CommunityParts, ru
   return run(call, parts, found);
 }
 
-async function shown(
+/** Asks other servers, so only a form does: browsers follow links by themselves. */
+async function check(
   call: AccountCall,
   parts: CommunityParts,
   found: CommunityAndMember,
 ): Promise<PageAnswer> {
-  if (call.query("check") !== "1") return page(call, parts, found);
   const { status, checks } = await parts.communities.healths.of(found.community);
   const health = {
     state: status,
@@ -77,8 +90,7 @@ export function page(
   more: More = {},
 ): PageAnswer {
   const { kind, pdsEndpoint, createdAt } = community;
-  const to = (name: string, query: Readonly<Record<string, string>> = {}) =>
-    communityTo(call, name, { community: community.did, ...query }).to;
+  const to = (name: string) => communityTo(call, name, { community: community.did }).to;
   const isOwner = member.role === "owner";
   const html = communityPage(call.view, {
     frame: call.frame(doneOf(call)),
@@ -86,7 +98,7 @@ export function page(
     you: member,
     since: new Date(member.grantedAt || createdAt),
     lives: livesOn({ kind, pdsEndpoint }, parts.publicUrl),
-    checkUrl: `${to("one", { check: "1" })}#health`,
+    check: { action: to("check") },
     reauth: isOwner && kind !== null && kind !== "native" ? { action: to("reauth") } : undefined,
     ...membersOf(call, parts, { community, member }),
     manage: manageOf(call, parts, { community, member }, more.link),

@@ -72,7 +72,7 @@ export interface CommunityData {
   readonly since: Date;
   /** The address of another server; "here", or "nowhere" for an identity alone. */
   readonly lives: string;
-  readonly checkUrl: string;
+  readonly check: FormTarget;
   /** Where it was checked just now. */
   readonly health?: CommunityHealth | undefined;
   /** Sends `appPassword`; for who may give another one. */
@@ -222,7 +222,7 @@ function inviteRow(view: View, invite: CommunityInviteRow): Content {
 ${buttonForm(view, { target: invite.revoke, label: texts.revoke, className: "button slim quiet-danger", describes: texts.revokeLabel(roles[invite.role]) })}</li>`;
 }
 
-function healthPart(view: View, { health, checkUrl, reauth, errors }: CommunityData): Content {
+function healthPart(view: View, { health, check, reauth, errors }: CommunityData): Content {
   const { health: texts } = view.t.communities;
   const checks = health?.checks.map(
     ({ name, isOk, said }) =>
@@ -244,8 +244,8 @@ function healthPart(view: View, { health, checkUrl, reauth, errors }: CommunityD
   const again =
     reauth &&
     html`<details class="small"${isOpen && html` open`}><summary>${texts.reauth}</summary>${form(view, { target: reauth, content })}</details>`;
-  return html`<section class="section" id="health" aria-labelledby="health-title"><h2 id="health-title">${texts.title}</h2><p class="muted">${texts.lead}</p>
-${state}<div class="actions">${linkButton(checkUrl, texts.check)}</div>${again}</section>`;
+  return html`<section class="section" aria-labelledby="health-title"${health && errors === undefined && html` tabindex="-1" autofocus`}><h2 id="health-title">${texts.title}</h2><p class="muted">${texts.lead}</p>
+${state}${buttonForm(view, { target: check, label: texts.check, className: "button wide" })}${again}</section>`;
 }
 
 function endPart(view: View, { leave: target, own }: CommunityData): Content {
