@@ -5,7 +5,9 @@ import {
   AccountStatus,
   AppPasswords,
   Credentials,
+  type CredentialsOptions,
   DeletionSweep,
+  type DeletionSweepOptions,
   Devices,
   EmailTokens,
   LoginLock,
@@ -59,6 +61,8 @@ export interface AccountFeaturesParts {
     readonly languages: LanguageStore;
   };
   readonly repos: RepoRegistry<BlobUpload>;
+  /** Ends accounts, where nothing stands against it. */
+  readonly ends: DeletionSweepOptions["repos"] & CredentialsOptions["repos"];
   readonly plc: PlcDirectory;
   readonly didResolver: DidResolver;
   readonly tokens: SessionTokens;
@@ -114,7 +118,7 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
   const signIns = new SignIns({ sessions, factors, passkeys, devices });
   const stepUps = new StepUps({ sessions, factors, devices });
   const appPasswords = new AppPasswords({ rows: stores.appPasswords });
-  const sweep = new DeletionSweep({ accounts, repos, logger: log });
+  const sweep = new DeletionSweep({ accounts, repos: parts.ends, logger: log });
   parts.onClose(() => sweep.stop());
   sweep.plan();
   const status = new AccountStatus({
@@ -135,7 +139,7 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
     passwords,
     sessions,
     factors,
-    repos,
+    repos: parts.ends,
     logger: log,
   });
   const welcome = (account: Account): void => {

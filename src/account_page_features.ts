@@ -12,7 +12,7 @@ export interface AccountPageParts {
 }
 
 export function accountPagesOf({ config, features, stores }: AccountPageParts): AccountPages {
-  const { owners, oauth, identityChanges } = features;
+  const { owners, oauth, identityChanges, communities } = features;
   const { accounts } = stores;
   const trusted = new Set(config.oauthTrustedClients);
   return new AccountPages({
@@ -22,6 +22,8 @@ export function accountPagesOf({ config, features, stores }: AccountPageParts): 
     oauth: stores.oauth,
     sets: oauth.sets,
     handleDomains: config.handleDomains,
+    publicUrl: config.publicUrl,
+    communities: communities.pageServices,
     handleClaim: config.inviteRequired ? "invited" : "open",
     deleteAfter: (did) => accounts.deleteAfter(did),
     clientName: async (clientId) => {

@@ -18,7 +18,7 @@ export function adminMethods(parts: {
   log: RootLogger;
   stores: Stores;
   actors: Actors;
-  features: Pick<Features, "invites" | "owners">;
+  features: Pick<Features, "invites" | "owners" | "ends">;
 }): Method[] {
   const { config, log, stores, actors, features } = parts;
   const { accounts, invites } = stores;
@@ -36,7 +36,7 @@ export function adminMethods(parts: {
   const memberInvites = new MemberInvites({ codes: invites, accounts, hostname, earning });
   const { credentials, moderatorMail: mail } = owners;
   return [
-    ...adminAccountMethods({ accounts, invites, credentials, mail, repos, log }),
+    ...adminAccountMethods({ accounts, invites, credentials, mail, repos: features.ends, log }),
     ...adminInviteMethods({ accounts, invites, log }),
     ...subjectMethods({ moderation, log }),
     ...inviteMethods({ invites: features.invites, log }),

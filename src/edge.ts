@@ -16,11 +16,11 @@ import {
   accountMethods,
   adminIdentityMethods,
   adminSocketMethods,
-  type createHttp,
+  COMMUNITY_SERVICE,
+  createHttp,
   deprecatedSyncMethods,
   describeMethods,
   feedMethods,
-  handleFinder,
   handleMethods,
   importMethods,
   keyMethods,
@@ -46,8 +46,6 @@ import {
   tempMethods,
   threadMethods,
   updateHandleMethod,
-  uploadBlobMethod,
-  writeMethods,
 } from "./xrpc/mod.ts";
 
 export function edgeOf(parts: {
@@ -66,7 +64,12 @@ export function edgeOf(parts: {
     handleDomains: config.handleDomains,
     pages: frontPages({ config, pages: features.pages }),
     readiness: () => ({ ready: gate.state === "open", state: gate.state }),
-    serviceDidDocument: () => serviceDidDocument({ did: config.serviceDid, endpoint: config.publicUrl }),
+    serviceDidDocument: () =>
+      serviceDidDocument({
+        did: config.serviceDid,
+        endpoint: config.publicUrl,
+        services: [COMMUNITY_SERVICE],
+      }),
     didOfHandle: (handle) => {
       const account = stores.accounts.accountByHandle(handle);
       return account?.state === "active" ? account.did : undefined;
@@ -78,7 +81,7 @@ export function edgeOf(parts: {
   const bypass = new LimitBypass({ key: bypassKey, addresses: bypassIps });
   const limits = enabled ? new RateLimits({ bypass, log }) : undefined;
   const oauth = features.oauth.server(limits && oauthLimits(limits));
-  return {
+  const edge: Parameters<typeof createHttp>[0] = {
     methods: [...methodsOf(parts), ...adminMethods(parts)],
     authenticator,
     proxy,
@@ -93,6 +96,9 @@ export function edgeOf(parts: {
     log,
     stopping: gate.stopping,
   };
+  // What the server calls itself for is limited where it is asked for.
+  features.communities.ownHandler.open(createHttp({ ...edge, limits: undefined, pages: undefined }));
+  return edge;
 }
 
 /** What answers on the admin socket: the same, with methods of its own, to the admin. */
@@ -112,7 +118,7 @@ export function adminEdgeOf(
     ...edge,
     aside: undefined,
     pages: undefined,
-    methods: [...edge.methods, ...own],
+    methods: [...edge.methods, ...own, ...features.communities.adminMethods],
     authenticator: new SocketAuthenticator(edge.authenticator),
     // It has no address: it would be counted with all that a proxy on this machine does not tell apart.
     limits: undefined,
@@ -123,7 +129,7 @@ function methodsOf({
   config,
   log,
   stores: { accounts, blobs, reservedHandles },
-  actors: { registry: repos, clockId, now },
+  actors: { registry: repos, now },
   features: {
     authenticator,
     owners,
@@ -134,6 +140,9 @@ function methodsOf({
     signing,
     handles,
     handleResolver,
+    handleFinder,
+    repoMethods,
+    communities,
     dids,
     lexicons,
     serviceJwts,
@@ -182,8 +191,9 @@ function methodsOf({
     ...threadMethods({ readAfterWrite, proxy, accounts }),
     ...pushMethods({ proxy }),
     ...handleMethods({ accounts, handles, resolver: handleResolver }),
-    ...resolveMethods({ dids, handles: handleFinder({ accounts, handles, resolver: handleResolver }) }),
-    ...writeMethods({ accounts, repos, lexicons: lexicons.records, now, clockId }),
+    ...resolveMethods({ dids, handles: handleFinder }),
+    ...repoMethods,
+    ...communities.methods,
     ...lexiconMethods(lexicons),
     ...tempMethods({
       accounts,
@@ -199,15 +209,6 @@ function methodsOf({
       repos,
       dids,
       recordElsewhere: (request) => proxy.answerAnonymously(request, "com.atproto.repo.getRecord"),
-    }),
-    uploadBlobMethod({
-      accounts,
-      blobs,
-      repos,
-      blobBytesMax,
-      quotaBytes: config.blobQuotaBytes,
-      types: config.blobTypes,
-      now,
     }),
     ...importMethods({
       repos,

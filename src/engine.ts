@@ -22,10 +22,16 @@ import type { RootLogger } from "./logger.ts";
 import {
   AccountStore,
   AppPasswordStore,
+  AttemptArchive,
+  AttemptStore,
   BlobLooks,
   type BlobStore,
   type BlobUpload,
   boundOpenRepos,
+  CommunityAudit,
+  CommunityInviteStore,
+  CommunityMemberStore,
+  CommunityStore,
   CredentialStore,
   type DataFolder,
   DeviceStore,
@@ -97,9 +103,18 @@ export async function openStores(
   const owners = { accounts, ...signingIn, credentials, emailTokens, mailQueue, languages };
   const reserved = { reservedKeys, reservedHandles };
   const oauth = new OAuthStore(hub);
+  const communities = {
+    attempts: new AttemptStore(hub, keyring),
+    attemptArchive: new AttemptArchive(hub, keyring),
+    communities: new CommunityStore(hub, keyring),
+    communityMembers: new CommunityMemberStore(hub),
+    communityInvites: new CommunityInviteStore(hub),
+    communityAudit: new CommunityAudit(hub),
+  };
   return {
     ...owners,
     ...reserved,
+    ...communities,
     oauth,
     invites,
     identityChanges,

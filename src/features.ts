@@ -11,7 +11,15 @@ import {
   Passwords,
 } from "./accounts/mod.ts";
 import { parseDidDocument, signerFromPrivateKey } from "./atproto/mod.ts";
-import { HeaderAuthenticator, ServiceTokens, SessionTokens } from "./auth/mod.ts";
+import {
+  HeaderAuthenticator,
+  type HeaderAuthenticatorOptions,
+  ServiceTokens,
+  type ServiceTokensOptions,
+  SessionTokens,
+} from "./auth/mod.ts";
+import { AccountEnds } from "./communities/mod.ts";
+import { startCommunities } from "./community_features.ts";
 import type { Config, Secrets } from "./config/mod.ts";
 import { type Actors, type StartContext, type Stores, safeFetchOf } from "./engine.ts";
 import { clientLogosOf, pageSiteOf } from "./front_pages.ts";
@@ -29,11 +37,16 @@ import type { RootLogger } from "./logger.ts";
 import { startOAuth } from "./oauth_features.ts";
 import { type DataFolder, PlcStore } from "./storage/mod.ts";
 import {
+  COMMUNITY_SERVICE,
+  handleFinder,
+  type Method,
   ProxyTargets,
   type ProxyTargetsOptions,
   ServiceJwts,
   ServiceProxy,
   type ServiceProxyOptions,
+  uploadBlobMethod,
+  writeMethods,
 } from "./xrpc/mod.ts";
 
 /** The PLC directory, and where it is built in, its HTTP side. */
@@ -66,29 +79,21 @@ export async function startFeatures(
   const { accounts } = stores;
   const { handleResolver, didResolver, dids } = resolversOf(config, plc);
   const tokens = new SessionTokens({ secret: secrets.jwtSecret, serviceDid: config.serviceDid });
-  const serviceTokens = new ServiceTokens({ serviceDid: config.serviceDid, dids });
   const lexicons = startLexicons(context, { config, rows: stores.lexicons, dids });
   const oauth = startOAuth({ config, log, stores, lexicons: lexicons.source, now: actors.now });
-  const authenticator = new HeaderAuthenticator({
-    ...{ tokens, serviceTokens, accounts, oauth: oauth.access },
-    adminPassword: secrets.adminPassword,
-    modServiceDid: config.modService?.did,
-  });
+  const authenticator = authenticatorOf({ config, secrets, accounts, dids, tokens, oauth: oauth.access });
   const passwords = new Passwords();
   const { reservedHandles: reserved } = stores;
   const handles = new HandleRules(config.handleDomains, { hostname: config.hostname, reserved });
   const rotationSigner = signerFromPrivateKey("k256", Buffer.from(secrets.plcRotationKeyHex, "hex"));
+  const ends = new AccountEnds({
+    communities: stores.communities,
+    members: stores.communityMembers,
+    ...{ accounts, dids, publicUrl: config.publicUrl, logger: log, now: actors.now },
+  }).guard(actors.registry);
   const owners = startAccountFeatures({
-    config,
-    stores,
-    repos: actors.registry,
-    plc,
-    didResolver,
-    tokens,
-    passwords,
+    ...{ config, stores, repos: actors.registry, ends, plc, didResolver, tokens, passwords, log, onClose },
     rotationKey: rotationSigner.didKey,
-    log,
-    onClose,
   });
   const invites = new Invites({ codes: stores.invites, hostname: config.hostname });
   const keys = new KeyReservations({
@@ -111,6 +116,12 @@ export async function startFeatures(
     log,
     onClose,
   });
+  const repoMethods = repoMethodsOf({ config, stores, actors, lexicons });
+  const finder = handleFinder({ accounts, handles, resolver: handleResolver });
+  const communities = await startCommunities(context, {
+    ...{ config, stores, actors, plc, dids, creator, handles, handleFinder: finder },
+    ...{ rotationSigner, repoMethods },
+  });
   const safeFetch = safeFetchOf(config);
   const pages = pageSiteOf({ config, safeFetch, log });
   const serviceJwts = new ServiceJwts({ signer: (did) => accounts.signer(did), now: actors.now });
@@ -123,14 +134,53 @@ export async function startFeatures(
     keys,
     handles,
     handleResolver,
+    handleFinder: finder,
     dids,
     lexicons,
+    ends,
+    repoMethods,
+    communities,
     ...identity,
     serviceJwts,
     proxy: serviceProxyOf(config, { dids, authenticator, serviceJwts }),
     pages,
     clientLogos: clientLogosOf({ config, pages, safeFetch, log }),
   };
+}
+
+/** Who is calling: by sessions, tokens of apps and of other servers, and the operator's password. */
+function authenticatorOf(
+  parts: Pick<HeaderAuthenticatorOptions, "accounts" | "tokens" | "oauth"> &
+    Pick<ServiceTokensOptions, "dids"> & { config: Config; secrets: Secrets },
+): HeaderAuthenticator {
+  const { config, secrets, accounts, tokens, oauth, dids } = parts;
+  const { serviceDid } = config;
+  return new HeaderAuthenticator({
+    ...{ tokens, accounts, oauth },
+    serviceTokens: new ServiceTokens({ serviceDid, dids, services: [COMMUNITY_SERVICE] }),
+    adminPassword: secrets.adminPassword,
+    modServiceDid: config.modService?.did,
+  });
+}
+
+/** What is written into repos: by their owners, and by communities that have their account here. */
+function repoMethodsOf(parts: {
+  config: Config;
+  stores: Stores;
+  actors: Actors;
+  lexicons: ReturnType<typeof startLexicons>;
+}): Method[] {
+  const { config, stores, actors, lexicons } = parts;
+  const { accounts, blobs } = stores;
+  const { registry: repos, now, clockId } = actors;
+  return [
+    ...writeMethods({ accounts, repos, lexicons: lexicons.records, now, clockId }),
+    uploadBlobMethod({
+      ...{ accounts, blobs, repos, now, types: config.blobTypes },
+      blobBytesMax: config.blobBytesMax,
+      quotaBytes: config.blobQuotaBytes,
+    }),
+  ];
 }
 
 /** Who makes accounts; what the run before has left half-made is looked at first. */

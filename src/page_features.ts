@@ -20,6 +20,7 @@ import type { RateLimits } from "./xrpc/mod.ts";
 
 const CSRF_KEY_BYTES = 32;
 const FIVE_MINUTES_MS = 5 * 60_000;
+const HOUR_MS = 3_600_000;
 /** Where browsers and password managers send people who want to change their password. */
 const CHANGE_PASSWORD = "/.well-known/change-password";
 const PASSWORD_PAGE = "/account/security";
@@ -32,6 +33,8 @@ const BUDGETS: Readonly<Record<PageAct, { readonly points: number; readonly wind
   sign_up: { points: 50, windowMs: FIVE_MINUTES_MS },
   forgot_password: { points: 30, windowMs: FIVE_MINUTES_MS },
   reset_password: { points: 50, windowMs: FIVE_MINUTES_MS },
+  community: { points: 60, windowMs: FIVE_MINUTES_MS },
+  community_password: { points: 20, windowMs: HOUR_MS },
 };
 
 export interface PageParts {

@@ -26,6 +26,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   oauth: 5,
   xrpc: 5,
   "account_features.ts": 6,
+  "community_features.ts": 6,
   "account_page_features.ts": 6,
   "admin_socket.ts": 6,
   "admin_features.ts": 6,

@@ -3,7 +3,8 @@ import { KithError } from "../errors.ts";
 import { type PlcData, PlcRefusedError } from "../identity/mod.ts";
 import type { Account, AccountState } from "./account.ts";
 import type { AppPassword, AppPasswordRows } from "./app_passwords.ts";
-import type { BirthRows, InviteLookup, PlcClient, RepoBirths } from "./create_account.ts";
+import type { BirthRows, PlcClient, RepoBirths } from "./births.ts";
+import type { InviteLookup } from "./create_account.ts";
 import type { EmailTokenRows, TokenProof } from "./email_tokens.ts";
 import type { CreatingRows } from "./finish_creation.ts";
 import type { InviteCodeRows } from "./invites.ts";
@@ -45,7 +46,8 @@ export class FakeAccounts implements BirthRows, CreatingRows, InviteLookup, Invi
   async beginAccount(begun: BeginAccount): Promise<void> {
     this.journal.push("begin");
     if (this.accountByHandle(begun.handle)) throw new KithError("handle_not_available", "Handle taken");
-    if (this.accountByEmail(begun.email)) throw new KithError("invalid_request", "Email taken");
+    if (begun.email !== null && this.accountByEmail(begun.email))
+      throw new KithError("invalid_request", "Email taken");
     if (begun.inviteCode !== undefined) this.#useInvite(begun.inviteCode, 1);
     const { did, handle, email, passwordHash } = begun;
     const row = { did, handle, email, passwordHash, emailConfirmedAt: null, begun };

@@ -8,10 +8,12 @@ import {
   type Signer,
   signerFromPrivateKey,
 } from "../atproto/mod.ts";
-import { isKithError, KithError } from "../errors.ts";
-import { type PlcDirectory, PlcRefusedError } from "../identity/mod.ts";
+import { KithError } from "../errors.ts";
+import { PlcRefusedError } from "../identity/mod.ts";
 import { checkDidKey } from "./_did_keys.ts";
-import { type Account, type AccountLookup, type Awaitable, isPresent } from "./account.ts";
+import type { Account, Awaitable } from "./account.ts";
+import { type BirthRows, Births, isRegistered, type PlcClient, type RepoBirths } from "./births.ts";
+import { abandonCommunity, bearCommunity, type CommunityAccount } from "./community_birth.ts";
 import { checkEmail } from "./email_address.ts";
 import type { HandleClaim, HandleRules } from "./handle_rules.ts";
 import { INVITE_CODE_CHARS_MAX } from "./invites.ts";
@@ -25,49 +27,9 @@ import {
 } from "./move_in.ts";
 import { checkNewPassword, type Passwords } from "./passwords.ts";
 
-/** What the birth of an account needs of the accounts store. Every change is durable when its promise resolves. */
-export interface BirthRows extends AccountLookup {
-  /**
-   * A row in state "creating": reserved names, the sealed key, the genesis operation, the use of the invite code and the
-   * open-repo row, in one transaction. Throws KithError handle_not_available, already_exists (the DID), invalid_request
-   * (e-mail address taken), invalid_invite_code.
-   */
-  beginAccount(account: {
-    did: string;
-    handle: string;
-    email: string;
-    passwordHash: string;
-    signingKey: { type: KeyType; privateKey: Uint8Array };
-    /** Null where the DID is there already. */
-    genesisOperation: Uint8Array | null;
-    inviteCode?: string;
-    /** A did:key: the PLC rotation key of the owner's own. */
-    recoveryKey?: string;
-    now: number;
-  }): Promise<unknown>;
-  /** Removes a "creating" row and gives its names and its invite use back. */
-  abandonAccount(did: string): Promise<unknown>;
-  finishCreation(did: string, state: "active" | "deactivated"): Promise<unknown>;
-}
-
 /** Asks about an invite code, before anything is spent on the sign-up. */
 export interface InviteLookup {
   inviteIsUsable(code: string): Awaitable<boolean>;
-}
-
-/** What the birth of an account needs of the PLC directory. */
-export type PlcClient = Pick<PlcDirectory, "submit" | "data">;
-
-/** What the birth of an account needs of the repo registry. */
-export interface RepoBirths {
-  /**
-   * Writes the file with the genesis commit and its events, durable, and hands the events to the sequencer; of an account
-   * that moves in it is deactivated, and without events. Repeatable: what is there already stays, and only what is missing
-   * is done.
-   */
-  createRepo(did: string): Promise<unknown>;
-  /** True where the account's file is there, be it without a commit: it is made only once the DID is registered. */
-  hasRepo(did: string): Awaitable<boolean>;
 }
 
 export interface AccountCreatorOptions {
@@ -113,6 +75,9 @@ export interface AccountClaimant {
   readonly did?: string | undefined;
 }
 
+/** What a member does about an account that could not be completed at once. */
+const NEXT = "sign in";
+
 /** A request that passed every check. */
 interface Checked {
   readonly handle: string;
@@ -128,15 +93,16 @@ interface Checked {
  */
 export class AccountCreator {
   readonly #options: AccountCreatorOptions;
-  readonly #inFlight = new Set<string>();
+  readonly #births: Births;
 
   constructor(options: AccountCreatorOptions) {
     this.#options = options;
+    this.#births = new Births(options);
   }
 
-  /** True while `create` is at work on the DID. */
+  /** True while an account of the DID is being made here. */
   isInFlight(did: string): boolean {
-    return this.#inFlight.has(did);
+    return this.#births.isInFlight(did);
   }
 
   /**
@@ -160,8 +126,7 @@ export class AccountCreator {
       pdsEndpoint: publicUrl,
       signer: rotationSigner,
     });
-    this.#inFlight.add(did);
-    try {
+    return await this.#births.during(did, async () => {
       await accounts.beginAccount({
         did,
         handle: checked.handle,
@@ -174,31 +139,46 @@ export class AccountCreator {
         now: (this.#options.now ?? Date.now)(),
       });
       await this.#register(checked.handle, did, operation);
-      return await this.#complete(checked.handle, did, "active");
-    } finally {
-      this.#inFlight.delete(did);
-    }
+      return await this.#births.complete(did, { handle: checked.handle, state: "active", next: NEXT });
+    });
+  }
+
+  /**
+   * The account of a community, active, without password and e-mail address: nobody signs in to it. Its DID is in the PLC
+   * directory already. Repeatable: what is half-made is completed, what is there is answered. Throws KithError invalid_request,
+   * invalid_handle, unsupported_domain, handle_not_available, already_exists, upstream_failure, timeout, busy, storage_full.
+   */
+  createForCommunity(community: CommunityAccount): Promise<Account> {
+    return bearCommunity(community, { ...this.#options, births: this.#births });
+  }
+
+  /**
+   * Takes a half-made account of a community back, where its repo is not decided; `there`: it is, and can be deleted as every
+   * account. Throws KithError busy.
+   */
+  abandonForCommunity(did: string): Promise<"none" | "abandoned" | "there"> {
+    return abandonCommunity(did, { ...this.#options, births: this.#births });
   }
 
   async #moveIn(did: string, request: NewAccount, caller: AccountClaimant): Promise<Account> {
     const { accounts, reservedKeys, keyType, passwords } = this.#options;
     checkDid(did);
-    checkProof(did, caller.did);
     if (request.recoveryKey) {
       const why = "a recovery key is named in the PLC operation of the move";
       throw new KithError("invalid_request", `Unsupported input: "recoveryKey": ${why}`);
     }
-    const known = await accounts.account(did);
+    const known = caller.did === did ? await accounts.account(did) : undefined;
     if (known !== undefined && known.state !== "deleted") {
       throw new KithError("already_exists", `Could not create the account "${did}": it exists already`);
     }
     const checked = await this.#check(request, caller);
+    // As late as in the reference: who has no proof yet learns whether the rest would do, and need not begin in vain.
+    checkProof(did, caller.did);
     const passwordHash = await passwords.hash(checked.password);
     const { handle, email, inviteCode } = checked;
     const reserved = await reservedKeys.find(did);
     const { type, privateKey } = reserved ?? newKey(keyType);
-    this.#inFlight.add(did);
-    try {
+    return await this.#births.during(did, async () => {
       await accounts.beginAccount({
         did,
         handle,
@@ -209,12 +189,10 @@ export class AccountCreator {
         ...(inviteCode === undefined ? {} : { inviteCode }),
         now: (this.#options.now ?? Date.now)(),
       });
-      const account = await this.#complete(handle, did, "deactivated");
+      const account = await this.#births.complete(did, { handle, state: "deactivated", next: NEXT });
       if (reserved) await reservedKeys.forget(did);
       return account;
-    } finally {
-      this.#inFlight.delete(did);
-    }
+    });
   }
 
   /** Everything that can be refused before anything is spent or stored. */
@@ -276,36 +254,6 @@ export class AccountCreator {
       await accounts.abandonAccount(did).catch(() => this.#options.onUnfinished?.(did));
       throw registrationError(handle, error);
     }
-  }
-
-  async #complete(handle: string, did: string, state: "active" | "deactivated"): Promise<Account> {
-    const { accounts, repos } = this.#options;
-    try {
-      await repos.createRepo(did);
-      await accounts.finishCreation(did, state);
-    } catch (error) {
-      // The DID is public and its file may be decided: it is completed later, never taken back.
-      this.#options.onUnfinished?.(did);
-      if (!(error instanceof KithError)) throw error;
-      const why = `${error.message}. It is completed as soon as the server can: sign in then`;
-      throw new KithError(error.code, `Could not complete the account "${handle}" yet: ${why}`, {
-        cause: error,
-      });
-    }
-    const account = await accounts.account(did);
-    if (!isPresent(account)) throw new Error(`The account ${did} is absent right after its creation`);
-    return account;
-  }
-}
-
-/** True where the PLC directory knows the DID. Throws where the directory does not answer. */
-export async function isRegistered(plc: Pick<PlcClient, "data">, did: string): Promise<boolean> {
-  try {
-    await plc.data(did);
-    return true;
-  } catch (error) {
-    if (isKithError(error, "did_not_found") || isKithError(error, "did_deactivated")) return false;
-    throw error;
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Awaitable } from "./account.ts";
-import { type BirthRows, isRegistered, type PlcClient, type RepoBirths } from "./create_account.ts";
+import { type BirthRows, isRegistered, type PlcClient, type RepoBirths } from "./births.ts";
 
 /** Between two looks at accounts whose creation waits for the PLC directory or for room, in milliseconds. */
 export const RETRY_INTERVAL_MS = 30_000;

@@ -3,6 +3,8 @@ export * from "./account.ts";
 export * from "./account_mail.ts";
 export * from "./account_status.ts";
 export * from "./app_passwords.ts";
+export * from "./births.ts";
+export type { CommunityAccount } from "./community_birth.ts";
 export * from "./create_account.ts";
 export * from "./credentials.ts";
 export * from "./csrf.ts";

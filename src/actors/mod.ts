@@ -6,6 +6,15 @@ export { Firehose } from "./firehose.ts";
 export type { ImportSource } from "./import_repo.ts";
 export { MailQueue } from "./mail_queue.ts";
 export type { FrameSink, Outbox } from "./outbox.ts";
+export { ProvisionActors, type ProvisionRun, type ProvisionWork } from "./provision_actor.ts";
+export {
+  nextState,
+  PROVISION_LIFETIME_MS,
+  PROVISION_STEPS,
+  type ProvisionEnd,
+  type ProvisionStep,
+  StepRefused,
+} from "./provision_machine.ts";
 export type { RegistryBlobs } from "./repo_blobs.ts";
 export { RepoRegistry } from "./repo_registry.ts";
 export type {

@@ -127,9 +127,15 @@ export function buildDidDocument(did: string, state: DidState): DidDocument {
 }
 
 /** The document of this server's own did:web: nothing but where the service is. */
-export function serviceDidDocument(options: { did: string; endpoint: string }): DidDocument {
-  const { did, endpoint } = options;
-  const service = [{ id: "#atproto_pds", type: PDS_TYPE, serviceEndpoint: endpoint }];
+export function serviceDidDocument(options: {
+  did: string;
+  endpoint: string;
+  /** Of the same server, beside the PDS; `id` without its "#". */
+  services?: readonly { readonly id: string; readonly type: string }[];
+}): DidDocument {
+  const { did, endpoint, services = [] } = options;
+  const all = [{ id: "atproto_pds", type: PDS_TYPE }, ...services];
+  const service = all.map(({ id, type }) => ({ id: `#${id}`, type, serviceEndpoint: endpoint }));
   return { "@context": [CONTEXT_DID], id: did, service };
 }
 

@@ -15,9 +15,19 @@ export const USED_TOKENS_MAX = 10_000;
 /** The service id of a PDS, by which newer tokens name us. */
 const OWN_SERVICE_ID = "atproto_pds";
 
+/** A service of this server beside the PDS, for methods of its own. */
+export interface OwnService {
+  /** Without its "#". */
+  readonly id: string;
+  /** What the names of its methods begin with, with the dot at the end. */
+  readonly prefix: string;
+}
+
 export interface ServiceTokensOptions {
   /** The DID of this server: the audience, bare or with `#atproto_pds`. */
   readonly serviceDid: string;
+  /** By their ids too a token may name us, for their own methods alone. */
+  readonly services?: readonly OwnService[];
   /** DID documents; `fresh` asks past the cache. */
   readonly dids: { resolve(did: string, options?: { fresh?: boolean }): Promise<DidDocument> };
   /** Milliseconds since 1970. */
@@ -48,8 +58,11 @@ export class ServiceTokens {
     token: string,
     { lxm, issuers }: { readonly lxm: string; readonly issuers?: readonly string[] },
   ): Promise<ServicePrincipal> {
-    const { serviceDid } = this.#options;
-    const aud = [serviceDid, `${serviceDid}#${OWN_SERVICE_ID}`];
+    const { serviceDid, services = [] } = this.#options;
+    const own = services
+      .filter(({ prefix }) => lxm.startsWith(prefix))
+      .map(({ id }) => `${serviceDid}#${id}`);
+    const aud = [serviceDid, `${serviceDid}#${OWN_SERVICE_ID}`, ...own];
     const expected = { aud, lxm, issuers, nowSeconds: Math.floor(this.#now() / 1000) };
     try {
       if (issuers && !issuers.includes(parseServiceJwt(token).claims.iss)) {

@@ -80,6 +80,7 @@ export interface Config {
   readonly privacyPolicyUrl: string | undefined;
   readonly termsOfServiceUrl: string | undefined;
   readonly branding: Branding;
+  readonly communities: CommunityConfig;
   /** Where the PLC directory answers, without a slash at its end: this server itself where it is built in. */
   readonly plcUrl: string;
   readonly plcEmbedded: boolean;
@@ -121,6 +122,18 @@ export interface Config {
 }
 
 /** How this server shows itself to people. */
+/** Who may make communities, and where. */
+export interface CommunityConfig {
+  readonly enabled: boolean;
+  /** DIDs: these beside the members. */
+  readonly creators: "members" | "anyone" | readonly string[];
+  /** Origins as they were written, or "*". */
+  readonly pdsAllowlist: readonly string[];
+  readonly perMember: number;
+  readonly perMemberPerDay: number;
+  readonly perDay: number;
+}
+
 export interface Branding {
   readonly serviceName: string | undefined;
   readonly homeUrl: string | undefined;

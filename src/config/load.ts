@@ -3,6 +3,7 @@ import { KithError } from "../errors.ts";
 import { gather, type Raw, SECRET_NAMES, type SourceOptions } from "./_sources.ts";
 import {
   type Branding,
+  type CommunityConfig,
   type Config,
   devIdentity,
   type ProxyConfig,
@@ -234,6 +235,7 @@ function complete(values: SettingValues, cwd: string): Config {
     privacyPolicyUrl: values.PDS_PRIVACY_POLICY_URL,
     termsOfServiceUrl: values.PDS_TERMS_OF_SERVICE_URL,
     branding: brandingOf(values),
+    communities: communitiesOf(values),
     plcUrl: values.PDS_DID_PLC_URL ?? (dev ? own.publicUrl : DEFAULT_PLC_URL),
     plcEmbedded: dev && values.PDS_DID_PLC_URL === undefined,
     crawlers: values.PDS_CRAWLERS ?? (dev ? [] : DEFAULT_CRAWLERS),
@@ -298,6 +300,17 @@ function brandingOf(values: SettingValues): Branding {
     logoUrl: values.PDS_LOGO_URL,
     backgroundLightUrl: values.PDS_BACKGROUND_LIGHT_URL,
     backgroundDarkUrl: values.PDS_BACKGROUND_DARK_URL,
+  };
+}
+
+function communitiesOf(values: SettingValues): CommunityConfig {
+  return {
+    enabled: values.KITH_COMMUNITIES_ENABLED ?? true,
+    creators: values.KITH_COMMUNITY_CREATORS ?? "members",
+    pdsAllowlist: values.KITH_COMMUNITY_PDS_ALLOWLIST ?? [],
+    perMember: values.KITH_COMMUNITIES_PER_MEMBER ?? 10,
+    perMemberPerDay: values.KITH_COMMUNITIES_PER_MEMBER_PER_DAY ?? 3,
+    perDay: values.KITH_COMMUNITIES_PER_DAY ?? 20,
   };
 }
 

@@ -110,6 +110,36 @@ test.each([
   [{ PDS_DID_PLC_URL: "http://localhost:2582/" }, { plcUrl: "http://localhost:2582", plcEmbedded: false }],
   [{ ...HOST, PDS_CRAWLERS: "" }, { crawlers: [] }],
   [
+    HOST,
+    {
+      communities: {
+        enabled: true,
+        creators: "members",
+        pdsAllowlist: [],
+        perMember: 10,
+        perMemberPerDay: 3,
+        perDay: 20,
+      },
+    },
+  ],
+  [
+    {
+      KITH_COMMUNITY_CREATORS: "did:plc:a, did:web:b.example",
+      KITH_COMMUNITY_PDS_ALLOWLIST: "https://a.example, *",
+      KITH_COMMUNITIES_PER_DAY: "0",
+    },
+    {
+      communities: {
+        enabled: true,
+        creators: ["did:plc:a", "did:web:b.example"],
+        pdsAllowlist: ["https://a.example", "*"],
+        perMember: 10,
+        perMemberPerDay: 3,
+        perDay: 0,
+      },
+    },
+  ],
+  [
     { PDS_CRAWLERS: "http://localhost:1, https://b.example/" },
     { crawlers: ["http://localhost:1", "https://b.example"] },
   ],

@@ -2,6 +2,7 @@
 import type { z } from "zod";
 import { BLOB_STORE_SETTINGS } from "./_blob_store_settings.ts";
 import { BRANDING_SETTINGS } from "./_branding_settings.ts";
+import { COMMUNITY_SETTINGS } from "./_community_settings.ts";
 import * as as from "./_schemas.ts";
 import { type Setting, setting } from "./_setting.ts";
 
@@ -177,6 +178,7 @@ export const SETTINGS = {
     schema: as.listOf(as.httpUrl),
   }),
   ...BRANDING_SETTINGS,
+  ...COMMUNITY_SETTINGS,
   PDS_EMAIL_SMTP_URL: setting({
     group: "Mail",
     help: "The mail server that codes and welcomes are sent through, such as smtps://USER:PASSWORD@smtp.example.com:465, with special characters percent-encoded; or smtp:///?sendmail=true for the machine's own sendmail. Goes with PDS_EMAIL_FROM_ADDRESS.",

@@ -8,3 +8,4 @@ export * from "./plc_directory.ts";
 export * from "./record_lexicons.ts";
 export * from "./safe_fetch.ts";
 export * from "./safe_stream.ts";
+export * from "./xrpc_host.ts";

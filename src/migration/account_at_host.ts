@@ -1,6 +1,7 @@
 /** An account at a server, signed in to: the calls of `SourceHost` and `TargetHost`, each answer checked, tokens renewed. */
 import { z } from "zod";
 import { KithError } from "../errors.ts";
+import { type HostCall, isHostError, type Upload, XrpcHost } from "../identity/mod.ts";
 import type {
   AccountFigures,
   Credentials,
@@ -12,7 +13,6 @@ import type {
   TargetHost,
 } from "./hosts.ts";
 import type { Tokens } from "./move.ts";
-import { type HostCall, isHostError, type Upload, XrpcHost } from "./xrpc_host.ts";
 
 /** A token that ends so soon is renewed before it is used: an upload cannot be taken back half-way. */
 const RENEW_BEFORE_MS = 60_000;

@@ -1,12 +1,12 @@
 /** The steps that make the DID lead to the new server, and what follows from it. */
 import { type DidDocument, pdsEndpointOf, signingKeyOf } from "../atproto/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
+import { isHostError } from "../identity/mod.ts";
 import { isBehind, planOf } from "./compare.ts";
 import type { Turn } from "./move_machine.ts";
 import { ATTEMPTS_MAX, Unanswered } from "./people.ts";
 import { checkSigned, follows } from "./plan_operation.ts";
 import type { StepContext } from "./step_context.ts";
-import { isHostError } from "./xrpc_host.ts";
 
 export async function requestCode(context: StepContext): Promise<Turn> {
   const { file, source, reporter } = context;

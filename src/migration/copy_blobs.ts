@@ -1,10 +1,10 @@
 /** Images and films: what the target says it misses is fetched from the source, a few at a time, and sent on as it comes. */
 import { isKithError, KithError } from "../errors.ts";
+import { isHostError, type Upload } from "../identity/mod.ts";
 import type { LostBlob } from "./move.ts";
 import type { Turn } from "./move_machine.ts";
 import { Unanswered } from "./people.ts";
 import type { StepContext } from "./step_context.ts";
-import { isHostError, type Upload } from "./xrpc_host.ts";
 
 const BLOBS_AT_ONCE = 4;
 /** Blobs that fail are tried again in another pass. */

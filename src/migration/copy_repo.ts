@@ -4,9 +4,9 @@ import { once } from "node:events";
 import { createWriteStream, existsSync, renameSync, rmSync, statSync } from "node:fs";
 import { finished } from "node:stream/promises";
 import { KithError } from "../errors.ts";
+import { isHostError } from "../identity/mod.ts";
 import type { Turn } from "./move_machine.ts";
 import type { StepContext } from "./step_context.ts";
-import { isHostError } from "./xrpc_host.ts";
 
 const OWNER_ONLY = 0o600;
 

@@ -1,10 +1,10 @@
 /** The account at the target: made with the DID, by the source's word that it is the member who asks. */
 import { KithError } from "../errors.ts";
+import { isHostError } from "../identity/mod.ts";
 import type { ServerDescription } from "./hosts.ts";
 import type { Turn } from "./move_machine.ts";
 import { ATTEMPTS_MAX } from "./people.ts";
 import type { StepContext } from "./step_context.ts";
-import { isHostError } from "./xrpc_host.ts";
 
 const CREATE = "com.atproto.server.createAccount";
 /** Which answer of the person an error is about. */

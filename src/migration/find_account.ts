@@ -8,9 +8,8 @@ import {
   pdsEndpointOf,
 } from "../atproto/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
-import type { DidResolver, HandleResolver } from "../identity/mod.ts";
+import { type DidResolver, type HandleResolver, isHostError, XrpcHost } from "../identity/mod.ts";
 import type { HostSurroundings } from "./hosts.ts";
-import { isHostError, XrpcHost } from "./xrpc_host.ts";
 
 const METADATA_PATH = "/.well-known/oauth-protected-resource";
 /** Hosts that stand behind an entryway, should their metadata not say so. */

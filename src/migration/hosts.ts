@@ -1,7 +1,6 @@
 /** The two servers of a move, as its steps see them: plain XRPC calls, which any stock PDS answers. */
-import type { SafeStream } from "../identity/mod.ts";
+import type { SafeStream, Upload } from "../identity/mod.ts";
 import type { Tokens } from "./move.ts";
-import type { Upload } from "./xrpc_host.ts";
 
 export interface SignedIn {
   readonly did: string;

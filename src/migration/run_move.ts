@@ -1,6 +1,7 @@
 /** Drives the move machine with its effects, and takes a move back. */
 import { createActor, fromPromise, toPromise } from "xstate";
 import { KithError } from "../errors.ts";
+import { isHostError } from "../identity/mod.ts";
 import { AccountAtHost } from "./account_at_host.ts";
 import { hasMoved } from "./change_identity.ts";
 import type { HostSurroundings } from "./hosts.ts";
@@ -10,7 +11,6 @@ import { moveMachine } from "./move_machine.ts";
 import { signInByAsking } from "./sign_in.ts";
 import type { StepContext } from "./step_context.ts";
 import { performStep } from "./steps.ts";
-import { isHostError } from "./xrpc_host.ts";
 
 export interface MoveDeps extends Pick<StepContext, "asker" | "reporter" | "choices" | "plc" | "dids"> {
   readonly surroundings: HostSurroundings;

@@ -1,8 +1,8 @@
 /** Signing in at either server by asking the person: password, and the second factor where the server wants one. */
 import { KithError } from "../errors.ts";
+import { isHostError } from "../identity/mod.ts";
 import type { SignedIn } from "./hosts.ts";
 import { ATTEMPTS_MAX } from "./people.ts";
-import { isHostError } from "./xrpc_host.ts";
 
 export interface SignInOptions {
   readonly did: string;

@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
 import { KithError } from "../errors.ts";
+import { HostError } from "../identity/mod.ts";
 import { copyBlobs } from "./copy_blobs.ts";
 import { createAccount } from "./create_account.ts";
 import type { Move } from "./move.ts";
 import type { StepContext } from "./step_context.ts";
-import { HostError } from "./xrpc_host.ts";
 
 const SOURCE = "https://old.example";
 const TARGET = "https://new.example";

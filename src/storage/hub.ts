@@ -262,6 +262,113 @@ const MIGRATIONS: readonly Migration[] = [
     language TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE attempt (
+    id TEXT PRIMARY KEY,
+    caller TEXT NOT NULL,
+    idempotency_key TEXT NOT NULL,
+    request_digest TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('native', 'loopback', 'remote', 'mint')),
+    state TEXT NOT NULL,
+    handle TEXT,
+    pds_endpoint TEXT,
+    pds_did TEXT,
+    rotation_key TEXT NOT NULL,
+    did TEXT UNIQUE,
+    genesis_op BLOB,
+    update_op BLOB,
+    tombstone_cid TEXT,
+    fence INTEGER NOT NULL DEFAULT 0,
+    lease_until INTEGER,
+    last_error TEXT,
+    request BLOB,
+    signing_key BLOB,
+    signing_key_type TEXT,
+    subordinate_key BLOB,
+    account_password BLOB,
+    app_password BLOB,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    UNIQUE (caller, idempotency_key)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX attempt_by_age ON attempt (created_at);
+  CREATE INDEX attempt_by_use ON attempt (updated_at) WHERE state <> 'graduated';
+  CREATE TABLE attempt_archive (
+    id TEXT PRIMARY KEY,
+    caller TEXT NOT NULL,
+    idempotency_key TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    handle TEXT,
+    pds_endpoint TEXT,
+    did TEXT,
+    rotation_key TEXT NOT NULL,
+    last_error TEXT,
+    tombstone_cid TEXT,
+    note TEXT NOT NULL,
+    signing_key BLOB,
+    signing_key_type TEXT,
+    subordinate_key BLOB,
+    erase_at INTEGER,
+    created_at INTEGER NOT NULL,
+    archived_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX attempt_archive_by_age ON attempt_archive (created_at);
+  CREATE INDEX attempt_archive_by_time ON attempt_archive (archived_at, id);
+  CREATE INDEX attempt_archive_by_end ON attempt_archive (erase_at) WHERE erase_at IS NOT NULL;
+
+  CREATE TABLE community (
+    did TEXT PRIMARY KEY,
+    mode TEXT NOT NULL CHECK (mode IN ('provisioned', 'minted', 'adopted')),
+    kind TEXT CHECK (kind IN ('native', 'loopback', 'remote')),
+    handle TEXT,
+    pds_endpoint TEXT,
+    pds_did TEXT,
+    rotation_key TEXT,
+    app_password BLOB,
+    subordinate_key BLOB,
+    session BLOB,
+    created_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX community_by_creator ON community (created_by);
+  CREATE TABLE community_member (
+    community TEXT NOT NULL REFERENCES community (did),
+    subject TEXT NOT NULL,
+    role TEXT NOT NULL CHECK (role IN ('member', 'manager', 'admin', 'owner')),
+    can_publish INTEGER NOT NULL,
+    granted_by TEXT NOT NULL,
+    granted_at INTEGER NOT NULL,
+    PRIMARY KEY (community, subject)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX community_member_by_subject ON community_member (subject, community);
+  CREATE TABLE community_invite (
+    id TEXT PRIMARY KEY,
+    community TEXT NOT NULL REFERENCES community (did),
+    token_hash TEXT NOT NULL UNIQUE,
+    role TEXT NOT NULL,
+    can_publish INTEGER NOT NULL,
+    uses INTEGER NOT NULL,
+    used INTEGER NOT NULL DEFAULT 0,
+    created_by TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    revoked_at INTEGER
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX community_invite_by_community ON community_invite (community, created_at, id);
+  CREATE TABLE community_audit (
+    id INTEGER PRIMARY KEY,
+    community TEXT,
+    attempt TEXT,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    at INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX community_audit_by_community ON community_audit (community, id) WHERE community IS NOT NULL;
+  CREATE INDEX community_audit_by_attempt ON community_audit (attempt, id) WHERE attempt IS NOT NULL;
+  CREATE INDEX community_audit_by_age ON community_audit (at);
+  `,
 ];
 
 /** Makes the file durable after a crash, brings it to the latest schema, and opens it ready for writes. */

@@ -1,8 +1,14 @@
 /** SQLite and files: the only place that knows SQL. The rules that everything here keeps: docs/storage_rules.md */
 export * from "./account_store.ts";
 export * from "./app_password_store.ts";
+export * from "./attempt_archive.ts";
+export * from "./attempt_store.ts";
 export * from "./blob_looks.ts";
 export * from "./blob_store.ts";
+export * from "./community_audit.ts";
+export * from "./community_invite_store.ts";
+export * from "./community_member_store.ts";
+export * from "./community_store.ts";
 export * from "./credential_store.ts";
 export * from "./data_folder.ts";
 export * from "./descriptors.ts";

@@ -113,6 +113,7 @@ export function frameOf(words: SampleWords): AccountFrame {
       devices: "/account/devices",
       security: "/account/security",
       appPasswords: "/account/app-passwords",
+      communities: "/account/communities",
       handle: "/account/handle",
       email: "/account/email",
       status: "/account/status",

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import communityKeyScript from "./assets/community_key.js" with { type: "text" };
 import pageScript from "./assets/page.js" with { type: "text" };
 import styles from "./assets/styles.css" with { type: "text" };
 import moreStyles from "./assets/styles_more.css" with { type: "text" };
@@ -67,6 +68,11 @@ export function createAssets(options: AssetsOptions): Assets {
   const paths = {
     styles: add("page", { body: css.join(""), type: "text/css; charset=utf-8", extension: "css" }),
     script: add("page", { body: pageScript, type: "text/javascript; charset=utf-8", extension: "js" }),
+    communityKeyScript: add("community-key", {
+      body: communityKeyScript,
+      type: "text/javascript; charset=utf-8",
+      extension: "js",
+    }),
     icon: add("icon", { body: MARK_FILE, type: "image/svg+xml", extension: "svg" }),
     logo: addImage("logo", options.logo),
   };

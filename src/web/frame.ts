@@ -29,6 +29,7 @@ export const ACCOUNT_SECTIONS = [
   "devices",
   "security",
   "appPasswords",
+  "communities",
   "handle",
   "email",
   "status",
@@ -56,23 +57,34 @@ export interface AccountFrame {
   readonly done?: string | undefined;
 }
 
+/** A page above another. */
+export interface UpLink {
+  readonly url: string;
+  readonly label: string;
+}
+
 export interface AccountPageOptions {
   readonly frame: AccountFrame;
   readonly section: AccountSection;
   readonly title: string;
   readonly lead?: Content;
   readonly body: Content;
+  /** The overview where absent. */
+  readonly up?: UpLink | undefined;
+  /** A script of this page's own, beside that of all pages. */
+  readonly script?: string | undefined;
 }
 
-export function accountPage(view: View, { frame, section, title, lead, body }: AccountPageOptions): string {
+export function accountPage(view: View, options: AccountPageOptions): string {
+  const { frame, section, title, lead, body, script } = options;
   const { t } = view;
+  const { url, label } = options.up ?? { url: frame.links.home, label: t.account.sections.home };
   const up =
-    section !== "home" &&
-    html`<a class="up" href="${frame.links.home}">${icon("back", { size: 18 })}${t.account.sections.home}</a>`;
+    section !== "home" && html`<a class="up" href="${url}">${icon("back", { size: 18 })}${label}</a>`;
   const content = html`<main id="main">${sideBar(view, { frame, section })}
 <div class="content">${up}<div class="stack-tight"><h1>${breakable(title)}</h1>${lead && html`<p class="muted">${lead}</p>`}</div>
 ${frame.done !== undefined && note("success", frame.done)}${body}</div></main>`;
-  return document(view, { title: `${title} · @${frame.account.handle}`, layout: "account", content });
+  return document(view, { title: `${title} · @${frame.account.handle}`, layout: "account", content, script });
 }
 
 /** All pages of the account, on a wide screen: on a narrow one the overview lists them. */
@@ -88,10 +100,16 @@ function sideBar(view: View, { frame, section }: { frame: AccountFrame; section:
 /** The document itself. */
 export function document(
   view: View,
-  options: { title: string; layout: "flow" | "account" | "welcome"; content: Html; isListed?: boolean },
+  options: {
+    title: string;
+    layout: "flow" | "account" | "welcome";
+    content: Html;
+    isListed?: boolean;
+    script?: string | undefined;
+  },
 ): string {
   const { locale, t, site, assets, nonce } = view;
-  const { title, layout, content, isListed } = options;
+  const { title, layout, content, isListed, script } = options;
   return html`<!doctype html>
 <html lang="${locale}">
 <head>
@@ -102,7 +120,7 @@ ${isListed !== true && html`<meta name="robots" content="noindex">`}
 <title>${title.includes(site.name) ? title : `${title} · ${site.name}`}</title>
 <link rel="icon" type="image/svg+xml" href="${assets.icon}">
 <link rel="stylesheet" href="${assets.styles}" nonce="${nonce}">
-<script src="${assets.script}" nonce="${nonce}" type="module"></script>
+<script src="${assets.script}" nonce="${nonce}" type="module"></script>${script !== undefined && html`<script src="${script}" nonce="${nonce}" type="module"></script>`}
 </head>
 <body class="${layout}">
 <a class="skip" href="#main">${t.common.skip}</a>

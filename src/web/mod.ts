@@ -25,10 +25,39 @@ export {
 export { type AppPasswordsData, appPasswordsPage } from "./pages/app_passwords.ts";
 export { type AppGrant, type AppsData, appsPage, type RememberedApp } from "./pages/apps.ts";
 export { type ChooseAccountData, chooseAccountPage } from "./pages/choose_account.ts";
+export {
+  type CommunitiesData,
+  type CommunityWaysData,
+  communitiesPage,
+  communityWaysPage,
+} from "./pages/communities.ts";
+export {
+  type CommunityData,
+  type CommunityHealth,
+  type CommunityInviteRow,
+  type CommunityMember,
+  communityPage,
+} from "./pages/community.ts";
+export {
+  type DeleteCommunityData,
+  deleteCommunityPage,
+  type HandOverData,
+  handOverPage,
+} from "./pages/community_end.ts";
+export type { CommunityName, CommunityNature, CommunityRole } from "./pages/community_parts.ts";
 export { type ConsentData, consentPage } from "./pages/consent.ts";
 export { type CookiesNeededData, cookiesNeededPage } from "./pages/cookies_needed.ts";
 export { type DevicesData, devicesPage, type SignedInDevice } from "./pages/devices.ts";
 export { type FormPostData, formPostPage } from "./pages/form_post.ts";
+export { type JoinCommunityData, joinCommunityPage } from "./pages/join_community.ts";
+export {
+  type CommunityMadeData,
+  communityMadePage,
+  type HalfWayData,
+  halfWayPage,
+  type NewCommunityData,
+  newCommunityPage,
+} from "./pages/new_community.ts";
 export { type ProblemData, type ProblemKind, problemPage } from "./pages/problem.ts";
 export { type ReactivateData, reactivatePage } from "./pages/reactivate.ts";
 export {

@@ -182,6 +182,8 @@ const CHOSEN_ELSEWHERE = [
   /^language$/,
   /^account\.security\.(?:\w+(?:Added|Renamed|Removed)|saved)$/,
   /^account\.status\.\w+activated$/,
+  /^communities\.(?:errors|health\.states)\./,
+  /^communities\.one\.(?:saved|out|revoked|reauthed|handedOver)$/,
 ];
 
 test("every text is used, and none is empty but where nothing is to be said", async () => {

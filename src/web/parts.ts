@@ -53,6 +53,8 @@ export interface FieldOptions {
   /** A word that no dictionary knows: handles, codes. */
   readonly isName?: boolean;
   readonly isReadOnly?: boolean;
+  /** May be left empty. */
+  readonly isOptional?: boolean;
   /** What stands behind the input. */
   readonly after?: Content;
 }
@@ -88,7 +90,7 @@ function inputOf(options: FieldOptions, { id, describedBy }: { id: string; descr
   const isPlain = isName === true || code !== undefined;
   return html`<input id="${id}" name="${name}" type="${type}"${type !== "password" && html` value="${value}"`}${
     autocomplete && html` autocomplete="${autocomplete}"`
-  } required${minLength !== undefined && html` minlength="${minLength}"`}${maxLength !== undefined && html` maxlength="${maxLength}"`}${
+  }${options.isOptional !== true && html` required`}${minLength !== undefined && html` minlength="${minLength}"`}${maxLength !== undefined && html` maxlength="${maxLength}"`}${
     isPlain && html` autocapitalize="none" autocorrect="off" spellcheck="false"`
   }${code && html` class="code"`}${code === "digits" && html` inputmode="numeric"`}${
     error !== undefined && html` aria-invalid="true"`
@@ -112,15 +114,34 @@ function errorText(id: string, error: string | undefined): Content {
 
 export function checkbox(options: {
   name: string;
+  /** Unique on the page. */
+  id?: string;
   label: string;
   value?: string;
   hint?: string;
   isChecked?: boolean;
   isRequired?: boolean;
 }): Html {
-  const { name, label, hint, value = "on" } = options;
-  return html`<div class="check"><input type="checkbox" id="${name}" name="${name}" value="${value}"${options.isChecked && html` checked`}${options.isRequired && html` required`}${hint && html` aria-describedby="${name}-hint"`}>
-<label for="${name}">${label}</label>${hint && html`<p class="hint" id="${name}-hint">${hint}</p>`}</div>`;
+  const { name, id = name, label, hint, value = "on" } = options;
+  return html`<div class="check"><input type="checkbox" id="${id}" name="${name}" value="${value}"${options.isChecked && html` checked`}${options.isRequired && html` required`}${hint && html` aria-describedby="${id}-hint"`}>
+<label for="${id}">${label}</label>${hint && html`<p class="hint" id="${id}-hint">${hint}</p>`}</div>`;
+}
+
+/** One of a few. */
+export function choice(options: {
+  name: string;
+  /** Unique on the page. */
+  id?: string;
+  label: string;
+  options: readonly { readonly value: string; readonly label: string }[];
+  value?: string | undefined;
+}): Html {
+  const { name, id = name, label, value } = options;
+  const items = options.options.map(
+    (one) =>
+      html`<option value="${one.value}"${one.value === value && html` selected`}>${one.label}</option>`,
+  );
+  return html`<div class="field"><label for="${id}">${label}</label><select id="${id}" name="${name}">${items}</select></div>`;
 }
 
 /** What went wrong, all in one place and read out first, with links to the fields. `ids` are those of the fields. */

@@ -7,3 +7,7 @@ declare module "*/page.js" {
   const text: string;
   export = text;
 }
+declare module "*/community_key.js" {
+  const text: string;
+  export = text;
+}

@@ -17,6 +17,8 @@ export interface Site {
 export interface AssetPaths {
   readonly styles: string;
   readonly script: string;
+  /** Makes the key of a new community. */
+  readonly communityKeyScript: string;
   readonly icon: string;
   /** The operator's own logo. */
   readonly logo?: string | undefined;

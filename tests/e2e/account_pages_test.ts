@@ -55,7 +55,7 @@ describe("account pages", () => {
       expect(page.text).toContain(text);
     }
     const own = page.links.filter((link) => link.startsWith("/account/did:") && !link.includes("lang="));
-    expect(new Set(own).size).toBe(8);
+    expect(new Set(own).size).toBe(9);
     for (const link of new Set(own)) {
       const there = await visitor.get(link);
       expect([there.status, there.path]).toEqual([200, link]);

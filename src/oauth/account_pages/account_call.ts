@@ -2,6 +2,7 @@
 import type { Account, Device, FreshAuth, SignedInAccount, StepUps } from "../../accounts/mod.ts";
 import type { AccountFrame, FormTarget, View } from "../../web/mod.ts";
 import type { PageCall } from "../pages/page_call.ts";
+import type { PageAct } from "../pages/page_server.ts";
 import { ACCOUNT_PATH, accountPath } from "./paths.ts";
 
 /** A page, or another place to go to with GET. */
@@ -92,6 +93,7 @@ export class AccountCall {
         devices: this.path("devices"),
         security: this.path("security"),
         appPasswords: this.path("app-passwords"),
+        communities: this.path("communities"),
         handle: this.path("handle"),
         email: this.path("email"),
         status: this.path("status"),
@@ -112,6 +114,8 @@ export interface AccountRoute {
   readonly post?: AccountHandler;
   /** Asks for a fresh sign-in before it shows anything. */
   readonly isGuarded?: boolean;
+  /** What a POST counts as; "page" where absent. */
+  readonly act?: PageAct;
   /** Also where the account was taken down. */
   readonly isOpenWhenDown?: boolean;
 }

@@ -6,6 +6,10 @@ import type { PageRoute } from "../pages/page_server.ts";
 import { AccountCall, type AccountHandler, type AccountRoute, type AccountRoutes } from "./account_call.ts";
 import { type AddressParts, addressRoutes } from "./address_pages.ts";
 import { type AppsParts, appsRoutes } from "./apps_pages.ts";
+import { communitiesRoutes } from "./communities_pages.ts";
+import { communityEndRoutes } from "./community_end_pages.ts";
+import { communityRoutes } from "./community_pages.ts";
+import type { CommunityParts } from "./community_services.ts";
 import { type HomeParts, homeRoutes } from "./home_pages.ts";
 import { ACCOUNT_PATH, accountPath, parseAccountPath, returnPath } from "./paths.ts";
 import { type SecurityParts, securityRoutes } from "./security_pages.ts";
@@ -15,6 +19,7 @@ import { type StepUpParts, stepUpRoutes, stepUpTo } from "./step_up_page.ts";
 export interface AccountPagesOptions
   extends AddressParts,
     AppsParts,
+    CommunityParts,
     HomeParts,
     SecurityParts,
     StatusParts,
@@ -41,6 +46,9 @@ export class AccountPages {
       ...securityRoutes(options),
       ...addressRoutes(options),
       ...statusRoutes(options),
+      ...communitiesRoutes(options),
+      ...communityRoutes(options),
+      ...communityEndRoutes(options),
       ...stepUpRoutes(options),
     };
     this.#routes = new Map(Object.entries(all));
@@ -57,7 +65,7 @@ export class AccountPages {
     return {
       get: (page) => this.#answer(page, { did, route, handler: get }),
       ...(post && { post: (page: PageCall) => this.#answer(page, { did, route, handler: post }) }),
-      ...(rest === "confirm" && { act: "second_factor" as const }),
+      ...(route.act && { act: route.act }),
     };
   }
 
@@ -112,6 +120,7 @@ function sectionOf(rest: string): string {
 function pageOf({ request, url }: PageCall): string {
   const path = parseAccountPath(url.pathname);
   if (path?.did === undefined || request.method !== "POST") return url.pathname + url.search;
+  if (path.rest.startsWith("communities/")) return accountPath(path.did, path.rest) + url.search;
   return accountPath(path.did, path.rest === "security/totp" ? path.rest : sectionOf(path.rest));
 }
 

@@ -16,7 +16,11 @@ type Way = SecondFactorData["factor"]["kind"];
 
 export function stepUpRoutes(parts: StepUpParts): AccountRoutes {
   return {
-    confirm: { get: (call) => ask(call, parts), post: (call) => check(call, parts) },
+    confirm: {
+      get: (call) => ask(call, parts),
+      post: (call) => check(call, parts),
+      act: "second_factor",
+    },
     "confirm/send-code": { post: (call) => sendCode(call, parts) },
   };
 }

@@ -7,7 +7,15 @@ import { OAuthError } from "../oauth_error.ts";
 import { readForm } from "./form.ts";
 import { PageCall, type PageContext, type PageSetting } from "./page_call.ts";
 
-export type PageAct = "page" | "sign_in" | "sign_up" | "forgot_password" | "reset_password" | "second_factor";
+export type PageAct =
+  | "page"
+  | "sign_in"
+  | "sign_up"
+  | "forgot_password"
+  | "reset_password"
+  | "second_factor"
+  | "community"
+  | "community_password";
 
 /** Counts what callers do; throws KithError rate_limited. */
 export interface PageLimits {

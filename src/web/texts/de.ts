@@ -1,4 +1,5 @@
 import { accountDe } from "./de_account.ts";
+import { communitiesDe } from "./de_communities.ts";
 import { permissionsDe } from "./de_permissions.ts";
 import type { Texts } from "./texts.ts";
 
@@ -248,4 +249,5 @@ export const de: Texts = {
     version: (version) => `Läuft mit kith ${version}`,
   },
   account: accountDe,
+  communities: communitiesDe,
 };

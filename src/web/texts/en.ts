@@ -1,4 +1,5 @@
 import { accountEn } from "./en_account.ts";
+import { communitiesEn } from "./en_communities.ts";
 import { permissionsEn } from "./en_permissions.ts";
 
 const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
@@ -237,4 +238,5 @@ export const en = {
     version: (version: string) => `Runs kith ${version}`,
   },
   account: accountEn,
+  communities: communitiesEn,
 };

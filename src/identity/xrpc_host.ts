@@ -1,19 +1,38 @@
-/** Plain XRPC calls to one server, as a move makes them: streamed, bounded, repeated where that does no harm. */
+/** Plain XRPC calls to one server of somebody's: streamed, bounded, repeated where that does no harm. */
 import { isKithError, KithError } from "../errors.ts";
-import type { SafeStream, StreamResponse } from "../identity/mod.ts";
+import type { SafeStream, StreamResponse } from "./safe_stream.ts";
 
-/** Pauses before a call that failed is repeated. */
-export const RETRY_PAUSES_MS = [500, 2_000, 8_000] as const;
-/** The longest that a rate limit is waited out; a longer one ends the run, which can be resumed. */
-export const RATE_LIMIT_WAIT_MS_MAX = 5 * 60_000;
-const RATE_LIMIT_WAITS_MAX = 20;
+/** How long a server is borne with. */
+export interface Patience {
+  /** Before a call that failed is repeated. */
+  readonly retryPausesMs: readonly number[];
+  /** The longest that a rate limit is waited out, and how often in one call. */
+  readonly rateLimitWaitMsMax: number;
+  readonly rateLimitWaitsMax: number;
+  readonly answerTimeoutMs: number;
+  /** To the end of an answer, whatever comes in between; unbounded where it is absent, and of an upload. */
+  readonly wholeTimeoutMs?: number;
+  readonly jsonBytesMax: number;
+}
+
+/** Of a person who waits at a terminal; a longer rate limit ends the run, which can be resumed. */
+export const PATIENCE_OF_A_MOVE: Patience = {
+  retryPausesMs: [500, 2_000, 8_000],
+  rateLimitWaitMsMax: 5 * 60_000,
+  rateLimitWaitsMax: 20,
+  answerTimeoutMs: 60_000,
+  jsonBytesMax: 8 * 1024 * 1024,
+};
+
+/** Where a rate limit does not say when it ends. */
+const RATE_LIMIT_WAIT_MS = 2_000;
+/** The longest that is handed on as a time to try again. */
+const RETRY_AFTER_MS_MAX = 24 * 3_600_000;
 /** The last moment that a Date can say with a year of four digits. */
 const DATE_MS_MAX = Date.UTC(9999, 11, 31);
-const ANSWER_TIMEOUT_MS = 60_000;
 /** An import is answered when it is over. */
 const LONG_ANSWER_TIMEOUT_MS = 15 * 60_000;
 const BODY_TIMEOUT_MS = 60_000;
-const JSON_BYTES_MAX = 8 * 1024 * 1024;
 /** Of a whole repo, and of one blob. */
 const STREAM_BYTES_MAX = 16 * 1024 ** 3;
 const MESSAGE_CHARS_MAX = 500;
@@ -69,15 +88,18 @@ export interface XrpcHostOptions {
   /** Milliseconds since 1970. */
   readonly now: () => number;
   readonly onWait?: (text: string) => void;
+  readonly patience?: Patience;
 }
 
 export class XrpcHost {
   readonly url: string;
   readonly #options: XrpcHostOptions;
+  readonly #patience: Patience;
 
   constructor(options: XrpcHostOptions) {
     this.url = options.url;
     this.#options = options;
+    this.#patience = options.patience ?? PATIENCE_OF_A_MOVE;
   }
 
   /** The JSON that a method answers. Throws HostError, KithErrors upstream_failure, timeout. */
@@ -109,9 +131,9 @@ export class XrpcHost {
       const response = await this.#options.stream(`${this.url}${path}`, {
         method: "GET",
         headers: {},
-        headersTimeoutMs: ANSWER_TIMEOUT_MS,
+        headersTimeoutMs: this.#patience.answerTimeoutMs,
         bodyTimeoutMs: BODY_TIMEOUT_MS,
-        bytesMax: JSON_BYTES_MAX,
+        bytesMax: this.#patience.jsonBytesMax,
       });
       const text = await new Response(response.body).text();
       return response.status === 200 ? JSON.parse(text) : undefined;
@@ -125,21 +147,25 @@ export class XrpcHost {
     nsid: string,
     call: HostCall,
     read: (response: StreamResponse) => Promise<T>,
-    bytesMax = JSON_BYTES_MAX,
+    bytesMax = this.#patience.jsonBytesMax,
   ): Promise<T> {
+    const { retryPausesMs, rateLimitWaitsMax, wholeTimeoutMs } = this.#patience;
+    const isBounded = wholeTimeoutMs !== undefined && call.upload === undefined;
+    const end = isBounded ? AbortSignal.timeout(wholeTimeoutMs) : undefined;
     const isQuery = call.input === undefined && call.upload === undefined;
-    const pauses = isQuery || call.isRepeatable === true ? [...RETRY_PAUSES_MS] : [];
+    const pauses = isQuery || call.isRepeatable === true ? [...retryPausesMs] : [];
     for (let waits = 0; ; ) {
       try {
-        const response = await this.#send(nsid, { call, bytesMax });
+        const response = await this.#send(nsid, { call, bytesMax, end });
         if (response.status === 200) return await read(response);
         const refusal = await this.#refusal(nsid, response);
-        if (refusal.status === 429 && waits++ < RATE_LIMIT_WAITS_MAX) {
+        if (refusal.status === 429 && waits++ < rateLimitWaitsMax) {
           await this.#waitOut(refusal, response.headers);
           continue;
         }
         throw refusal;
       } catch (error) {
+        if (end?.aborted) throw this.#tooSlow(nsid, error);
         const pause = isPassing(error) ? pauses.shift() : undefined;
         if (pause === undefined) throw error;
         await this.#options.sleep(pause);
@@ -149,7 +175,7 @@ export class XrpcHost {
 
   async #send(
     nsid: string,
-    { call, bytesMax }: { call: HostCall; bytesMax: number },
+    { call, bytesMax, end }: { call: HostCall; bytesMax: number; end: AbortSignal | undefined },
   ): Promise<StreamResponse> {
     const url = new URL(`${this.url}/xrpc/${nsid}`);
     for (const [name, value] of Object.entries(call.params ?? {}))
@@ -165,10 +191,16 @@ export class XrpcHost {
       method: isQuery ? "GET" : "POST",
       headers,
       ...(upload ? { body: upload.body } : call.input ? { body: JSON.stringify(call.input) } : {}),
-      headersTimeoutMs: upload ? LONG_ANSWER_TIMEOUT_MS : ANSWER_TIMEOUT_MS,
+      headersTimeoutMs: upload ? LONG_ANSWER_TIMEOUT_MS : this.#patience.answerTimeoutMs,
       bodyTimeoutMs: BODY_TIMEOUT_MS,
       bytesMax,
+      ...(end === undefined ? {} : { signal: end }),
     });
+  }
+
+  #tooSlow(nsid: string, cause: unknown): unknown {
+    if (cause instanceof HostError) return cause;
+    return new KithError("timeout", `"${this.url}" took too long to answer ${nsid}`, { cause });
   }
 
   async #refusal(nsid: string, { status, body }: StreamResponse): Promise<HostError> {
@@ -176,8 +208,8 @@ export class XrpcHost {
     try {
       const json: unknown = JSON.parse(await new Response(body).text());
       const { error, message } = (json ?? {}) as { error?: unknown; message?: unknown };
-      if (typeof error === "string") facts.error = error.slice(0, MESSAGE_CHARS_MAX);
-      if (typeof message === "string") facts.reason = message.slice(0, MESSAGE_CHARS_MAX);
+      if (typeof error === "string") facts.error = printable(error);
+      if (typeof message === "string") facts.reason = printable(message);
     } catch {
       // The status says it.
     }
@@ -188,17 +220,23 @@ export class XrpcHost {
     const { now, sleep, onWait } = this.#options;
     const after = Number(headers.get("retry-after") ?? Number.NaN) * 1_000;
     const reset = Number(headers.get("ratelimit-reset") ?? Number.NaN) * 1_000 - now();
-    const ms = Number.isFinite(after) ? after : Number.isFinite(reset) ? reset : RETRY_PAUSES_MS[1];
-    if (ms > RATE_LIMIT_WAIT_MS_MAX) {
+    const ms = Number.isFinite(after) ? after : Number.isFinite(reset) ? reset : RATE_LIMIT_WAIT_MS;
+    if (ms > this.#patience.rateLimitWaitMsMax) {
       const at = new Date(Math.min(now() + ms, DATE_MS_MAX)).toISOString();
       throw new KithError("rate_limited", `${refusal.message}: it takes no more calls until ${at}`, {
         hint: "Run the same command again then.",
+        retryAfterS: Math.ceil(Math.min(ms, RETRY_AFTER_MS_MAX) / 1_000),
         cause: refusal,
       });
     }
     onWait?.(`"${this.url}" asks to be called less often: waiting ${Math.ceil(Math.max(0, ms) / 1_000)} s`);
     await sleep(Math.max(0, ms));
   }
+}
+
+/** A stranger's words: they may reach a terminal. */
+function printable(text: string): string {
+  return text.slice(0, MESSAGE_CHARS_MAX).replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, "\ufffd");
 }
 
 /** A failure that may be over at the next try. */

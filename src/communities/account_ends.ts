@@ -1,0 +1,99 @@
+/** What the end of an account of this server means to communities: those that it belongs to, and the one that it is. */
+import { type DidDocument, pdsEndpointOf } from "../atproto/mod.ts";
+import { isKithError, KithError } from "../errors.ts";
+import type { Logger } from "../logger.ts";
+import type { CommunityAuditEntry, CommunityMemberStore, CommunityStore } from "../storage/mod.ts";
+
+/** Of the communities that hold an account back so many are named. */
+const NAMED_MAX = 5;
+
+export interface AccountEndsOptions {
+  readonly communities: Pick<CommunityStore, "find" | "remove">;
+  readonly members: Pick<CommunityMemberStore, "soleOwnerOf" | "removeSubject">;
+  readonly accounts: { account(did: string): { readonly state: string } | undefined };
+  readonly dids: { resolve(did: string, options?: { fresh?: boolean }): Promise<DidDocument> };
+  readonly publicUrl: string;
+  readonly logger: Logger;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+interface Repos<Options> {
+  deleteRepo(did: string, options?: Options): Promise<unknown>;
+}
+
+export class AccountEnds {
+  readonly #options: AccountEndsOptions;
+
+  constructor(options: AccountEndsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The same, where no community loses its last owner by it: its deletion throws KithError last_owner then. Whoever has moved to
+   * another server stays a member: there only what is left here ends.
+   */
+  guard<Options>(repos: Repos<Options>): Repos<Options> {
+    return {
+      deleteRepo: async (did, options) => {
+        const hasMoved = await this.#hasMoved(did);
+        if (!hasMoved) this.#refuseSoleOwner(did);
+        await repos.deleteRepo(did, options);
+        await this.#ended(did, { hasMoved });
+      },
+    };
+  }
+
+  #refuseSoleOwner(did: string): void {
+    const { communities, members } = this.#options;
+    const owned = members.soleOwnerOf(did, NAMED_MAX + 1);
+    if (owned.length === 0) return;
+    const names = owned.slice(0, NAMED_MAX).map((community) => {
+      const handle = communities.find(community)?.handle;
+      return handle ? `"${handle}" (${community})` : `"${community}"`;
+    });
+    const more = owned.length > NAMED_MAX ? " and others" : "";
+    throw new KithError(
+      "last_owner",
+      `Could not delete the account "${did}": it is the last owner of the community ${names.join(", ")}${more}. Make another member an owner first, or delete the community`,
+    );
+  }
+
+  /** Where that cannot be found out, the account counts as this server's. */
+  async #hasMoved(did: string): Promise<boolean> {
+    const { accounts, dids, publicUrl } = this.#options;
+    // An account that has moved is deactivated here.
+    if (accounts.account(did)?.state !== "deactivated") return false;
+    try {
+      const document = await dids.resolve(did, { fresh: true });
+      const endpoint = pdsEndpointOf(document, { allowHttp: true });
+      return endpoint !== undefined && endpoint !== publicUrl;
+    } catch (error) {
+      if (error instanceof KithError) return false;
+      throw error;
+    }
+  }
+
+  /** It is decided: what goes wrong now is for the log. */
+  async #ended(did: string, { hasMoved }: { hasMoved: boolean }): Promise<void> {
+    const { communities, members, logger, now } = this.#options;
+    const entry = (action: string): CommunityAuditEntry => ({
+      community: action === "community.accountDeleted" ? did : null,
+      actor: did,
+      action,
+      at: now(),
+    });
+    try {
+      if (communities.find(did)?.kind === "native") {
+        await communities.remove(did, { audit: [entry("community.accountDeleted")] });
+      }
+      if (!hasMoved) await members.removeSubject(did, { audit: [entry("member.accountDeleted")] });
+    } catch (error) {
+      const isOwner = isKithError(error, "last_owner");
+      const message = isOwner
+        ? "The last owner of a community has deleted their account"
+        : "Could not take a deleted account out of its communities";
+      logger.warn(message, { did, error });
+    }
+  }
+}

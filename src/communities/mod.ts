@@ -1,0 +1,23 @@
+/** Communities: identities of groups, provisioned here or on another server, their members, and publishing as them. */
+export * from "./abilities.ts";
+export * from "./account_ends.ts";
+export * from "./adopt.ts";
+export * from "./attempts.ts";
+export * from "./community_sweep.ts";
+export * from "./creators.ts";
+export * from "./deletion.ts";
+export * from "./health.ts";
+export * from "./hosts/endpoint.ts";
+export * from "./hosts/host.ts";
+export * from "./hosts/host_for.ts";
+export * from "./hosts/native_host.ts";
+export * from "./hosts/transports.ts";
+export * from "./invites.ts";
+export * from "./members.ts";
+export { isDidKey } from "./plc_operations.ts";
+export type { Declaration } from "./provision_request.ts";
+export * from "./publisher.ts";
+export * from "./reap.ts";
+export * from "./roles.ts";
+export * from "./sessions.ts";
+export type { DeclaringCommunity, StepParts } from "./steps/step_context.ts";

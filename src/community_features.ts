@@ -1,0 +1,294 @@
+/** Wires communities: what makes them, keeps them and publishes for them, and the methods over it. Called by features.ts and edge.ts. */
+import type { AccountCreator, HandleRules } from "./accounts/mod.ts";
+import { ProvisionActors } from "./actors/mod.ts";
+import { type DidDocument, isDid, type Signer } from "./atproto/mod.ts";
+import {
+  Adoptions,
+  Attempts,
+  CommunityInvites,
+  CommunitySweep,
+  chooseHost,
+  createHostFor,
+  type DeclaringCommunity,
+  Deletions,
+  EndpointAllowlist,
+  type Handler,
+  Healths,
+  type HostFor,
+  Members,
+  mayCreate,
+  NativeHost,
+  Publisher,
+  Reaper,
+  requireCreator,
+  type StepParts,
+  type StockCommunity,
+  StockSessions,
+  Transports,
+} from "./communities/mod.ts";
+import type { Config } from "./config/mod.ts";
+import type { Actors, StartContext, Stores } from "./engine.ts";
+import { KithError } from "./errors.ts";
+import { createSafeStream, type PlcDirectory } from "./identity/mod.ts";
+import {
+  communityAdminMethods,
+  type Http,
+  lifecycleMethods,
+  localRepoCalls,
+  type Method,
+  memberMethods,
+  OWN_ADDRESS,
+  publishMethods,
+} from "./xrpc/mod.ts";
+
+/** Attempts of one caller that may be open at a time. */
+const IN_FLIGHT_MAX = 1;
+
+/** The server's own handler, for calls that it makes to itself; it is there once the edge is. */
+export class OwnHandler {
+  #http: Http | undefined;
+
+  open(http: Http): void {
+    this.#http = http;
+  }
+
+  readonly fetch: Handler = async (request) => {
+    if (!this.#http) throw new KithError("busy", "The server is starting");
+    return await this.#http.fetch(request, {
+      requestIP: () => ({ address: OWN_ADDRESS }),
+      upgrade: () => false,
+    });
+  };
+}
+
+export interface CommunityFeaturesParts {
+  readonly config: Config;
+  readonly stores: Stores;
+  readonly actors: Pick<Actors, "registry" | "now">;
+  readonly plc: PlcDirectory;
+  readonly dids: { resolve(did: string, options?: { fresh?: boolean }): Promise<DidDocument> };
+  readonly creator: AccountCreator;
+  readonly handles: HandleRules;
+  /** Finds the DID of any handle; undefined where it leads nowhere. */
+  readonly handleFinder: { resolve(handle: string): Promise<string | undefined> };
+  readonly rotationSigner: Signer;
+  /** createRecord, putRecord, deleteRecord, applyWrites and uploadBlob of com.atproto.repo. */
+  readonly repoMethods: readonly Method[];
+}
+
+export type CommunityFeatures = Awaited<ReturnType<typeof startCommunities>>;
+
+export async function startCommunities(
+  { log, onClose }: Pick<StartContext, "log" | "onClose">,
+  parts: CommunityFeaturesParts,
+) {
+  const { config, stores, actors, plc, dids } = parts;
+  const { now } = actors;
+  const ownHandler = new OwnHandler();
+  const hosts = hostsOf(parts, ownHandler);
+  const local = localRepoCalls(parts.repoMethods);
+  const sessions = new StockSessions({ store: stores.communities, hostOf: hosts.hostOf, now });
+  const publisher = new Publisher({ local, sessions, hostOf: hosts.hostOf });
+  const rules = {
+    ...config.communities,
+    isMember: (did: string) => stores.accounts.account(did)?.state === "active",
+  };
+  const making = { hosts, local, rules, log };
+  const runs = new ProvisionActors();
+  onClose(() => runs.stop());
+  const { attempts, reaper } = makersOf(parts, { ...making, runs });
+  await attempts.start();
+  const members = new Members({ communities: stores.communities, members: stores.communityMembers, now });
+  const invites = new CommunityInvites({ invites: stores.communityInvites, members, now });
+  const devMode = config.mode === "dev";
+  const adoptions = new Adoptions({
+    communities: stores.communities,
+    rules,
+    communitiesMax: config.communities.perMember,
+    hostFor: hosts.hostFor,
+    chooseHost: (pdsEndpoint) => hosts.chooseStock(pdsEndpoint),
+    didOf: namesOf(parts).didOf,
+    dids,
+    allowHttp: devMode,
+    now,
+  });
+  const healths = new Healths({
+    communities: stores.communities,
+    plc,
+    dids,
+    hostFor: hosts.hostFor,
+    checkSession: (community) => sessions.check(community),
+    allowHttp: devMode,
+  });
+  const { communities } = stores;
+  const deletions = new Deletions({ communities, repos: actors.registry, sessions, now });
+  startSweep({ log, onClose }, parts);
+  const methods = [
+    ...lifecycleMethods({
+      attempts,
+      adoptions,
+      healths,
+      deletions,
+      members,
+      serviceDid: config.serviceDid,
+      now,
+    }),
+    ...memberMethods({ members, invites, names: namesOf(parts), serviceDid: config.serviceDid }),
+    ...publishMethods({
+      members,
+      repoMethods: parts.repoMethods,
+      remote: publisher,
+      audit: stores.communityAudit,
+      serviceDid: config.serviceDid,
+      now,
+    }),
+  ];
+  const names = namesOf(parts);
+  const pageServices = {
+    ...{ attempts, adoptions, healths, deletions, members, invites, names },
+    find: (did: string) => communities.find(did),
+    mayMake: (did: string) => mayCreate(rules, did),
+    hasOtherHosts: config.communities.pdsAllowlist.length > 0,
+  };
+  return { pageServices, methods, adminMethods: communityAdminMethods({ reaper, log, now }), ownHandler };
+}
+
+function startSweep(
+  { log: logger, onClose }: Pick<StartContext, "log" | "onClose">,
+  { stores, actors: { now } }: CommunityFeaturesParts,
+): void {
+  const { attemptArchive: archive, communityAudit: audit, communityInvites: invites } = stores;
+  const sweep = new CommunitySweep({ archive, audit, invites, logger, now });
+  sweep.start();
+  onClose(() => sweep.stop());
+}
+
+type Hosts = ReturnType<typeof hostsOf>;
+
+/** Where accounts of communities are, or may be made. */
+function hostsOf(parts: CommunityFeaturesParts, ownHandler: OwnHandler) {
+  const { config, stores, actors, dids, creator, handles, rotationSigner } = parts;
+  const { publicUrl, serviceDid, handleDomains, allowPrivateNetwork } = config;
+  const rules = { devMode: config.mode === "dev" };
+  const { now } = actors;
+  const transports = new Transports({
+    stream: createSafeStream({ allowPrivateNetwork }),
+    handler: ownHandler.fetch,
+    publicUrl,
+    sleep: (ms) => Bun.sleep(ms),
+    now,
+  });
+  const native = new NativeHost({
+    accounts: stores.accounts,
+    births: creator,
+    repos: actors.registry,
+    handles,
+    serviceDid,
+    publicUrl,
+    handleDomains,
+    rotationKey: rotationSigner.didKey,
+  });
+  const hostFor: HostFor = createHostFor({ ...rules, native, transports, serviceDid, publicUrl, dids, now });
+  const allowlist = EndpointAllowlist.parse(config.communities.pdsAllowlist, rules);
+  return {
+    transports,
+    hostFor,
+    choose: (wanted: Parameters<typeof chooseHost>[0]) =>
+      chooseHost(wanted, { publicUrl, allowlist, ...rules }),
+    chooseStock: (pdsEndpoint: string) => {
+      const { kind, endpoint } = chooseHost(
+        { hosting: "stock", pdsEndpoint },
+        { publicUrl, allowlist, ...rules },
+      );
+      return { kind: kind === "remote" ? kind : "loopback", endpoint } as const;
+    },
+    hostOf: ({ kind, pdsEndpoint }: StockCommunity) => transports.host(kind, pdsEndpoint),
+  };
+}
+
+function makersOf(
+  { config, stores, actors, plc, rotationSigner }: CommunityFeaturesParts,
+  shared: {
+    hosts: Hosts;
+    local: ReturnType<typeof localRepoCalls>;
+    rules: Parameters<typeof requireCreator>[0];
+    log: StartContext["log"];
+    runs: ProvisionActors;
+  },
+): { attempts: Attempts; reaper: Reaper } {
+  const { hosts, local, rules, log, runs } = shared;
+  const { perDay, perMember, perMemberPerDay } = config.communities;
+  const stepParts: StepParts = {
+    plc,
+    hostFor: hosts.hostFor,
+    rotationSigner,
+    keyType: config.accountKeyType,
+    declare: async (community, { collection, rkey, record }) => {
+      const input = { repo: community.did, collection, rkey, record };
+      if (community.kind === "native")
+        await local.call(community.did, { nsid: "com.atproto.repo.putRecord", input });
+      else await declareAt(hosts, { community, input });
+    },
+    now: actors.now,
+  };
+  const work = {
+    store: stores.attempts,
+    archive: stores.attemptArchive,
+    actors: runs,
+    parts: stepParts,
+    logger: log,
+  };
+  const attempts = new Attempts({
+    ...work,
+    quotas: {
+      inFlightMax: IN_FLIGHT_MAX,
+      perCallerPerDayMax: perMemberPerDay,
+      perDayMax: perDay,
+      communitiesMax: perMember,
+    },
+    chooseHost: hosts.choose,
+    checkCreator: (caller) => requireCreator(rules, caller),
+    ownKeys: [rotationSigner.didKey],
+  });
+  return { attempts, reaper: new Reaper(work) };
+}
+
+/** By a session of the app password, which is ended again. */
+async function declareAt(
+  { hostFor, transports }: Hosts,
+  { community, input }: { community: DeclaringCommunity; input: object },
+): Promise<void> {
+  const { did: identifier, kind, pdsEndpoint, appPassword } = community;
+  if (kind === "native" || appPassword === null) throw new TypeError(`"${identifier}" has no app password`);
+  const { accessJwt, refreshJwt } = await hostFor(kind, pdsEndpoint).createSession({
+    identifier,
+    password: appPassword,
+  });
+  const host = transports.host(kind, pdsEndpoint);
+  try {
+    // The same record again changes nothing.
+    await host.json("com.atproto.repo.putRecord", { input, token: accessJwt, isRepeatable: true });
+  } finally {
+    await host
+      .json("com.atproto.server.deleteSession", { input: null, token: refreshJwt })
+      .catch(() => undefined);
+  }
+}
+
+function namesOf({ stores, handleFinder }: CommunityFeaturesParts) {
+  return {
+    didOf: async (identifier: string): Promise<string> => {
+      if (identifier.startsWith("did:")) {
+        if (isDid(identifier)) return identifier;
+        throw new KithError("invalid_request", `"${identifier.slice(0, 100)}" is no DID`);
+      }
+      const did = await handleFinder.resolve(identifier.toLowerCase());
+      if (did !== undefined) return did;
+      throw new KithError("handle_not_found", `Unable to resolve handle: ${identifier}`);
+    },
+    handleOf: (did: string): string | undefined => {
+      const account = stores.accounts.account(did);
+      return account?.state === "active" ? account.handle : undefined;
+    },
+  };
+}
