@@ -54,12 +54,15 @@ export class Permissions {
     );
   }
 
-  /** Whether `lxm` may be called at a service, `did#service`. An `lxm` of `*` asks for all methods at once. */
-  allowsRpc({ lxm, aud }: { lxm: string; aud: string }): boolean {
+  /**
+   * Whether `lxm` may be called at a service, `did#service`. An `lxm` of `*` asks for all methods at once. `byName`: only by a
+   * permission for calls, not by one that stands for an app password.
+   */
+  allowsRpc({ lxm, aud }: { lxm: string; aud: string }, { byName = false } = {}): boolean {
     // NSIDs differ in case only by mistake, or by one who wants to slip through here.
     const name = lxm.toLowerCase();
     const byTransition = name.startsWith(CHAT) ? this.#chat : this.#generic && name !== MOVE;
-    if (byTransition) return true;
+    if (byTransition && !byName) return true;
     return this.#granted.some(
       (permission) =>
         permission.resource === "rpc" &&
