@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { isHandle, type KeyType, parseDidKey } from "../atproto/mod.ts";
 import { isKithError } from "../errors.ts";
-import { DevKithCommunityMint, DevKithCommunityProvision } from "../lexicons/mod.ts";
+import { DevKithCommunityGet, DevKithCommunityMint, DevKithCommunityProvision } from "../lexicons/mod.ts";
 import {
   derivedIdempotencyKey,
   makeRotationKey,
@@ -224,8 +224,10 @@ async function make(
     if (!(error instanceof MemberError)) throw error;
     return explain(context, { ...making, error });
   }
-  const { communityDid } = answer;
+  const { communityDid, rootCredentials } = answer;
   const { key } = making;
+  if (rootCredentials === undefined && communityDid !== undefined)
+    await requireThere(context, communityDid, key);
   if (
     key.path !== undefined &&
     communityDid !== undefined &&
@@ -238,6 +240,24 @@ async function make(
     io.out(`${JSON.stringify({ ...answer, rotationKey: used.didKey, ...used, keyFile })}\n`);
   } else io.out(wordsOf(answer, key));
   return EXIT_OK;
+}
+
+/** The answer to an attempt that was finished before is the same, whatever has become of the community since. Throws MemberError. */
+async function requireThere(
+  { client }: MemberContext,
+  communityDid: string,
+  { path }: UsedKey,
+): Promise<void> {
+  try {
+    await client.call(DevKithCommunityGet.mainSchema, { params: { communityDid } });
+  } catch (error) {
+    if (!(error instanceof MemberError) || error.error !== "CommunityNotFound") throw error;
+    const other = path === undefined ? "--idempotency-key KEY" : "--key-file FILE";
+    throw new MemberError(
+      `This was made before, as ${communityDid}, and is no community of yours here any more: for another one give another ${other}`,
+      { error: "CommunityNotFound", status: 400 },
+    );
+  }
 }
 
 function wordsOf(answer: MadeAnswer, key: UsedKey): string {
