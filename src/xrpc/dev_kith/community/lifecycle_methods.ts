@@ -102,6 +102,7 @@ function keepingMethods(options: LifecycleMethodsOptions): Method[] {
         const { communityDid, appPassword } = call.input;
         const { community } = members.require(communityDid, { caller, right: "own" });
         await adoptions.reauth(community, { caller, appPassword });
+        return { status: "healthy" };
       },
     }),
     own(DevKithCommunityDelete.mainSchema, {
