@@ -62,9 +62,8 @@ beforeAll(async () => {
   bob = await createAccount(server.url, "bob", { document: documentOf });
 });
 afterAll(async () => {
-  await server?.[Symbol.asyncDispose]();
-  await elsewhere?.[Symbol.asyncDispose]();
-  await plc?.[Symbol.asyncDispose]();
+  await using stack = new AsyncDisposableStack();
+  for (const one of [plc, elsewhere, server]) stack.use(one);
   rmSync(folder, { recursive: true, force: true });
 });
 
