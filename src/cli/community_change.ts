@@ -25,17 +25,17 @@ function bullets(title: string, items: readonly string[]): string {
     : printableLines(`${title}\n${items.map((item) => `  - ${item}\n`).join("")}`);
 }
 
+const OAUTH_OPTION: CommandOption = {
+  name: "oauth",
+  value: undefined,
+  help: "without an app password: print the page on which the account's owner consents",
+};
+
 export const adoptCommand = memberCommand({
   name: "community adopt",
   summary: "make an account that is there already a community: by an app password, or its owner's consent",
   operands: ["IDENTIFIER"],
-  options: [
-    {
-      name: "oauth",
-      value: undefined,
-      help: "without an app password: print the page on which the account's owner consents",
-    },
-  ],
+  options: [OAUTH_OPTION],
   run: async (context) => {
     const { given, client } = context;
     const identifier = identifierOf(given.rest[0] ?? "");
@@ -46,7 +46,8 @@ export const adoptCommand = memberCommand({
       const { communityDid, handle, authorizeUrl, canDo, cannotDo } = answer;
       const next =
         authorizeUrl &&
-        `The account's owner has to consent on this page, within a few minutes:\n${authorizeUrl}\n\n`;
+        `${consentWords(authorizeUrl)}
+`;
       const known =
         communityDid &&
         `${facts([
@@ -57,6 +58,10 @@ export const adoptCommand = memberCommand({
     });
   },
 });
+
+function consentWords(authorizeUrl: string): string {
+  return `The account's owner has to consent on this page, within a few minutes:\n${authorizeUrl}\n`;
+}
 
 /** An app password of an account: of the environment, or asked for. Throws UsageError. */
 async function appPasswordOf({ io, prompt }: MemberContext, account: string): Promise<string> {
@@ -72,14 +77,20 @@ async function appPasswordOf({ io, prompt }: MemberContext, account: string): Pr
 
 export const reauthCommand = memberCommand({
   name: "community reauth",
-  summary: "give a community a new app password, where the one before was revoked",
+  summary:
+    "give a community a new app password, or its owner's consent anew, where the one before was revoked",
   operands: ["COMMUNITY"],
+  options: [OAUTH_OPTION],
   run: async (context) => {
     const { given, client } = context;
-    const communityDid = await communityOf(client, given.rest[0] ?? "");
-    const input = { communityDid, appPassword: await appPasswordOf(context, given.rest[0] ?? "") };
+    const [name = ""] = given.rest;
+    const communityDid = await communityOf(client, name);
+    const appPassword = given.options.oauth === true ? undefined : await appPasswordOf(context, name);
+    const input = { communityDid, ...(appPassword === undefined ? {} : { appPassword }) };
     const answer = await client.call(DevKithCommunityReauth.mainSchema, { input });
-    return tell(context, answer, () => `${communityDid} can be published for again.\n`);
+    const { authorizeUrl } = answer as { authorizeUrl?: string };
+    const words = authorizeUrl ? consentWords(authorizeUrl) : `${communityDid} can be published for again.\n`;
+    return tell(context, answer, () => printableLines(words));
   },
 });
 

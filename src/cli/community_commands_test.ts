@@ -401,3 +401,14 @@ test.each([
     `community  ${DID}\nstatus     ${status}\n${ok ? "ok         " : "FAILED     "}session: why\n`,
   ]);
 });
+
+test.each(["adopt", "reauth"])(
+  "kith community %s --oauth prints the page for the account's owner",
+  async (verb) => {
+    answers[verb] = () =>
+      Response.json({ status: "consentNeeded", authorizeUrl: "https://pds.test/x", canDo: [], cannotDo: [] });
+    const { code, out } = await run([verb, DID, "--oauth"]);
+    expect([code, out]).toEqual([0, expect.stringContaining("\nhttps://pds.test/x\n")]);
+    expect(inputOf(verb)).toEqual(verb === "adopt" ? { identifier: DID } : { communityDid: DID });
+  },
+);

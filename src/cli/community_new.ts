@@ -236,8 +236,8 @@ async function make(
     noteCommunity(key.path, communityDid);
   const { io, isJson } = context;
   if (isJson) {
-    const { path: keyFile, ...used } = key;
-    io.out(`${JSON.stringify({ ...answer, rotationKey: used.didKey, ...used, keyFile })}\n`);
+    const { didKey: rotationKey, path: keyFile, idempotencyKey } = key;
+    io.out(`${JSON.stringify({ ...answer, rotationKey, keyFile, idempotencyKey })}\n`);
   } else io.out(wordsOf(answer, key));
   return EXIT_OK;
 }
