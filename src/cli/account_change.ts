@@ -119,7 +119,7 @@ export const resetSecondFactorCommand = adminCommand({
 });
 
 /** Who runs the command, for the server's log. */
-function operatorOf({ env }: AdminContext["io"]): { operator?: string } {
+export function operatorOf({ env }: AdminContext["io"]): { operator?: string } {
   const operator = (env.SUDO_USER ?? env.USER)?.slice(0, 64);
   return operator === undefined ? {} : { operator };
 }

@@ -9,8 +9,8 @@ import type {
 } from "@atcute/lexicons/validations";
 import { adminSocketPath, socketPathProblem } from "../config/mod.ts";
 
-type Schema = XRPCQueryMetadata | XRPCProcedureMetadata;
-type OutputOf<S extends Schema> = S extends { readonly output: XRPCLexBodyParam<infer Body> }
+export type Schema = XRPCQueryMetadata | XRPCProcedureMetadata;
+export type OutputOf<S extends Schema> = S extends { readonly output: XRPCLexBodyParam<infer Body> }
   ? InferOutput<Body>
   : undefined;
 
@@ -80,7 +80,7 @@ export class AdminClient {
   }
 }
 
-function parseJson(text: string): unknown {
+export function parseJson(text: string): unknown {
   try {
     return text === "" ? undefined : JSON.parse(text);
   } catch {

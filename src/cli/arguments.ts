@@ -8,7 +8,8 @@ export function parseArguments(command: Command, argv: readonly string[]): Argum
   for (let at = 0; at < argv.length; at++) {
     const word = argv[at] ?? "";
     if (!word.startsWith("--") || word === "--") {
-      if (word.startsWith("-")) return `unknown option "${word}"${hint(word, command)}`;
+      // A lone dash stands for standard input.
+      if (word.startsWith("-") && word !== "-") return `unknown option "${word}"${hint(word, command)}`;
       rest.push(word);
       continue;
     }

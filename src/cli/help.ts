@@ -11,17 +11,19 @@ export function helpCommand(
     summary: "explain kith, or one command",
     options: [],
     operands: ["[command]..."],
-    run: async ({ rest: [first, second] }, { io }) => {
+    run: async ({ rest }, { io }) => {
       const all = [...others, self];
+      const [first, second] = rest;
       const found = all.find((command) => command.name === first);
       if (found && !("commands" in found) && second !== undefined) {
         io.err(`kith help: unexpected argument "${second}"\n`);
         return EXIT_USAGE;
       }
-      const inGroup = found && "commands" in found ? found.commands : [];
-      const shown = second === undefined ? found : inGroup.find(({ name }) => name === `${first} ${second}`);
+      const named = rest.join(" ");
+      const inGroup = found && "commands" in found ? [...found.commands, subgroupOf(found, second)] : [];
+      const shown = [found, ...inGroup].find((command) => command?.name === named);
       if (first !== undefined && shown === undefined) {
-        io.err(`${unknown(second === undefined ? [first] : [first, second])}\n`);
+        io.err(`${unknown(rest)}\n`);
         return EXIT_USAGE;
       }
       io.out(shown === undefined ? helpOfAll(all) : helpOf(shown));
@@ -29,6 +31,17 @@ export function helpCommand(
     },
   };
   return self;
+}
+
+/** The commands of a group that share their second word too, where there are any: "community invite". */
+export function subgroupOf(
+  group: Command | CommandGroup,
+  second: string | undefined,
+): CommandGroup | undefined {
+  if (!("commands" in group) || second === undefined) return undefined;
+  const name = `${group.name} ${second}`;
+  const commands = group.commands.filter((command) => command.name.startsWith(`${name} `));
+  return commands.length === 0 ? undefined : { name, summary: group.summary, commands };
 }
 
 function helpOfAll(commands: readonly (Command | CommandGroup)[]): string {

@@ -7,6 +7,7 @@ import { isKithError, KithError } from "../errors.ts";
 import type { Move } from "../migration/mod.ts";
 import { createAsker } from "./_migrate_asker.ts";
 import { createDisplay, type Display, STEP_WORDS } from "./_migrate_display.ts";
+import { originOption } from "./_origin.ts";
 import { createPrompt } from "./_prompt.ts";
 import {
   type Arguments,
@@ -314,18 +315,6 @@ async function settingsOf(
 
 function directoryOf({ config, sources }: LoadedConfig, isLocal: boolean): string {
   return isLocal || sources.has("PDS_DID_PLC_URL") || config.mode === "public" ? config.plcUrl : PUBLIC_PLC;
-}
-
-function originOption(name: string, value: string | true | undefined): string | undefined {
-  if (typeof value !== "string") return undefined;
-  const url = URL.parse(value.includes("://") ? value : `https://${value}`);
-  const isLoopback = url !== null && /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url.hostname);
-  if (url !== null && (url.protocol === "https:" || (url.protocol === "http:" && isLoopback)))
-    return url.origin;
-  throw new KithError(
-    "invalid_request",
-    `"--${name}" is "${value}": it must be an https address, or http on this machine`,
-  );
 }
 
 async function toolsOf(

@@ -12,11 +12,13 @@ import {
   type Io,
   type LoadServer,
 } from "./command.ts";
+import { communityCommands } from "./community.ts";
 import { configCommand } from "./config.ts";
-import { helpCommand, helpOf } from "./help.ts";
+import { helpCommand, helpOf, subgroupOf } from "./help.ts";
 import { inviteCommands } from "./invite.ts";
 import { mailCommand } from "./mail.ts";
 import { migrateCommand } from "./migrate.ts";
+import { reapCommand } from "./reap.ts";
 import { requestCrawlCommand } from "./request_crawl.ts";
 import { serveCommand } from "./serve.ts";
 import { printableLines } from "./table.ts";
@@ -29,6 +31,8 @@ const OWN: readonly (Command | CommandGroup)[] = [
   configCommand,
   accountCommands,
   inviteCommands,
+  communityCommands,
+  reapCommand,
   requestCrawlCommand,
   migrateCommand,
   mailCommand,
@@ -55,8 +59,8 @@ export async function main(
   const [first = "help", ...others] = argv;
   const isHelp = others.includes("--help") || others.includes("-h") || isGroupHelp(first, others);
   const found = findCommand([FLAGS[first] ?? first, ...others]);
-  if (found === undefined || (!("run" in found.command) && !isHelp && others.length > 0)) {
-    io.err(`${unknownCommand(found === undefined ? [first] : [first, others[0] ?? ""])}\n`);
+  if (found === undefined || (!("run" in found.command) && !isHelp && found.rest.length > 0)) {
+    io.err(`${unknownCommand(found === undefined ? [first] : [first, ...others])}\n`);
     return EXIT_USAGE;
   }
   const { command, rest } = found;
@@ -79,33 +83,38 @@ export async function main(
 }
 
 /** `kith account help`, as many type it. */
-function isGroupHelp(first: string, [second]: readonly string[]): boolean {
-  return second === "help" && COMMANDS.some((found) => found.name === first && "commands" in found);
+function isGroupHelp(first: string, [second, third]: readonly string[]): boolean {
+  const group = COMMANDS.find(({ name }) => name === first);
+  if (group === undefined || !("commands" in group)) return false;
+  return second === "help" || (third === "help" && subgroupOf(group, second) !== undefined);
 }
 
 /** The command that the words begin with, or the group where they name none of its commands; and the words after it. */
 function findCommand(
   words: readonly string[],
 ): { command: Command | CommandGroup; rest: readonly string[] } | undefined {
-  const [first, second] = words;
-  const found = COMMANDS.find(({ name }) => name === first);
+  const found = COMMANDS.find(({ name }) => name === words[0]);
   if (found === undefined) return undefined;
-  const inGroup =
-    "commands" in found ? found.commands.find(({ name }) => name === `${first} ${second}`) : undefined;
-  return inGroup === undefined
-    ? { command: found, rest: words.slice(1) }
-    : { command: inGroup, rest: words.slice(2) };
+  const inGroup = "commands" in found ? found.commands : [];
+  for (const command of [...inGroup, subgroupOf(found, words[1]), found]) {
+    const count = command?.name.split(" ").length ?? 0;
+    if (command && command.name === words.slice(0, count).join(" "))
+      return { command, rest: words.slice(count) };
+  }
+  return undefined;
 }
 
-function unknownCommand([first = "", second]: readonly string[]): string {
+function unknownCommand([first = "", ...others]: readonly string[]): string {
   const group = COMMANDS.find(({ name }) => name === first);
-  const inGroup = second !== undefined && group && "commands" in group ? group.commands : undefined;
-  const [asked, names, help] = inGroup
-    ? [second ?? "", inGroup.map(({ name }) => name.slice(first.length + 1)), `kith help ${first}`]
-    : [first, COMMANDS.map(({ name }) => name), "kith help"];
+  const within = (group && subgroupOf(group, others[0])) ?? group;
+  const inGroup = others.length > 0 && within && "commands" in within ? within : undefined;
+  const prefix = inGroup === undefined ? "" : `${inGroup.name} `;
+  const depth = prefix.split(" ").length - 2;
+  const asked = inGroup === undefined ? first : (others[depth] ?? "");
+  const names = (inGroup?.commands ?? COMMANDS).map(({ name }) => name.slice(prefix.length));
   const near = nearestName(asked, names);
-  const where = inGroup ? `kith ${first}` : "kith";
-  return `${where}: unknown command "${asked}"${near === undefined ? "" : `: did you mean "${near}"?`}\n"${help}" lists the commands.`;
+  const help = inGroup === undefined ? "kith help" : `kith help ${inGroup.name}`;
+  return `kith${inGroup === undefined ? "" : ` ${inGroup.name}`}: unknown command "${asked}"${near === undefined ? "" : `: did you mean "${near}"?`}\n"${help}" lists the commands.`;
 }
 
 /** Writes synchronously, so that nothing is lost at exit, and survives a reader that went away. */
