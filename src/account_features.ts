@@ -11,6 +11,7 @@ import {
   Devices,
   EmailTokens,
   LoginLock,
+  MemberLanguages,
   ModeratorMail,
   Passkeys,
   type Passwords,
@@ -32,6 +33,7 @@ import type {
   CredentialStore,
   DeviceStore,
   EmailTokenStore,
+  LanguageStore,
   MailQueueStore,
   SecondFactorStore,
   SessionStore,
@@ -55,6 +57,7 @@ export interface AccountFeaturesParts {
     readonly mailQueue: MailQueueStore;
     readonly secondFactors: SecondFactorStore;
     readonly devices: DeviceStore;
+    readonly languages: LanguageStore;
   };
   readonly repos: RepoRegistry<BlobUpload>;
   /** Ends accounts, where nothing stands against it. */
@@ -81,14 +84,17 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
   const tokensByMail = new EmailTokens({ rows: stores.emailTokens });
   const { queue, sendsAll } = startMail(parts);
   const moderatorMail = new ModeratorMail({ sender: queue });
+  const languages = new MemberLanguages({ rows: stores.languages, logger: log });
   const mail = new AccountMail({
     tokens: tokensByMail,
     sender: sendsAll ? queue : undefined,
     host: config.hostname,
     contact: config.contactEmail,
     publicUrl: config.publicUrl,
+    languages,
   });
-  const { publicUrl, hostname: name } = config;
+  const { publicUrl } = config;
+  const name = config.branding.serviceName ?? config.hostname;
   const passkeys = new Passkeys({ rows: stores.secondFactors, publicUrl, name });
   const factors = new SecondFactors({
     rows: stores.secondFactors,
@@ -140,7 +146,7 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
     });
   };
   const signingIn = { sessions, factors, passkeys, devices, signIns, stepUps };
-  const mails = { emailTokens: tokensByMail, mail, moderatorMail, welcome };
+  const mails = { emailTokens: tokensByMail, mail, moderatorMail, welcome, languages };
   return { ...signingIn, ...mails, appPasswords, status, credentials, sweep };
 }
 
@@ -163,7 +169,7 @@ function startMail({ config, stores, log, onClose }: AccountFeaturesParts): {
 
 /** The methods that only an account's owner calls. */
 export function ownerMethods(
-  { sessions, appPasswords, status, credentials }: AccountFeatures,
+  { sessions, appPasswords, status, credentials, languages }: AccountFeatures,
   parts: {
     readonly accounts: AccountStore;
     readonly repos: RepoRegistry<BlobUpload>;
@@ -172,7 +178,7 @@ export function ownerMethods(
 ): Method[] {
   const { accounts, repos, authenticator } = parts;
   return [
-    ...sessionMethods({ sessions, authenticator }),
+    ...sessionMethods({ sessions, authenticator, languages }),
     ...appPasswordMethods({ appPasswords }),
     ...credentialMethods({ credentials }),
     ...statusMethods({ accounts, status, repos }),

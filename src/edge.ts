@@ -164,7 +164,12 @@ function methodsOf({
       termsOfServiceUrl: config.termsOfServiceUrl,
       contactEmail: config.contactEmail,
     }),
-    ...accountMethods({ creator, sessions: owners.sessions, welcome: owners.welcome }),
+    ...accountMethods({
+      creator,
+      sessions: owners.sessions,
+      languages: owners.languages,
+      welcome: owners.welcome,
+    }),
     ...keyMethods({ keys }),
     ...plcMethods({ ...plcIdentity, accounts, repos, changes }),
     ...signMethods({ signing }),

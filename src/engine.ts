@@ -42,6 +42,7 @@ import {
   IdentityChangeStore,
   InviteStore,
   Keyring,
+  LanguageStore,
   LexiconStore,
   MailQueueStore,
   Maintenance,
@@ -98,7 +99,8 @@ export async function openStores(
   onClose(() => lexicons.close());
   const secondFactors = new SecondFactorStore(hub, keyring);
   const signingIn = { sessions, appPasswords, secondFactors, devices: new DeviceStore(hub) };
-  const owners = { accounts, ...signingIn, credentials, emailTokens, mailQueue };
+  const languages = new LanguageStore(hub);
+  const owners = { accounts, ...signingIn, credentials, emailTokens, mailQueue, languages };
   const reserved = { reservedKeys, reservedHandles };
   const oauth = new OAuthStore(hub);
   const communities = {

@@ -22,7 +22,7 @@ import { AccountEnds } from "./communities/mod.ts";
 import { startCommunities } from "./community_features.ts";
 import type { Config, Secrets } from "./config/mod.ts";
 import { type Actors, type StartContext, type Stores, safeFetchOf } from "./engine.ts";
-import { pageSiteOf } from "./front_pages.ts";
+import { clientLogosOf, pageSiteOf } from "./front_pages.ts";
 import {
   createDidResolver,
   createHandleResolver,
@@ -122,6 +122,8 @@ export async function startFeatures(
     ...{ config, stores, actors, plc, dids, creator, handles, handleFinder: finder },
     ...{ rotationSigner, repoMethods },
   });
+  const safeFetch = safeFetchOf(config);
+  const pages = pageSiteOf({ config, safeFetch, log });
   const serviceJwts = new ServiceJwts({ signer: (did) => accounts.signer(did), now: actors.now });
   return {
     authenticator,
@@ -141,7 +143,8 @@ export async function startFeatures(
     ...identity,
     serviceJwts,
     proxy: serviceProxyOf(config, { dids, authenticator, serviceJwts }),
-    pages: pageSiteOf({ config, safeFetch: safeFetchOf(config), log }),
+    pages,
+    clientLogos: clientLogosOf({ config, pages, safeFetch, log }),
   };
 }
 

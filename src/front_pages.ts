@@ -2,7 +2,7 @@
 import { type Config, VERSION } from "./config/mod.ts";
 import type { SafeFetch } from "./identity/mod.ts";
 import type { RootLogger } from "./logger.ts";
-import { ACCOUNT_PATH } from "./oauth/mod.ts";
+import { ACCOUNT_PATH, ClientLogos, chosenLanguage, languageCookie } from "./oauth/mod.ts";
 import { chooseLocale, newNonce, PageSite, pageHeaders, welcomePage } from "./web/mod.ts";
 import type { FrontPages } from "./xrpc/mod.ts";
 
@@ -39,14 +39,44 @@ export function pageSiteOf({
       backgroundDark: branding.backgroundDarkUrl,
     },
     assetFolder: ASSET_FOLDER,
-    fetchPicture: async (url) => {
-      const { status, headers, body } = await safeFetch(url, { bytesMax: PICTURE_BYTES_MAX });
-      if (status !== 200) throw new TypeError(`The answer has the status ${status}`);
-      return { mediaType: headers.get("content-type") ?? "", bytes: new Uint8Array(body) };
-    },
+    fetchPicture: pictureFetcher(safeFetch),
     onMissingPicture: ({ name, url, failure }) =>
       log.warn("Could not get a picture for the pages; they do without it", {
         picture: name,
+        url: url.slice(0, 200),
+        failure,
+      }),
+    now: Date.now,
+  });
+}
+
+function pictureFetcher(safeFetch: SafeFetch) {
+  return async (url: string) => {
+    const { status, headers, body } = await safeFetch(url, { bytesMax: PICTURE_BYTES_MAX });
+    if (status !== 200) throw new TypeError(`The answer has the status ${status}`);
+    return { mediaType: headers.get("content-type") ?? "", bytes: new Uint8Array(body) };
+  };
+}
+
+/** The logos of apps that the operator vouches for, which become files of our pages. */
+export function clientLogosOf({
+  config,
+  pages,
+  safeFetch,
+  log,
+}: {
+  config: Config;
+  pages: PageSite;
+  safeFetch: SafeFetch;
+  log: RootLogger;
+}): ClientLogos {
+  return new ClientLogos({
+    trusted: config.oauthTrustedClients,
+    fetchPicture: pictureFetcher(safeFetch),
+    keep: (name, picture) => pages.keep(name, picture),
+    onMissing: ({ clientId, url, failure }) =>
+      log.warn("Could not get the logo of a trusted app; pages do without it", {
+        clientId,
         url: url.slice(0, 200),
         failure,
       }),
@@ -58,10 +88,10 @@ export function frontPages({ config, pages }: { config: Config; pages: PageSite 
   return {
     welcome: (request) => {
       const acceptLanguage = request.headers.get("accept-language");
-      const chosen = new URL(request.url).searchParams.get("lang");
+      const locale = chooseLocale({ chosen: chosenLanguage(request), acceptLanguage });
       const nonce = newNonce();
       const view = pages.view({
-        locale: chooseLocale({ chosen, acceptLanguage }),
+        locale,
         csrf: "",
         nonce,
         languages: { en: "/?lang=en", de: "/?lang=de" },
@@ -74,7 +104,12 @@ export function frontPages({ config, pages }: { config: Config; pages: PageSite 
         isInviteRequired: config.inviteRequired,
         describeUrl: DESCRIBE_PATH,
       });
-      return new Response(body, { headers: pageHeaders({ nonce, isHttps: config.mode === "public" }) });
+      const isHttps = config.mode === "public";
+      const cookie = languageCookie(request, { locale, isSecure: isHttps });
+      const headers = pageHeaders({ nonce, isHttps });
+      return new Response(body, {
+        headers: cookie === undefined ? headers : { ...headers, "Set-Cookie": cookie },
+      });
     },
     file: (name) => {
       const file = pages.file(name);

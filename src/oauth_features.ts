@@ -18,12 +18,11 @@ import {
   OAuthServer,
   type PermissionSets,
 } from "./oauth/mod.ts";
+import { LOCALES } from "./web/mod.ts";
 import type { RateLimits } from "./xrpc/mod.ts";
 
 /** The log is told no more often that clients name another origin. */
 const ORIGIN_HINT_EVERY_MS = 10 * 60_000;
-/** Of the pages. */
-const LOCALES = ["en", "de"];
 const FIVE_MINUTES_MS = 5 * 60_000;
 
 /** Calls of one network. An app's server calls for all of its users. */

@@ -61,14 +61,18 @@ export function pageServerOf(
 
 /** Every page by its path. */
 function routesOf({ config, features, stores: { accounts } }: PageParts): PageRoutes {
-  const { owners, creator, oauth } = features;
-  const { signIns, credentials, welcome, devices, status } = owners;
+  const { owners, creator, oauth, clientLogos: logos } = features;
+  const { signIns, credentials, welcome, devices, status, languages } = owners;
   const { handleDomains: domains, inviteRequired: isInviteRequired } = config;
   const hasSignUp = domains.length > 0;
-  const signIn = new SignInPages({ signIns, accounts, hasSignUp });
-  const signUp = new SignUpPages({ creator, signIns, credentials, welcome, domains, isInviteRequired });
+  const signIn = new SignInPages({ signIns, accounts, languages, hasSignUp });
+  const signUp = new SignUpPages({
+    ...{ creator, signIns, credentials, languages, welcome },
+    domains,
+    isInviteRequired,
+  });
   const authorize = new AuthorizePages({
-    ...{ accounts, devices, status, signIn, signUp },
+    ...{ accounts, devices, status, signIn, signUp, logos },
     requests: oauth.requests,
     grants: oauth.store,
     trustedClients: config.oauthTrustedClients,

@@ -1,6 +1,7 @@
 /** An app in the tests: oauth4webapi, which knows nothing of kith, and a person who says yes to it. */
 import * as oauth from "oauth4webapi";
 import type { KithServer } from "../src/server.ts";
+import { loopbackClientId } from "./loopback_client.ts";
 
 export const REDIRECT = "http://127.0.0.1/callback";
 const DEVICE = "device-of-the-test";
@@ -8,7 +9,7 @@ const insecure = { [oauth.allowInsecureRequests]: true };
 
 /** The development client that asks for a scope. */
 export function clientIdFor(scope: string): `http://localhost?${string}` {
-  return `http://localhost?${new URLSearchParams({ redirect_uri: REDIRECT, scope })}`;
+  return loopbackClientId({ redirectUri: REDIRECT, scope });
 }
 
 /** What the pages do once the person has said yes: the URL that the browser is sent to. */
@@ -61,10 +62,9 @@ export class OAuthApp {
     return judge;
   }
 
-  /** `allowed` is what the person leaves of the scope. */
-  async signIn({ allowed }: { allowed?: string } = {}): Promise<oauth.TokenEndpointResponse> {
+  /** Where the person is sent to. */
+  async begin(verifier = oauth.generateRandomCodeVerifier()): Promise<URL> {
     const { as, client, dpop } = this;
-    const verifier = oauth.generateRandomCodeVerifier();
     const parameters = {
       response_type: "code",
       redirect_uri: REDIRECT,
@@ -81,6 +81,14 @@ export class OAuthApp {
     const url = new URL(as.authorization_endpoint ?? "");
     url.searchParams.set("client_id", client.client_id);
     url.searchParams.set("request_uri", pushed.request_uri);
+    return url;
+  }
+
+  /** `allowed` is what the person leaves of the scope. */
+  async signIn({ allowed }: { allowed?: string } = {}): Promise<oauth.TokenEndpointResponse> {
+    const { as, client, dpop } = this;
+    const verifier = oauth.generateRandomCodeVerifier();
+    const url = await this.begin(verifier);
     const answer = await approve(this.#server, url.href, { did: this.#did, scope: allowed });
     const callback = oauth.validateAuthResponse(as, client, answer, "state-1");
     return this.#twice(

@@ -1,13 +1,13 @@
 /** Somebody with a browser that has no JavaScript: keeps cookies, follows links, fills forms in and sends them. */
-import { expect } from "bun:test";
 
 const REDIRECTS_MAX = 10;
 
-/** A form of a page, with what it carries unseen. */
+/** A form of a page, as it stands. */
 export interface PageForm {
-  /** A path. */
+  /** A path; a whole URL where it goes to another site. */
   readonly action: string;
-  readonly fields: Readonly<Record<string, string>>;
+  /** What it sends by itself, buttons left out. */
+  readonly fields: readonly (readonly [name: string, value: string])[];
   /** Everything that it can send. */
   readonly names: readonly string[];
 }
@@ -18,50 +18,71 @@ export interface Page {
   /** Path and query. */
   readonly path: string;
   readonly headers: Headers;
+  /** Without the marks of where a long name may break. */
   readonly html: string;
   /** What a person reads, each run of blanks as one. */
   readonly text: string;
+  /** Its main heading. */
   readonly title: string;
   readonly forms: readonly PageForm[];
   /** Where links lead. */
   readonly links: readonly string[];
+  /** Where it was sent that is not this server: nothing is asked there. */
+  readonly away: URL | undefined;
 }
 
+type Fields = Readonly<Record<string, string | readonly string[]>>;
+type HeaderChanges = Readonly<Record<string, string | undefined>>;
+
 export interface Sending {
-  readonly fields?: Readonly<Record<string, string>>;
-  readonly headers?: Readonly<Record<string, string | undefined>>;
+  /** In the place of the form's own of these names. */
+  readonly fields?: Fields;
+  /** Others than a browser's, or none of this name. */
+  readonly headers?: HeaderChanges;
 }
+
+const BROWSER = {
+  "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+  Accept: "text/html",
+};
 
 export class PageVisitor {
   readonly url: string;
   readonly cookies = new Map<string, string>();
-  readonly #userAgent: string;
+  readonly #own: HeaderChanges;
 
-  constructor(
-    url: string,
-    { userAgent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0" } = {},
-  ) {
+  /** `own`: what the browser sends besides with everything. */
+  constructor(url: string, own: HeaderChanges = {}) {
     this.url = new URL(url).origin;
-    this.#userAgent = userAgent;
+    this.#own = own;
   }
 
   get(path: string): Promise<Page> {
-    return this.#go("GET", path, {});
+    return this.#go("GET", path);
   }
 
-  /** Sends a form as it is, with what the person has typed; other headers than a browser's where they are given. */
+  /** Sends a form as it is, with what the person has typed. */
   send(form: PageForm, { fields = {}, headers = {} }: Sending = {}): Promise<Page> {
-    return this.post(form.action, new URLSearchParams({ ...form.fields, ...fields }).toString(), headers);
+    const kept = form.fields.filter(([name]) => !Object.hasOwn(fields, name));
+    const typed = Object.entries(fields).flatMap(([name, values]) =>
+      [values].flat().map((value): [string, string] => [name, value]),
+    );
+    return this.post(form.action, formBody([...kept, ...typed]), headers);
   }
 
-  post(path: string, body: string, headers: Sending["headers"] = {}): Promise<Page> {
+  /** Fills in the form of the page that goes to `path`, and sends it. */
+  submit(page: Page, path: string, fields: Fields = {}): Promise<Page> {
+    return this.send(formTo(page, path), { fields });
+  }
+
+  post(path: string, body: string, headers: HeaderChanges = {}): Promise<Page> {
     return this.#go("POST", path, { body, headers });
   }
 
   async #go(
     method: string,
     path: string,
-    { body, headers }: { body?: string; headers?: Sending["headers"] },
+    { body, headers }: { body?: string; headers?: HeaderChanges } = {},
   ): Promise<Page> {
     let to = new URL(path, this.url);
     let request: RequestInit = {
@@ -70,20 +91,20 @@ export class PageVisitor {
       headers: this.#headers(method, headers),
     };
     for (let hop = 0; hop < REDIRECTS_MAX; hop += 1) {
+      if (to.origin !== this.url) return readPage(new Response(null), { url: to, away: to });
       const response = await fetch(to, { ...request, redirect: "manual" });
       this.#keepCookies(response);
       const location = response.headers.get("location");
-      if (response.status !== 303 || location === null) return readPage(response, to);
+      if (location === null) return readPage(response, { url: to });
       await response.arrayBuffer();
       to = new URL(location, to);
-      expect(to.origin).toBe(this.url);
       request = { method: "GET", headers: this.#headers("GET") };
     }
     throw new Error(`Too many redirects, the last to ${to}`);
   }
 
-  #headers(method: string, others: Sending["headers"] = {}): Headers {
-    const headers = new Headers({ "User-Agent": this.#userAgent, Accept: "text/html" });
+  #headers(method: string, others: HeaderChanges = {}): Headers {
+    const headers = new Headers(BROWSER);
     const cookie = [...this.cookies].map(([name, value]) => `${name}=${value}`).join("; ");
     if (cookie !== "") headers.set("Cookie", cookie);
     if (method === "POST") {
@@ -91,7 +112,7 @@ export class PageVisitor {
       headers.set("Origin", this.url);
       headers.set("Sec-Fetch-Site", "same-origin");
     }
-    for (const [name, value] of Object.entries(others)) {
+    for (const [name, value] of Object.entries({ ...this.#own, ...others })) {
       if (value === undefined) headers.delete(name);
       else headers.set(name, value);
     }
@@ -106,40 +127,55 @@ export class PageVisitor {
   }
 }
 
-/** The form that goes to a path (its query does not matter); with `fields` that which carries them. */
+/** The form whose path has `path` at its end (its query does not matter); with `fields` that which carries them. */
 export function formTo(page: Page, path: string, fields: Readonly<Record<string, string>> = {}): PageForm {
   const found = page.forms.find(
     (form) =>
-      form.action.split("?", 1)[0] === path &&
-      Object.entries(fields).every(([name, value]) => form.fields[name] === value),
+      form.action.split("?", 1)[0]?.endsWith(path) &&
+      Object.entries(fields).every(([name, value]) => fieldOf(form, name) === value),
   );
   if (found) return found;
   const there = page.forms.map(({ action }) => action).join(", ");
   throw new Error(`No form to "${path}" on "${page.title}" (${page.path}), but: ${there}\n${page.text}`);
 }
 
-async function readPage(response: Response, url: URL): Promise<Page> {
-  const html = await response.text();
-  const { forms, links } = await partsOf(html);
+/** What a form sends by itself under a name; "" where that is nothing. */
+export function fieldOf(form: PageForm | undefined, name: string): string {
+  return form?.fields.find(([one]) => one === name)?.[1] ?? "";
+}
+
+/** Fields as a form sends them. */
+export function formBody(fields: PageForm["fields"]): string {
+  return new URLSearchParams(fields.map(([name, value]) => [name, value])).toString();
+}
+
+async function readPage(
+  response: Response,
+  { url, away }: { url: URL; away?: URL | undefined },
+): Promise<Page> {
+  const html = (await response.text()).replaceAll("<wbr>", "");
   return {
     status: response.status,
     path: url.pathname + url.search,
     headers: response.headers,
     html,
     text: textOf(html),
-    title: unescaped(/<title>([^<]*)<\/title>/.exec(html)?.[1] ?? ""),
-    forms,
-    links,
+    ...(await partsOf(html, url)),
+    away,
   };
 }
 
-async function partsOf(html: string): Promise<{ forms: PageForm[]; links: string[] }> {
-  const forms: { action: string; fields: Record<string, string>; names: string[] }[] = [];
+async function partsOf(html: string, url: URL): Promise<Pick<Page, "title" | "forms" | "links">> {
+  const forms: { action: string; fields: [string, string][]; names: string[] }[] = [];
   const links: string[] = [];
+  let title = "";
   const rewriter = new HTMLRewriter()
     .on("form", {
-      element: (form) =>
-        void forms.push({ action: unescaped(form.getAttribute("action") ?? ""), fields: {}, names: [] }),
+      element: (form) => {
+        const to = new URL(unescaped(form.getAttribute("action") ?? ""), url);
+        const action = to.origin === url.origin ? to.pathname + to.search : to.href;
+        forms.push({ action, fields: [], names: [] });
+      },
     })
     .on("form input, form select, form button", {
       element: (input) => {
@@ -147,18 +183,24 @@ async function partsOf(html: string): Promise<{ forms: PageForm[]; links: string
         const form = forms.at(-1);
         if (name === null || !form) return;
         form.names.push(unescaped(name));
-        const isUnseen = input.getAttribute("type") === "hidden";
-        if (isUnseen) form.fields[unescaped(name)] = unescaped(input.getAttribute("value") ?? "");
+        const isOff = input.getAttribute("type") === "checkbox" && !input.hasAttribute("checked");
+        if (input.tagName !== "input" || isOff) return;
+        form.fields.push([unescaped(name), unescaped(input.getAttribute("value") ?? "")]);
       },
     })
-    .on("a", { element: (link) => void links.push(unescaped(link.getAttribute("href") ?? "")) });
+    .on("a", { element: (link) => void links.push(unescaped(link.getAttribute("href") ?? "")) })
+    .on("h1", {
+      text: ({ text }) => {
+        title += text;
+      },
+    });
   await rewriter.transform(new Response(html)).text();
-  return { forms, links };
+  return { title: unescaped(title), forms, links };
 }
 
 function textOf(html: string): string {
   const body = html.replace(/^[\s\S]*<body[^>]*>/, "").replace(/<(script|style|svg)\b[\s\S]*?<\/\1>/g, " ");
-  const inline = body.replace(/<\/?(?:wbr|code|strong|span|a)\b[^>]*>/g, "");
+  const inline = body.replace(/<\/?(?:code|strong|span|a)\b[^>]*>/g, "");
   return unescaped(inline.replace(/<[^>]*>/g, " "))
     .replace(/\s+/g, " ")
     .trim();

@@ -65,6 +65,14 @@ export class SmtpSink implements AsyncDisposable {
     return `smtp://${SMTP_USER}:${encodeURIComponent(SMTP_PASSWORD)}@127.0.0.1:${this.port}`;
   }
 
+  /** The settings of a server that mails through it. */
+  env(from = "kith <noreply@pds.example.com>"): {
+    PDS_EMAIL_SMTP_URL: string;
+    PDS_EMAIL_FROM_ADDRESS: string;
+  } {
+    return { PDS_EMAIL_SMTP_URL: this.url, PDS_EMAIL_FROM_ADDRESS: from };
+  }
+
   /** The next mail to an address that has not been read, and the code in it. */
   async codeTo(address: string, subject: RegExp): Promise<string> {
     const mail = await waitFor(`a mail to "${address}" about ${subject}`, () =>

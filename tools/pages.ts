@@ -16,6 +16,7 @@ import {
   textsOf,
   type View,
 } from "../src/web/mod.ts";
+import { CHROMIUM } from "./chromium.ts";
 
 const NONCE = "c2FtcGxlLW5vbmNlLTAx";
 const SIZES = { phone: { width: 390, height: 844 }, desk: { width: 1280, height: 900 } } as const;
@@ -96,7 +97,7 @@ async function takePictures(): Promise<void> {
     },
   });
   const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    executablePath: CHROMIUM,
     args: ["--no-sandbox"],
   });
   const complaints = new Set<string>();

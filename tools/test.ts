@@ -7,6 +7,7 @@ import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } fr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runCheck, STATIC_CHECKS } from "./checks.ts";
+import { chromiumProblem } from "./chromium.ts";
 import { type Tally, tallyJunit } from "./junit.ts";
 import { installReference } from "./reference.ts";
 
@@ -14,10 +15,10 @@ import { installReference } from "./reference.ts";
 const TEST_TIMEOUT_MS = 120_000;
 /** A test process that hangs beyond this is killed and counts as failed. */
 const PROCESS_TIMEOUT_MS = 900_000;
-/** End-to-end files at once; what measures (restart, crash, scale) runs alone. */
+/** End-to-end files at once; what measures (restart, crash, scale) or has a browser runs alone. */
 const PARALLEL_MAX = 2;
 
-/** These drive a real browser. */
+/** These drive a real browser, and wait for its pages as a person would: alone. */
 const BROWSER_TESTS = "./tests/browser/";
 /** These have the reference PDS as a peer. */
 const REFERENCE_TESTS = "./tests/reference/";
@@ -103,17 +104,21 @@ async function prepareReference(): Promise<void> {
   console.log(problem ? `FAIL install the reference PDS: ${problem}` : `ok   reference PDS (${seconds} s)`);
 }
 
-/** Tests that want Chromium (`apt-get install chromium`) run when they are asked for: `bun run test browser/`. */
-function isAskedFor(path: string, filters: readonly string[]): boolean {
-  return !path.startsWith(BROWSER_TESTS) || filters.length > 0;
+/** The whole run does without the tests that want Chromium where there is none, and says so; who asks for them gets the failure. */
+function withoutBrowserTests(paths: readonly string[]): string[] {
+  const problem = chromiumProblem();
+  if (problem === undefined) return [...paths];
+  console.log(`not run: tests/browser, as ${problem}`);
+  return paths.filter((path) => !path.startsWith(BROWSER_TESTS));
 }
 
 async function main(filters: readonly string[]): Promise<number> {
   const wanted = (path: string) => filters.length === 0 || filters.some((filter) => path.includes(filter));
   const unit = [...testFiles("src"), ...testFiles("tools")].filter(wanted);
   const one = (path: string): Step => ({ name: path.slice(2), files: [path] });
-  const system = testFiles("tests").filter((path) => wanted(path) && isAskedFor(path, filters));
-  const alone = system.filter((path) => /^\.\/tests\/(crash|scale)\/|restart_test/.test(path));
+  const found = testFiles("tests").filter(wanted);
+  const system = filters.length === 0 ? withoutBrowserTests(found) : found;
+  const alone = system.filter((path) => /^\.\/tests\/(browser|crash|scale)\/|restart_test/.test(path));
   const together = system.filter((path) => !alone.includes(path));
   const reports = mkdtempSync(join(tmpdir(), "kith-reports-"));
   try {

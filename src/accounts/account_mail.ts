@@ -3,12 +3,14 @@ import {
   type CodePurpose,
   codeMail,
   type Mail,
+  type MailLanguage,
   type Notice,
   noticeMail,
   welcomeMail,
 } from "../mailer/mod.ts";
 import type { Account } from "./account.ts";
 import { codeLifetimeMs, type EmailTokens } from "./email_tokens.ts";
+import type { MemberLanguages } from "./member_languages.ts";
 
 /** Codes of one account and purpose, as the reference: nobody's mailbox is flooded from here. */
 export const CODES_PER_HOUR_MAX = 5;
@@ -40,11 +42,18 @@ export interface AccountMailOptions {
   readonly contact?: string | undefined;
   /** Origin of the account's pages; default: https at the host. */
   readonly publicUrl?: string;
+  /** What members read; without it, English. */
+  readonly languages?: Pick<MemberLanguages, "of">;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
 
 type Recipient = Pick<Account, "did" | "handle" | "email">;
+
+/** What a request that leads to a mail says of its language; it holds where that of the member is not known. */
+export interface MailWish {
+  readonly language?: MailLanguage | undefined;
+}
 
 /** Mails codes to members. */
 export class AccountMail {
@@ -85,10 +94,10 @@ export class AccountMail {
   }
 
   /**
-   * Makes a code and mails it to the account's address. Resolves when it is in the queue.
+   * Makes a code and mails it to the account's address, in its owner's language. Resolves when it is in the queue.
    * Throws KithError invalid_request (no mail set up, no address), rate_limited, busy.
    */
-  async sendCode(account: Recipient, purpose: CodePurpose): Promise<void> {
+  async sendCode(account: Recipient, purpose: CodePurpose, wish: MailWish = {}): Promise<void> {
     const { did, handle, email: to } = account;
     const sender = this.assertConfigured(purpose, did);
     if (to === null) throw this.#refusal("the account has no e-mail address", { purpose, account: did });
@@ -96,15 +105,17 @@ export class AccountMail {
     const code = await this.#options.tokens.create(did, purpose);
     const lifetimeMs = codeLifetimeMs(purpose);
     const minutes = lifetimeMs / 60_000;
-    const mail = codeMail(purpose, { to, handle, host: this.#options.host, code, minutes });
+    const language = this.#languageOf(did, wish);
+    const mail = codeMail(purpose, { to, handle, host: this.#options.host, code, minutes, language });
     await sender.enqueue(mail, { expiresAt: this.#now() + lifetimeMs });
   }
 
   /** Welcomes a new member, where the server has mail and the account an address. */
-  async welcome({ handle, email: to }: Recipient): Promise<void> {
+  async welcome({ did, handle, email: to }: Recipient): Promise<void> {
     const { sender, host } = this.#options;
     if (!sender || to === null) return;
-    await sender.enqueue(welcomeMail({ to, handle, host }), { expiresAt: this.#now() + WELCOME_LIFETIME_MS });
+    const mail = welcomeMail({ to, handle, host, language: this.#languageOf(did) });
+    await sender.enqueue(mail, { expiresAt: this.#now() + WELCOME_LIFETIME_MS });
   }
 
   /**
@@ -115,8 +126,14 @@ export class AccountMail {
     const { sender, host, contact, publicUrl = `https://${host}` } = this.#options;
     if (!sender || to === null) return;
     this.#count(`${did} notices`, { hourMax: NOTICES_PER_DAY_MAX, dayMax: NOTICES_PER_DAY_MAX });
-    const mail = noticeMail(notice, { to, handle, host, contact, accountUrl: `${publicUrl}/account` });
+    const language = this.#languageOf(did);
+    const accountUrl = `${publicUrl}/account`;
+    const mail = noticeMail(notice, { to, handle, host, contact, accountUrl, language });
     await sender.enqueue(mail, { expiresAt: this.#now() + NOTICE_LIFETIME_MS });
+  }
+
+  #languageOf(did: string, { language }: MailWish = {}): MailLanguage {
+    return this.#options.languages?.of(did, language) ?? language ?? "en";
   }
 
   #count(

@@ -2,7 +2,7 @@ import { isKithError, KithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import type { Notice } from "../mailer/mod.ts";
 import { type Account, type AccountLookup, isPresent } from "./account.ts";
-import type { AccountMail } from "./account_mail.ts";
+import type { AccountMail, MailWish } from "./account_mail.ts";
 import { checkEmail, normalizeEmail } from "./email_address.ts";
 import type { EmailTokens, TokenProof } from "./email_tokens.ts";
 import { checkNewPassword, type Passwords } from "./passwords.ts";
@@ -59,8 +59,8 @@ export class Credentials {
   }
 
   /** Throws KithError invalid_request (no mail set up, no address), rate_limited, account_not_found. */
-  async requestEmailConfirmation(did: string): Promise<void> {
-    await this.#options.mail.sendCode(await this.#account(did), "confirm_email");
+  async requestEmailConfirmation(did: string, wish: MailWish = {}): Promise<void> {
+    await this.#options.mail.sendCode(await this.#account(did), "confirm_email", wish);
   }
 
   /** Throws KithError invalid_email, invalid_token, expired_token, account_not_found. */
@@ -75,10 +75,10 @@ export class Credentials {
   }
 
   /** Whether a code is needed for a change of the address: then it has been sent to the present one. */
-  async requestEmailUpdate(did: string): Promise<{ tokenRequired: boolean }> {
+  async requestEmailUpdate(did: string, wish: MailWish = {}): Promise<{ tokenRequired: boolean }> {
     const account = await this.#account(did);
     const tokenRequired = account.emailConfirmedAt !== null;
-    if (tokenRequired) await this.#options.mail.sendCode(account, "update_email");
+    if (tokenRequired) await this.#options.mail.sendCode(account, "update_email", wish);
     return { tokenRequired };
   }
 
@@ -115,28 +115,34 @@ export class Credentials {
     { isOn, token }: { isOn: boolean; token: string | undefined },
   ): Promise<void> {
     const { factors, tokens } = this.#options;
-    if (isOn) return factors.addEmail(account);
-    if (!factors.hasEmail(account.did)) return;
+    const isOnAlready = factors.hasEmail(account.did);
+    if (isOn) {
+      await factors.addEmail(account);
+      if (!isOnAlready) await this.#notify(account, { kind: "email_codes_on" });
+      return;
+    }
+    if (!isOnAlready) return;
     if (token === undefined) throw new KithError("token_required", "Confirmation token required");
     await tokens.take(account.did, "update_email", token);
     await factors.removeEmail(account.did);
+    await this.#notify(account, { kind: "email_codes_off" });
   }
 
   /**
    * Mails a code to the account of an address. The answer is the same, in words and in time, where there is none.
    * Throws KithError invalid_request where the server has no mail set up.
    */
-  async requestPasswordReset(email: string): Promise<void> {
+  async requestPasswordReset(email: string, wish: MailWish = {}): Promise<void> {
     this.#options.mail.assertConfigured("reset_password");
     const wait = this.#options.wait ?? ((ms) => new Promise((resolve) => setTimeout(resolve, ms)));
-    await Promise.all([this.#sendReset(email), wait(RESET_ANSWER_MS)]);
+    await Promise.all([this.#sendReset(email, wish), wait(RESET_ANSWER_MS)]);
   }
 
-  async #sendReset(email: string): Promise<void> {
+  async #sendReset(email: string, wish: MailWish): Promise<void> {
     const { accounts, mail, logger } = this.#options;
     try {
       const account = await accounts.accountByEmail(normalizeEmail(email));
-      if (isPresent(account)) await mail.sendCode(account, "reset_password");
+      if (isPresent(account)) await mail.sendCode(account, "reset_password", wish);
     } catch (error) {
       // Whatever it is, it would tell that the address is known.
       if (!isKithError(error, "rate_limited")) logger.error("Could not send a code for a reset", { error });
@@ -199,8 +205,8 @@ export class Credentials {
   }
 
   /** Throws KithError invalid_request (no mail set up, no address), rate_limited, account_not_found. */
-  async requestAccountDelete(did: string): Promise<void> {
-    await this.#options.mail.sendCode(await this.#account(did), "delete_account");
+  async requestAccountDelete(did: string, wish: MailWish = {}): Promise<void> {
+    await this.#options.mail.sendCode(await this.#account(did), "delete_account", wish);
   }
 
   /**

@@ -19,6 +19,7 @@ export * from "./identity_changes.ts";
 export * from "./invites.ts";
 export * from "./login_lock.ts";
 export * from "./member_invites.ts";
+export * from "./member_languages.ts";
 export * from "./moderation.ts";
 export * from "./moderator_mail.ts";
 export * from "./move_in.ts";

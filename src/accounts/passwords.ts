@@ -6,6 +6,11 @@ import { KithError } from "../errors.ts";
  * https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html
  */
 export const PASSWORD_COST: PasswordCost = { memoryKib: 19_456, passes: 2 };
+/**
+ * The shortest password that somebody may choose on a page, as on the reference's. What apps send has no such bound there, nor here: they
+ * have rules of their own, and move accounts in whose passwords are as they are.
+ */
+export const CHOSEN_PASSWORD_CHARS_MIN = 8;
 /** The longest password that a new account may have, as in the reference PDS. */
 export const NEW_PASSWORD_CHARS_MAX = 256;
 /** The longest password that is hashed at all; a longer one is a wrong one. */
@@ -99,6 +104,11 @@ export class Passwords {
       else this.#running -= 1;
     }
   }
+}
+
+/** Whether a page takes it as a new password: one rule for signing up, for a reset and for a change. */
+export function isChoosablePassword(password: string): boolean {
+  return password.length >= CHOSEN_PASSWORD_CHARS_MIN && password.length <= NEW_PASSWORD_CHARS_MAX;
 }
 
 /** Refuses what cannot be the password of a new account: KithError invalid_password. Quotes nothing of it. */

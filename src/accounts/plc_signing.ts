@@ -10,7 +10,7 @@ import {
 import { KithError } from "../errors.ts";
 import type { PlcDirectory } from "../identity/mod.ts";
 import { type Account, type AccountLookup, isPresent } from "./account.ts";
-import type { AccountMail } from "./account_mail.ts";
+import type { AccountMail, MailWish } from "./account_mail.ts";
 import type { EmailTokens } from "./email_tokens.ts";
 
 export interface PlcSigningOptions {
@@ -42,8 +42,8 @@ export class PlcSigning {
   }
 
   /** Mails the code. Throws KithError invalid_request (no mail set up, no address, not a did:plc), rate_limited. */
-  async requestCode(did: string): Promise<void> {
-    await this.#options.mail.sendCode(await this.#account(did), "plc_operation");
+  async requestCode(did: string, wish: MailWish = {}): Promise<void> {
+    await this.#options.mail.sendCode(await this.#account(did), "plc_operation", wish);
   }
 
   /**

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { KithError } from "../errors.ts";
+import { isKithError, KithError } from "../errors.ts";
 import { type Account, type AccountLookup, type Awaitable, isPresent, statusOf } from "./account.ts";
+import type { MailWish } from "./account_mail.ts";
 import { type AppPassword, hashAppPassword } from "./app_passwords.ts";
 import { LoginLock } from "./login_lock.ts";
 import type { Passwords } from "./passwords.ts";
@@ -87,7 +88,7 @@ export interface SessionsOptions {
   /** Absent where accounts have a password alone. */
   readonly factors?: {
     /** Throws KithError factor_required, auth_required, rate_limited. */
-    admit(account: Account, request: { code?: string | undefined; ip: string }): Promise<unknown>;
+    admit(account: Account, request: MailWish & { code?: string | undefined; ip: string }): Promise<unknown>;
     hasEmail(did: string): boolean;
   };
   /** The DID document to show, where PDS_ENABLE_DID_DOC_WITH_SESSION asks for it. It answers undefined rather than throw. */
@@ -121,16 +122,18 @@ export class Sessions {
     code?: string | undefined;
     ip: string;
     allowTakendown?: boolean;
+    /** Of the mail that brings a code. */
+    language?: MailWish["language"];
   }): Promise<OpenSession> {
-    const { code, ip } = request;
-    const { account, name } = await this.#named(request.identifier);
-    return this.#lock.attempt({ account: name, ip }, async () => {
+    const { code, ip, language } = request;
+    const account = await this.#named(request.identifier);
+    return this.#attempt({ ...request, account }, async () => {
       const secret = await this.#verify(account, request.password);
       if (account === undefined || secret === undefined) throw wrongPassword();
       const isDown = isTakenDown(account);
       if (isDown && (request.allowTakendown !== true || secret.appPassword)) throw takenDown();
       // Only now: what the account asks for is for those who know its password.
-      if (!secret.appPassword) await this.#options.factors?.admit(account, { code, ip });
+      if (!secret.appPassword) await this.#options.factors?.admit(account, { code, ip, language });
       if (!isDown) return this.#open(account, secret);
       return this.#answer(account, await this.#narrowTokens(account.did));
     });
@@ -141,8 +144,8 @@ export class Sessions {
    * password is a wrong one here. Throws KithError auth_required, rate_limited, account_takendown, busy.
    */
   async checkOwner(request: { identifier: string; password: string; ip: string }): Promise<Account> {
-    const { account, name } = await this.#named(request.identifier);
-    return this.#lock.attempt({ account: name, ip: request.ip }, async () => {
+    const account = await this.#named(request.identifier);
+    return this.#attempt({ ...request, account }, async () => {
       const matches = await this.#options.passwords.verify(request.password, account?.passwordHash);
       if (account === undefined || !matches) throw wrongPassword();
       if (isTakenDown(account)) throw takenDown();
@@ -173,7 +176,7 @@ export class Sessions {
   }): Promise<Account> {
     const found = await this.#options.accounts.account(did);
     const account = isPresent(found) ? found : undefined;
-    return this.#lock.attempt({ account: did.slice(0, IDENTIFIER_CHARS_MAX), ip }, async () => {
+    return this.#attempt({ identifier: did, account, password, ip }, async () => {
       const matches = await this.#options.passwords.verify(password, account?.passwordHash);
       if (account === undefined || !matches) throw wrongPassword();
       return account;
@@ -250,11 +253,35 @@ export class Sessions {
     return this.#info(account);
   }
 
-  /** The account of a name, and what its wrong passwords are counted by. */
-  async #named(identifier: string): Promise<{ account: Account | undefined; name: string }> {
+  /**
+   * Wrong passwords are counted by the account and by the name that was typed. Who meets a lock that another name of the account has
+   * brought about is told what every wrong password is told, after as long: else the lock would tell whose address an address is.
+   */
+  #attempt<T>(
+    request: { identifier: string; account: Account | undefined; password: string; ip: string },
+    check: () => Promise<T>,
+  ): Promise<T> {
+    const { account, ip } = request;
+    const typed = request.identifier.slice(0, IDENTIFIER_CHARS_MAX).toLowerCase();
+    const owner = account?.did ?? `nobody ${typed}`;
+    return this.#lock.attempt({ account: `${owner} as ${typed}`, ip }, async () => {
+      let isLocked = true;
+      try {
+        return await this.#lock.attempt({ account: owner, ip }, () => {
+          isLocked = false;
+          return check();
+        });
+      } catch (error) {
+        if (!isLocked || !isKithError(error, "rate_limited")) throw error;
+        await this.#options.passwords.verify(request.password, undefined);
+        throw wrongPassword();
+      }
+    });
+  }
+
+  async #named(identifier: string): Promise<Account | undefined> {
     const found = await this.#find(identifier);
-    const account = isPresent(found) ? found : undefined;
-    return { account, name: account?.did ?? identifier.slice(0, IDENTIFIER_CHARS_MAX).toLowerCase() };
+    return isPresent(found) ? found : undefined;
   }
 
   async #find(identifier: string): Promise<Account | undefined> {

@@ -2,6 +2,7 @@ import type { PublicKeyCredentialRequestOptionsJSON } from "@simplewebauthn/serv
 import { KithError } from "../errors.ts";
 import { AttemptBudget } from "./_attempt_budget.ts";
 import type { Account } from "./account.ts";
+import type { MailWish } from "./account_mail.ts";
 import type { Device, DeviceRequest, Devices } from "./devices.ts";
 import { networkOf } from "./login_lock.ts";
 import type { Passkeys } from "./second_factors/passkeys.ts";
@@ -99,13 +100,17 @@ export class SignIns {
     return this.#options.factors.challenge(this.#waitingOf(device).account.did);
   }
 
-  /** Mails a code, unless one has just been. Throws KithError expired_token, invalid_request, rate_limited. */
-  async mailCode(device: Device): Promise<void> {
-    const { account } = this.#waitingOf(device);
+  /**
+   * Mails a code, unless one has just been. Throws KithError expired_token, invalid_request, rate_limited, auth_required and
+   * account_takendown (it may not sign in any more).
+   */
+  async mailCode(device: Device, wish: MailWish = {}): Promise<void> {
+    // As it is now: its address may have been changed since the password.
+    const account = await this.#options.sessions.owner(this.#waitingOf(device).account.did);
     if (!this.#options.factors.required(account.did).includes("email")) {
       throw new KithError("invalid_request", "The account gets no codes by mail");
     }
-    await this.#options.factors.mailCode(account);
+    await this.#options.factors.mailCode(account, wish);
   }
 
   /**

@@ -39,10 +39,13 @@ function make() {
   const clock = { now: NOW };
   const now = () => clock.now;
   const sent: string[] = [];
+  const sentTo: string[] = [];
   const tokens = new EmailTokens({ rows: stores.emailTokens, now });
   const sender = {
-    enqueue: async ({ text }: { text: string }) =>
-      void sent.push(/[A-Z2-7]{5}-[A-Z2-7]{5}/.exec(text)?.[0] ?? ""),
+    enqueue: async ({ to, text }: { to: string; text: string }) => {
+      sent.push(/[A-Z2-7]{5}-[A-Z2-7]{5}/.exec(text)?.[0] ?? "");
+      sentTo.push(to);
+    },
   };
   const mail = new AccountMail({ tokens, sender, host: "pds.test", now });
   const passkeys = new Passkeys({ rows: stores.factors, publicUrl: SITE.origin, name: "pds.test", now });
@@ -74,6 +77,7 @@ function make() {
   return {
     clock,
     sent,
+    sentTo,
     passkeys,
     factors,
     sessions,
@@ -174,6 +178,23 @@ test("SignIns.mailCode() mails one, and it signs in", async () => {
   expect(sent.length).toBe(1);
   const done = await signIns.withFactor(device, { ...SEEN, proof: { kind: "code", code: sent[0] ?? "" } });
   expect(done.did).toBe(ALICE);
+});
+
+test("SignIns.mailCode() goes to the address that the account has by then", async () => {
+  const { signIns, newDevice, request, factors, sentTo } = make();
+  await factors.addEmail(stores.account(ALICE));
+  const device = await newDevice();
+  await signIns.withPassword(device, request);
+  const move = (email: string) =>
+    stores.hub.write((run) => {
+      run("UPDATE account SET email = ? WHERE did = ?", email, ALICE);
+    });
+  await move("new@mail.test");
+  await expect(signIns.mailCode(device)).rejects.toMatchObject({ code: "invalid_request" });
+  await factors.addEmail(stores.account(ALICE));
+  await signIns.mailCode(device);
+  expect(sentTo).toEqual(["new@mail.test"]);
+  await move("alice@mail.test");
 });
 
 test("a passkey is a second factor, and enough alone", async () => {

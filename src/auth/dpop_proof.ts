@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
-import { type CryptoKey, calculateJwkThumbprint, compactVerify, importJWK, type JWK } from "jose";
+import { calculateJwkThumbprint, type JWK } from "jose";
 import { KithError } from "../errors.ts";
 import { type DpopNonces, NONCE_STEP_MS, NONCE_STEPS_KEPT } from "./dpop_nonces.ts";
+import { importJwsKey, type JwsKey } from "./jws_key.ts";
 import type { ReplayGuard } from "./replay_guard.ts";
 
 /** What clients may sign proofs with; ES256 is what the specification asks of every server. */
-export const DPOP_ALGORITHMS = ["ES256", "ES384", "EdDSA"] as const;
+export const DPOP_ALGORITHMS = ["ES256", "ES256K", "ES384", "EdDSA"] as const;
 /** No client makes a longer proof; a longer one is not even decoded. */
 export const PROOF_CHARS_MAX = 4_096;
 /** How far a client's clock may be off: the nonce tells how fresh a proof is, this only refuses nonsense. */
@@ -30,7 +31,7 @@ export interface DpopProof {
 }
 
 interface ProofKey {
-  readonly key: CryptoKey | Uint8Array;
+  readonly key: JwsKey;
   readonly jkt: string;
 }
 
@@ -134,17 +135,16 @@ async function keyOfHead(head: string): Promise<ProofKey> {
     throw refusal("its jwk is no public key");
   }
   try {
-    const key = await importJWK(jwk as JWK, alg as string);
+    const key = await importJwsKey(jwk as JWK, alg as string);
     return { key, jkt: await calculateJwkThumbprint(jwk as JWK, "sha256") };
   } catch (cause) {
     throw refusal("its jwk is no public key", cause);
   }
 }
 
-async function claimsOf(proof: string, key: CryptoKey | Uint8Array): Promise<ProofClaims> {
+async function claimsOf(proof: string, key: JwsKey): Promise<ProofClaims> {
   try {
-    const { payload } = await compactVerify(proof, key, { algorithms: [...DPOP_ALGORITHMS] });
-    const claims: unknown = JSON.parse(new TextDecoder().decode(payload));
+    const claims: unknown = JSON.parse(new TextDecoder().decode(await key.verify(proof)));
     if (typeof claims === "object" && claims !== null) return claims;
   } catch (cause) {
     throw refusal("its signature is wrong", cause);

@@ -58,7 +58,8 @@ describe("DpopVerifier", () => {
     expect(await verifier.verify({ ...get, proof })).toEqual({ jkt: await calculateJwkThumbprint(jwk) });
   });
 
-  test.each([...DPOP_ALGORITHMS])("accepts %s", async (alg) => {
+  const byJose = DPOP_ALGORITHMS.filter((alg) => alg !== "ES256K");
+  test.each(byJose)("accepts %s", async (alg) => {
     const { nonces, verifier } = stage();
     const pair = await generateKeyPair(alg, { extractable: true });
     const header = { alg, jwk: await exportJWK(pair.publicKey) };

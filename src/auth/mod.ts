@@ -2,6 +2,7 @@
 export * from "./authenticator.ts";
 export * from "./dpop_nonces.ts";
 export * from "./dpop_proof.ts";
+export { importJwsKey, type JwsKey } from "./jws_key.ts";
 export * from "./oauth_access.ts";
 export * from "./principal.ts";
 export * from "./replay_guard.ts";

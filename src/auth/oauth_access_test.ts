@@ -132,7 +132,7 @@ test("HeaderAuthenticator.answerHeaders() gives the nonce to who sends proofs", 
 
 test("dpopChallenge() says what RFC 9449 wants, in its alphabet", () => {
   expect(dpopChallenge(new KithError("use_dpop_nonce", 'it needs "ä"'))).toBe(
-    `DPoP error="use_dpop_nonce", error_description="it needs '?'", algs="ES256 ES384 EdDSA"`,
+    `DPoP error="use_dpop_nonce", error_description="it needs '?'", algs="ES256 ES256K ES384 EdDSA"`,
   );
   expect(dpopChallenge(new KithError("invalid_access_token", "x"))).toContain('error="invalid_token"');
   expect(dpopChallenge(new KithError("scope_missing", "x"))).toContain('error="insufficient_scope"');

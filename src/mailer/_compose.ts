@@ -1,4 +1,5 @@
 /** A mail out of paragraphs. */
+import type { MailLanguage } from "./language.ts";
 import type { Mail } from "./mailer.ts";
 
 export type Paragraph = string | { readonly code: string } | { readonly sender: string };
@@ -19,9 +20,15 @@ body{background-color:#121417!important;color:#e7e9ec!important}
 .sender{border-color:#363b42!important;color:#a3abb5!important}
 }`;
 
-/** The same words as text and as HTML. */
-export function compose(mail: { to: string; subject: string; paragraphs: readonly Paragraph[] }): Mail {
-  const { to, subject, paragraphs } = mail;
+/** The same words as text and as HTML; `language` is theirs, where it is known. */
+export function compose(mail: {
+  to: string;
+  subject: string;
+  paragraphs: readonly Paragraph[];
+  language?: MailLanguage;
+}): Mail {
+  const { to, subject, paragraphs, language } = mail;
+  const lang = language === undefined ? "" : ` lang="${language}"`;
   const text = paragraphs.map(textOf).join("\n\n");
   const head = [
     `<meta charset="utf-8">`,
@@ -31,7 +38,7 @@ export function compose(mail: { to: string; subject: string; paragraphs: readonl
     `<style>${SHEET}</style>`,
   ].join("\n");
   const body = `<div class="card" style="${CARD}">\n${paragraphs.map(htmlOf).join("\n")}\n</div>`;
-  const html = `<!doctype html>\n<html lang="en">\n<head>\n${head}\n</head>\n<body style="${PAGE}">\n${body}\n</body>\n</html>\n`;
+  const html = `<!doctype html>\n<html${lang}>\n<head>\n${head}\n</head>\n<body style="${PAGE}">\n${body}\n</body>\n</html>\n`;
   return { to, subject, text: `${text}\n`, html };
 }
 

@@ -1,5 +1,5 @@
 /** What an app asks for, checked. https://atproto.com/specs/oauth#authorization-requests */
-import { isDid, isHandle, isScopeText, isScopeWithin, knownScopes, scopeValues } from "../atproto/mod.ts";
+import { isDid, isHandle, isScopeText, knownScopes, scopeValues, valueBeyond } from "../atproto/mod.ts";
 import { type Client, isRedirectUriOf } from "./client_metadata.ts";
 import { PROMPTS, RESPONSE_MODES } from "./metadata.ts";
 import { OAuthError } from "./oauth_error.ts";
@@ -32,18 +32,15 @@ export interface AuthorizationParameters {
 }
 
 /**
- * Checks the parameters of a pushed request. Throws OAuthError invalid_request, invalid_redirect_uri, invalid_scope,
+ * Checks the parameters of a pushed request. Throws OAuthError invalid_request, invalid_scope,
  * unsupported_response_type, consent_required.
  */
 export function checkAuthorization(parameters: Parameters, client: Client): AuthorizationParameters {
   if (parameters.request_uri !== undefined) throw invalid("request_uri may not be pushed");
   const redirectUri = required(parameters, "redirect_uri");
   if (!isRedirectUriOf(client, redirectUri)) {
-    const shown = redirectUri.slice(0, 200);
-    throw new OAuthError(
-      "invalid_redirect_uri",
-      `Could not use the redirect_uri "${shown}": the client's metadata does not have it`,
-    );
+    // `invalid_redirect_uri` is an error of registrations, RFC 7591: here it is one of a request, RFC 6749 section 4.1.2.1.
+    throw invalid(`the client's metadata does not have the redirect_uri "${redirectUri.slice(0, 200)}"`);
   }
   if (required(parameters, "response_type") !== "code") {
     throw new OAuthError("unsupported_response_type", 'Could not use the response_type: "code" is supported');
@@ -78,7 +75,7 @@ function checkScope(scope: string | undefined, client: Client): string {
   const values = scopeValues(scope);
   if (!values.includes("atproto")) throw refuse('it lacks "atproto"');
   if (values.includes("openid")) throw refuse('"openid" is not supported');
-  const beyond = values.find((value) => !isScopeWithin(value, client.scope));
+  const beyond = valueBeyond(scope, client.scope);
   if (beyond !== undefined)
     throw refuse(`"${beyond.slice(0, 200)}" is not in the scope of the client's metadata`);
   // What is not understood grants nothing, and so nobody is asked to consent to it.
@@ -86,8 +83,8 @@ function checkScope(scope: string | undefined, client: Client): string {
 }
 
 function checkPrompts(prompt: string | undefined, client: Client): readonly Prompt[] {
-  const words = prompt?.split(" ").filter((word) => word !== "") ?? [];
-  const prompts = words.map((value) => oneOf(PROMPTS, { name: "prompt", value }));
+  const words = new Set(prompt?.split(" ").filter((word) => word !== ""));
+  const prompts = [...words].map((value) => oneOf(PROMPTS, { name: "prompt", value }));
   if (!prompts.includes("none")) return prompts;
   if (prompts.length > 1) throw invalid('prompt has "none" and others');
   // Whoever runs on the person's own machine could be anybody.

@@ -3,7 +3,7 @@
  * neither succeeds nor uses it up.
  */
 import { randomBytes } from "node:crypto";
-import { hasScope, isScopeWithin, type PermissionSet } from "../atproto/mod.ts";
+import { hasScope, isScopeWithin, knownScopes, type PermissionSet, scopeValues } from "../atproto/mod.ts";
 import { hashSecret } from "../auth/mod.ts";
 import type { OAuthRequestRow, OAuthStore } from "../storage/mod.ts";
 import {
@@ -12,7 +12,7 @@ import {
   type ResponseMode,
 } from "./authorization_parameters.ts";
 import type { AuthenticatedClient } from "./client_auth.ts";
-import type { Client } from "./client_metadata.ts";
+import { type Client, isRedirectUriOf } from "./client_metadata.ts";
 import type { Clients } from "./clients.ts";
 import { OAuthError, type OAuthErrorCode } from "./oauth_error.ts";
 import type { Parameters } from "./parameters.ts";
@@ -160,6 +160,9 @@ export class AuthorizationRequests {
     if (row.clientId !== clientId) throw gone("it is of another client_id");
     const client = await clients.find(clientId);
     const parameters = fromRow(row.parameters);
+    if (!isRedirectUriOf(client, parameters.redirectUri) || !isScopeWithin(parameters.scope, client.scope)) {
+      throw gone("the app does not say of itself any more what it asked for");
+    }
     const found = await setsOf(parameters.scope, sets);
     const expiresAt = Math.min(now() + OPENED_MS, row.createdAt + REQUEST_MS_MAX);
     if (!(await store.bindRequest(id, { device, expiresAt }))) {
@@ -190,7 +193,7 @@ export class AuthorizationRequests {
     const { store, sets, accounts, now } = this.#options;
     const row = this.#live(id, device);
     const parameters = fromRow(row.parameters);
-    const allowed = scope ?? parameters.scope;
+    const allowed = scope === undefined ? parameters.scope : knownPart(scope);
     if (!hasScope(allowed, "atproto") || !isScopeWithin(allowed, parameters.scope)) {
       throw new OAuthError(
         "invalid_scope",
@@ -291,6 +294,13 @@ function urlOf(
   if (mode === "fragment") return `${redirectUri}#${text}`;
   const join = redirectUri.includes("?") ? (/[?&]$/.test(redirectUri) ? "" : "&") : "?";
   return `${redirectUri}${join}${text}`;
+}
+
+/** What is known nowhere was not shown to anybody, and may mean something one day. */
+function knownPart(scope: string): string {
+  return scopeValues(scope)
+    .filter((value) => knownScopes(value).length > 0)
+    .join(" ");
 }
 
 function toRow({ prompts, ...texts }: AuthorizationParameters): Record<string, string> {

@@ -9,7 +9,10 @@ const REDIRECT_URIS_MAX = 64;
 const KEYS_MAX = 32;
 const TEXT_CHARS_MAX = 2_048;
 /** Names that never lead to a server of the public internet. */
-const LOCAL_NAMES = /(?:^|\.)(?:localhost|local|test|internal|invalid|example|home\.arpa|arpa)$/;
+const LOCAL_NAMES = /(?:^|\.)(?:localhost|local|test|internal|invalid|example|home\.arpa|arpa)\.?$/;
+/** A URL parser lets tabs and line ends pass, and hosts that mean something in a Content-Security-Policy; these go into headers. */
+const PLAIN_URI = /^[\x21-\x7e]+$/;
+const PLAIN_HOST = /^[a-z0-9._-]+$/;
 
 export type Jwk = Readonly<Record<string, unknown>> & { readonly kid?: string; readonly alg?: string };
 
@@ -224,12 +227,15 @@ function checkRedirectUri(
     new OAuthError("invalid_redirect_uri", `Could not use the redirect URI "${uri.slice(0, 200)}": ${why}`);
   const url = uri.length <= CLIENT_ID_CHARS_MAX ? URL.parse(uri) : null;
   if (url === null) throw refuse("it is no URL");
+  if (!PLAIN_URI.test(uri)) throw refuse("it has a space, or a character that is not of ASCII");
   if (uri.includes("#")) throw refuse("it has a fragment");
   if (url.username !== "" || url.password !== "") throw refuse("it has a user name or password");
   const isNative = applicationType === "native";
   const clientHost = new URL(id).hostname;
   if (url.protocol === "https:") {
-    if (!url.hostname.includes(".") || LOCAL_NAMES.test(url.hostname)) throw refuse("its host is not public");
+    const { hostname } = url;
+    const isName = PLAIN_HOST.test(hostname) && hostname.includes(".");
+    if (!isName || LOCAL_NAMES.test(hostname)) throw refuse("its host is not public");
     if (isNative && url.hostname !== clientHost)
       throw refuse("a native app's is on the host of its client_id");
     return;
@@ -247,16 +253,16 @@ function checkRedirectUri(
 }
 
 function isLoopbackUri(uri: string): boolean {
-  const url = URL.parse(uri);
+  const url = PLAIN_URI.test(uri) ? URL.parse(uri) : null;
   if (url?.protocol !== "http:" || url.username !== "" || url.password !== "" || uri.includes("#"))
     return false;
   return /^http:\/\/(?:127\.0\.0\.1|\[::1\])(?::\d{1,5})?(?:[/?]|$)/.test(uri);
 }
 
+/** As text, since a path that a parser makes the same is another to a client that compares. */
 function portless(uri: string): string {
-  const url = new URL(uri);
-  url.port = "";
-  return url.href;
+  const [, origin = "", rest = ""] = /^(http:\/\/(?:127\.0\.0\.1|\[::1\]))(?::\d+)?(.*)$/.exec(uri) ?? [];
+  return `${origin}${rest.startsWith("/") ? "" : "/"}${rest}`;
 }
 
 /** The fields of one document, with what is wrong with them. */

@@ -109,9 +109,15 @@ export class Grants {
     return answerOf(grant, secrets);
   }
 
-  /** Renews both tokens. Throws OAuthError invalid_request, invalid_scope, invalid_grant. */
+  /** Renews both tokens. Throws OAuthError invalid_request, invalid_scope, invalid_grant, unauthorized_client. */
   async refresh(caller: AuthenticatedClient, { parameters, dpopJkt }: Asked): Promise<TokenAnswer> {
     const { store, now } = this.#options;
+    if (!caller.client.mayRefresh) {
+      throw new OAuthError(
+        "unauthorized_client",
+        'Could not renew: the client\'s metadata does not have the grant type "refresh_token"',
+      );
+    }
     const token = required(parameters, "refresh_token");
     const grant = this.#grantOfRefreshToken(token);
     if (!grant || grant.refreshHash === null)
@@ -126,8 +132,7 @@ export class Grants {
     if (secrets.refresh === undefined) throw new TypeError("A refresh without a refresh token");
     const { refreshMs } = lifetimesOf(grant.clientAuth.method);
     const rotation = {
-      // What cannot be looked up again, stays what it was.
-      expanded: await expandScope(grant.scope, this.#options.sets).catch(() => grant.expanded),
+      expanded: await this.#expandAnew(grant),
       updatedAt: now(),
       accessHash: hashSecret(secrets.access),
       accessExpiresAt: Math.min(now() + ACCESS_MS, grant.expiresAt),
@@ -182,6 +187,16 @@ export class Grants {
   async #endReplayed(codeHash: string): Promise<void> {
     const grant = this.#options.store.grantByCode(codeHash);
     if (grant) await this.#options.store.removeGrant(grant.id);
+  }
+
+  /** What its permission sets grant now; where one cannot be looked up, what they did before. */
+  async #expandAnew({ scope, expanded }: OAuthGrantRow): Promise<string> {
+    try {
+      return await expandScope(scope, this.#options.sets);
+    } catch (error) {
+      if (error instanceof OAuthError) return expanded;
+      throw error;
+    }
   }
 
   async #checkCode(

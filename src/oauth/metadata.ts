@@ -4,6 +4,7 @@ import { DPOP_ALGORITHMS } from "../auth/mod.ts";
 /** What clients may sign assertions and request objects with. */
 export const CLIENT_ALGORITHMS = [
   "ES256",
+  "ES256K",
   "ES384",
   "ES512",
   "EdDSA",

@@ -5,6 +5,7 @@ export { ACCOUNT_PATH } from "./account_pages/paths.ts";
 export type { AuthorizationParameters, Prompt, ResponseMode } from "./authorization_parameters.ts";
 export * from "./authorization_requests.ts";
 export { ClientAuth } from "./client_auth.ts";
+export { ClientLogos, type ClientLogosOptions } from "./client_logos.ts";
 export { type Client, isRedirectUriOf } from "./client_metadata.ts";
 export { Clients } from "./clients.ts";
 export { Grants } from "./grants.ts";
@@ -13,6 +14,7 @@ export { OAuthError, type OAuthErrorCode } from "./oauth_error.ts";
 export * from "./oauth_server.ts";
 export { AuthorizePages, type AuthorizePagesOptions } from "./pages/authorize_pages.ts";
 export { Form, readForm } from "./pages/form.ts";
+export { chosenLanguage, languageCookie } from "./pages/language_cookie.ts";
 export { PageCall, type PageContext } from "./pages/page_call.ts";
 export {
   type PageAct,

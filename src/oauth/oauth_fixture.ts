@@ -22,7 +22,7 @@ export const DEVICE = "the browser";
 export const PUBLIC = "https://public.example.org/client.json";
 export const CONFIDENTIAL = "https://web.example.org/client.json";
 export const SCOPE = "atproto repo:app.bsky.feed.post blob:image/*";
-const KEYS_URI = "https://web.example.org/jwks.json";
+export const KEYS_URI = "https://web.example.org/jwks.json";
 
 /** An answer that is not 200 with JSON. */
 export class RawAnswer {

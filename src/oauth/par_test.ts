@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { KithError } from "../errors.ts";
+import { CACHE_BYTES_MAX } from "./clients.ts";
 import {
   asked,
   CONFIDENTIAL,
@@ -9,6 +10,7 @@ import {
   documentOf,
   type Fields,
   ISSUER,
+  KEYS_URI,
   newKey,
   OAuthFixture,
   PUBLIC,
@@ -59,17 +61,17 @@ describe("PAR refuses", () => {
     [
       "a redirect_uri of another app",
       { redirect_uri: "https://evil.example.org/callback" },
-      "invalid_redirect_uri",
+      "invalid_request",
     ],
     [
       "a redirect_uri with more behind it",
       { redirect_uri: "https://public.example.org/callback/x" },
-      "invalid_redirect_uri",
+      "invalid_request",
     ],
     [
       "a redirect_uri in other case",
       { redirect_uri: "https://public.example.org/Callback" },
-      "invalid_redirect_uri",
+      "invalid_request",
     ],
     ["client_secret", { client_secret: "hunter2" }, "invalid_client"],
     ["an assertion of a public client", { client_assertion: "a.b.c" }, "invalid_client"],
@@ -234,6 +236,7 @@ describe("client documents", () => {
     ["that redirect", new KithError("upstream_failure", "more than 0 redirects at 10.0.0.1")],
     ["that are slow", new KithError("timeout", "it took too long")],
     ["that are HTML", new RawAnswer({ type: "text/html", json: "<html>" })],
+    ["that are sets of keys", new RawAnswer({ type: "application/jwk-set+json", json: documentOf(PUBLIC) })],
     ["that are no JSON", new RawAnswer({ json: "{" })],
     ["that are a list", []],
     ["of another client", documentOf(PUBLIC)],
@@ -263,6 +266,8 @@ describe("client documents", () => {
     ["redirect_uris", ["https://public.example.org/#x"], "invalid_redirect_uri"],
     ["redirect_uris", ["org.example.public:/callback"], "invalid_redirect_uri"],
     ["redirect_uris", ["javascript:alert(1)"], "invalid_redirect_uri"],
+    ["redirect_uris", ["https://public.example.org/a\nb"], "invalid_redirect_uri"],
+    ["redirect_uris", ["https://public.example.org/ü"], "invalid_redirect_uri"],
     ["token_endpoint_auth_method", "client_secret_basic", "invalid_client_metadata"],
     ["token_endpoint_auth_method", "private_key_jwt", "invalid_client_metadata"],
     ["client_uri", "https://other.example.org/", "invalid_client_metadata"],
@@ -294,6 +299,23 @@ describe("client documents", () => {
     expect((await push({ client_id: id })).status).toBe(400);
     expect(times()).toBe(3);
   });
+
+  test("are kept up to a number of bytes in all, the last fetched", async () => {
+    const documents = Math.ceil(CACHE_BYTES_MAX / 200_000) + 1;
+    const ids = Array.from(
+      { length: documents },
+      (_, index) => `https://large${index}.example.org/client.json`,
+    );
+    const fetches = async (id: string) => {
+      at.documents.set(id, { ...documentOf(id), client_uri: undefined, padding: "x".repeat(200_000) });
+      const before = at.fetched.length;
+      await at.clients.find(id);
+      return at.fetched.length - before;
+    };
+    for (const id of ids) expect(await fetches(id)).toBe(1);
+    expect(await fetches(ids.at(-1) ?? "")).toBe(0);
+    expect(await fetches(ids[0] ?? "")).toBe(1);
+  });
 });
 
 describe("private_key_jwt", () => {
@@ -317,6 +339,19 @@ describe("private_key_jwt", () => {
   test.each(rows)("with %s is refused", async (_title, options) => {
     const answer = await push({ redirect_uri, ...(await at.assertion(options)) });
     expect([answer.status, answer.json.error]).toEqual([400, "invalid_client"]);
+  });
+
+  test("takes keys of both media types that they may have", async () => {
+    at.pass(11 * 60_000);
+    const json = { keys: [at.clientKey.jwk] };
+    at.documents.set(KEYS_URI, new RawAnswer({ type: "application/jwk-set+json; charset=utf-8", json }));
+    expect((await push({ redirect_uri, ...(await at.assertion()) })).status).toBe(201);
+    at.pass(11 * 60_000);
+    at.documents.set(KEYS_URI, new RawAnswer({ type: "text/plain", json }));
+    const refused = await push({ redirect_uri, ...(await at.assertion()) });
+    expect([refused.status, refused.json.error]).toEqual([400, "invalid_client_metadata"]);
+    at.keysAre([at.clientKey]);
+    at.pass(11 * 60_000);
   });
 
   test("is good once, also a minute old; without one, or by another's key, nothing is taken", async () => {
@@ -477,6 +512,11 @@ describe("AuthorizationRequests", () => {
       await pushed({ scope: "atproto repo:app.bsky.feed.post what:ever" }),
     );
     expect(unknown.parameters.scope).toBe("atproto repo:app.bsky.feed.post");
+  });
+
+  test("a prompt that is given over and over is one", async () => {
+    const { parameters } = await at.requests.open(await pushed({ prompt: "login consent login  login" }));
+    expect(parameters.prompts).toEqual(["login", "consent"]);
   });
 
   test("a confidential client's consent is remembered, a public one's never", async () => {

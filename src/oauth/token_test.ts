@@ -194,6 +194,18 @@ describe("refresh", () => {
     expect([answer.status, answer.json.error]).toEqual([400, error]);
   });
 
+  test("is for apps whose metadata has it", async () => {
+    const first = await exchange();
+    at.documents.set(PUBLIC, { ...documentOf(PUBLIC), grant_types: ["authorization_code"] });
+    at.pass(11 * MINUTE_MS);
+    expect((await refresh(first)).json.error).toBe("unauthorized_client");
+    const second = await exchange();
+    expect([second.status, second.json.refresh_token]).toEqual([200, undefined]);
+    at.documents.set(PUBLIC, documentOf(PUBLIC));
+    at.pass(11 * MINUTE_MS);
+    expect((await refresh(first)).status).toBe(200);
+  });
+
   test("takes no more scope than was granted", async () => {
     const first = await exchange();
     expect((await refresh(first, { scope: "atproto repo:*" })).json.error).toBe("invalid_scope");
@@ -358,7 +370,7 @@ test("a loopback client may be sent back to any port of its own, and to no other
     "http://localhost:49152/callback",
     "http://[::1]/callback",
   ]) {
-    await expect(at.code({ client_id, redirect_uri: other })).rejects.toThrow("invalid_redirect_uri");
+    await expect(at.code({ client_id, redirect_uri: other })).rejects.toThrow("invalid_request");
   }
 });
 

@@ -5,7 +5,7 @@ import { accountSigner, accountKeyPlace as keyPlace } from "./_signing_keys.ts";
 import type { Hub, Run } from "./hub.ts";
 import { INVITE_USABLE } from "./invite_store.ts";
 import type { Keyring } from "./keyring.ts";
-import { endOAuth, forgetOAuth } from "./oauth_store.ts";
+import { endOAuth } from "./oauth_store.ts";
 import type { PendingEvent, Standing } from "./repo_changes.ts";
 import { forgetSecondFactors } from "./second_factor_store.ts";
 import { isUniqueViolation } from "./sqlite.ts";
@@ -298,10 +298,11 @@ export class AccountStore {
       run("DELETE FROM session WHERE did = ?", did);
       run("DELETE FROM app_password WHERE did = ?", did);
       run("DELETE FROM email_token WHERE did = ?", did);
-      forgetOAuth(run, did);
+      endOAuth(run, did);
       run("DELETE FROM identity_change WHERE did = ?", did);
       forgetSecondFactors(run, did);
       run("DELETE FROM device_account WHERE did = ?", did);
+      run("DELETE FROM account_language WHERE did = ?", did);
     });
   }
 

@@ -257,6 +257,12 @@ const MIGRATIONS: readonly Migration[] = [
   CREATE INDEX device_account_by_did ON device_account (did);
   `,
   `
+  CREATE TABLE account_language (
+    did TEXT PRIMARY KEY,
+    language TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
+  `
   CREATE TABLE attempt (
     id TEXT PRIMARY KEY,
     caller TEXT NOT NULL,

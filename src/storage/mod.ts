@@ -19,6 +19,7 @@ export * from "./hub.ts";
 export * from "./identity_change_store.ts";
 export * from "./invite_store.ts";
 export * from "./keyring.ts";
+export * from "./language_store.ts";
 export * from "./lexicon_store.ts";
 export * from "./mail_queue_store.ts";
 export * from "./maintenance.ts";

@@ -56,6 +56,13 @@ export interface OAuthGrantRow {
   readonly refreshExpiresAt: number;
 }
 
+/** What an account has last allowed an app. */
+export interface OAuthConsentRow {
+  readonly clientId: string;
+  readonly scope: string;
+  readonly updatedAt: number;
+}
+
 /** What a refresh changes. */
 export type OAuthRotation = Pick<
   OAuthGrantRow,
@@ -281,6 +288,15 @@ export class OAuthStore {
     )?.scope;
   }
 
+  /** The apps that an account is remembered to have allowed something, the latest first. */
+  consentsOf(did: string): OAuthConsentRow[] {
+    return this.#hub.read<OAuthConsentRow>(
+      `SELECT client_id AS clientId, scope, updated_at AS updatedAt FROM oauth_consent WHERE did = ?
+       ORDER BY updated_at DESC, client_id`,
+      did,
+    );
+  }
+
   async rememberConsent(row: { did: string; clientId: string; scope: string; now: number }): Promise<void> {
     await this.#hub.write((run) => {
       run(
@@ -330,16 +346,14 @@ export class OAuthStore {
   }
 }
 
-/** Within a transaction: ends every grant of an account, and every request that it has approved. */
+/**
+ * Within a transaction: ends every grant of an account, every request that it has approved, and forgets whom it has allowed
+ * something: whoever had the password may have said yes to an app of theirs, which would be let in again without asking.
+ */
 export function endOAuth(run: Run, did: string): void {
-  run("DELETE FROM oauth_grant WHERE did = ?", did);
-  run("DELETE FROM oauth_request WHERE did = ?", did);
-}
-
-/** Within a transaction: forgets all of an account. */
-export function forgetOAuth(run: Run, did: string): void {
-  endOAuth(run, did);
-  run("DELETE FROM oauth_consent WHERE did = ?", did);
+  for (const table of ["oauth_grant", "oauth_request", "oauth_consent"]) {
+    run(`DELETE FROM ${table} WHERE did = ?`, did);
+  }
 }
 
 function toGrant(row: GrantColumns): OAuthGrantRow {

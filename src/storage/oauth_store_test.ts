@@ -139,6 +139,14 @@ test("OAuthStore bounds the grants and the consents of an account", async () => 
     await at.store.rememberConsent({ did: DID, clientId: `c${i}`, scope: "atproto", now: i });
   }
   expect([at.store.consent(DID, "c0"), at.store.consent(DID, "c1")]).toEqual([undefined, "atproto"]);
+  const consents = at.store.consentsOf(DID);
+  expect(consents[0]).toEqual({
+    clientId: `c${ACCOUNT_CONSENTS_MAX}`,
+    scope: "atproto",
+    updatedAt: ACCOUNT_CONSENTS_MAX,
+  });
+  expect(consents).toHaveLength(ACCOUNT_CONSENTS_MAX);
+  expect(at.store.consentsOf("did:plc:bob")).toEqual([]);
   await at.store.forgetConsent(DID, "c1");
   expect(at.store.consent(DID, "c1")).toBeUndefined();
 });
@@ -191,4 +199,24 @@ test.each(ENDS)("%s ends what apps were let in for, and what is approved", async
   await end(at);
   expect(at.store.grantsOf(DID)).toEqual([]);
   expect(at.store.requestByCode("code b")).toBeUndefined();
+});
+
+test("what ends the grants of an account forgets its consents too: a new password, a revocation, a takedown", async () => {
+  await using folder = new Fixture();
+  await using at = await open(folder);
+  const credentials = new CredentialStore(at.hub);
+  const takedown = { status: "takendown", ownerStatus: "active", takedownRef: "x" } as const;
+  for (const end of [
+    () => at.store.removeAllOf(DID),
+    () => credentials.setPassword({ did: DID, passwordHash: "new", now: 5 }),
+    () => credentials.revokeAll({ did: DID, sessionsFrom: 5 }),
+    () => at.accounts.projectState(DID, takedown, { now: 5 }),
+  ]) {
+    await at.store.rememberConsent({ did: DID, clientId: "c", scope: "atproto", now: 1 });
+    await at.store.rememberConsent({ did: "did:plc:bob", clientId: "c", scope: "atproto", now: 1 });
+    expect(at.store.consent(DID, "c")).toBe("atproto");
+    await end();
+    expect(at.store.consent(DID, "c")).toBeUndefined();
+    expect(at.store.consent("did:plc:bob", "c")).toBe("atproto");
+  }
 });

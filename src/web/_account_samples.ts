@@ -61,9 +61,19 @@ function accountSamples(words: SampleWords): Samples {
         state: "takendown",
         hasSecondFactor: false,
       }),
-    apps: (view) => pages.appsPage(view, { frame, grants: grantsOf(words) }),
+    apps: (view) => pages.appsPage(view, { frame, grants: grantsOf(words), remembered: rememberedOf(words) }),
+    "apps-remembered": (view) =>
+      pages.appsPage(view, {
+        frame: { ...frame, done: view.t.account.apps.forgotten },
+        grants: [],
+        remembered: rememberedOf(words),
+      }),
     "apps-none": (view) =>
-      pages.appsPage(view, { frame: { ...frame, done: view.t.account.apps.removed }, grants: [] }),
+      pages.appsPage(view, {
+        frame: { ...frame, done: view.t.account.apps.removed },
+        grants: [],
+        remembered: [],
+      }),
     devices: (view) =>
       pages.devicesPage(view, {
         frame: { ...frame, done: view.t.account.devices.signedOut },
@@ -219,6 +229,11 @@ function grantsOf(words: SampleWords): pages.AppGrant[] {
       remove: to("remove-3"),
     },
   ];
+}
+
+function rememberedOf(words: SampleWords): pages.RememberedApp[] {
+  const explanation = explain("atproto transition:generic");
+  return [{ client: clientOf(words), allowed: DAY, explanation, forget: to("forget-1") }];
 }
 
 function devicesOf({ name }: SampleWords): pages.SignedInDevice[] {

@@ -63,11 +63,50 @@ export function faultsOf({ elements }: ReadPage): string[] {
   if (!/^[a-z]{2}$/.test(all("html")[0]?.attributes.get("lang") ?? "")) faults.push("no lang");
   const labelled = new Set(all("label").map(({ attributes }) => attributes.get("for")));
   for (const element of elements) faults.push(...faultsOfElement(element, { ids, labelled }));
+  faults.push(...faultsOfFocus(elements), ...faultsWithoutScript(elements));
   const levels = elements.filter(({ tag }) => /^h[1-6]$/.test(tag)).map(({ tag }) => Number(tag[1]));
   if (levels.some((level, index) => level > (levels[index - 1] ?? 1) + 1))
     faults.push("a heading skips a level");
   return faults;
 }
+
+/** What is wrong is read out first: the summary has the focus, and nothing else wants it. */
+function faultsOfFocus(elements: readonly Element[]): string[] {
+  const has = (name: string) => (element: Element) => element.attributes.has(name);
+  const focused = elements.filter(has("autofocus"));
+  const isRefused = elements.some(has("aria-invalid"));
+  const [first] = focused;
+  if (focused.length > 1) return [`${focused.length} elements want the focus`];
+  if (isRefused && first?.attributes.get("role") !== "alert") return ["a refused field without a summary"];
+  if (isRefused && first?.attributes.get("tabindex") !== "-1") return ["a summary that takes no focus"];
+  return [];
+}
+
+/** What only a script can do has to be unseen, or say so, where there is none. */
+function faultsWithoutScript(elements: readonly Element[]): string[] {
+  const tagged = (tag: string) => elements.filter((element) => element.tag === tag);
+  const dead = tagged("button").filter(
+    ({ attributes }) => attributes.get("type") === "button" && !attributes.has("hidden"),
+  );
+  const needing = tagged("form").filter(({ attributes }) => attributes.has("data-passkey"));
+  const disabled = tagged("button").filter(({ attributes }) => attributes.has("disabled"));
+  return [
+    ...dead.map(({ text }) => `the button "${text}" does nothing without a script`),
+    ...(disabled.length > needing.length ? ["a button is disabled for good"] : []),
+    ...(tagged("noscript").length < needing.length ? ["a passkey form that does not say what it needs"] : []),
+  ];
+}
+
+/** What browsers and password managers fill a field in with, by its name. */
+const AUTOCOMPLETE: Readonly<Record<string, RegExp>> = {
+  identifier: /^username webauthn$/,
+  username: /^username$/,
+  password: /^(?:current|new)-password$/,
+  current: /^current-password$/,
+  code: /^one-time-code$/,
+  changeCode: /^one-time-code$/,
+  email: /^email$/,
+};
 
 function faultsOfElement(
   { tag, attributes, text }: Element,
@@ -79,6 +118,11 @@ function faultsOfElement(
   const isInput = tag === "input" || tag === "select";
   if (isInput && !isUnseen && !labelled.has(attributes.get("id")) && !attributes.has("aria-label"))
     faults.push(`${name} without a label`);
+  const filled = AUTOCOMPLETE[attributes.get("name") ?? ""];
+  if (tag === "input" && attributes.get("type") !== "hidden" && filled) {
+    const autocomplete = attributes.get("autocomplete") ?? "";
+    if (!filled.test(autocomplete)) faults.push(`${name} with autocomplete="${autocomplete}"`);
+  }
   if ((tag === "button" || tag === "a") && text.trim() === "" && !attributes.has("aria-label"))
     faults.push(`${name} without words`);
   if (tag === "img" && !attributes.has("alt")) faults.push(`${name} without alt`);

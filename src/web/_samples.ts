@@ -202,8 +202,15 @@ function factorSamples(words: SampleWords): Samples {
       pages.secondFactorPage(view, {
         ...base,
         purpose: "sign_in",
-        factor: { kind: "email", address: `a…@${words.host}`, again: to("send-again") },
+        factor: { kind: "email", address: `a…@${words.host}`, send: to("send-again"), isSent: true },
         others: [],
+      }),
+    "factor-email-ask": (view) =>
+      pages.secondFactorPage(view, {
+        ...base,
+        purpose: "sign_in",
+        factor: { kind: "email", address: `a…@${words.host}`, send: to("send"), isSent: false },
+        others: others.filter(({ kind }) => kind === "totp"),
       }),
     "factor-passkey": (view) =>
       pages.secondFactorPage(view, {

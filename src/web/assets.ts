@@ -55,14 +55,12 @@ const NAME_CHARS = 16;
 /** Every file that pages ask for. */
 export function createAssets(options: AssetsOptions): Assets {
   const files = new Map<string, Asset>();
-  const add = (stem: string, { body, type, extension }: Content): string => {
-    const hash = createHash("sha256").update(body).digest("base64url").slice(0, NAME_CHARS);
-    const name = `${stem}-${hash}.${extension}`;
-    files.set(name, { body, headers: headersOf(type) });
+  const add = (stem: string, content: Content): string => {
+    const { name, file } = assetOf(stem, content);
+    files.set(name, file);
     return `${options.folder}/${name}`;
   };
-  const addImage = (stem: string, image: BrandImage | undefined) =>
-    image && add(stem, { body: image.bytes, type: image.mediaType, extension: EXTENSIONS[image.mediaType] });
+  const addImage = (stem: string, image: BrandImage | undefined) => image && add(stem, contentOf(image));
   const light = addImage("background-light", options.backgroundLight);
   const dark = addImage("background-dark", options.backgroundDark);
   const css = [colorStyles(options.colors ?? {}), backgroundStyles({ light, dark }), styles, moreStyles];
@@ -73,6 +71,20 @@ export function createAssets(options: AssetsOptions): Assets {
     logo: addImage("logo", options.logo),
   };
   return { paths, files };
+}
+
+/** A picture as a file of its own, by the last part of its path. */
+export function imageAsset(stem: string, image: BrandImage): { readonly name: string; readonly file: Asset } {
+  return assetOf(stem, contentOf(image));
+}
+
+function contentOf({ bytes: body, mediaType: type }: BrandImage): Content {
+  return { body, type, extension: EXTENSIONS[type] };
+}
+
+function assetOf(stem: string, { body, type, extension }: Content): { name: string; file: Asset } {
+  const hash = createHash("sha256").update(body).digest("base64url").slice(0, NAME_CHARS);
+  return { name: `${stem}-${hash}.${extension}`, file: { body, headers: headersOf(type) } };
 }
 
 interface Content {

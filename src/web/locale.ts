@@ -25,7 +25,12 @@ export interface LocaleWishes {
 }
 
 /** The language of a page: the person's own choice, else what the app asks for, else what the browser prefers. */
-export function chooseLocale({ chosen, uiLocales, acceptLanguage }: LocaleWishes): Locale {
+export function chooseLocale(wishes: LocaleWishes): Locale {
+  return wishedLocale(wishes) ?? LOCALES[0];
+}
+
+/** The same; undefined where no language is wished for that pages are written in. */
+export function wishedLocale({ chosen, uiLocales, acceptLanguage }: LocaleWishes): Locale | undefined {
   const tags = [
     ...(chosen ? [chosen] : []),
     ...(uiLocales ?? "").split(" ").slice(0, RANGES_MAX),
@@ -37,7 +42,7 @@ export function chooseLocale({ chosen, uiLocales, acceptLanguage }: LocaleWishes
     if (found) return found;
     if (language === "*") break;
   }
-  return LOCALES[0];
+  return undefined;
 }
 
 /** The languages of an Accept-Language header, the most wanted first; those that are refused are left out. */

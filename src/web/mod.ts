@@ -11,7 +11,7 @@ export {
 export type { BrandColors } from "./colors.ts";
 export { ACCOUNT_SECTIONS, type AccountFrame, type AccountSection } from "./frame.ts";
 export { newNonce, type PageHeaderOptions, pageHeaders } from "./headers.ts";
-export { chooseLocale, LOCALES, type Locale, type LocaleWishes, textsOf } from "./locale.ts";
+export { chooseLocale, LOCALES, type Locale, type LocaleWishes, textsOf, wishedLocale } from "./locale.ts";
 export { PageSite, type PageSiteOptions, type PictureUrls } from "./page_site.ts";
 export { type ChangeEmailData, changeEmailPage } from "./pages/account_email.ts";
 export { type ChangeHandleData, changeHandlePage } from "./pages/account_handle.ts";
@@ -23,7 +23,7 @@ export {
   deleteAccountPage,
 } from "./pages/account_status.ts";
 export { type AppPasswordsData, appPasswordsPage } from "./pages/app_passwords.ts";
-export { type AppGrant, type AppsData, appsPage } from "./pages/apps.ts";
+export { type AppGrant, type AppsData, appsPage, type RememberedApp } from "./pages/apps.ts";
 export { type ChooseAccountData, chooseAccountPage } from "./pages/choose_account.ts";
 export { type ConsentData, consentPage } from "./pages/consent.ts";
 export { type CookiesNeededData, cookiesNeededPage } from "./pages/cookies_needed.ts";

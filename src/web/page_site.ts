@@ -1,4 +1,4 @@
-import { type Asset, type Assets, type BrandImage, createAssets, isImageType } from "./assets.ts";
+import { type Asset, type Assets, type BrandImage, createAssets, imageAsset, isImageType } from "./assets.ts";
 import type { BrandColors } from "./colors.ts";
 import { type Locale, textsOf } from "./locale.ts";
 import type { Site, View } from "./view.ts";
@@ -37,6 +37,8 @@ export class PageSite {
   readonly #found: { -readonly [Name in keyof PictureUrls]: BrandImage } = {};
   /** Names from before a picture came stay good for pages that are open. */
   readonly #files = new Map<string, Asset>();
+  /** Pictures of others, by what they are called here. */
+  readonly #kept = new Map<string, { readonly name: string; readonly file: Asset }>();
   #assets: Assets;
   #trying: Promise<void> | undefined;
   #triedAtMs = 0;
@@ -54,7 +56,14 @@ export class PageSite {
 
   /** A file of the pages, by the last part of its path. */
   file(name: string): Asset | undefined {
-    return this.#files.get(name);
+    return this.#files.get(name) ?? [...this.#kept.values()].find((kept) => kept.name === name)?.file;
+  }
+
+  /** Serves a picture, in the place of the one before that was called so; its path. Throws TypeError on what pages cannot show. */
+  keep(called: string, picture: { mediaType: string; bytes: Uint8Array<ArrayBuffer> }): string {
+    const kept = imageAsset("app", readImage(picture));
+    this.#kept.set(called, kept);
+    return `${this.#options.assetFolder}/${kept.name}`;
   }
 
   /** What every page is given. */
@@ -93,14 +102,18 @@ export class PageSite {
 
   async #fetchOne(name: keyof PictureUrls, url: string): Promise<void> {
     try {
-      const { mediaType, bytes } = readDataUrl(url) ?? (await this.#options.fetchPicture(url));
-      const type = mediaType.split(";", 1)[0]?.trim().toLowerCase() ?? "";
-      if (!isImageType(type)) throw new TypeError(`It is "${type}", which is no picture that pages can show`);
-      this.#found[name] = { mediaType: type, bytes };
+      this.#found[name] = readImage(readDataUrl(url) ?? (await this.#options.fetchPicture(url)));
     } catch (failure) {
       this.#options.onMissingPicture({ name, url, failure });
     }
   }
+}
+
+/** Throws TypeError. */
+function readImage({ mediaType, bytes }: { mediaType: string; bytes: Uint8Array<ArrayBuffer> }): BrandImage {
+  const type = mediaType.split(";", 1)[0]?.trim().toLowerCase() ?? "";
+  if (!isImageType(type)) throw new TypeError(`It is "${type}", which is no picture that pages can show`);
+  return { mediaType: type, bytes };
 }
 
 function readDataUrl(url: string): { mediaType: string; bytes: Uint8Array<ArrayBuffer> } | undefined {

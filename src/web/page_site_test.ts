@@ -63,3 +63,17 @@ test("PageSite tells of what is no picture, does without it, and tries again lat
   await site.settled();
   expect(site.view(VIEW).assets.logo).toBeDefined();
 });
+
+test("PageSite keeps one picture for each name, and none that pages cannot show", () => {
+  const { site } = siteOf({});
+  const first = site.keep("one", { mediaType: "image/png", bytes: PNG });
+  const second = site.keep("one", { mediaType: "image/PNG; q=1", bytes: new Uint8Array([...PNG, 1]) });
+  expect([first, second].every((path) => /^\/oauth\/assets\/app-[\w-]{16}\.png$/.test(path))).toBe(true);
+  expect([fileOf(site, first), fileOf(site, second)?.headers["Content-Type"]]).toEqual([
+    undefined,
+    "image/png",
+  ]);
+  for (const mediaType of ["text/html", "", "image/png2"])
+    expect(() => site.keep("one", { mediaType, bytes: PNG })).toThrow("no picture that pages can show");
+  expect(fileOf(site, second)).toBeDefined();
+});

@@ -36,6 +36,29 @@ function render(name: string, view: View, words: SampleWords = PLAIN_WORDS): str
   return page(view);
 }
 
+const around = (body: string) =>
+  `<html lang="en"><head><title>T</title></head><body><header></header><main><h1>T</h1>${body}</main><footer></footer></body></html>`;
+const LABEL = '<label for="a">A</label>';
+
+test.each([
+  ["", undefined],
+  ['<input id="a" name="code" autocomplete="one-time-code">', "without a label"],
+  [`${LABEL}<input id="a" name="code">`, 'autocomplete=""'],
+  [`${LABEL}<input id="a" type="password" name="password" autocomplete="off">`, 'autocomplete="off"'],
+  [`${LABEL}<input id="a" aria-invalid="true">`, "without a summary"],
+  [`<div role="alert" autofocus>No</div>${LABEL}<input id="a" aria-invalid="true">`, "takes no focus"],
+  [`${LABEL}<input id="a" autofocus><div role="alert" tabindex="-1" autofocus>No</div>`, "want the focus"],
+  ["<button type=button>Copy</button>", "does nothing without a script"],
+  ["<form method=post action=/><button disabled>Go</button></form>", "disabled for good"],
+  ["<form method=post action=/ data-passkey><button disabled>Go</button></form>", "what it needs"],
+  ["<h1>Again</h1>", "2 times <h1>"],
+  ['<a href="#b">B</a>', "leads to #b"],
+])("faultsOf() finds what is wrong with %j: %p", async (body, fault) => {
+  const found = faultsOf(await readPage(around(body))).join("\n");
+  if (fault === undefined) expect(found).toBe("");
+  else expect(found).toContain(fault);
+});
+
 for (const locale of LOCALES) {
   describe(`pages in ${locale}`, () => {
     for (const name of NAMES) {
@@ -43,6 +66,12 @@ for (const locale of LOCALES) {
         const page = await readPage(render(name, viewOf(locale)));
         expect(faultsOf(page)).toEqual([]);
         expect(page.elements[0]?.attributes.get("lang")).toBe(locale);
+        const [title = "", heading = ""] = ["title", "h1"].map(
+          (tag) => page.elements.find((element) => element.tag === tag)?.text,
+        );
+        expect(heading.trim().length).toBeGreaterThan(3);
+        expect(title).toStartWith(heading);
+        expect(title).toContain("Cottage");
         expect(page.text).not.toMatch(/undefined|\[object|NaN|=>/);
       });
     }
@@ -102,6 +131,20 @@ test("hostile words stay words, in every field of every page", async () => {
       expect([...names].filter((attribute) => attribute.startsWith("on"))).toEqual([]);
     }
   }
+});
+
+test("an error has the focus, on every page that shows one when it comes", async () => {
+  let found = 0;
+  for (const name of NAMES) {
+    const { elements } = await readPage(render(name, viewOf("en")));
+    const alerts = elements.filter(({ attributes }) => attributes.get("role") === "alert");
+    // what the script shows later is announced by itself
+    const shown = alerts.filter(({ text }) => text.trim() !== textsOf("en").errors.passkeyCancelled);
+    const focused = elements.filter(({ attributes }) => attributes.has("autofocus"));
+    if (shown.length > 0) expect([name, focused[0]?.attributes.get("role")]).toEqual([name, "alert"]);
+    found += shown.length;
+  }
+  expect(found).toBeGreaterThan(10);
 });
 
 test("hostile links lead nowhere", () => {

@@ -45,6 +45,7 @@ export interface FieldOptions {
   readonly hint?: string | undefined;
   readonly error?: string | undefined;
   readonly autocomplete?: string;
+  readonly minLength?: number;
   readonly maxLength?: number;
   readonly autofocus?: boolean;
   /** A code to type in: large, digits or letters apart. */
@@ -80,13 +81,14 @@ function inputOf(options: FieldOptions, { id, describedBy }: { id: string; descr
     autocomplete,
     code,
     isName,
+    minLength,
     maxLength,
     autofocus,
   } = options;
   const isPlain = isName === true || code !== undefined;
   return html`<input id="${id}" name="${name}" type="${type}"${type !== "password" && html` value="${value}"`}${
     autocomplete && html` autocomplete="${autocomplete}"`
-  } required${maxLength !== undefined && html` maxlength="${maxLength}"`}${
+  } required${minLength !== undefined && html` minlength="${minLength}"`}${maxLength !== undefined && html` maxlength="${maxLength}"`}${
     isPlain && html` autocapitalize="none" autocorrect="off" spellcheck="false"`
   }${code && html` class="code"`}${code === "digits" && html` inputmode="numeric"`}${
     error !== undefined && html` aria-invalid="true"`
@@ -133,8 +135,13 @@ export function errorSummary<Field extends string>(
     name === "form" ? html`<li>${text}</li>` : html`<li><a href="#${idOf(name)}">${text}</a></li>`,
   );
   const [only] = found;
-  if (found.length === 1 && only?.[0] === "form") return note("error", only[1]);
+  if (found.length === 1 && only?.[0] === "form") return failure(only[1]);
   return html`<div class="note error-note" role="alert" tabindex="-1" autofocus>${icon("error")}<div><h2>${view.t.common.problems(found.length)}</h2><ul>${items}</ul></div></div>`;
+}
+
+/** What went wrong with the page as a whole. It has the focus, so that it is read out first and the next key leads into the form. */
+export function failure(text: string): Html {
+  return html`<div class="note error-note" role="alert" tabindex="-1" autofocus>${icon("error")}<div>${text}</div></div>`;
 }
 
 /** A few words that stand out. Errors are read out at once. */

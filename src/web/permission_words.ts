@@ -46,9 +46,9 @@ function setWords(
   view: Words,
   { set, permissions }: Extract<Meaning, { resource: "include" }>,
 ): PermissionWords {
-  const title = pickText(set.titles, view)?.trim().slice(0, PUBLISHED_CHARS_MAX);
+  const title = published(pickText(set.titles, view));
   const from = view.t.consent.setFrom(authorityOf(set.nsid));
-  const detail = pickText(set.details, view)?.trim().slice(0, PUBLISHED_CHARS_MAX);
+  const detail = published(pickText(set.details, view));
   return {
     title: title || view.t.permissions.set(set.nsid),
     detail: detail ? `${detail} (${from})` : from,
@@ -57,9 +57,15 @@ function setWords(
   };
 }
 
-/** Who stands behind an NSID: `example.com` of `com.example.app.authFull`. */
+/** Who stands behind an NSID: `app.example.com` of `com.example.app.authFull`. Where a domain's owner begins, it does not say. */
 function authorityOf(nsid: string): string {
-  return nsid.split(".").slice(0, 2).reverse().join(".");
+  return nsid.split(".").slice(0, -1).reverse().join(".");
+}
+
+/** What a publisher wrote, without what turns the words around it: it stands among our own. */
+function published(text: string | undefined): string | undefined {
+  const plain = text?.replace(/[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, "").trim();
+  return plain && [...plain].slice(0, PUBLISHED_CHARS_MAX).join("");
 }
 
 function wordsOf(view: Words, permission: Permission): PermissionWords {
@@ -68,7 +74,7 @@ function wordsOf(view: Words, permission: Permission): PermissionWords {
     case "repo":
       return repoWords(view, permission);
     case "rpc":
-      return rpcWords(t, permission);
+      return rpcWords(view, permission);
     case "blob":
       return named(t.permissions.blob(list(view, fileKinds(t, permission.accept))), []);
     case "account":
@@ -95,13 +101,25 @@ function repoWords(view: Words, permission: Extract<Permission, { resource: "rep
   return named(permissions.repo(list(view, verbs), list(view, things)), permission.collections);
 }
 
-function rpcWords(t: View["t"], { aud, lxms }: Extract<Permission, { resource: "rpc" }>): PermissionWords {
-  const { permissions } = t;
-  if (aud === "*") return named(permissions.rpcAnywhere(lxms.length), lxms);
+function rpcWords(view: Words, { aud, lxms }: Extract<Permission, { resource: "rpc" }>): PermissionWords {
+  const { permissions } = view.t;
+  const names = aud === "*" ? lxms : [...lxms, aud];
   const service = serviceName(aud);
+  const acts = methodWords(permissions.methods, lxms);
+  if (acts.length > 0) {
+    const detail = aud === "*" ? permissions.anywhere : permissions.at(service);
+    return { title: sentence(list(view, acts)), detail, names, parts: [] };
+  }
+  if (aud === "*") return named(permissions.rpcAnywhere(lxms.length), names);
   return lxms[0] === "*"
     ? named(permissions.rpcEverything(service), [aud])
-    : named(permissions.rpc(lxms.length, service), [...lxms, aud]);
+    : named(permissions.rpc(lxms.length, service), names);
+}
+
+/** What the methods do, where that is known of every one of them: else it would tell less than is asked for. */
+function methodWords(known: Readonly<Record<string, string>>, lxms: readonly string[]): readonly string[] {
+  if (!lxms.every((lxm) => Object.hasOwn(known, lxm))) return [];
+  return lxms.map((lxm) => known[lxm] ?? lxm);
 }
 
 /** The host of a did:web, else the DID. */
@@ -122,6 +140,11 @@ function fileKinds(t: View["t"], accept: readonly string[]): string[] {
       | undefined;
     return kind ? files[kind] : files.other(glob);
   });
+}
+
+/** With a capital at its start. */
+function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function list({ locale }: Words, items: readonly string[]): string {

@@ -10,6 +10,7 @@ import { createServer, type KithServer } from "../../src/server.ts";
 import { type Account, createAccount, PASSWORD } from "../client.ts";
 import { OAuthApp } from "../oauth_app.ts";
 import { launch, Watched } from "./chromium.ts";
+import { addAuthenticator } from "./passkey.ts";
 
 describe("account pages in Chromium", () => {
   const folder = mkdtempSync(join(tmpdir(), "kith-browser-"));
@@ -26,18 +27,7 @@ describe("account pages in Chromium", () => {
     browser = await launch();
     watched = await Watched.open(browser, { origins: [server.url], baseURL: server.url });
     page = watched.page;
-    const devtools = await watched.context.newCDPSession(page);
-    await devtools.send("WebAuthn.enable");
-    await devtools.send("WebAuthn.addVirtualAuthenticator", {
-      options: {
-        protocol: "ctap2",
-        transport: "internal",
-        hasResidentKey: true,
-        hasUserVerification: true,
-        isUserVerified: true,
-        automaticPresenceSimulation: true,
-      },
-    });
+    await addAuthenticator(page);
   });
   afterAll(async () => {
     await browser?.close();

@@ -1,5 +1,6 @@
 /** Runs in the browser: an app over the official client, for the tests to press its buttons. */
 import { BrowserOAuthClient, type OAuthSession } from "@atproto/oauth-client-browser";
+import { loopbackMetadata } from "../loopback_client.ts";
 
 interface Setup {
   readonly server: string;
@@ -7,18 +8,8 @@ interface Setup {
 }
 
 const { server, scope } = (await (await fetch("/setup.json")).json()) as Setup;
-const redirectUri = `${location.origin}/` as `http://127.0.0.1:${string}`;
 const client = new BrowserOAuthClient({
-  clientMetadata: {
-    client_id: `http://localhost?${new URLSearchParams({ redirect_uri: redirectUri, scope })}`,
-    redirect_uris: [redirectUri],
-    scope,
-    response_types: ["code"],
-    grant_types: ["authorization_code", "refresh_token"],
-    application_type: "native",
-    token_endpoint_auth_method: "none",
-    dpop_bound_access_tokens: true,
-  },
+  clientMetadata: loopbackMetadata({ redirectUri: `${location.origin}/`, scope }),
   allowHttp: true,
   handleResolver: server,
   plcDirectoryUrl: server,

@@ -6,6 +6,7 @@ import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { totpCode, totpStep } from "../../src/accounts/second_factors/totp.ts";
 import { type Account, createAccount, PASSWORD, xrpc } from "../client.ts";
 import { ADMIN_PASSWORD, TestServer } from "../harness.ts";
+import { loopbackMetadata } from "../loopback_client.ts";
 import type { App } from "./app_page.ts";
 import { type AppServer, startApp } from "./app_server.ts";
 import { launch, PICTURES, Watched } from "./chromium.ts";
@@ -154,13 +155,16 @@ test("by the password and a code, and the next time from the list of accounts", 
   });
 });
 
-test("by a passkey alone", async () => {
+test.each([true, false])("by a passkey alone, and the browser remembers it: %p", async (isTicked) => {
   await person(async (watched) => {
     const { page } = watched;
     await insertPasskey(page, passkey);
     await begin(page);
+    await page.getByLabel("Stay signed in on this device").setChecked(isTicked);
     await page.getByRole("button", { name: "Sign in with a passkey" }).click();
     await page.getByRole("button", { name: "Allow", exact: true }).click();
+    const [cookie] = (await page.context().cookies(server.url)).filter(({ httpOnly }) => httpOnly);
+    expect((cookie?.expires ?? 0) > 0).toBe(isTicked);
     await backAtApp(page);
     expect(await page.evaluate(() => window.app.did())).toBe(alice.did as `did:plc:${string}`);
   });
@@ -262,16 +266,7 @@ for (const javaScriptEnabled of [true, false]) {
   const title = javaScriptEnabled ? "by itself" : "by a button where there is no script";
   test(`an answer that a form takes back goes ${title}`, async () => {
     const client = new NodeOAuthClient({
-      clientMetadata: {
-        client_id: `http://localhost?${new URLSearchParams({ redirect_uri: app.url, scope: "atproto" })}`,
-        redirect_uris: [app.url as `http://127.0.0.1:${string}`],
-        scope: "atproto",
-        response_types: ["code"],
-        grant_types: ["authorization_code"],
-        application_type: "native",
-        token_endpoint_auth_method: "none",
-        dpop_bound_access_tokens: true,
-      },
+      clientMetadata: loopbackMetadata({ redirectUri: app.url, scope: "atproto" }),
       allowHttp: true,
       responseMode: "form_post",
       plcDirectoryUrl: server.url,

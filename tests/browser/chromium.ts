@@ -1,6 +1,6 @@
 /** A real browser, watched: what it complains about, and whom it asks for anything. */
 import { expect } from "bun:test";
-import { existsSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -10,8 +10,8 @@ import {
   chromium,
   type Page,
 } from "playwright-core";
+import { CHROMIUM, chromiumProblem } from "../../tools/chromium.ts";
 
-const EXECUTABLE = process.env.CHROMIUM ?? "/usr/bin/chromium";
 /** Where the pictures of the last run are. */
 export const PICTURES = join(tmpdir(), "kith-pages");
 const SIZES = { phone: { width: 390, height: 844 }, desk: { width: 1280, height: 900 } } as const;
@@ -20,13 +20,10 @@ const STEP_LIMIT_MS = 15_000;
 
 /** Throws where there is no Chromium, with how to get it. */
 export function launch(): Promise<Browser> {
-  if (!existsSync(EXECUTABLE)) {
-    throw new Error(
-      `Could not start a browser: there is no "${EXECUTABLE}". Install it (apt-get install chromium), or name one by CHROMIUM`,
-    );
-  }
+  const problem = chromiumProblem();
+  if (problem !== undefined) throw new Error(`Could not start a browser: ${problem}`);
   mkdirSync(PICTURES, { recursive: true });
-  return chromium.launch({ executablePath: EXECUTABLE, args: ["--no-sandbox"] });
+  return chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
 }
 
 /** One person's browser. */

@@ -58,8 +58,8 @@ async function withFactors(folder: string, act: (factors: SecondFactorStore) => 
 /** Each authenticator goes on counting where the one before may have been: one that counts less is a copy. */
 let signCount = 0;
 
-/** An authenticator in the page's browser that has the passkey, and a finger that is always there. */
-export async function insertPasskey(page: Page, passkey: Passkey): Promise<void> {
+/** An authenticator that the page's browser has, and a finger that is always there. */
+export async function addAuthenticator(page: Page) {
   const devtools = await page.context().newCDPSession(page);
   await devtools.send("WebAuthn.enable");
   const { authenticatorId } = await devtools.send("WebAuthn.addVirtualAuthenticator", {
@@ -72,6 +72,12 @@ export async function insertPasskey(page: Page, passkey: Passkey): Promise<void>
       automaticPresenceSimulation: true,
     },
   });
+  return { devtools, authenticatorId };
+}
+
+/** An authenticator that has the passkey. */
+export async function insertPasskey(page: Page, passkey: Passkey): Promise<void> {
+  const { devtools, authenticatorId } = await addAuthenticator(page);
   signCount += 100;
   await devtools.send("WebAuthn.addCredential", {
     authenticatorId,

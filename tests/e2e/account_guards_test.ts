@@ -7,7 +7,15 @@ import { loadConfig } from "../../src/config/mod.ts";
 import { createServer, type KithServer } from "../../src/server.ts";
 import { type Account, createAccount, PASSWORD, xrpc } from "../client.ts";
 import { OAuthApp } from "../oauth_app.ts";
-import { formTo, type Page, type PageForm, PageVisitor, type Sending } from "../page_visitor.ts";
+import {
+  fieldOf,
+  formBody,
+  formTo,
+  type Page,
+  type PageForm,
+  PageVisitor,
+  type Sending,
+} from "../page_visitor.ts";
 
 let server: KithServer;
 let alice: Account;
@@ -57,7 +65,7 @@ describe("apps", () => {
 
     // Somebody else's grant is none of bob's business.
     const stranger = await signIn(bob);
-    const grant = forms[1]?.fields.grant ?? "";
+    const grant = fieldOf(forms[1], "grant");
     const theirs = formTo(await stranger.get(homeOf(bob)), `${homeOf(bob)}/sign-out`);
     await stranger.send({ ...theirs, action: `${homeOf(bob)}/apps/remove` }, { fields: { grant } });
     expect((await who(tokens.access_token, app)).status).toBe(200);
@@ -88,7 +96,7 @@ const send =
   (sending: Sending) =>
   (visitor: PageVisitor, form: PageForm): Promise<Page> =>
     visitor.send(form, sending);
-const body = (form: PageForm, more = ""): string => new URLSearchParams(form.fields).toString() + more;
+const body = (form: PageForm, more = ""): string => formBody(form.fields) + more;
 
 const BAD: readonly BadRow[] = [
   { title: "no token", send: send({ fields: { csrf: "" } }), status: 403 },
@@ -119,7 +127,7 @@ const BAD: readonly BadRow[] = [
     title: "the token of another browser",
     send: async (visitor, form) => {
       const other = await signIn(bob);
-      const csrf = (await other.get(homeOf(bob))).forms[0]?.fields.csrf ?? "";
+      const csrf = fieldOf((await other.get(homeOf(bob))).forms[0], "csrf");
       return visitor.send(form, { fields: { csrf } });
     },
     status: 403,
@@ -131,7 +139,7 @@ const BAD: readonly BadRow[] = [
   },
   {
     title: "the token twice",
-    send: (visitor, form) => visitor.post(form.action, body(form, `&csrf=${form.fields.csrf}`)),
+    send: (visitor, form) => visitor.post(form.action, body(form, `&csrf=${fieldOf(form, "csrf")}`)),
     status: 400,
   },
   {
@@ -151,12 +159,11 @@ describe("forms", () => {
     const visitor = await signIn(alice);
     const path = `${homeOf(alice)}/app-passwords`;
     const form = formTo(await visitor.get(path), path);
+    const isNamed = row.title !== "a field twice" && row.title !== "a huge body";
+    const fields = form.fields.filter(([name]) => name !== "name");
     const page = await row.send(visitor, {
       ...form,
-      fields: {
-        ...form.fields,
-        ...(row.title === "a field twice" || row.title === "a huge body" ? {} : { name: "made" }),
-      },
+      fields: isNamed ? [...fields, ["name", "made"]] : fields,
     });
     expect([page.status, page.headers.get("content-type")]).toEqual([row.status, "text/html; charset=utf-8"]);
     const answer = await xrpc(server.url, "com.atproto.server.listAppPasswords", { token: alice.accessJwt });
@@ -207,7 +214,7 @@ describe("forms", () => {
     const path = `${homeOf(alice)}/devices`;
     const out = formTo(await theirs.get(path), `${path}/sign-out`);
     const own = formTo(await mine.get(homeOf(bob)), `${homeOf(bob)}/sign-out`);
-    const { id = "" } = out.fields;
+    const id = fieldOf(out, "id");
     await mine.send({ ...own, action: `${homeOf(bob)}/devices/sign-out` }, { fields: { id } });
     expect((await theirs.get(path)).path).toBe(path);
     for (const rest of ["rename", "remove"]) {

@@ -9,14 +9,13 @@ import { Stage } from "../stage.ts";
 import { waitFor } from "../wait.ts";
 
 const ADMIN = "com.atproto.admin";
-const FROM = "kith <noreply@pds.example.com>";
 
 describe("account pages", () => {
   const smtp = new SmtpSink();
   let stage: Stage;
   beforeAll(async () => {
     await smtp.start();
-    stage = await Stage.open({ env: { PDS_EMAIL_SMTP_URL: smtp.url, PDS_EMAIL_FROM_ADDRESS: FROM } });
+    stage = await Stage.open({ env: smtp.env() });
   });
   afterAll(async () => {
     await stage?.[Symbol.asyncDispose]();
@@ -181,7 +180,7 @@ describe("account pages", () => {
       const page = await change({ handle });
       expect([handle, page.status, page.text]).toEqual([handle, 400, expect.stringContaining(text)]);
     }
-    const { value, events } = await stage.eventsDuring(() => change({ handle: "After" }));
+    const { value, events } = await stage.eventsDuring(() => change({ handle: "@After" }));
     expect(value.text).toContain("Your handle is @after.test now.");
     expect(events.map(describeEvent)).toEqual(["#identity"]);
     await noticeTo(account.email, /Your handle was changed/);

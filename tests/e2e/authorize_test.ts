@@ -2,13 +2,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { NodeOAuthClient, type NodeSavedSession, type NodeSavedState } from "@atproto/oauth-client-node";
 import { type Account, createAccount, PASSWORD, xrpc } from "../client.ts";
-import { FormBrowser, type Page } from "../form_browser.ts";
 import { ADMIN_PASSWORD, TestServer } from "../harness.ts";
-import { clientIdFor, REDIRECT } from "../oauth_app.ts";
+import { loopbackMetadata } from "../loopback_client.ts";
+import { REDIRECT } from "../oauth_app.ts";
+import { fieldOf, type Page, PageVisitor } from "../page_visitor.ts";
 import { SmtpSink } from "../smtp_sink.ts";
 
 const SCOPE = "atproto repo:app.bsky.feed.post?action=create blob:image/* account:email";
-const FROM = "kith <noreply@pds.example.com>";
 
 let server: TestServer;
 let alice: Account;
@@ -17,7 +17,7 @@ const smtp = new SmtpSink();
 beforeAll(async () => {
   await smtp.start();
   server = await TestServer.start({
-    env: { PDS_EMAIL_SMTP_URL: smtp.url, PDS_EMAIL_FROM_ADDRESS: FROM, PDS_RATE_LIMITS_ENABLED: "false" },
+    env: { ...smtp.env(), PDS_RATE_LIMITS_ENABLED: "false" },
   });
   alice = await createAccount(server.url, "alice");
 });
@@ -34,16 +34,7 @@ function appOf(responseMode: ResponseMode) {
   const sessions = new Map<string, NodeSavedSession>();
   const states = new Map<string, NodeSavedState>();
   const client = new NodeOAuthClient({
-    clientMetadata: {
-      client_id: clientIdFor(SCOPE),
-      redirect_uris: [REDIRECT],
-      scope: SCOPE,
-      response_types: ["code"],
-      grant_types: ["authorization_code", "refresh_token"],
-      application_type: "native",
-      token_endpoint_auth_method: "none",
-      dpop_bound_access_tokens: true,
-    },
+    clientMetadata: loopbackMetadata({ redirectUri: REDIRECT, scope: SCOPE }),
     allowHttp: true,
     responseMode,
     plcDirectoryUrl: server.url,
@@ -74,8 +65,8 @@ async function begin(options: AuthorizeOptions & { input?: string; mode?: Respon
 
 const credentials = () => ({ identifier: alice.handle, password: PASSWORD });
 
-async function signedIn(url: string, browser = new FormBrowser(server.url)): Promise<[FormBrowser, Page]> {
-  const page = await browser.submit(await browser.open(url), "/sign-in", credentials());
+async function signedIn(url: string, browser = new PageVisitor(server.url)): Promise<[PageVisitor, Page]> {
+  const page = await browser.submit(await browser.get(url), "/sign-in", credentials());
   expect(page.title).toContain("asks for access");
   return [browser, page];
 }
@@ -117,8 +108,8 @@ describe("an app sends a person here", () => {
 
   test("who goes back before signing in", async () => {
     const { url } = await begin();
-    const browser = new FormBrowser(server.url);
-    const back = await browser.submit(await browser.open(url), "/cancel");
+    const browser = new PageVisitor(server.url);
+    const back = await browser.submit(await browser.get(url), "/cancel");
     expect(back.away?.searchParams.get("error")).toBe("access_denied");
   });
 
@@ -135,8 +126,8 @@ describe("an app sends a person here", () => {
     ];
     for (const row of rows) {
       const { url } = await begin();
-      const browser = new FormBrowser(server.url);
-      const page = await browser.submit(await browser.open(url), "/sign-in", row);
+      const browser = new PageVisitor(server.url);
+      const page = await browser.submit(await browser.get(url), "/sign-in", row);
       expect(page.status).toBe(400);
       const same = page.html
         .replaceAll(row.identifier, "NAME")
@@ -165,8 +156,8 @@ describe("an app sends a person here", () => {
   test("login_hint: no other account may answer", async () => {
     const { url } = await begin({ input: alice.handle });
     const bob = await createAccount(server.url, "bob");
-    const browser = new FormBrowser(server.url);
-    const page = await browser.open(url);
+    const browser = new PageVisitor(server.url);
+    const page = await browser.get(url);
     expect(page.html).toContain(`value="${alice.handle}"`);
     expect(page.html).not.toContain("/oauth/authorize/sign-up");
     const other = await browser.submit(page, "/sign-in", { identifier: bob.handle, password: "bob's own" });
@@ -177,10 +168,10 @@ describe("an app sends a person here", () => {
   });
 
   test("prompts: create, login and select_account", async () => {
-    const browser = new FormBrowser(server.url);
+    const browser = new PageVisitor(server.url);
     const [, first] = await signedIn((await begin()).url, browser);
     expect(first.title).toContain("asks for access");
-    const at = async (options: AuthorizeOptions) => (await browser.open((await begin(options)).url)).title;
+    const at = async (options: AuthorizeOptions) => (await browser.get((await begin(options)).url)).title;
     expect(await at({})).toContain("asks for access");
     expect(await at({ prompt: "create" })).toBe("Create an account");
     expect(await at({ prompt: "login" })).toBe("Sign in");
@@ -191,17 +182,17 @@ describe("an app sends a person here", () => {
 
   test("several accounts: one is chosen, one is signed out", async () => {
     const carol = await createAccount(server.url, "carol");
-    const browser = new FormBrowser(server.url);
+    const browser = new PageVisitor(server.url);
     await signedIn((await begin()).url, browser);
     const { url } = await begin({ prompt: "select_account" });
-    const choose = await browser.open(url);
-    const another = await browser.open(choose.url.href.replace("/authorize?", "/authorize/sign-in?"));
+    const choose = await browser.get(url);
+    const another = await browser.get(choose.path.replace("/authorize?", "/authorize/sign-in?"));
     const second = await browser.submit(another, "/sign-in", {
       identifier: carol.email,
       password: PASSWORD,
     });
     expect(second.html).toContain(carol.handle);
-    const both = await browser.open(url);
+    const both = await browser.get(url);
     expect([both.html.includes(alice.handle), both.html.includes(carol.handle)]).toEqual([true, true]);
     const chosen = await browser.submit(both, "/choose", { did: alice.did });
     expect(chosen.html).toContain(alice.handle);
@@ -213,11 +204,14 @@ describe("an app sends a person here", () => {
   });
 
   test("signing up, a second app, and a password that was forgotten", async () => {
-    const browser = new FormBrowser(server.url);
+    const browser = new PageVisitor(server.url);
     const { url, client } = await begin({ prompt: "create" });
-    const form = await browser.open(url);
+    const form = await browser.get(url);
     const bad = await browser.submit(form, "/sign-up", { handle: "a", email: "no", password: "short" });
     expect(bad.status).toBe(400);
+    const unfit = await browser.submit(form, "/sign-up", { handle: "a b", email: "no", password: "short" });
+    for (const text of ["A handle has letters", "not an e-mail address", "A password has 8"])
+      expect(unfit.html).toContain(text);
     const taken = { handle: "alice", email: "dora@example.com", password: PASSWORD };
     expect((await browser.submit(form, "/sign-up", taken)).html).toContain("This handle is taken");
     const page = await browser.submit(form, "/sign-up", { ...taken, handle: "dora" });
@@ -226,8 +220,8 @@ describe("an app sends a person here", () => {
     const { session } = await client.callback(back.away?.searchParams ?? new URLSearchParams());
     expect((await session.getTokenInfo(false)).sub).toStartWith("did:plc:");
 
-    const other = new FormBrowser(server.url);
-    const forgot = await other.open((await begin()).url.replace("/authorize?", "/authorize/forgot?"));
+    const other = new PageVisitor(server.url);
+    const forgot = await other.get((await begin()).url.replace("/authorize?", "/authorize/forgot?"));
     const asked = await other.submit(forgot, "/forgot", { email: "dora@example.com" });
     expect(asked.title).toBe("Set a new password");
     const unknown = await other.submit(forgot, "/forgot", { email: "nobody@example.com" });
@@ -237,7 +231,7 @@ describe("an app sends a person here", () => {
     expect(wrong.html).toContain("The code is wrong");
     const done = await other.submit(asked, "/reset", { code, password: "another password" });
     expect(done.title).toBe("Your password is changed");
-    expect((await browser.open((await begin()).url)).title).toBe("Sign in");
+    expect((await browser.get((await begin()).url)).title).toBe("Sign in");
   });
 
   test("a deactivated account is reactivated, or nothing happens", async () => {
@@ -245,12 +239,12 @@ describe("an app sends a person here", () => {
     const body = {};
     await xrpc(server.url, "com.atproto.server.deactivateAccount", { token: eve.accessJwt, body });
     const { url } = await begin();
-    const browser = new FormBrowser(server.url);
+    const browser = new PageVisitor(server.url);
     const signIn = { identifier: eve.handle, password: PASSWORD };
-    const page = await browser.submit(await browser.open(url), "/sign-in", signIn);
+    const page = await browser.submit(await browser.get(url), "/sign-in", signIn);
     expect(page.title).toBe("Your account is deactivated");
     const consent = `${url.replace("/authorize?", "/authorize/consent?")}&did=${eve.did}`;
-    expect((await browser.open(consent)).title).toBe("Your account is deactivated");
+    expect((await browser.get(consent)).title).toBe("Your account is deactivated");
     const active = await browser.submit(page, "/reactivate");
     expect(active.title).toContain("asks for access");
   });
@@ -265,37 +259,42 @@ describe("an app sends a person here", () => {
     await call("requestEmailConfirmation");
     await call("confirmEmail", { email: fay.email, token: await smtp.codeTo(fay.email, /Confirm/) });
     await call("updateEmail", { email: fay.email, emailAuthFactor: true });
-    const browser = new FormBrowser(server.url);
+    const browser = new PageVisitor(server.url);
     const { url } = await begin();
     const signIn = { identifier: fay.handle, password: PASSWORD };
-    const page = await browser.submit(await browser.open(url), "/sign-in", signIn);
+    const page = await browser.submit(await browser.get(url), "/sign-in", signIn);
     expect([page.title, page.html.includes("f…@example.com")]).toEqual(["One more step", true]);
     expect((await browser.submit(page, "/factor", { code: "AAAAA-22222" })).html).toContain("wrong");
-    const early = await browser.open(`${url.replace("/authorize?", "/authorize/consent?")}&did=${fay.did}`);
+    const early = await browser.get(`${url.replace("/authorize?", "/authorize/consent?")}&did=${fay.did}`);
     expect(early.title).toBe("Sign in");
     const code = await smtp.codeTo(fay.email, /sign-in code/);
+    await browser.get(page.path);
+    const asked = await browser.get(page.path.replace("&sent=1", ""));
+    expect([asked.html.includes('name="code"'), asked.html.includes("Send a code")]).toEqual([false, true]);
+    expect((await browser.submit(asked, "/factor/mail")).html).toContain('name="code"');
+    expect(smtp.mails.filter(({ to, text }) => to.includes(fay.email) && /sign-in/.test(text))).toEqual([]);
     expect((await browser.submit(page, "/factor", { code })).title).toContain("asks for access");
   });
 
   test("an account that is taken down is refused, with the right password", async () => {
     const gus = await createAccount(server.url, "gus");
     const { url } = await begin();
-    const browser = new FormBrowser(server.url);
+    const browser = new PageVisitor(server.url);
     const signIn = { identifier: gus.handle, password: PASSWORD };
-    const page = await browser.submit(await browser.open(url), "/sign-in", signIn);
+    const page = await browser.submit(await browser.get(url), "/sign-in", signIn);
     await takeDown(gus.did);
     const late = await browser.submit(page, "/consent", { decision: "allow" });
     expect([late.away, late.html.includes("taken down")]).toEqual([undefined, true]);
-    const again = await browser.submit(await browser.open((await begin()).url), "/sign-in", signIn);
+    const again = await browser.submit(await browser.get((await begin()).url), "/sign-in", signIn);
     expect(again.html).toContain("taken down");
   });
 
   test("in German where the browser says so, and in the language that was chosen from then on", async () => {
-    const browser = new FormBrowser(server.url, { "accept-language": "de-DE,de;q=0.9" });
+    const browser = new PageVisitor(server.url, { "accept-language": "de-DE,de;q=0.9" });
     const { url } = await begin();
-    expect((await browser.open(url)).html).toContain('<html lang="de">');
-    expect((await browser.open(`${url}&lang=en`)).title).toBe("Sign in");
-    expect((await browser.open(url)).title).toBe("Sign in");
+    expect((await browser.get(url)).html).toContain('<html lang="de">');
+    expect((await browser.get(`${url}&lang=en`)).title).toBe("Sign in");
+    expect((await browser.get(url)).title).toBe("Sign in");
   });
 
   test("browsers and password managers find the page for the password", async () => {
@@ -308,8 +307,8 @@ describe("what is not as it should be", () => {
   test("a request is of the browser that has opened it; another one's attempt takes nothing away", async () => {
     const { url } = await begin();
     const [browser, page] = await signedIn(url);
-    const other = new FormBrowser(server.url);
-    const foreign = await other.open(url);
+    const other = new PageVisitor(server.url);
+    const foreign = await other.get(url);
     expect([foreign.status, foreign.title]).toEqual([400, "This was begun in another browser"]);
     const back = await browser.submit(page, "/consent", { decision: "allow" });
     expect(back.away?.searchParams.get("code")).toStartWith("cod-");
@@ -322,8 +321,8 @@ describe("what is not as it should be", () => {
       ["cors", "empty"],
       ["navigate", "iframe"],
     ] as const) {
-      const foreign = new FormBrowser(server.url, { "sec-fetch-mode": mode, "sec-fetch-dest": dest });
-      expect((await foreign.open(url)).status).toBe(403);
+      const foreign = new PageVisitor(server.url, { "sec-fetch-mode": mode, "sec-fetch-dest": dest });
+      expect((await foreign.get(url)).status).toBe(403);
     }
     expect((await fetch(url, { method: "HEAD" })).status).toBe(405);
     await signedIn(url);
@@ -342,17 +341,17 @@ describe("what is not as it should be", () => {
     const { url } = await begin();
     const [browser, page] = await signedIn(url);
     const [other] = await signedIn((await begin()).url);
-    const foreign = await other.open((await begin()).url);
-    const csrfOf = (from: Page) => from.forms[0]?.fields.find(([name]) => name === "csrf")?.[1] ?? "";
+    const foreign = await other.get((await begin()).url);
+    const csrfOf = (from: Page) => fieldOf(from.forms[0], "csrf");
     const own = `csrf=${csrfOf(page)}`;
     const steps =
       "sign-in passkey factor factor/mail sign-up forgot reset choose sign-out consent reactivate cancel";
-    const rows: [string, number, string, Record<string, string>?][] = [
+    const rows: [string, number, string, Record<string, string | undefined>?][] = [
       ["without a token", 403, "decision=allow"],
       ["with another browser's token", 403, `csrf=${csrfOf(foreign)}`],
       ["from another site", 403, own, { origin: "https://evil.example" }],
       ["from another site, as the browser says", 403, own, { "sec-fetch-site": "cross-site" }],
-      ["from nowhere", 403, own, { origin: "" }],
+      ["from nowhere", 403, own, { origin: undefined, "sec-fetch-site": undefined }],
       ["doubled", 400, `${own}&did=a&did=b`],
       ["too large", 400, `${own}&x=${"x".repeat(70_000)}`],
       ["as JSON", 400, "{}", { "content-type": "application/json" }],
@@ -364,7 +363,7 @@ describe("what is not as it should be", () => {
         expect([step, title, answer.status, answer.away]).toEqual([step, title, status, undefined]);
       }
     }
-    const nobody = new FormBrowser(server.url);
+    const nobody = new PageVisitor(server.url);
     const at = url.replace("/authorize?", "/authorize/consent?");
     expect((await nobody.post(at, own)).title).toBe("Please allow cookies");
     expect((await browser.submit(page, "/consent", { decision: "allow" })).away).toBeDefined();
@@ -405,7 +404,7 @@ describe("what is not as it should be", () => {
       ]),
     ];
     for (const row of rows) {
-      const page = await new FormBrowser(server.url).open(row);
+      const page = await new PageVisitor(server.url).get(row);
       expect([row, page.status, page.title, page.away]).toEqual([
         row,
         400,
@@ -440,11 +439,11 @@ describe("what is not as it should be", () => {
 
   test("a second step without a first one leads to the first", async () => {
     const { url } = await begin();
-    const browser = new FormBrowser(server.url);
-    const page = await browser.open(url);
+    const browser = new PageVisitor(server.url);
+    const page = await browser.get(url);
     const at = (step: string) => url.replace("/authorize?", `/authorize/${step}?`);
-    expect((await browser.open(at("factor"))).html).toContain("open for too long");
-    const csrf = page.forms[0]?.fields.find(([name]) => name === "csrf")?.[1] ?? "";
+    expect((await browser.get(at("factor"))).html).toContain("open for too long");
+    const csrf = fieldOf(page.forms[0], "csrf");
     expect((await browser.post(at("factor"), `csrf=${csrf}&code=123456`)).title).toBe("Sign in");
     expect((await browser.post(at("passkey"), `csrf=${csrf}&credential=nonsense`)).html).toContain(
       "not accepted",

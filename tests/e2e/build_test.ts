@@ -1,10 +1,13 @@
-/** The executable: built, it starts in a folder that holds nothing else, and makes an account that can write. */
+/**
+ * The executable: built, it starts in a folder that holds nothing else, and makes an account that can write, and
+ * lets an app in by its pages. */
 import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createAccount, createRecord, post, repoCar } from "../client.ts";
 import { judgeRepo } from "../judges.ts";
+import { signInWholly } from "../whole_sign_in.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 
@@ -57,6 +60,7 @@ test("bun run build makes an executable that needs nothing beside it", async () 
       const { uri, cid } = await createRecord(url, alice, { record: post("from the executable") });
       const repo = await judgeRepo(await repoCar(url, alice.did), alice.did, alice.didKey);
       expect(repo.records.get(uri.replace(`at://${alice.did}/`, ""))).toBe(cid);
+      await signInWholly(url, alice);
       const made = await command(folder, ["account", "create", "bobby@example.com", "bobby", "--json"]);
       const bobby = JSON.parse(made) as { did: string };
       const listed = await command(folder, ["account", "list"]);

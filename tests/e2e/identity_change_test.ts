@@ -405,7 +405,7 @@ describe("PLC operations", () => {
   let stage: Stage;
   beforeAll(async () => {
     await smtp.start();
-    const env = { PDS_EMAIL_SMTP_URL: smtp.url, PDS_EMAIL_FROM_ADDRESS: "kith <noreply@example.com>" };
+    const env = { ...smtp.env("kith <noreply@example.com>") };
     stage = await Stage.open({ env });
   });
   afterAll(async () => {

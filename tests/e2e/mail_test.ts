@@ -20,7 +20,7 @@ describe("mailed codes", () => {
   let stage: Stage;
   beforeAll(async () => {
     await smtp.start();
-    const env = { PDS_EMAIL_SMTP_URL: smtp.url, PDS_EMAIL_FROM_ADDRESS: FROM, KITH_LOGIN_FAILURES_MAX: "50" };
+    const env = { ...smtp.env(FROM), KITH_LOGIN_FAILURES_MAX: "50" };
     stage = await Stage.open({ env });
   });
   afterAll(async () => {
@@ -200,7 +200,7 @@ describe("mailed codes", () => {
 
 test("mail that waits survives kill -9, and goes out after the start", async () => {
   await using smtp = await new SmtpSink().start();
-  const env = { PDS_EMAIL_SMTP_URL: smtp.url, PDS_EMAIL_FROM_ADDRESS: FROM };
+  const env = smtp.env(FROM);
   await smtp.stop();
   await using kith = await TestServer.start({ env });
   const alice = await createAccount(kith.url, "alice");

@@ -41,7 +41,7 @@ function atTerminal(folder: Migrator, args: readonly string[], plc: string) {
 test("a person answers one question after the other", async () => {
   await using plc = await PlcDirectory.start();
   await using sink = await new SmtpSink().start();
-  const mail = { PDS_EMAIL_SMTP_URL: sink.url, PDS_EMAIL_FROM_ADDRESS: "pds@example.com" };
+  const mail = sink.env();
   await using old = await TestServer.start({ env: { PDS_DID_PLC_URL: plc.url, ...mail } });
   await using next = await TestServer.start({ env: { PDS_DID_PLC_URL: plc.url } });
   const alice = await createAccount(old.url, "alice", plc);

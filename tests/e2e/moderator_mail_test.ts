@@ -9,7 +9,6 @@ const ADMIN = {
   authorization: `Basic ${Buffer.from(`admin:${ADMIN_PASSWORD}`).toString("base64")}`,
 };
 const SENDER = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa";
-const FROM = "kith <noreply@pds.example.com>";
 const MODERATION_FROM = "Moderators <moderation@pds.example.com>";
 
 const send = (kith: TestServer, body: object) =>
@@ -22,8 +21,7 @@ test("sendEmail goes through the moderators' own server where there is one, as t
   await using normal = await new SmtpSink().start();
   await using moderation = await new SmtpSink().start();
   const env = {
-    PDS_EMAIL_SMTP_URL: normal.url,
-    PDS_EMAIL_FROM_ADDRESS: FROM,
+    ...normal.env(),
     PDS_MODERATION_EMAIL_SMTP_URL: moderation.url,
     PDS_MODERATION_EMAIL_ADDRESS: MODERATION_FROM,
   };
@@ -52,7 +50,7 @@ test("sendEmail goes through the moderators' own server where there is one, as t
 test("sendEmail goes through the normal mail without one, with a subject of its own", async () => {
   await using normal = await new SmtpSink().start();
   await using kith = await TestServer.start({
-    env: { PDS_EMAIL_SMTP_URL: normal.url, PDS_EMAIL_FROM_ADDRESS: FROM },
+    env: normal.env(),
   });
   const alice = await createAccount(kith.url, "alice");
   expect((await send(kith, { recipientDid: alice.did, content: "a < b\n\nbye" })).status).toBe(200);

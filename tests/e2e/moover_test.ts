@@ -26,7 +26,7 @@ let alice: Account;
 beforeAll(async () => {
   plc = await PlcDirectory.start();
   sink = await new SmtpSink().start();
-  const mail = { PDS_EMAIL_SMTP_URL: sink.url, PDS_EMAIL_FROM_ADDRESS: "pds@example.com" };
+  const mail = sink.env();
   old = await TestServer.start({ env: { PDS_DID_PLC_URL: plc.url, ...mail } });
   next = await TestServer.start({ env: { PDS_DID_PLC_URL: plc.url } });
   alice = await createAccount(old.url, "alice", plc);

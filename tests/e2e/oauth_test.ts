@@ -10,10 +10,10 @@ import { NodeOAuthClient, type NodeSavedSession, type NodeSavedState } from "@at
 import { loadConfig } from "../../src/config/mod.ts";
 import { createServer, type KithServer } from "../../src/server.ts";
 import { type Account, createAccount, http, xrpc } from "../client.ts";
-import { approve, clientIdFor, OAuthApp, REDIRECT } from "../oauth_app.ts";
+import { loopbackMetadata } from "../loopback_client.ts";
+import { approve, OAuthApp, REDIRECT } from "../oauth_app.ts";
 
 const SCOPE = "atproto repo:app.bsky.feed.post?action=create blob:image/*";
-const CLIENT_ID = clientIdFor(SCOPE);
 
 let server: KithServer;
 let alice: Account;
@@ -143,16 +143,7 @@ test("@atproto/oauth-client-node signs in, calls, refreshes, and signs out", asy
   const states = new Map<string, NodeSavedState>();
   const sessions = new Map<string, NodeSavedSession>();
   const client = new NodeOAuthClient({
-    clientMetadata: {
-      client_id: CLIENT_ID as `http://localhost?${string}`,
-      redirect_uris: [REDIRECT],
-      scope: SCOPE,
-      response_types: ["code"],
-      grant_types: ["authorization_code", "refresh_token"],
-      application_type: "native",
-      token_endpoint_auth_method: "none",
-      dpop_bound_access_tokens: true,
-    },
+    clientMetadata: loopbackMetadata({ redirectUri: REDIRECT, scope: SCOPE }),
     allowHttp: true,
     plcDirectoryUrl: server.config.plcUrl,
     handleResolver: server.url,

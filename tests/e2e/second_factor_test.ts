@@ -5,7 +5,6 @@ import { type Account, type Call, PASSWORD, xrpc } from "../client.ts";
 import { SmtpSink } from "../smtp_sink.ts";
 import { Stage } from "../stage.ts";
 
-const FROM = "kith <noreply@pds.example.com>";
 const CODE = /Your sign-in code/;
 const NO_CODE = "AAAAA-22222";
 
@@ -16,7 +15,7 @@ describe("second factors of createSession", () => {
   let stage: Stage;
   beforeAll(async () => {
     await smtp.start();
-    stage = await Stage.open({ env: { PDS_EMAIL_SMTP_URL: smtp.url, PDS_EMAIL_FROM_ADDRESS: FROM } });
+    stage = await Stage.open({ env: smtp.env() });
   });
   afterAll(async () => {
     await stage?.[Symbol.asyncDispose]();

@@ -23,8 +23,7 @@ beforeAll(async () => {
   plc = await PlcDirectory.start();
   sink = await new SmtpSink().start();
   const env = {
-    PDS_EMAIL_SMTP_URL: sink.url,
-    PDS_EMAIL_FROM_ADDRESS: "pds@example.com",
+    ...sink.env(),
     PDS_BSKY_APP_VIEW_URL: "http://localhost:1",
     PDS_BSKY_APP_VIEW_DID: "did:web:localhost",
   };

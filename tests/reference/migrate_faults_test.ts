@@ -24,7 +24,7 @@ let names = 0;
 beforeAll(async () => {
   plc = await PlcDirectory.start();
   sink = await new SmtpSink().start();
-  const env = { PDS_EMAIL_SMTP_URL: sink.url, PDS_EMAIL_FROM_ADDRESS: "pds@example.com" };
+  const env = sink.env();
   reference = await ReferencePds.start({ plc, env });
   kith = await TestServer.start({ env: { PDS_DID_PLC_URL: plc.url } });
 }, 60_000);

@@ -23,7 +23,6 @@ const PREFERENCES = [
 ];
 /** What an activation tells, after the #identity of the change in the directory. */
 const ACTIVATION = ["#account active", "#identity", "#sync"];
-const MAIL_FROM = "pds@example.com";
 /** About the change of the identity, as either server words it. */
 const PLC_MAIL = /PLC/i;
 
@@ -50,8 +49,7 @@ class Journey implements AsyncDisposable {
   async open(name: string, kind: "kith" | "reference", domain = ".test"): Promise<Place> {
     const env = {
       PDS_DID_PLC_URL: this.#plc.url,
-      PDS_EMAIL_SMTP_URL: this.#sink.url,
-      PDS_EMAIL_FROM_ADDRESS: MAIL_FROM,
+      ...this.#sink.env(),
       PDS_SERVICE_HANDLE_DOMAINS: domain,
     };
     const appView = {

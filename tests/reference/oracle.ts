@@ -166,8 +166,7 @@ async function startSide(name: Side["name"], { plc, rest, env }: Settings): Prom
   moderation.on("com.atproto.moderation.createReport", answerReport);
   const settings = {
     PDS_DID_PLC_URL: plc.url,
-    PDS_EMAIL_SMTP_URL: smtp.url,
-    PDS_EMAIL_FROM_ADDRESS: "noreply@pds.example.com",
+    ...smtp.env("noreply@pds.example.com"),
     PDS_MOD_SERVICE_URL: moderation.url,
     PDS_MOD_SERVICE_DID: moderation.did,
     ...appView.env,

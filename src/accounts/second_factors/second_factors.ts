@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { PublicKeyCredentialRequestOptionsJSON } from "@simplewebauthn/server";
 import { isKithError, KithError } from "../../errors.ts";
 import type { Account, Awaitable } from "../account.ts";
-import type { AccountMail } from "../account_mail.ts";
+import type { AccountMail, MailWish } from "../account_mail.ts";
 import { type EmailTokens, SIGN_IN_CODE_LIFETIME_MS } from "../email_tokens.ts";
 import { LoginLock } from "../login_lock.ts";
 import { type FactorProof, type FreshAuth, factorRequired } from "../step_up.ts";
@@ -126,7 +126,10 @@ export class SecondFactors {
    * Lets a sign-in by password through, whose client can only pass a code. Throws KithError factor_required where there is none (it has
    * been mailed, if the account has that), auth_required where it is wrong, rate_limited.
    */
-  async admit(account: Account, { code, ip }: { code?: string | undefined; ip: string }): Promise<void> {
+  async admit(
+    account: Account,
+    { code, ip, language }: MailWish & { code?: string | undefined; ip: string },
+  ): Promise<void> {
     const kinds = this.required(account.did);
     if (kinds.length === 0) return;
     // Forms send an empty field for what was not filled in.
@@ -134,17 +137,17 @@ export class SecondFactors {
       await this.verify(account.did, { kind: "code", code }, { ip });
       return;
     }
-    if (kinds.includes("email")) await this.mailCode(account);
+    if (kinds.includes("email")) await this.mailCode(account, { language });
     throw factorRequired(wordsFor(kinds));
   }
 
   /** Mails a code, unless one has just been. Throws KithError invalid_request (no mail set up), rate_limited. */
-  async mailCode(account: Account): Promise<void> {
+  async mailCode(account: Account, wish: MailWish = {}): Promise<void> {
     const { did } = account;
     const mailedAt = this.#mailedAt.get(did) ?? Number.NEGATIVE_INFINITY;
     if (this.#now() - mailedAt < CODE_AGAIN_MS) return;
     try {
-      await this.#options.mail.sendCode(account, "second_factor");
+      await this.#options.mail.sendCode(account, "second_factor", wish);
       remember(this.#mailedAt, did, this.#now());
     } catch (error) {
       // The one from before is still good.

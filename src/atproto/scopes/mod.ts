@@ -22,4 +22,12 @@ export {
 } from "./permission.ts";
 export { expandInclude, type PermissionSet, parsePermissionSet } from "./permission_set.ts";
 export { Permissions } from "./permissions.ts";
-export { hasScope, isScopeText, isScopeWithin, knownScopes, SCOPE_CHARS_MAX, scopeValues } from "./scope.ts";
+export {
+  hasScope,
+  isScopeText,
+  isScopeWithin,
+  knownScopes,
+  SCOPE_CHARS_MAX,
+  scopeValues,
+  valueBeyond,
+} from "./scope.ts";

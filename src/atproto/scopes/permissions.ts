@@ -54,7 +54,11 @@ export class Permissions {
     );
   }
 
-  /** Whether `lxm` may be called at a service, `did#service`. An `lxm` of `*` asks for all methods at once. */
+  /**
+   * Whether `lxm` may be called at a service, `did#service`. An `lxm` of `*` asks for a token that names no method: apps are used to
+   * getting one by `transition:generic`, as app passwords do. Servers take none for moving an account there; what else it is good for,
+   * each service decides.
+   */
   allowsRpc({ lxm, aud }: { lxm: string; aud: string }): boolean {
     // NSIDs differ in case only by mistake, or by one who wants to slip through here.
     const name = lxm.toLowerCase();

@@ -34,8 +34,16 @@ export function knownScopes(scope: string): string[] {
 
 /** Whether all that is known of `asked` is in `allowed` as well, however either is spelt. */
 export function isScopeWithin(asked: string, allowed: string): boolean {
+  return valueBeyond(asked, allowed) === undefined;
+}
+
+/** The first value of `asked` that means something and is not in `allowed`, as it is spelt; undefined where there is none. */
+export function valueBeyond(asked: string, allowed: string): string | undefined {
   const within = new Set(knownScopes(allowed));
-  return knownScopes(asked).every((value) => within.has(value));
+  return scopeValues(asked).find((value) => {
+    const known = canonical(value);
+    return known !== undefined && !within.has(known);
+  });
 }
 
 function canonical(value: string): string | undefined {

@@ -10,6 +10,7 @@ import {
   Permissions,
   parsePermission,
   parsePermissionSet,
+  valueBeyond,
 } from "./mod.ts";
 
 const AUD = "did:web:api.example.com#svc_appview";
@@ -264,6 +265,16 @@ describe("scope", () => {
     expect(isScopeWithin("repo:app.bsky.feed.post atproto", allowed)).toBe(true);
     expect(isScopeWithin("atproto repo:app.bsky.feed.like", allowed)).toBe(false);
     expect(isScopeWithin("atproto something:else", allowed)).toBe(true);
+  });
+
+  test.each([
+    ["atproto repo:*", "atproto repo:app.bsky.feed.post", "repo:*"],
+    ["atproto repo?collection=a.example.x repo:b.example.x", "atproto", "repo?collection=a.example.x"],
+    ["atproto repo?collection=a.example.x", "atproto repo:a.example.x", undefined],
+    ["something:else transition:generic", "atproto", "transition:generic"],
+    ["atproto something:else", "atproto", undefined],
+  ])("valueBeyond(%p, %p) is %p", (asked, allowed, expected) => {
+    expect(valueBeyond(asked, allowed)).toBe(expected as string);
   });
 
   test("knownScopes drops what grants nothing", () => {

@@ -1,5 +1,5 @@
 /** Everything below /account that is about one account: who may see it, and when a sign-in has to be fresh for it. */
-import { type Account, isPresent, type StepUps } from "../../accounts/mod.ts";
+import { type Account, isPresent, type MemberLanguages, type StepUps } from "../../accounts/mod.ts";
 import { isKithError } from "../../errors.ts";
 import type { PageCall } from "../pages/page_call.ts";
 import type { PageRoute } from "../pages/page_server.ts";
@@ -26,6 +26,7 @@ export interface AccountPagesOptions
     StatusParts["credentials"];
   readonly devices: HomeParts["devices"] & SecurityParts["devices"];
   readonly stepUps: Pick<StepUps, "ofDevice" | "again">;
+  readonly languages: Pick<MemberLanguages, "read">;
 }
 
 export class AccountPages {
@@ -73,13 +74,14 @@ export class AccountPages {
     page: PageCall,
     { did, route, handler }: { did: string; route: AccountRoute; handler: AccountHandler },
   ): Promise<Response> {
-    const { accounts, stepUps } = this.#options;
+    const { accounts, stepUps, languages } = this.#options;
     const signedIn = page.device.accounts.find((one) => one.did === did);
     const account = accounts.account(did);
     // Whether there is such an account is nobody's business who is not signed in to it.
     if (!signedIn || signedIn.needsPassword || !isPresent(account))
       return this.#signIn(page, account && signedIn?.did);
     const call = new AccountCall({ page, account, signedIn, stepUps });
+    await languages.read(did, page.locale);
     if (call.isDown && !route.isOpenWhenDown) return page.redirect(call.path());
     try {
       if (route.isGuarded) call.fresh();

@@ -81,6 +81,7 @@ function make(
   const parts = {
     accounts: { account: (did: string) => (did === DID ? account : undefined) },
     stepUps,
+    languages: { read: async () => {} },
     factors: {
       ...{ required, list, challenge: note("challenge", {}), mailCode: note("mailCode") },
       ...{ beginTotp: () => ({ secret: "JBSWY3DP", uri: "otpauth://totp/x?secret=JBSWY3DP" }) },
@@ -222,8 +223,12 @@ test("the ways to confirm are those of the account", async () => {
   const first = await go("GET", confirmTo("security"));
   expect(first.text).toContain('data-passkey="get"');
   for (const way of ["totp", "email", "backup"]) expect(first.text).toContain(`way=${way}`);
-  const mailed = await go("GET", `${confirmTo("security")}&way=email`);
-  expect(mailed.text).toContain("a…@example.com");
+  const asked = await go("GET", `${confirmTo("security")}&way=email`);
+  expect([asked.text.includes("a…@example.com"), asked.text.includes('name="code"')]).toEqual([true, false]);
+  expect(done.map(([name]) => name)).toEqual(["challenge"]);
+  const mailed = await go("POST", `${HOME}/confirm/send-code`, { to: `${HOME}/security` });
+  expect(done.map(([name]) => name)).toEqual(["challenge", "mailCode"]);
+  expect((await go("GET", mailed.to ?? "")).text).toContain('name="code"');
   expect(done.map(([name]) => name)).toEqual(["challenge", "mailCode"]);
   const alone = await make({ passkeys: 1 }).go("GET", confirmTo("security"));
   expect(alone.text).toContain("way=password");
@@ -350,4 +355,18 @@ test.each([
   [null, undefined],
 ])("returnPath(%j) is %j", (text, expected) => {
   expect(returnPath(text)).toBe(expected as string);
+});
+
+test.each([
+  [7, false],
+  [8, true],
+  [256, true],
+  [257, false],
+])("a new password of %p characters is taken in place of the old one: %p", async (length, isTaken) => {
+  const { go, done } = make();
+  const password = "p".repeat(length);
+  const page = await go("POST", `${HOME}/security/password`, { current: PASSWORD, password });
+  expect([page.status, done.some(([name]) => name === "changePassword")]).toEqual(
+    isTaken ? [303, true] : [400, false],
+  );
 });

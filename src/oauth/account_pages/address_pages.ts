@@ -62,7 +62,7 @@ function handlePage(
 async function changeHandleHere(call: AccountCall, parts: AddressParts): Promise<PageAnswer> {
   call.fresh();
   const { errors } = call.view.t;
-  const handle = call.field("handle").trim().toLowerCase().slice(0, HANDLE_CHARS_MAX);
+  const handle = call.field("handle").trim().toLowerCase().replace(/^@/, "").slice(0, HANDLE_CHARS_MAX);
   const domain = call.field("domain").toLowerCase();
   const refuse = (text: string) =>
     handlePage(call, parts, { values: { handle, domain }, errors: { handle: text } });

@@ -12,7 +12,7 @@ import { type AccountCall, type AccountRoutes, type PageAnswer, REFUSED } from "
 const NAME_CHARS_MAX = 64;
 
 export interface AppsParts {
-  readonly oauth: Pick<OAuthStore, "grant" | "grantsOf" | "removeGrant" | "forgetConsent">;
+  readonly oauth: Pick<OAuthStore, "grant" | "grantsOf" | "removeGrant" | "consentsOf" | "forgetConsent">;
   readonly sets: PermissionSets;
   readonly appPasswords: Pick<AppPasswords, "create" | "list" | "revoke">;
   /** What a client is called: its name only where the operator trusts it. */
@@ -27,6 +27,7 @@ export function appsRoutes(parts: AppsParts): AccountRoutes {
   return {
     apps: { get: (call) => apps(call, parts), isOpenWhenDown: true },
     "apps/remove": { post: (call) => removeApp(call, parts), isOpenWhenDown: true },
+    "apps/forget": { post: (call) => forgetApp(call, parts), isOpenWhenDown: true },
     "app-passwords": {
       get: (call) => passwords(call, parts),
       post: (call) => addPassword(call, parts),
@@ -48,8 +49,18 @@ async function apps(call: AccountCall, parts: AppsParts): Promise<PageAnswer> {
       remove: call.target("apps/remove", { grant: grant.id }),
     })),
   );
-  const frame = call.frame({ removed: call.view.t.account.apps.removed });
-  return { html: appsPage(call.view, { frame, grants }) };
+  const live = new Set(rows.map(({ clientId }) => clientId));
+  const consents = parts.oauth.consentsOf(call.did).filter(({ clientId }) => !live.has(clientId));
+  const remembered = await Promise.all(
+    consents.map(async ({ clientId, scope, updatedAt }) => ({
+      client: await parts.clientName(clientId),
+      allowed: new Date(updatedAt),
+      explanation: await explanationOf({ scope, expanded: scope }, parts),
+      forget: call.target("apps/forget", { client: clientId }),
+    })),
+  );
+  const { removed, forgotten } = call.view.t.account.apps;
+  return { html: appsPage(call.view, { frame: call.frame({ removed, forgotten }), grants, remembered }) };
 }
 
 /** When nothing of a grant is good for anything any more. */
@@ -58,7 +69,10 @@ function endOf({ expiresAt, accessExpiresAt, refreshExpiresAt }: OAuthGrantRow):
 }
 
 /** With the words of permission sets where they can be had, else with what they have granted one by one. */
-async function explanationOf(grant: OAuthGrantRow, { sets }: AppsParts): Promise<Explanation> {
+async function explanationOf(
+  grant: Pick<OAuthGrantRow, "scope" | "expanded">,
+  { sets }: AppsParts,
+): Promise<Explanation> {
   try {
     return explain(grant.scope, await setsOf(grant.scope, sets));
   } catch (error) {
@@ -76,6 +90,12 @@ async function removeApp(call: AccountCall, { oauth }: AppsParts): Promise<PageA
     await oauth.forgetConsent(call.did, grant.clientId);
   }
   return call.to("apps", { done: "removed" });
+}
+
+/** It has no access to lose; from now on it has to ask. */
+async function forgetApp(call: AccountCall, { oauth }: AppsParts): Promise<PageAnswer> {
+  await oauth.forgetConsent(call.did, call.field("client"));
+  return call.to("apps", { done: "forgotten" });
 }
 
 async function passwords(

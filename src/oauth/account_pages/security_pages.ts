@@ -1,10 +1,9 @@
 /** Password, passkeys, authenticator app, codes by mail, backup codes. All of it asks for a fresh sign-in. */
 import type { Credentials, Devices, FactorList, Passkeys, SecondFactors } from "../../accounts/mod.ts";
-import { PASSKEY_NAME_CHARS_MAX } from "../../accounts/mod.ts";
+import { isChoosablePassword, PASSKEY_NAME_CHARS_MAX } from "../../accounts/mod.ts";
 import { isKithError } from "../../errors.ts";
 import type { Notice } from "../../mailer/mod.ts";
 import { backupCodesPage, type SecurityData, securityPage, totpSetupPage } from "../../web/mod.ts";
-import { isNewPassword } from "../pages/sign_up_pages.ts";
 import { type AccountCall, type AccountRoutes, type PageAnswer, REFUSED } from "./account_call.ts";
 import { errorText } from "./error_texts.ts";
 
@@ -118,7 +117,7 @@ async function changePassword(call: AccountCall, parts: SecurityParts): Promise<
   call.fresh();
   const { t } = call.view;
   const { did, ip, device, signedIn } = call;
-  if (!isNewPassword(call.field("password")))
+  if (!isChoosablePassword(call.field("password")))
     return overview(call, parts, { password: t.errors.badPassword });
   const request = { current: call.field("current"), password: call.field("password"), ip };
   let passwordHash: string;

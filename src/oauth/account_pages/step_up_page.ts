@@ -37,44 +37,37 @@ async function waysOf({ did }: AccountCall, { factors }: StepUpParts): Promise<W
 async function ask(
   call: AccountCall,
   parts: StepUpParts,
-  error?: { way: Way; text: string },
+  error?: { way: Way; text: string; isSent: boolean },
 ): Promise<PageAnswer> {
   const ways = await waysOf(call, parts);
   const wanted = error?.way ?? call.query("way");
   const way = ways.find((one) => one === wanted) ?? ways[0] ?? "password";
   const to = backOf(call);
-  let failure = error?.text;
-  if (way === "email" && error === undefined) {
-    // A code of a minute ago is not sent again.
-    await parts.factors.mailCode(call.account).catch((thrown: unknown) => {
-      failure = errorText(call.view.t, thrown, { invalid_request: call.view.t.errors.busy });
-    });
-  }
   const html = secondFactorPage(call.view, {
     account: { did: call.did, handle: call.account.handle },
     purpose: "step_up",
-    factor: await factorOf(call, way, parts),
+    factor: await factorOf(call, { way, isSent: error?.isSent ?? call.query("sent") !== "" }, parts),
     form: call.target("confirm", { to, way }),
     others: ways
       .filter((one) => one !== way)
       .map((kind) => ({ kind, url: call.to("confirm", { to, way: kind }).to })),
-    errors: failure === undefined ? undefined : { form: failure },
+    errors: error === undefined ? undefined : { form: error.text },
     cancelUrl: call.path(),
   });
-  return { html, ...(failure === undefined ? {} : { status: REFUSED }) };
+  return { html, ...(error === undefined ? {} : { status: REFUSED }) };
 }
 
 async function factorOf(
   call: AccountCall,
-  way: Way,
+  { way, isSent }: { way: Way; isSent: boolean },
   { factors }: StepUpParts,
 ): Promise<SecondFactorData["factor"]> {
   switch (way) {
     case "passkey":
       return { kind: "passkey", optionsJson: JSON.stringify(await factors.challenge(call.did)) };
     case "email": {
-      const again = call.target("confirm/send-code", { to: backOf(call) });
-      return { kind: "email", address: shortened(call.account.email), again };
+      const send = call.target("confirm/send-code", { to: backOf(call) });
+      return { kind: "email", address: shortened(call.account.email), send, isSent };
     }
     default:
       return { kind: way };
@@ -95,7 +88,7 @@ async function check(call: AccountCall, parts: StepUpParts): Promise<PageAnswer>
       factor_required: t.errors.required,
       expired_token: t.errors.expired,
     };
-    return ask(call, parts, { way, text: errorText(t, error, own) });
+    return ask(call, parts, { way, text: errorText(t, error, own), isSent: true });
   }
   return { to: backOf(call) };
 }
@@ -113,6 +106,7 @@ function wrongText({ view }: AccountCall, way: Way): string {
   return way === "password" ? view.t.errors.wrongPassword : view.t.errors.wrongPasswordOrCode;
 }
 
+/** Mails a code, unless one has just been. Only a form does: browsers follow links by themselves. */
 async function sendCode(call: AccountCall, parts: StepUpParts): Promise<PageAnswer> {
   const { t } = call.view;
   if (!parts.factors.required(call.did).includes("email")) return call.to("confirm", { to: backOf(call) });
@@ -121,9 +115,9 @@ async function sendCode(call: AccountCall, parts: StepUpParts): Promise<PageAnsw
   } catch (error) {
     if (!isKithError(error)) throw error;
     const text = errorText(t, error, { invalid_request: t.errors.busy });
-    return ask(call, parts, { way: "email", text });
+    return ask(call, parts, { way: "email", text, isSent: false });
   }
-  return call.to("confirm", { to: backOf(call), way: "email" });
+  return call.to("confirm", { to: backOf(call), way: "email", sent: "1" });
 }
 
 /** The page that was asked for: one of this account. */

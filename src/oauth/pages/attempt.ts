@@ -18,12 +18,22 @@ export class Attempt implements Trail {
 
   constructor(
     call: PageCall,
-    parts: { open: OpenRequest; requestUri: string; isTrusted: boolean; identifier?: string | undefined },
+    parts: {
+      open: OpenRequest;
+      requestUri: string;
+      isTrusted: boolean;
+      /** Its path on this server. */
+      logo?: string | undefined;
+      identifier?: string | undefined;
+    },
   ) {
     const { open, requestUri, isTrusted } = parts;
     this.call = call;
     this.open = open;
-    this.client = { clientId: open.client.id, ...(isTrusted ? { name: open.client.name } : {}) };
+    this.client = {
+      clientId: open.client.id,
+      ...(isTrusted ? { name: open.client.name, logo: parts.logo } : {}),
+    };
     this.#requestUri = requestUri;
     this.#identifier = parts.identifier;
   }

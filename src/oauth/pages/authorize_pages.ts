@@ -5,6 +5,7 @@ import { isKithError } from "../../errors.ts";
 import { chooseAccountPage, consentPage, formPostPage, reactivatePage } from "../../web/mod.ts";
 import type { AuthorizationAnswer, AuthorizationRequests } from "../authorization_requests.ts";
 import { RequestGone } from "../authorization_requests.ts";
+import type { ClientLogos } from "../client_logos.ts";
 import { PATHS } from "../metadata.ts";
 import type { OAuthErrorCode } from "../oauth_error.ts";
 import { Attempt } from "./attempt.ts";
@@ -29,6 +30,8 @@ export interface AuthorizePagesOptions {
   readonly status: Pick<AccountStatus, "activate">;
   readonly signIn: SignInPages;
   readonly signUp: SignUpPages;
+  /** Paths of apps' logos on this server. */
+  readonly logos: Pick<ClientLogos, "pathOf">;
   /** Apps that the operator vouches for, by client_id. */
   readonly trustedClients: readonly string[];
 }
@@ -80,10 +83,11 @@ export class AuthorizePages {
     const open = await this.#options.requests.open({ requestUri, clientId, device: call.device.id });
     call.uiLocales = open.parameters.uiLocales;
     const isTrusted = this.#options.trustedClients.includes(clientId);
+    const logo = isTrusted ? await this.#options.logos.pathOf(open.client) : undefined;
     const wished = call.query("did");
     const isHere = call.device.accounts.some(({ did }) => did === wished);
     const named = isHere ? this.#options.accounts.account(wished)?.handle : open.parameters.loginHint;
-    return new Attempt(call, { open, requestUri, isTrusted, identifier: named });
+    return new Attempt(call, { open, requestUri, isTrusted, logo, identifier: named });
   }
 
   /** The first page: the question that has to be answered next. */

@@ -33,12 +33,14 @@ describe("AuthorizePages", () => {
     const signIn = new SignInPages({
       signIns: { passkeyOptions: async () => ({ challenge: TOKEN }) } as never,
       accounts,
+      languages: { read: never },
       hasSignUp: true,
     });
     const signUp = { routes: () => ({}), page: never } as never;
     const more = { devices: { signOut: never }, status: { activate: never }, signIn, signUp };
     const pages = new AuthorizePages({
       ...{ requests, accounts, grants, ...more },
+      logos: { pathOf: async ({ logoUri }) => logoUri && `/oauth/assets/${logoUri.split("/").at(-1)}` },
       get trustedClients() {
         return trusted;
       },
@@ -152,6 +154,23 @@ describe("AuthorizePages", () => {
     expect(plain.html).toContain(CONFIDENTIAL);
     trusted = [CONFIDENTIAL];
     expect((await open(await begin())).title).toBe("An app asks for access");
+  });
+
+  test("an app's logo is shown only where the operator vouches for it, and comes from this server", async () => {
+    const document = fixture.documents.get(CONFIDENTIAL) as object;
+    fixture.documents.set(CONFIDENTIAL, { ...document, logo_uri: "https://web.example.org/logo.png" });
+    fixture.pass(11 * MINUTE_MS);
+    for (const signedInHere of [[], [account(DID)]]) {
+      for (const vouched of [[], [CONFIDENTIAL]]) {
+        [signedIn, trusted] = [signedInHere, vouched];
+        const { html } = await open(await begin());
+        expect(html.includes('src="/oauth/assets/logo.png"')).toBe(vouched.length > 0);
+        expect(html).not.toContain("https://web.example.org/logo.png");
+      }
+    }
+    trusted = [];
+    fixture.documents.set(CONFIDENTIAL, document);
+    fixture.pass(11 * MINUTE_MS);
   });
 
   test("a request that has expired says so, and what to do", async () => {

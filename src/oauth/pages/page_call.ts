@@ -9,6 +9,7 @@ import {
 } from "../../accounts/mod.ts";
 import { chooseLocale, type Locale, newNonce, type PageSite, pageHeaders, type View } from "../../web/mod.ts";
 import { Form } from "./form.ts";
+import { chosenLanguage, languageCookie } from "./language_cookie.ts";
 
 /** What the edge knows of a request. */
 export interface PageContext {
@@ -27,10 +28,6 @@ export interface PageSetting {
   readonly csrfKey: Uint8Array;
   readonly pages: Pick<PageSite, "view">;
 }
-
-/** What is told to browsers of a language that somebody has chosen. */
-const LANGUAGE_COOKIE = "kith-language";
-const LANGUAGE_MAX_AGE_S = 365 * 24 * 3_600;
 
 export class PageCall {
   readonly request: Request;
@@ -88,7 +85,7 @@ export class PageCall {
 
   get locale(): Locale {
     return chooseLocale({
-      chosen: this.url.searchParams.get("lang") ?? this.#languageOfCookie(),
+      chosen: chosenLanguage(this.request),
       uiLocales: this.uiLocales,
       acceptLanguage: this.request.headers.get("accept-language"),
     });
@@ -136,18 +133,9 @@ export class PageCall {
   #finish(response: Response): Response {
     const isSecure = this.#setting.publicUrl.startsWith("https:");
     if (this.#setCookie !== undefined) response.headers.append("Set-Cookie", this.#setCookie);
-    const chosen = this.url.searchParams.get("lang");
-    if (chosen !== null && chosen === this.locale) {
-      const attributes = `Path=/; Max-Age=${LANGUAGE_MAX_AGE_S}; HttpOnly; SameSite=Lax${isSecure ? "; Secure" : ""}`;
-      response.headers.append("Set-Cookie", `${LANGUAGE_COOKIE}=${this.locale}; ${attributes}`);
-    }
+    const chosen = languageCookie(this.request, { locale: this.locale, isSecure });
+    if (chosen !== undefined) response.headers.append("Set-Cookie", chosen);
     return response;
-  }
-
-  #languageOfCookie(): string | undefined {
-    const parts = (this.request.headers.get("cookie") ?? "").split(";").map((part) => part.trim());
-    const found = parts.find((part) => part.startsWith(`${LANGUAGE_COOKIE}=`));
-    return found?.slice(LANGUAGE_COOKIE.length + 1);
   }
 
   #inLanguage(locale: Locale): string {

@@ -1,5 +1,12 @@
 /** Signing in: by the password and a second factor, or by a passkey alone. */
-import type { Account, FactorKind, FactorProof, SignedIn, SignIns } from "../../accounts/mod.ts";
+import type {
+  Account,
+  FactorKind,
+  FactorProof,
+  MemberLanguages,
+  SignedIn,
+  SignIns,
+} from "../../accounts/mod.ts";
 import { isKithError } from "../../errors.ts";
 import {
   type ClientName,
@@ -50,6 +57,7 @@ export type TrailFinder = (call: PageCall) => Promise<Trail> | Trail;
 export interface SignInPagesOptions {
   readonly signIns: SignIns;
   readonly accounts: { account(did: string): Account | undefined };
+  readonly languages: Pick<MemberLanguages, "read">;
   /** Whether new accounts can be made here. */
   readonly hasSignUp: boolean;
 }
@@ -83,13 +91,7 @@ export class SignInPages {
       },
       [`${prefix}/factor/mail`]: {
         act: "second_factor",
-        post: async (call) => {
-          const trail = await find(call);
-          return this.#again(trail, async () => {
-            await this.#options.signIns.mailCode(call.device);
-            return call.redirect(trail.link("factor", { way: "email" }));
-          });
-        },
+        post: async (call) => this.#again(await find(call), (trail) => this.#sendCode(trail)),
       },
     };
   }
@@ -112,7 +114,7 @@ export class SignInPages {
       form: { action: trail.link("sign-in") },
       identifier: pinned ?? identifier ?? trail.identifier,
       isIdentifierFixed: pinned !== undefined,
-      isRemembered: call.form.get("remember") !== "",
+      isRemembered: call.request.method === "POST" ? isTicked(call) : staysByItself(trail),
       errors,
       passkey: { form: { action: trail.link("passkey") }, optionsJson },
       signUpUrl: hasSignUp && did === undefined ? trail.link("sign-up") : undefined,
@@ -127,13 +129,12 @@ export class SignInPages {
     const typed = call.form.get("identifier").trim().slice(0, IDENTIFIER_CHARS_MAX);
     const identifier = trail.did ?? (typed.startsWith("@") ? typed.slice(1) : typed);
     const password = call.form.get("password");
-    const remember = call.form.get("remember") === "on";
+    const remember = isTicked(call);
     try {
       const request = { ...call.from, identifier, password, remember };
       const step = await this.#options.signIns.withPassword(call.device, request);
-      if (step.step === "done") return this.#done(trail, step);
-      if (step.kinds[0] === "email") await this.#mailFirst(call);
-      return call.redirect(trail.link("factor"));
+      if (step.step === "done") return await this.#done(trail, step);
+      return step.kinds[0] === "email" ? this.#sendCode(trail) : call.redirect(trail.link("factor"));
     } catch (error) {
       const form = signInError(call.view.t, error);
       if (form === undefined) throw error;
@@ -150,9 +151,9 @@ export class SignInPages {
       const done = await this.#options.signIns.withPasskey(call.device, {
         ...call.from,
         answer,
-        remember: false,
+        remember: isTicked(call),
       });
-      if (trail.did === undefined || done.did === trail.did) return this.#done(trail, done);
+      if (trail.did === undefined || done.did === trail.did) return await this.#done(trail, done);
       call.become(done);
       return this.page(trail, { errors: { form: t.errors.wrongPasskey }, status: FAILED });
     } catch (error) {
@@ -172,7 +173,10 @@ export class SignInPages {
       ? { kind: "passkey", answer: json(credential) }
       : { kind: "code", code: call.form.get("code").slice(0, IDENTIFIER_CHARS_MAX) };
     try {
-      return this.#done(trail, await this.#options.signIns.withFactor(call.device, { ...call.from, proof }));
+      return await this.#done(
+        trail,
+        await this.#options.signIns.withFactor(call.device, { ...call.from, proof }),
+      );
     } catch (error) {
       const isRefused = isKithError(error, "auth_required");
       const refusal = proof.kind === "passkey" ? t.errors.wrongPasskey : t.errors.wrongCode;
@@ -186,56 +190,68 @@ export class SignInPages {
 
   async #factorPage(
     trail: Trail,
-    { errors, status = 200 }: { errors?: FormErrors<"code">; status?: number } = {},
+    {
+      errors,
+      status = 200,
+      way = trail.call.query("way"),
+      isSent = errors !== undefined || trail.call.query("sent") !== "",
+    }: { errors?: FormErrors<"code">; status?: number; way?: string; isSent?: boolean } = {},
   ): Promise<Response> {
     const { signIns } = this.#options;
     const { call } = trail;
     const { did, handle, kinds } = signIns.waiting(call.device);
-    const kind = kinds.find((one) => one === call.query("way")) ?? kinds[0];
+    const kind = kinds.find((one) => one === way) ?? kinds[0];
     // The factors were taken away meanwhile.
     if (kind === undefined) return call.redirect(trail.link("sign-in", { late: "1" }));
-    let problem = errors;
-    if (kind === "email" && !errors) {
-      const failed = await this.#mailFirst(call);
-      problem = failed === undefined ? undefined : { form: failed };
-    }
     const others = kinds.filter((one) => one !== kind);
     const body = secondFactorPage(call.view, {
       account: { did, handle },
       purpose: "sign_in",
-      factor: await this.#question(trail, { did, kind }),
+      factor: await this.#question(trail, { did, kind, isSent }),
       form: { action: trail.link("factor", { way: kind }) },
       others: others.map((one) => ({ kind: one, url: trail.link("factor", { way: one }) })),
-      errors: problem,
+      errors,
       cancelUrl: trail.link("sign-in"),
     });
     return trail.page(body, { status });
   }
 
-  async #question({ call, link }: Trail, { did, kind }: { did: string; kind: FactorKind }) {
+  async #question(
+    { call, link }: Trail,
+    { did, kind, isSent }: { did: string; kind: FactorKind; isSent: boolean },
+  ) {
     const { signIns, accounts } = this.#options;
     if (kind === "passkey") {
       return { kind, optionsJson: JSON.stringify(await signIns.challenge(call.device)) };
     }
     if (kind !== "email") return { kind };
     const address = shortened(accounts.account(did)?.email ?? "");
-    return { kind, address, again: { action: link("factor/mail") } };
+    return { kind, address, send: { action: link("factor/mail") }, isSent };
   }
 
-  /** Mails a code, unless one has just been; what to tell where that cannot be. */
-  async #mailFirst(call: PageCall): Promise<string | undefined> {
+  /** Mails a code, unless one has just been. Only a form does: browsers follow links by themselves. */
+  async #sendCode(trail: Trail): Promise<Response> {
+    const { call } = trail;
     try {
-      await this.#options.signIns.mailCode(call.device);
-      return undefined;
+      await this.#options.signIns.mailCode(call.device, { language: call.locale });
     } catch (error) {
-      const text = signInError(call.view.t, error);
-      if (text === undefined) throw error;
-      return text;
+      const { t } = call.view;
+      const form = isKithError(error, "invalid_request") ? t.errors.noMail : signInError(t, error);
+      if (form === undefined) throw error;
+      call.context.failure = error;
+      return this.#factorPage(trail, {
+        errors: { form },
+        status: statusOf(error),
+        way: "email",
+        isSent: false,
+      });
     }
+    return call.redirect(trail.link("factor", { way: "email", sent: "1" }));
   }
 
-  #done({ call, onward }: Trail, done: SignedIn): Response {
+  async #done({ call, onward }: Trail, done: SignedIn): Promise<Response> {
     call.become(done);
+    await this.#options.languages.read(done.did, call.locale);
     return call.redirect(onward(done.did));
   }
 
@@ -265,6 +281,18 @@ export function signInError(t: Texts, error: unknown): string | undefined {
     default:
       return undefined;
   }
+}
+
+/**
+ * Who comes for the account itself stays signed in, where nothing else is said; who is on the way to an app is asked for the password
+ * again the next time. As the reference has it.
+ */
+export function staysByItself({ client }: Pick<Trail, "client">): boolean {
+  return client === undefined;
+}
+
+function isTicked({ form }: PageCall): boolean {
+  return form.get("remember") === "on";
 }
 
 function statusOf(error: unknown): number {

@@ -4,8 +4,11 @@ import {
   type AccountCreator,
   type Credentials,
   checkEmail,
+  isChoosablePassword,
+  type MemberLanguages,
   type SignIns,
 } from "../../accounts/mod.ts";
+import { isHandle } from "../../atproto/mod.ts";
 import { isKithError } from "../../errors.ts";
 import {
   type FormErrors,
@@ -17,17 +20,15 @@ import {
 } from "../../web/mod.ts";
 import type { PageCall } from "./page_call.ts";
 import type { PageRoutes } from "./page_server.ts";
-import type { Trail, TrailFinder } from "./sign_in_pages.ts";
+import { staysByItself, type Trail, type TrailFinder } from "./sign_in_pages.ts";
 
-/** As the pages say. */
-const PASSWORD_CHARS_MIN = 8;
-const PASSWORD_CHARS_MAX = 256;
 const FAILED = 400;
 
 export interface SignUpPagesOptions {
   readonly creator: Pick<AccountCreator, "create">;
   readonly signIns: Pick<SignIns, "withNewAccount">;
   readonly credentials: Pick<Credentials, "requestPasswordReset" | "resetPassword">;
+  readonly languages: Pick<MemberLanguages, "read">;
   /** Mails a welcome, if it can; nobody waits for it. */
   readonly welcome: (account: Account) => void;
   /** Domains of handles, each with its leading dot. */
@@ -85,15 +86,16 @@ export class SignUpPages {
   }
 
   async #signUp(trail: Trail): Promise<Response> {
-    const { creator, welcome, signIns } = this.#options;
+    const { creator, languages, welcome, signIns } = this.#options;
     const { call } = trail;
     const { t } = call.view;
     const asked = this.#checkSignUp(call);
     if ("errors" in asked) return this.page(trail, asked);
     try {
       const account = await creator.create(asked, { admin: false });
+      await languages.read(account.did, call.locale);
       welcome(account);
-      const request = { ...call.from, did: account.did, remember: false };
+      const request = { ...call.from, did: account.did, remember: staysByItself(trail) };
       call.become(await signIns.withNewAccount(call.device, request));
       return call.redirect(trail.onward(account.did));
     } catch (error) {
@@ -113,20 +115,24 @@ export class SignUpPages {
     const { domains, isInviteRequired } = this.#options;
     const { errors: texts } = call.view.t;
     const field = (name: string) => call.form.get(name).trim();
-    const [name, email, invite] = [field("handle").toLowerCase(), field("email"), field("invite")];
+    const [name, email, invite] = [
+      field("handle").toLowerCase().replace(/^@/, ""),
+      field("email"),
+      field("invite"),
+    ];
     const password = call.form.get("password");
     const domain = domains.find((one) => one === field("domain")) ?? domains[0] ?? "";
     // Some give the whole of it.
     const label = name.endsWith(domain) ? name.slice(0, -domain.length) : name;
     const found = {
       ...(isInviteRequired && invite === "" ? { invite: texts.inviteRequired } : {}),
-      ...(label === "" ? { handle: texts.required } : {}),
+      ...(isHandle(label + domain) ? {} : { handle: label === "" ? texts.required : texts.badHandle }),
       ...(isEmail(email) ? {} : { email: email === "" ? texts.required : texts.badEmail }),
-      ...(isNewPassword(password) ? {} : { password: texts.badPassword }),
+      ...(isChoosablePassword(password) ? {} : { password: texts.badPassword }),
     };
     if (Object.keys(found).length > 0) return { errors: found };
     return {
-      handle: `${label.replace(/^@/, "")}${domain}`,
+      handle: label + domain,
       email,
       password,
       inviteCode: invite || undefined,
@@ -151,7 +157,7 @@ export class SignUpPages {
     const email = call.form.get("email").trim();
     if (!isEmail(email)) return this.#forgotPage(trail, { email: errors.badEmail });
     try {
-      await this.#options.credentials.requestPasswordReset(email);
+      await this.#options.credentials.requestPasswordReset(email, { language: call.locale });
     } catch (error) {
       // That this server sends no mail, which it says of every address.
       if (!isKithError(error, "invalid_request")) throw error;
@@ -177,7 +183,7 @@ export class SignUpPages {
     const { call } = trail;
     const { errors } = call.view.t;
     const [token, password] = [call.form.get("code"), call.form.get("password")];
-    if (!isNewPassword(password)) return this.#resetPage(trail, { password: errors.badPassword });
+    if (!isChoosablePassword(password)) return this.#resetPage(trail, { password: errors.badPassword });
     try {
       await this.#options.credentials.resetPassword({ token, password });
     } catch (error) {
@@ -220,9 +226,4 @@ function isEmail(text: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** What these pages take for a password. */
-export function isNewPassword(text: string): boolean {
-  return text.length >= PASSWORD_CHARS_MIN && text.length <= PASSWORD_CHARS_MAX;
 }

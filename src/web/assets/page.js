@@ -108,6 +108,8 @@ for (const form of all("form[data-passkey]")) {
     failure.hidden = true;
     try {
       input.value = await askPasskey(form);
+      for (const copy of all("[data-ticked-as]", form))
+        copy.value = document.getElementById(copy.dataset.tickedAs).checked ? "on" : "";
       form.submit();
     } catch {
       failure.hidden = false;

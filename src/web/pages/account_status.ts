@@ -5,6 +5,7 @@ import {
   buttonForm,
   checkbox,
   errorSummary,
+  failure,
   field,
   form,
   hiddenUsername,
@@ -38,7 +39,7 @@ export function accountStatusPage(view: View, data: AccountStatusData): string {
     frame: data.frame,
     section: "status",
     title: texts.title,
-    body: html`${data.error !== undefined && note("error", data.error)}<section class="box"><h2>${words.title}</h2><p>${words.lead}</p>${soon}
+    body: html`${data.error !== undefined && failure(data.error)}<section class="box"><h2>${words.title}</h2><p>${words.lead}</p>${soon}
 ${buttonForm(view, { target: data.toggle, label: words.button, className: isActive ? "button" : "button primary" })}</section>
 <section class="box danger-zone"><h2>${texts.delete}</h2><p>${texts.deleteLead}</p>
 <p>${linkButton(data.deleteUrl, texts.deleteStart, { className: "button quiet-danger" })}</p></section>`,

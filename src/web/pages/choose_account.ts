@@ -1,7 +1,7 @@
 import { stepPage } from "../frame.ts";
 import { html } from "../html.ts";
 import { icon } from "../icons.ts";
-import { form, linkButton, note, who } from "../parts.ts";
+import { failure, form, linkButton, who } from "../parts.ts";
 import type { AccountName, ClientName, FormTarget, View } from "../view.ts";
 import { appLine } from "./app_line.ts";
 
@@ -33,7 +33,7 @@ export function chooseAccountPage(view: View, data: ChooseAccountData): string {
   return stepPage(view, {
     title: t.choose.title,
     lead: client ? appLine(client, t.choose.toApp) : html`<p class="lead">${t.choose.toAccount}</p>`,
-    body: html`${data.error !== undefined && note("error", data.error)}<ul class="rows">${rows}</ul>
+    body: html`${data.error !== undefined && failure(data.error)}<ul class="rows">${rows}</ul>
 <div class="stack-tight">${linkButton(data.anotherUrl, t.choose.another)}
 ${data.signUpUrl !== undefined && linkButton(data.signUpUrl, t.choose.signUp, { className: "button plain" })}</div>`,
   });

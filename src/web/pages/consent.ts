@@ -3,7 +3,7 @@ import { stepPage } from "../frame.ts";
 import { type Content, type Html, html } from "../html.ts";
 import { icon } from "../icons.ts";
 import { formatDay } from "../locale.ts";
-import { form, note, tag, who } from "../parts.ts";
+import { failure, form, note, tag, who } from "../parts.ts";
 import { type PermissionWords, permissionWords, riskWords } from "../permission_words.ts";
 import { type AccountName, type ClientName, clientTitle, type FormTarget, type View } from "../view.ts";
 
@@ -47,7 +47,7 @@ ${unknown.length > 0 && html`<p class="small muted">${t.consent.unknown(unknown.
   return stepPage(view, {
     title: t.consent.title(clientTitle(client)),
     lead: aboutTheApp(view, data),
-    body: html`${data.error !== undefined && note("error", data.error)}<p>${lead}</p>${form(view, { target: data.form, content })}`,
+    body: html`${data.error !== undefined && failure(data.error)}<p>${lead}</p>${form(view, { target: data.form, content })}`,
   });
 }
 
@@ -103,7 +103,7 @@ function moreOf(view: View, words: PermissionWords, risk: string | undefined): C
     risk !== undefined && html`<p class="warn">${icon("warning", { size: 18 })}<span>${risk}</span></p>`;
   const held =
     parts.length > 0 &&
-    html`<details><summary>${view.t.consent.holds(parts.length)}</summary><ul class="points">${parts.map(
+    html`<details><summary>${view.t.consent.holds(parts.length)}</summary><p class="small muted">${view.t.consent.asOne}</p><ul class="points">${parts.map(
       (part) => html`<li>${part.title}${part.names.length > 0 && html`<br>${namesOf(part.names)}`}</li>`,
     )}</ul></details>`;
   return html`${detail && html`<p>${detail}</p>`}${warning}${shownNames(view, words.names)}${held}`;

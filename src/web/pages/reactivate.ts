@@ -1,7 +1,7 @@
 import { stepPage } from "../frame.ts";
 import { html } from "../html.ts";
 import { formatDay } from "../locale.ts";
-import { form, linkButton, note, submit, who } from "../parts.ts";
+import { failure, form, linkButton, note, submit, who } from "../parts.ts";
 import { type AccountName, type ClientName, clientTitle, type FormTarget, type View } from "../view.ts";
 
 /** The form sends nothing of its own. */
@@ -21,7 +21,7 @@ export function reactivatePage(view: View, data: ReactivateData): string {
   return stepPage(view, {
     title: t.reactivate.title,
     lead: who(data.account),
-    body: html`${data.error !== undefined && note("error", data.error)}<p>${t.reactivate.lead}</p>
+    body: html`${data.error !== undefined && failure(data.error)}<p>${t.reactivate.lead}</p>
 ${client && html`<p>${t.reactivate.leadApp(clientTitle(client))}</p>`}
 ${deleteAfter && note("warning", t.reactivate.deleteOn(formatDay(deleteAfter, locale)))}
 ${form(view, { target: data.form, content: submit(t.reactivate.submit) })}

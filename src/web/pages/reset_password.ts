@@ -61,6 +61,7 @@ export function resetPasswordPage(view: View, data: ResetPasswordData): string {
     hint: t.reset.passwordHint,
     error: data.errors?.password,
     autocomplete: "new-password",
+    minLength: 8,
     maxLength: 256,
   })}${submit(t.reset.submit)}`;
   return stepPage(view, {

@@ -17,7 +17,10 @@ export interface SecondFactorData {
         readonly kind: "email";
         /** Shortened, so that it tells a stranger nothing: `a…@example.com`. */
         readonly address: string;
-        readonly again: FormTarget;
+        /** Mails a code. */
+        readonly send: FormTarget;
+        /** Until one is on its way, it is offered to send one, and none is asked for. */
+        readonly isSent: boolean;
       }
     | { readonly kind: "passkey"; readonly optionsJson: string };
   readonly form: FormTarget;
@@ -36,7 +39,7 @@ export function secondFactorPage(view: View, data: SecondFactorData): string {
     ({ kind, url }) => html`<li><a href="${url}">${t.factor.ways[kind]}</a></li>`,
   );
   const body = html`${errorSummary(view, { errors: data.errors })}${question(view, data)}
-${others.length > 0 && html`<div class="stack-tight"><h2>${t.factor.otherWays}</h2><ul class="stack-tight">${others}</ul></div>`}
+${others.length > 0 && html`<div class="stack-tight"><h2>${t.factor.otherWays}</h2><ul class="ways">${others}</ul></div>`}
 <p><a href="${data.cancelUrl}">${isStepUp ? t.common.cancel : t.factor.signOut}</a></p>`;
   return stepPage(view, { title: isStepUp ? t.factor.stepUpTitle : t.factor.title, lead, body });
 }
@@ -51,6 +54,10 @@ function question(view: View, data: SecondFactorData): Content {
       content: html`<div class="stack-tight"><h2>${t.factor.passkey}</h2><p class="muted">${t.factor.passkeyHint}</p></div>`,
       button: { label: t.factor.usePasskey, className: "button primary wide" },
     });
+  }
+  if (factor.kind === "email" && !factor.isSent) {
+    const ask = html`<p>${t.factor.emailAsk(factor.address)}</p>${submit(t.factor.sendCode)}`;
+    return form(view, { target: factor.send, content: ask });
   }
   // Who is asked once more is asked for all of it, on one page.
   const password =
@@ -79,6 +86,6 @@ function question(view: View, data: SecondFactorData): Content {
         })}`;
   const again =
     factor.kind === "email" &&
-    buttonForm(view, { target: factor.again, label: t.factor.sendAgain, className: "button plain wide" });
+    buttonForm(view, { target: factor.send, label: t.factor.sendAgain, className: "button plain wide" });
   return html`${form(view, { target: data.form, content: html`${input}${submit(t.factor.submit)}` })}${again}`;
 }

@@ -53,6 +53,7 @@ function passwordBox(view: View, { password, errors, frame }: SecurityData): Con
     hint: texts.newHint,
     error: errors?.password,
     autocomplete: "new-password",
+    minLength: 8,
     maxLength: 256,
   })}${submit(texts.changePassword, { kind: "" })}`;
   return html`<section class="box"><h2>${texts.password}</h2>${form(view, { target: password, content })}</section>`;

@@ -4,7 +4,7 @@ import { checkbox, errorSummary, field, form, passkeyForm, submit } from "../par
 import type { ClientName, FormErrors, FormTarget, View } from "../view.ts";
 import { appLine } from "./app_line.ts";
 
-/** The form sends `identifier`, `password` and, where ticked, `remember`=on; that of the passkey `credential` (JSON). */
+/** The form sends `identifier`, `password` and, where ticked, `remember`=on; that of the passkey `credential` (JSON) with the same `remember`. */
 export interface SignInData {
   /** The app that sent the person here; none on the way to the account pages. */
   readonly client?: ClientName | undefined;
@@ -33,7 +33,8 @@ ${
   html`<p class="or">${t.signIn.or}</p>${passkeyForm(view, {
     target: data.passkey.form,
     passkey: { action: "get", optionsJson: data.passkey.optionsJson },
-    content: "",
+    // The tick is above, in the other form: the script takes it over.
+    content: html`<input type="hidden" name="remember" value="${data.isRemembered ? "on" : ""}" data-ticked-as="remember">`,
     button: { label: t.signIn.withPasskey },
   })}`
 }

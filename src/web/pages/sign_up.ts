@@ -71,6 +71,7 @@ function fields(view: View, data: SignUpData): Content {
     hint: t.signUp.passwordHint,
     error: errors.password,
     autocomplete: "new-password",
+    minLength: 8,
     maxLength: 256,
   })}${agreement(view)}${submit(t.signUp.submit)}`;
 }
@@ -97,5 +98,8 @@ function agreement({ t, site }: View): Content {
   ].flatMap(([label, href]) =>
     href ? html`<li><a href="${href}" target="_blank" rel="noopener">${label}</a></li>` : [],
   );
-  return links.length > 0 && html`<div class="small muted"><p>${t.signUp.agree}</p><ul>${links}</ul></div>`;
+  return (
+    links.length > 0 &&
+    html`<div class="small muted"><p>${t.signUp.agree}</p><ul class="ways">${links}</ul></div>`
+  );
 }

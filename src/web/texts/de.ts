@@ -133,6 +133,8 @@ export const de: Texts = {
     backupHint: "Einer von denen, die du aufbewahrt hast. Jeder gilt einmal.",
     email: "Code aus der Mail",
     emailHint: (address) => `Wir haben ihn an ${address} geschickt. Sieh auch im Spam-Ordner nach.`,
+    emailAsk: (address) => `Wir schicken einen Code an ${address}. Er gilt einmal und zehn Minuten lang.`,
+    sendCode: "Code schicken",
     sendAgain: "Noch einen Code schicken",
     passkey: "Nimm deinen Passkey",
     passkeyHint: "Dein Gerät fragt nach Fingerabdruck, Gesicht oder seiner PIN.",
@@ -152,7 +154,7 @@ export const de: Texts = {
   consent: {
     title: (app) => `${app} bittet um Zugriff`,
     account: "Dein Konto",
-    switchAccount: "Anderes nehmen",
+    switchAccount: "Anderes Konto nehmen",
     clientId: "Adresse der App",
     trusted: "Die Betreiber dieses Servers stehen für diese App ein.",
     notVerified:
@@ -160,13 +162,14 @@ export const de: Texts = {
     loopback:
       "Diese App läuft auf deinem eigenen Gerät. Geh nur weiter, wenn du sie eben selbst gestartet hast.",
     sendsBack: (place) => `Danach geht es zurück zu ${place}.`,
-    firstTime: "Du benutzt diese App hier zum ersten Mal.",
+    firstTime: "Noch hat sie keinen Zugriff auf dein Konto.",
     before: (day) => `Zuletzt hast du dieser App am ${day} etwas erlaubt.`,
     lead: "Wenn du weitergehst, darf die App das Folgende. Nimm den Haken weg, wo du nicht willst; manches in der App geht dann vielleicht nicht.",
     leadSignInOnly: "Wenn du weitergehst, darf die App nur das:",
     always: "Immer nötig",
     risky: "Vorsicht",
     holds: (count) => `Was darin ist (${count})`,
+    asOne: "Wird als Ganzes erlaubt oder nicht: Wer es veröffentlicht, hat es so zusammengestellt.",
     setFrom: (authority) => `Zusammengestellt von ${authority}`,
     unknown: (count) =>
       count === 1

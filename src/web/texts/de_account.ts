@@ -51,6 +51,14 @@ export const accountDe: Texts["account"] = {
     remove: "Zugriff entfernen",
     removeLabel: (app) => `Den Zugriff von ${app} entfernen`,
     removed: "Die App hat keinen Zugriff mehr.",
+    remembered: "Ohne Nachfrage eingelassen",
+    rememberedLead:
+      "Diese haben gerade keinen Zugriff, aber du hast ihnen schon einmal zugestimmt: Wo du angemeldet bist, werden sie wieder eingelassen, ohne dass du gefragt wirst.",
+    allowed: (day) => `Zuletzt erlaubt ${day}`,
+    wouldMay: (count) => (count === 1 ? "Bekäme 1 Berechtigung" : `Bekäme ${count} Berechtigungen`),
+    forget: "Wieder fragen",
+    forgetLabel: (app) => `Wieder fragen, bevor ${app} eingelassen wird`,
+    forgotten: "Du wirst gefragt, bevor diese App wieder eingelassen wird.",
   },
   devices: {
     title: "Geräte",
@@ -88,7 +96,7 @@ export const accountDe: Texts["account"] = {
     password: "Passwort",
     current: "Bisheriges Passwort",
     new: "Neues Passwort",
-    newHint: "Mindestens 8 Zeichen. Alle anderen Geräte werden abgemeldet.",
+    newHint: "Mindestens 8 Zeichen. Alle anderen Geräte und alle Apps werden abgemeldet.",
     changePassword: "Passwort ändern",
     changed: "Dein Passwort ist geändert.",
     totp: "Authenticator-App",
@@ -111,7 +119,7 @@ export const accountDe: Texts["account"] = {
     required: "Nach dem Passwort einen Passkey verlangen",
     requiredOn:
       "Das Passwort allein meldet nicht an: Ein Passkey oder ein anderer zweiter Faktor muss folgen.",
-    requiredOff: "Wer das Passwort kennt, kommt ohne Passkey hinein.",
+    requiredOff: "Nach dem Passwort wird kein Passkey verlangt.",
     removePasskey: "Entfernen",
     removePasskeyLabel: (name) => `Den Passkey ${name} entfernen`,
     email: "Codes per E-Mail",

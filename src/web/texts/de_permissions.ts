@@ -59,6 +59,23 @@ export const permissionsDe: Texts["permissions"] = {
     methods === 1
       ? "Jeden Dienst in deinem Namen benutzen, für eine Sache"
       : `Jeden Dienst in deinem Namen benutzen, für ${methods} Dinge`,
+  methods: {
+    "app.bsky.feed.getTimeline": "deine Timeline lesen",
+    "app.bsky.actor.getPreferences": "deine Einstellungen sehen",
+    "app.bsky.actor.putPreferences": "deine Einstellungen ändern",
+    "app.bsky.actor.getProfile": "Profile ansehen",
+    "app.bsky.feed.searchPosts": "Beiträge suchen",
+    "app.bsky.notification.listNotifications": "deine Benachrichtigungen sehen",
+    "app.bsky.notification.updateSeen": "deine Benachrichtigungen als gesehen markieren",
+    "app.bsky.graph.muteActor": "Menschen stummschalten",
+    "chat.bsky.convo.listConvos": "sehen, mit wem du private Nachrichten austauschst",
+    "chat.bsky.convo.getLog": "deine privaten Nachrichten mitlesen",
+    "chat.bsky.convo.getMessages": "deine privaten Nachrichten lesen",
+    "chat.bsky.convo.sendMessage": "private Nachrichten schicken",
+    "com.atproto.moderation.createReport": "Menschen und Beiträge melden",
+  },
+  at: (service) => `In deinem Namen, über ${service}.`,
+  anywhere: "In deinem Namen, über jeden beliebigen Dienst.",
   blob: (kinds) => `${kinds.charAt(0).toUpperCase()}${kinds.slice(1)} hochladen`,
   files: {
     any: "Dateien jeder Art",

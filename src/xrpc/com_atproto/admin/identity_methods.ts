@@ -1,19 +1,13 @@
 /** com.atproto.admin.updateAccountHandle and updateAccountSigningKey. */
 import { ComAtprotoAdminUpdateAccountHandle, ComAtprotoAdminUpdateAccountSigningKey } from "@atcute/atproto";
-import * as v from "@atcute/lexicons/validations";
 import type { IdentityChanges } from "../../../accounts/mod.ts";
 import { isKithError, KithError } from "../../../errors.ts";
 import type { Method } from "../../method.ts";
 import type { Log } from "../../request_log.ts";
 import { adminAct } from "../admin_act.ts";
+import { withAnyHandle } from "../any_handle.ts";
 
-const { mainSchema } = ComAtprotoAdminUpdateAccountHandle;
-
-/** As of com.atproto.identity.updateHandle: what is wrong with a handle is told as InvalidHandle. */
-const SCHEMA = {
-  ...mainSchema,
-  input: { ...mainSchema.input, schema: v.object({ ...mainSchema.input.schema.shape, handle: v.string() }) },
-};
+const SCHEMA = withAnyHandle(ComAtprotoAdminUpdateAccountHandle.mainSchema);
 
 /** The longest handle that there is has 253. */
 const HANDLE_CHARS_LOGGED = 260;

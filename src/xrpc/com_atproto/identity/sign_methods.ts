@@ -7,6 +7,7 @@ import type { PlcSigning } from "../../../accounts/mod.ts";
 import { perAccountMailed } from "../../limits/charges.ts";
 import { callerDid, type Method, method } from "../../method.ts";
 import { needsIdentity } from "../../oauth_rules.ts";
+import { wishedLanguage } from "../../wished_language.ts";
 
 /** Both serve a taken-down account, too: its owner may carry the identity away. */
 export function signMethods({ signing }: { signing: Pick<PlcSigning, "requestCode" | "sign"> }): Method[] {
@@ -15,7 +16,7 @@ export function signMethods({ signing }: { signing: Pick<PlcSigning, "requestCod
       auth: "fullOrTakendown",
       oauth: needsIdentity("*"),
       limit: perAccountMailed(),
-      handler: (call) => signing.requestCode(callerDid(call)),
+      handler: (call) => signing.requestCode(callerDid(call), wishedLanguage(call.request)),
     }),
     method(ComAtprotoIdentitySignPlcOperation.mainSchema, {
       auth: "fullOrTakendown",

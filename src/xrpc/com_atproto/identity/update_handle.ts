@@ -1,18 +1,12 @@
 /** com.atproto.identity.updateHandle. */
 import { ComAtprotoIdentityUpdateHandle } from "@atcute/atproto";
-import * as v from "@atcute/lexicons/validations";
 import type { HandleClaim, IdentityChanges } from "../../../accounts/mod.ts";
 import { perAccountRenamed } from "../../limits/charges.ts";
 import { callerDid, type Method, method } from "../../method.ts";
 import { needsIdentity } from "../../oauth_rules.ts";
+import { withAnyHandle } from "../any_handle.ts";
 
-const { mainSchema } = ComAtprotoIdentityUpdateHandle;
-
-/** The lexicon's, but any text as a handle: what is wrong with one is then told as InvalidHandle, with the reason. */
-const SCHEMA = {
-  ...mainSchema,
-  input: { ...mainSchema.input, schema: v.object({ ...mainSchema.input.schema.shape, handle: v.string() }) },
-};
+const SCHEMA = withAnyHandle(ComAtprotoIdentityUpdateHandle.mainSchema);
 
 export interface UpdateHandleOptions {
   readonly changes: Pick<IdentityChanges, "updateHandle">;

@@ -14,6 +14,7 @@ import { perAccountMailed, perNetwork } from "../../limits/charges.ts";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../../limits/rate_limits.ts";
 import { callerDid, type Method, method } from "../../method.ts";
 import { needsAccount } from "../../oauth_rules.ts";
+import { wishedLanguage } from "../../wished_language.ts";
 import { asInvalidRequest } from "../password_error.ts";
 
 /** Bound of the bodies in bytes: a password, an address and a code, with room for escapes. */
@@ -40,7 +41,7 @@ export function credentialMethods({ credentials }: CredentialMethodsOptions): Me
       auth: "access",
       oauth: needsAccount("email", "manage"),
       limit: perAccountMailed(),
-      handler: (call) => credentials.requestEmailConfirmation(callerDid(call)),
+      handler: (call) => credentials.requestEmailConfirmation(callerDid(call), wishedLanguage(call.request)),
     }),
     method(ComAtprotoServerConfirmEmail.mainSchema, {
       auth: "access",
@@ -52,7 +53,7 @@ export function credentialMethods({ credentials }: CredentialMethodsOptions): Me
       auth: "full",
       oauth: "refused",
       limit: perAccountMailed(),
-      handler: (call) => credentials.requestEmailUpdate(callerDid(call)),
+      handler: (call) => credentials.requestEmailUpdate(callerDid(call), wishedLanguage(call.request)),
     }),
     method(ComAtprotoServerUpdateEmail.mainSchema, {
       auth: "full",
@@ -67,7 +68,7 @@ export function credentialMethods({ credentials }: CredentialMethodsOptions): Me
       auth: "none",
       limit: perNetwork({ points: 15, windowMs: HOUR_MS }, { points: 50, windowMs: DAY_MS }),
       bodyBytesMax,
-      handler: ({ input }) => credentials.requestPasswordReset(input.email),
+      handler: ({ input, request }) => credentials.requestPasswordReset(input.email, wishedLanguage(request)),
     }),
     method(ComAtprotoServerResetPassword.mainSchema, {
       auth: "none",
@@ -79,7 +80,7 @@ export function credentialMethods({ credentials }: CredentialMethodsOptions): Me
       auth: "full",
       oauth: "refused",
       limit: perAccountMailed(),
-      handler: (call) => credentials.requestAccountDelete(callerDid(call)),
+      handler: (call) => credentials.requestAccountDelete(callerDid(call), wishedLanguage(call.request)),
     }),
     method(ComAtprotoServerDeleteAccount.mainSchema, {
       auth: "none",

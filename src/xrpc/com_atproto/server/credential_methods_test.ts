@@ -23,6 +23,7 @@ type Change = { token?: { purpose: string; tokenHash: string; now: number }; did
 function make({ mailed = true, confirmed = false, state = "active" as Account["state"] } = {}) {
   const changes: unknown[] = [];
   const sent: string[] = [];
+  const subjects: string[] = [];
   const waited: number[] = [];
   const rows = new FakeEmailTokens();
   const fake = { mailFails: undefined as unknown, emailFactor: false };
@@ -35,9 +36,10 @@ function make({ mailed = true, confirmed = false, state = "active" as Account["s
     state,
   };
   const sender = {
-    enqueue: async ({ text }: Mail) => {
+    enqueue: async ({ text, subject }: Mail) => {
       if (fake.mailFails) throw fake.mailFails;
       sent.push(CODE.exec(text)?.[0] ?? "");
+      subjects.push(subject);
     },
   };
   const tokens = new EmailTokens({ rows });
@@ -80,7 +82,7 @@ function make({ mailed = true, confirmed = false, state = "active" as Account["s
   const caller = callerOf(credentialMethods({ credentials }));
   const call = (name: string, json?: unknown, as?: string) =>
     caller({ nsid: `com.atproto.server.${name}`, json, as });
-  return { call, changes, sent, waited, fake };
+  return { call, changes, sent, subjects, waited, fake };
 }
 
 test("requestEmailConfirmation and confirmEmail", async () => {
@@ -107,12 +109,14 @@ test("requestEmailUpdate asks for a code where the address is confirmed, updateE
   expect(bound.changes).toMatchObject([["email", { token: "update_email" }]]);
 });
 
-test("updateEmail with the same address switches codes by mail on without a token, and off with one", async () => {
-  const { call, changes, sent, fake } = make({ confirmed: true });
+test("updateEmail with the same address switches codes by mail on without a token, and off with one, and says so by mail", async () => {
+  const { call, changes, sent, subjects, fake } = make({ confirmed: true });
   expect((await call("updateEmail", { email: EMAIL, emailAuthFactor: false }, ALICE)).status).toBe(200);
   expect((await call("updateEmail", { email: EMAIL, emailAuthFactor: true }, ALICE)).status).toBe(200);
   expect(changes.splice(0)).toEqual([["factor on", ALICE]]);
+  expect(subjects.splice(0)).toEqual(["Codes by e-mail turned on (pds.test)"]);
   fake.emailFactor = true;
+  sent.splice(0);
   const off = (token?: string) =>
     call("updateEmail", { email: EMAIL.toUpperCase(), emailAuthFactor: false, token }, ALICE);
   expect((await off()).body).toMatchObject({ error: "TokenRequired" });
@@ -120,6 +124,7 @@ test("updateEmail with the same address switches codes by mail on without a toke
   await call("requestEmailUpdate", {}, ALICE);
   expect((await off(sent[0])).status).toBe(200);
   expect(changes).toEqual([["factor off", ALICE]]);
+  expect(subjects.at(-1)).toBe("Codes by e-mail turned off (pds.test)");
 });
 
 test.each([

@@ -83,7 +83,7 @@ function makeServer({ inviteRequired = false } = {}) {
       blobBytesMax: 5_000_000,
       contactEmail: "admin@pds.test",
     }),
-    ...sessionMethods({ sessions, authenticator }),
+    ...sessionMethods({ sessions, authenticator, languages: { guess: async () => {} } }),
     ...appPasswordMethods({ appPasswords: new AppPasswords({ rows: appPasswordRows, now }) }),
     ...accountMethods({ creator, sessions }),
     ...keyMethods({ keys }),

@@ -5,10 +5,11 @@ import {
   ComAtprotoServerGetSession,
   ComAtprotoServerRefreshSession,
 } from "@atcute/atproto";
-import { networkOf, type SessionInfo, type Sessions } from "../../../accounts/mod.ts";
+import { type MemberLanguages, networkOf, type SessionInfo, type Sessions } from "../../../accounts/mod.ts";
 import type { Principal } from "../../../auth/mod.ts";
 import { DAY_MS, MINUTE_MS } from "../../limits/rate_limits.ts";
 import { callerDid, type Method, method, setPrivate } from "../../method.ts";
+import { wishedLanguage } from "../../wished_language.ts";
 
 /** Bound of a sign-in's body in bytes: a name, a password and a code, with room for escapes. */
 const SIGN_IN_BYTES_MAX = 16 * 1024;
@@ -20,6 +21,7 @@ const SIGN_INS = [
 
 export interface SessionMethodsOptions {
   readonly sessions: Pick<Sessions, "signIn" | "refresh" | "end" | "describe">;
+  readonly languages: Pick<MemberLanguages, "guess">;
   readonly authenticator: {
     /** The claims of the refresh token in the header, also of an expired one. */
     expiredOrNotRefresh(request: Request): Promise<{ did: string; tokenId: string }>;
@@ -27,7 +29,7 @@ export interface SessionMethodsOptions {
 }
 
 /** createSession, getSession, refreshSession, deleteSession. */
-export function sessionMethods({ sessions, authenticator }: SessionMethodsOptions): Method[] {
+export function sessionMethods({ sessions, authenticator, languages }: SessionMethodsOptions): Method[] {
   return [
     method(ComAtprotoServerCreateSession.mainSchema, {
       // A header that comes along is ignored: goat sends an old token while it signs in.
@@ -37,8 +39,14 @@ export function sessionMethods({ sessions, authenticator }: SessionMethodsOption
         budgets: SIGN_INS,
         key: `${networkOf(ip)} ${input.identifier.trim().toLowerCase()}`,
       }),
-      handler: ({ input: { identifier, password, authFactorToken: code, allowTakendown }, ip }) =>
-        sessions.signIn({ identifier, password, code, ip, allowTakendown: allowTakendown === true }),
+      handler: async ({ input, ip, request }) => {
+        const { identifier, password, authFactorToken: code } = input;
+        const allowTakendown = input.allowTakendown === true;
+        const { language } = wishedLanguage(request);
+        const session = await sessions.signIn({ identifier, password, code, ip, allowTakendown, language });
+        await languages.guess(session.did, language);
+        return session;
+      },
     }),
     method(ComAtprotoServerGetSession.mainSchema, {
       auth: "access",
