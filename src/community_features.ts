@@ -5,9 +5,13 @@ import { type DidDocument, isDid, type Signer } from "./atproto/mod.ts";
 import {
   Adoptions,
   Attempts,
+  AuthorizationServers,
+  type ClientDocuments,
   CommunityInvites,
   CommunitySweep,
+  Consents,
   chooseHost,
+  createClientFetch,
   createHostFor,
   type DeclaringCommunity,
   Deletions,
@@ -17,6 +21,7 @@ import {
   type HostFor,
   Members,
   NativeHost,
+  OAuthSessions,
   Publisher,
   Reaper,
   requireCreator,
@@ -24,9 +29,10 @@ import {
   type StockCommunity,
   StockSessions,
   Transports,
+  WaysIn,
 } from "./communities/mod.ts";
 import type { Config } from "./config/mod.ts";
-import type { Actors, StartContext, Stores } from "./engine.ts";
+import { type Actors, type StartContext, type Stores, safeFetchOf } from "./engine.ts";
 import { KithError } from "./errors.ts";
 import { createSafeStream, type PlcDirectory } from "./identity/mod.ts";
 import {
@@ -71,6 +77,8 @@ export interface CommunityFeaturesParts {
   /** Finds the DID of any handle; undefined where it leads nowhere. */
   readonly handleFinder: { resolve(handle: string): Promise<string | undefined> };
   readonly rotationSigner: Signer;
+  /** What this server is as an OAuth client. */
+  readonly clientDocuments: ClientDocuments;
   /** createRecord, putRecord, deleteRecord, applyWrites and uploadBlob of com.atproto.repo. */
   readonly repoMethods: readonly Method[];
 }
@@ -86,7 +94,10 @@ export async function startCommunities(
   const ownHandler = new OwnHandler();
   const hosts = hostsOf(parts, ownHandler);
   const local = localRepoCalls(parts.repoMethods);
-  const sessions = new StockSessions({ store: stores.communities, hostOf: hosts.hostOf, now });
+  const passwords = new StockSessions({ store: stores.communities, hostOf: hosts.hostOf, now });
+  const servers = authorizationServersOf(parts, ownHandler);
+  const oauthSessions = new OAuthSessions({ store: stores.communityOAuth, servers, now });
+  const sessions = new WaysIn({ consents: oauthSessions, passwords });
   const publisher = new Publisher({ local, sessions, hostOf: hosts.hostOf });
   const rules = {
     ...config.communities,
@@ -99,18 +110,8 @@ export async function startCommunities(
   await attempts.start();
   const members = new Members({ communities: stores.communities, members: stores.communityMembers, now });
   const invites = new CommunityInvites({ invites: stores.communityInvites, members, now });
-  const devMode = config.mode === "dev";
-  const adoptions = new Adoptions({
-    communities: stores.communities,
-    rules,
-    communitiesMax: config.communities.perMember,
-    hostFor: hosts.hostFor,
-    chooseHost: (pdsEndpoint) => hosts.chooseStock(pdsEndpoint),
-    didOf: namesOf(parts).didOf,
-    dids,
-    allowHttp: devMode,
-    now,
-  });
+  const letting = { hosts, rules, members, servers, oauthSessions, sessions };
+  const { adoptions, consents } = adoptionsOf(parts, letting);
   const healths = new Healths({
     communities: stores.communities,
     plc,
@@ -120,7 +121,7 @@ export async function startCommunities(
       sessions.use(community, (token) =>
         hosts.hostOf(community).json("com.atproto.server.getSession", { token }),
       ),
-    allowHttp: devMode,
+    allowHttp: config.mode === "dev",
   });
   const { communities } = stores;
   const deletions = new Deletions({ communities, repos: actors.registry, sessions, now });
@@ -137,6 +138,7 @@ export async function startCommunities(
     ...lifecycleMethods({
       attempts,
       adoptions,
+      consents,
       healths,
       deletions,
       members,
@@ -153,7 +155,63 @@ export async function startCommunities(
       now,
     }),
   ];
-  return { methods, adminMethods: communityAdminMethods({ reaper, log, now }), ownHandler };
+  const adminMethods = communityAdminMethods({ reaper, log, now });
+  return { methods, adminMethods, ownHandler, consents };
+}
+
+/** How accounts that are there already become communities. */
+function adoptionsOf(
+  parts: CommunityFeaturesParts,
+  shared: {
+    hosts: Hosts;
+    rules: Parameters<typeof requireCreator>[0];
+    members: Members;
+    servers: AuthorizationServers;
+    oauthSessions: OAuthSessions;
+    sessions: WaysIn;
+  },
+): { adoptions: Adoptions; consents: Consents } {
+  const { hosts, rules, members, servers, oauthSessions, sessions } = shared;
+  const { config, stores, actors, dids } = parts;
+  const { communities } = stores;
+  const { now } = actors;
+  const { didOf, handleOf } = namesOf(parts);
+  const adoptions = new Adoptions({
+    ...{ communities, rules, dids, didOf, now },
+    communitiesMax: config.communities.perMember,
+    hostFor: hosts.hostFor,
+    chooseHost: hosts.chooseStock,
+    endConsent: (community) => oauthSessions.end(community),
+    allowHttp: config.mode === "dev",
+  });
+  const consents = new Consents({
+    ...{ store: stores.communityOAuth, communities, members, adoptions, servers, rules, handleOf, now },
+    signer: (session) => oauthSessions.signer(session),
+    hostOf: hosts.hostOf,
+    endWay: (community) => sessions.end(community),
+    communitiesMax: config.communities.perMember,
+  });
+  return { adoptions, consents };
+}
+
+/** Where accounts that let us in by OAuth are signed in to; into this server itself without a socket. */
+function authorizationServersOf(
+  { config, clientDocuments: documents, actors }: CommunityFeaturesParts,
+  ownHandler: OwnHandler,
+): AuthorizationServers {
+  const { publicUrl } = config;
+  const fetch = createClientFetch({
+    safeFetch: safeFetchOf(config),
+    handler: ownHandler.fetch,
+    publicUrl,
+  });
+  return new AuthorizationServers({
+    documents,
+    fetch,
+    publicUrl,
+    devMode: config.mode === "dev",
+    now: actors.now,
+  });
 }
 
 type Hosts = ReturnType<typeof hostsOf>;

@@ -1,4 +1,5 @@
 import { accountDe } from "./de_account.ts";
+import { adoptionDe } from "./de_adoption.ts";
 import { permissionsDe } from "./de_permissions.ts";
 import type { Texts } from "./texts.ts";
 
@@ -247,5 +248,6 @@ export const de: Texts = {
     protocol: "Über das Protokoll",
     version: (version) => `Läuft mit kith ${version}`,
   },
+  adoption: adoptionDe,
   account: accountDe,
 };

@@ -1,4 +1,5 @@
 import { accountEn } from "./en_account.ts";
+import { adoptionEn } from "./en_adoption.ts";
 import { permissionsEn } from "./en_permissions.ts";
 
 const plural = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
@@ -236,5 +237,6 @@ export const en = {
     protocol: "About the protocol",
     version: (version: string) => `Runs kith ${version}`,
   },
+  adoption: adoptionEn,
   account: accountEn,
 };
