@@ -117,10 +117,7 @@ export async function startCommunities(
     plc,
     dids,
     hostFor: hosts.hostFor,
-    checkSession: (community) =>
-      sessions.use(community, (token) =>
-        hosts.hostOf(community).json("com.atproto.server.getSession", { token }),
-      ),
+    checkSession: (community) => sessions.check(community),
     allowHttp: config.mode === "dev",
   });
   const { communities } = stores;

@@ -17,7 +17,7 @@ import {
   adminIdentityMethods,
   adminSocketMethods,
   COMMUNITY_SERVICE,
-  type createHttp,
+  createHttp,
   deprecatedSyncMethods,
   describeMethods,
   feedMethods,
@@ -81,7 +81,7 @@ export function edgeOf(parts: {
   const bypass = new LimitBypass({ key: bypassKey, addresses: bypassIps });
   const limits = enabled ? new RateLimits({ bypass, log }) : undefined;
   const oauth = features.oauth.server(limits && oauthLimits(limits));
-  return {
+  const edge: Parameters<typeof createHttp>[0] = {
     methods: [...methodsOf(parts), ...adminMethods(parts)],
     authenticator,
     proxy,
@@ -97,6 +97,9 @@ export function edgeOf(parts: {
     log,
     stopping: gate.stopping,
   };
+  // What the server calls itself for is limited where it is asked for.
+  features.communities.ownHandler.open(createHttp({ ...edge, limits: undefined, pages: undefined }));
+  return edge;
 }
 
 /** What answers on the admin socket: the same, with methods of its own, to the admin. */

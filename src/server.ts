@@ -97,8 +97,6 @@ async function start(context: ServerContext): Promise<KithServer> {
   const features = await startFeatures(context, { config, secrets, stores, actors, plc });
   const parts = { config, log, stores, actors, features, gate, secrets };
   const edge = edgeOf(parts);
-  // What the server calls itself for is limited where it is asked for.
-  features.communities.ownHandler.open(createHttp({ ...edge, limits: undefined }));
   gate.open({ http: createHttp(edge), admin: createHttp(adminEdgeOf(edge, parts)), aside: plc.fetch });
 
   let stopped: Promise<void> | undefined;

@@ -12,6 +12,7 @@ import { createServer, type KithServer } from "../src/server.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const LEXICONS = join(ROOT, "../shared/lexicons");
+const OWN_LEXICONS = join(ROOT, "lexicons");
 const OWNERS = "tests/method_owners.json";
 const TABLE = "docs/methods.md";
 const ERRORS = "src/xrpc/_declared_errors.ts";
@@ -72,6 +73,14 @@ export function protocolMethods(): Map<string, Main> | undefined {
   if (!existsSync(LEXICONS)) return undefined;
   const paths = [...new Bun.Glob("**/*.json").scanSync({ cwd: LEXICONS })];
   return methodsOf(paths.map((path) => JSON.parse(readFileSync(join(LEXICONS, path), "utf8")) as Lexicon));
+}
+
+/** Our own, those of the admin socket too. */
+function ownMethods(): Map<string, Main> {
+  const paths = [...new Bun.Glob("**/*.json").scanSync({ cwd: OWN_LEXICONS })];
+  return methodsOf(
+    paths.map((path) => JSON.parse(readFileSync(join(OWN_LEXICONS, path), "utf8")) as Lexicon),
+  );
 }
 
 /** Those of the apps, as the official client has them. */
@@ -146,7 +155,7 @@ function testOf(
     const text = tests.get(path) ?? "";
     return whole.test(text) || (text.includes(`${namespace}.$\{`) && last.test(text));
   };
-  const own = (homes[namespace] ?? []).map((file) => `tests/e2e/${file}`);
+  const own = (homes[namespace] ?? []).map((file) => join("tests/e2e", file));
   return [...own, ...tests.keys()].find(isNamed);
 }
 
@@ -168,10 +177,10 @@ export function renderTable(rows: readonly Row[]): string {
 
 const HEAD = `# Methods
 
-Every method of the protocol's lexicons, and those of apps that kith answers. Written by \`bun tools/methods.ts\`; a test fails where it is out of
+Every method of the protocol's lexicons, and those of apps, and its own, that kith answers. Written by \`bun tools/methods.ts\`; a test fails where it is out of
 date, where a method of the lexicons is missing, and where no test names a method.
 
-- **kith**: answered here. An \`atproto-proxy\` header changes nothing.
+- **kith**: answered here. An \`atproto-proxy\` header changes nothing, but for \`dev.kith.community\`: a call that names another server goes on to it.
 - **kith, with the service**: answered here from what the AppView (or the service that the header names) says and what the account has.
 - **another's: passed on**: goes to the service that \`atproto-proxy\` names, else to the default AppView, with a token of the account for this
   service and method. So does every method that is not in this table.
@@ -186,8 +195,10 @@ that, or a token of the moderation service.
 export function renderErrors(served: readonly Served[]): string | undefined {
   const protocol = protocolMethods();
   if (protocol === undefined) return undefined;
-  const all = new Map([...appMethods(), ...protocol]);
-  const rows = served.flatMap(({ nsid }) => {
+  const own = ownMethods();
+  const all = new Map([...appMethods(), ...protocol, ...own]);
+  const answered = new Set([...served.map(({ nsid }) => nsid), ...own.keys()]);
+  const rows = [...answered].flatMap((nsid) => {
     const names = (all.get(nsid)?.errors ?? []).map(({ name }) => name);
     return names.length === 0 ? [] : [[nsid, names] as const];
   });

@@ -49,7 +49,7 @@ export async function bearCommunity(community: CommunityAccount, parts: Parts): 
     }
     if (known === undefined) {
       if (!(await isRegistered(plc, did))) {
-        throw new KithError("invalid_request", `${action}: the DID is not in the PLC directory`);
+        throw new KithError("upstream_failure", `${action}: the PLC directory does not know the DID`);
       }
       const names = { did, handle, email: null, passwordHash: "", recoveryKey: rotationKey };
       await accounts.beginAccount({ ...names, signingKey, genesisOperation: genesis, now: now() });

@@ -170,7 +170,7 @@ test.each(REFUSED)("createForCommunity refuses %s and stores nothing", async (_,
 test("createForCommunity begins nothing for a DID that is not in the directory", async () => {
   const { creator, accounts, plc } = makeCreator();
   const community = makeCommunity();
-  expect(await caught(creator.createForCommunity(community))).toMatchObject({ code: "invalid_request" });
+  expect(await caught(creator.createForCommunity(community))).toMatchObject({ code: "upstream_failure" });
   plc.mood = "silent";
   expect(await caught(creator.createForCommunity(community))).toMatchObject({ code: "timeout" });
   expect(accounts.rows.size).toBe(0);

@@ -163,16 +163,17 @@ export class AccountCreator {
   async #moveIn(did: string, request: NewAccount, caller: AccountClaimant): Promise<Account> {
     const { accounts, reservedKeys, keyType, passwords } = this.#options;
     checkDid(did);
-    checkProof(did, caller.did);
     if (request.recoveryKey) {
       const why = "a recovery key is named in the PLC operation of the move";
       throw new KithError("invalid_request", `Unsupported input: "recoveryKey": ${why}`);
     }
-    const known = await accounts.account(did);
+    const known = caller.did === did ? await accounts.account(did) : undefined;
     if (known !== undefined && known.state !== "deleted") {
       throw new KithError("already_exists", `Could not create the account "${did}": it exists already`);
     }
     const checked = await this.#check(request, caller);
+    // As late as in the reference: who has no proof yet learns whether the rest would do, and need not begin in vain.
+    checkProof(did, caller.did);
     const passwordHash = await passwords.hash(checked.password);
     const { handle, email, inviteCode } = checked;
     const reserved = await reservedKeys.find(did);

@@ -124,6 +124,27 @@ test.each(REFUSED)(
   },
 );
 
+test("AccountCreator.create tells who moves in without a proof what else it would refuse, and nothing of the DID", async () => {
+  const { creator, accounts, journal } = makeCreator({ inviteRequired: true });
+  accounts.invites.set("code", 1);
+  const did = MOVER;
+  const codeOf = (change: Partial<NewAccount>) =>
+    creator
+      .create({ ...ALICE, did, inviteCode: "code", ...change }, ANYONE)
+      .catch((error: KithError) => error.code);
+  await creator.create({ ...ALICE, did, inviteCode: "code" }, { admin: true, did });
+  journal.length = 0;
+  accounts.invites.set("code", 1);
+  const bob = { handle: "bob.test", email: "bob@mail.test" };
+  // Also of a DID that has an account here.
+  expect(await codeOf(bob)).toBe("auth_required");
+  expect(await codeOf({ ...bob, did: "did:plc:44ybard66vv44zksje25o7dz" })).toBe("auth_required");
+  expect(await codeOf({ ...bob, inviteCode: "wrong" })).toBe("invalid_invite_code");
+  expect(await codeOf({ ...bob, email: ALICE.email })).toBe("invalid_request");
+  expect(await codeOf({ ...bob, handle: ALICE.handle })).toBe("handle_not_available");
+  expect([journal, accounts.invites.get("code")]).toEqual([[], 1]);
+});
+
 test("AccountCreator.create asks for an invite where one is required, of everyone but the admin", async () => {
   const { creator, accounts } = makeCreator({ inviteRequired: true });
   accounts.invites.set("one-use", 1);

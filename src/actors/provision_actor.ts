@@ -102,7 +102,8 @@ export class ProvisionActors {
         answerLater: (_, reply) => replies.push(reply),
         answerAll: (_, end) => {
           running.end = end;
-          for (const reply of replies.splice(0)) reply.resolve(end);
+          // The newest first: who asked before may be gone, and something is told once only.
+          for (const reply of replies.splice(0).reverse()) reply.resolve(end);
         },
       },
     });

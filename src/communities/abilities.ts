@@ -13,18 +13,18 @@ const PROVISIONED: Readonly<Record<"native" | "stock", Abilities>> = {
     canDo: [
       "Members who may publish write records and upload blobs as the community, without any password.",
       MEMBERS,
-      "Your rotation key comes first: with it alone you can move the community away, or undo what this server's key does within 72 hours.",
+      "Your rotation key comes first: with it alone you can move the community away.",
     ],
     cannotDo: [
       "Nobody can sign in as the community: its account has no password, and no e-mail address is kept for it.",
-      "This server cannot act without your consent for longer than 72 hours, and does not have your rotation key.",
+      "This server does not have your rotation key: what its own key does to the identity, yours can undo for 72 hours.",
     ],
   },
   stock: {
     canDo: [
       "Members who may publish write records and upload blobs as the community, by an app password that you can revoke at its server.",
       MEMBERS,
-      "Your rotation key comes first: with it alone you can move the community away, or undo what any other key does within 72 hours.",
+      "Your rotation key comes first: with it alone you can move the community away, or undo for 72 hours what any other key does to the identity.",
       "You can sign in at its server with the password that was told once: change it.",
     ],
     cannotDo: [

@@ -145,14 +145,43 @@ describe("Reaper", () => {
     expect(typesOf(stage)).toEqual(["plc_operation"]);
   });
 
-  test("leaves a DID alone that its owner's key has changed", async () => {
+  type Change = Parameters<typeof ownerActs>[1];
+  test.each<[string, Change, number]>([
+    ["took our key out", (state) => ({ ...state, rotationKeys: [R.didKey] }), 1],
+    ["changed its handle", (state) => ({ ...state, alsoKnownAs: ["at://other.test"] }), 1],
+    ["moved it away", (state) => ({ ...state, services: {} }), 0],
+  ])("leaves a DID alone whose owner %s", async (_, change, accounts) => {
     await using stage = await openStage("remote");
     const id = await leftAt(stage, "recommended");
-    await ownerActs(stage, (state) => ({ ...state, rotationKeys: [R.didKey] }));
+    await ownerActs(stage, change);
     const { reaped, verdict } = await stage.process().reaper.reap(id, ACT);
     expect([reaped, verdict]).toEqual([true, expect.stringContaining("left as it is")]);
     expect(typesOf(stage)).toEqual(["plc_operation", "plc_operation"]);
     expect(stage.stores.archive.find(id)?.tombstoneCid).toBeNull();
+    expect(stage.host.accounts.size).toBe(accounts);
+  });
+
+  test("an update that its owner's key came before is not sent, and the attempt can be reaped", async () => {
+    await using stage = await openStage("remote");
+    const { host } = stage;
+    const id = await (async () => {
+      const recommended = host.recommended.bind(host);
+      host.recommended = async (account) => {
+        const answer = await recommended(account);
+        stage.troubles.add({ call: "submit", when: "before" });
+        return answer;
+      };
+      return await leftAt(stage, "nothing");
+    })();
+    expect(stage.attempt?.state).toBe("plcReady");
+    await ownerActs(stage, (state) => ({ ...state, alsoKnownAs: ["at://other.test"] }));
+    const { attempts, reaper } = stage.process();
+    expect(await errorOf(stage.make(attempts))).toMatchObject({
+      code: "provisioning_failed",
+      message: expect.stringContaining("does not fit any more"),
+    });
+    expect((await reaper.reap(id, { ...ACT, idleMs: 0 })).reaped).toBe(true);
+    expect(stage.plc.rows).toHaveLength(2);
   });
 
   test("tells it where the owner's key was faster than the tombstone", async () => {

@@ -94,6 +94,21 @@ export class StockSessions {
     }
   }
 
+  /**
+   * Whether the host still lets us in, asked anew: an access token outlives its app password. Throws AppPasswordRefused, and the
+   * session is dropped; and what signing in throws.
+   */
+  async check(community: StockCommunity): Promise<void> {
+    const { did } = community;
+    const before = this.#options.store.secrets(did).session?.accessJwt;
+    try {
+      await this.#renewal(community);
+    } catch (error) {
+      if (error instanceof AppPasswordRefused && before !== undefined) await this.#drop(did, before);
+      throw error;
+    }
+  }
+
   /** Ends it at the host, as far as that can be, and forgets it. Nothing where there is none. */
   async end(community: StockCommunity): Promise<void> {
     const { store, hostOf } = this.#options;
@@ -117,6 +132,12 @@ export class StockSessions {
     const { did } = community;
     const { session } = this.#options.store.secrets(did);
     if (session !== null && !this.#endsSoon(session.accessJwt)) return session.accessJwt;
+    return await this.#renewal(community);
+  }
+
+  /** The one that is under way, or a new one. */
+  async #renewal(community: StockCommunity): Promise<string> {
+    const { did } = community;
     const running = this.#renewals.get(did);
     if (running) return await running;
     if (this.#renewals.size >= RENEWALS_MAX)

@@ -83,6 +83,34 @@ const refusing =
   };
 const caught = (promise: Promise<unknown>) => promise.catch((error: unknown) => error);
 
+describe("check()", () => {
+  test("renews a session that would still serve, and keeps what comes of it", async () => {
+    const { sessions, secrets, asked } = makeSessions({ session: tokens("old") });
+    await sessions.check(COMMUNITY);
+    expect(asked()).toEqual(["refreshSession"]);
+    expect(nameOf(secrets.session?.accessJwt ?? "")).toBe("refreshed");
+  });
+
+  test("drops the session of an app password that was revoked", async () => {
+    const { sessions, secrets } = makeSessions({
+      session: tokens("old"),
+      appPassword: "revoked",
+      answers: { refreshSession: refusal(400, "ExpiredToken") },
+    });
+    await expect(sessions.check(COMMUNITY)).rejects.toBeInstanceOf(AppPasswordRefused);
+    expect(secrets.session).toBeNull();
+  });
+
+  test("drops nothing while the host is not to be reached", async () => {
+    const { sessions, secrets } = makeSessions({
+      session: tokens("old"),
+      answers: { refreshSession: unreachable },
+    });
+    await expect(sessions.check(COMMUNITY)).rejects.toMatchObject({ code: "upstream_failure" });
+    expect(nameOf(secrets.session?.accessJwt ?? "")).toBe("old");
+  });
+});
+
 describe("StockSessions.use()", () => {
   test("signs in with the app password, by the DID, and keeps the session", async () => {
     const { sessions, calls, saved, asked } = makeSessions();

@@ -55,9 +55,11 @@ export async function planTakeBack(context: StepContext): Promise<TakeBackPlan> 
   }
   const isOurs = ownCids(context).includes(cidOfOperation(last));
   if (!isOurs) {
-    await refuseActive(context, { mustKnow: false, leadsThere: leadsTo(last, attempt.pdsEndpoint) });
+    const leadsThere = leadsTo(last, attempt.pdsEndpoint);
+    await refuseActive(context, { mustKnow: false, leadsThere });
     const words = [`the DID "${did}" was changed by another of its keys, and is left as it is`];
-    return { ...nothing, words };
+    // Where it still leads to the account, its owner may want that: by e-mail they can get into it.
+    return { ...nothing, removeAccount: !leadsThere, words };
   }
   const mayBeActive = kind === "native" || cidOfOperation(last) !== cidOfStored(attempt.genesis);
   await refuseActive(context, { mustKnow: mayBeActive, leadsThere: true });

@@ -10,15 +10,15 @@ export interface EndedWay {
 }
 
 export class WaysIn {
-  readonly #consents: Pick<OAuthSessions, "has" | "use" | "end">;
-  readonly #passwords: Pick<StockSessions, "use" | "end">;
+  readonly #consents: Pick<OAuthSessions, "has" | "use" | "check" | "end">;
+  readonly #passwords: Pick<StockSessions, "use" | "check" | "end">;
 
   constructor({
     consents,
     passwords,
   }: {
-    consents: Pick<OAuthSessions, "has" | "use" | "end">;
-    passwords: Pick<StockSessions, "use" | "end">;
+    consents: Pick<OAuthSessions, "has" | "use" | "check" | "end">;
+    passwords: Pick<StockSessions, "use" | "check" | "end">;
   }) {
     this.#consents = consents;
     this.#passwords = passwords;
@@ -28,6 +28,12 @@ export class WaysIn {
   async use<T>(community: StockCommunity, call: (token: HostToken) => Promise<T>): Promise<T> {
     if (this.#consents.has(community)) return await this.#consents.use(community, call);
     return await this.#passwords.use(community, call);
+  }
+
+  /** Whether its server still lets us in, asked anew. Throws as `use`. */
+  async check(community: StockCommunity): Promise<void> {
+    if (this.#consents.has(community)) await this.#consents.check(community);
+    else await this.#passwords.check(community);
   }
 
   /** Ends what there is at the account's server, as far as that can be, and forgets the session. */

@@ -260,7 +260,7 @@ export class XrpcHost {
 
 /** A stranger's words: they may reach a terminal. */
 function printable(text: string): string {
-  return text.slice(0, MESSAGE_CHARS_MAX).replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cs}]+/gu, " ");
+  return text.slice(0, MESSAGE_CHARS_MAX).replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, "\ufffd");
 }
 
 /** A failure that may be over at the next try. */

@@ -109,7 +109,11 @@ test.each<[string, Response, { error: string; reason: string; message: string }]
   [
     "no codes of a terminal, and not too much",
     refusal(400, { error: "X", message: `\u001b[2J\u202e\n${"m".repeat(9_000)}`.slice(0, 600) }),
-    { error: "X", reason: ` [2J ${"m".repeat(494)}`, message: `X:  [2J ${"m".repeat(494)}` },
+    {
+      error: "X",
+      reason: `\ufffd[2J\ufffd\ufffd${"m".repeat(494)}`,
+      message: `X: \ufffd[2J\ufffd\ufffd${"m".repeat(494)}`,
+    },
   ],
 ])("XrpcHost tells of a refusal %s", async (_, response, expected) => {
   const error = await caught(hostOf([response]).host.json("dev.kith.test.x"));

@@ -219,10 +219,10 @@ export class AttemptStore {
     });
   }
 
-  /** Gives the lease back; nothing where another has it by now. */
+  /** Gives the lease back, and what is still to be kept under it comes too late; nothing where another has it by now. */
   async release(id: string, fence: number): Promise<void> {
     await this.#hub.write((run) => {
-      run("UPDATE attempt SET lease_until = NULL WHERE id = ? AND fence = ?", id, fence);
+      run("UPDATE attempt SET fence = fence + 1, lease_until = NULL WHERE id = ? AND fence = ?", id, fence);
     });
   }
 

@@ -95,11 +95,16 @@ describe("AttemptStore", () => {
     expect(attempts.find("attempt-1")).toMatchObject({ state: "preflighted", leaseUntil: 4_000 });
     await attempts.noteError("attempt-1", fence + 1, { ...error, now: 5_000 });
     expect(attempts.find("attempt-1")?.lastError).toEqual({ ...error, at: 5_000 });
+    await attempts.release("attempt-1", fence + 1);
+    expect(attempts.find("attempt-1")).toMatchObject({ fence: fence + 2, leaseUntil: null });
+    const released = attempts.keep("attempt-1", fence + 1, { state: "failed", ...at });
+    await expect(released).rejects.toThrow(code("lease_lost"));
+    expect(await attempts.lease("attempt-1", { now: 3_000, leaseMs: 1_000 })).toBe(fence + 3);
     await attempts.releaseAll();
-    await expect(attempts.keep("attempt-1", fence + 1, { state: "failed", ...at })).rejects.toThrow(
+    await expect(attempts.keep("attempt-1", fence + 3, { state: "failed", ...at })).rejects.toThrow(
       code("lease_lost"),
     );
-    expect(await attempts.lease("attempt-1", { now: 3_001, leaseMs: 1 })).toBe(fence + 3);
+    expect(await attempts.lease("attempt-1", { now: 3_001, leaseMs: 1 })).toBe(fence + 5);
   });
 
   test("keeps secrets sealed, each in its place, and erases them", async () => {

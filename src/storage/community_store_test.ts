@@ -214,6 +214,29 @@ describe("CommunityInviteStore", () => {
     expect(await invites.prune(6)).toBe(1);
   });
 
+  test("fault 16: an invite is judged by what its creator is when it is redeemed", async () => {
+    await using stores = await withCommunity();
+    const { invites, members, put } = stores;
+    await put(BOB, "admin");
+    await invites.createInvite({ ...INVITE, createdBy: BOB, now: 5 });
+    const found: unknown[] = [];
+    const redeem = () =>
+      invites.redeem({
+        ...{ tokenHash: "hash-1", subject: CAROL, now: 6 },
+        decide: ({ creator }) => {
+          found.push(creator?.role);
+          throw new Error("void");
+        },
+      });
+    for (const role of ["member", undefined] as const) {
+      if (role) await put(BOB, role);
+      else await members.removeMember({ community: GROUP, subject: BOB, actor: ALICE, now: 6 });
+      await expect(redeem()).rejects.toThrow("void");
+    }
+    expect(found).toEqual(["member", undefined]);
+    expect(members.member(GROUP, CAROL)).toBeUndefined();
+  });
+
   test("spends nothing on who needs no more, and knows no other token", async () => {
     await using stores = await withCommunity();
     const { invites, members } = stores;

@@ -39,9 +39,9 @@ const OF_BLOBS = ["BlobNotFound", "InvalidMimeType", "InvalidSize"];
 const OF_HANDLES = ["InvalidHandle", "HandleNotAvailable", "UnsupportedDomain"];
 const OF_REPOS = ["RepoNotFound", "RepoTakendown", "RepoSuspended", "RepoDeactivated"];
 
-/** Beyond their lexicons: the reference answers these names too, and clients go by them. The last two are our own. */
+/** Beyond their lexicons: the reference answers these names too, and clients go by them. Some are our own. */
 const BEYOND_THE_LEXICON: Readonly<Record<string, readonly string[]>> = {
-  "com.atproto.admin.deleteAccount": ["NotFound"],
+  "com.atproto.admin.deleteAccount": ["NotFound", "LastOwner"],
   "com.atproto.admin.disableAccountInvites": ["NotFound"],
   "com.atproto.admin.enableAccountInvites": ["NotFound"],
   "com.atproto.admin.getAccountInfo": ["NotFound"],
@@ -56,6 +56,7 @@ const BEYOND_THE_LEXICON: Readonly<Record<string, readonly string[]>> = {
   "com.atproto.repo.putRecord": OF_BLOBS,
   "com.atproto.repo.uploadBlob": ["InvalidMimeType", "QuotaExceeded"],
   "com.atproto.server.createAccount": ["AlreadyExists"],
+  "com.atproto.server.deleteAccount": ["LastOwner"],
   "com.atproto.server.getAccountInviteCodes": ["NotFound"],
   "com.atproto.sync.getCheckout": OF_REPOS,
   "com.atproto.sync.getHead": OF_REPOS,

@@ -63,13 +63,15 @@ type Access<P, I> =
 
 export type MethodOptions<S extends MethodSchema> = Access<ParamsOf<S>, InputOf<S>> & MethodParts<S>;
 
-interface MethodParts<S extends MethodSchema> {
+export interface MethodParts<S extends MethodSchema> {
   /** Bound of the JSON body in bytes, after decoding; `JSON_BODY_BYTES_MAX` where absent. */
   readonly bodyBytesMax?: number;
   /** What one call draws from whose budgets, beside its network's requests; asked once the call is read. See `limits/charges.ts`. */
   limit?(call: Call<ParamsOf<S>, InputOf<S>>): Charge | Promise<Charge>;
   /** True where calls do not count among their network's requests, because `limit` is enough. */
   readonly limitedApart?: boolean;
+  /** True for a call that is another service's to answer, by its `atproto-proxy` header; no call is where absent. */
+  goesOn?(request: Request): boolean;
   /**
    * The answer: a JSON value, undefined for none (200, empty), or a Response to send as it is. A KithError becomes the
    * XRPC error of `error_table.ts`; anything else thrown is answered 500 without details.
@@ -88,6 +90,7 @@ export interface Method {
   readonly bodyBytesMax: number;
   readonly limit: ((call: Call) => Charge | Promise<Charge>) | undefined;
   readonly limitedApart: boolean;
+  readonly goesOn: ((request: Request) => boolean) | undefined;
   handler(call: Call): unknown;
 }
 
@@ -105,6 +108,7 @@ export function method<S extends MethodSchema>(schema: S, options: MethodOptions
     bodyBytesMax: options.bodyBytesMax ?? JSON_BODY_BYTES_MAX,
     limit: options.limit as Method["limit"],
     limitedApart: options.limitedApart === true,
+    goesOn: options.goesOn,
     handler: options.handler,
   };
 }

@@ -7,6 +7,7 @@ import {
 } from "../atproto/mod.ts";
 import type { Principal } from "../auth/mod.ts";
 import { type Call, requireScope } from "./method.ts";
+import { isDeciding } from "./proxy/guarded_methods.ts";
 import type { ProxyTargets, ServiceRef } from "./proxy/proxy_targets.ts";
 
 /** Stands for any service: where a call goes to none, only a permission for all of them covers it. */
@@ -30,7 +31,7 @@ export function missingRpc(
   permissions: Permissions,
   { lxm, aud }: { readonly lxm: string; readonly aud: string },
 ): string | undefined {
-  if (permissions.allowsRpc({ lxm, aud })) return undefined;
+  if (permissions.allowsRpc({ lxm, aud }, { byName: isDeciding(lxm) })) return undefined;
   return formatPermission({ resource: "rpc", lxms: [lxm], aud });
 }
 

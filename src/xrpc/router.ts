@@ -73,9 +73,10 @@ export class Router {
     { nsid, context }: { nsid: string; context: RequestContext },
   ): Promise<Response> {
     const headers = new Headers(this.#authenticator.answerHeaders?.(request));
-    const method = this.#methods.get(nsid);
+    let method = this.#methods.get(nsid);
     let call: Call | undefined;
     try {
+      if (method?.goesOn?.(request)) method = undefined;
       if (method?.limitedApart !== true)
         context.left = this.#limits?.countRequest({ request, ip: context.ip });
       if (!method) refuseBadNsid(nsid);

@@ -59,22 +59,26 @@ afterAll(async () => {
   await plc?.[Symbol.asyncDispose]();
 });
 
-function transportsOf(publicUrl: string): Transports {
+function transportsOf(publicUrl: string, parts = kith): Transports {
   return new Transports({
     stream: createSafeStream({ allowPrivateNetwork: true }),
-    handler: (request) => kith.handler(request),
+    handler: (request) => parts.handler(request),
     publicUrl,
     sleep: (ms) => Bun.sleep(ms),
     now: Date.now,
   });
 }
 
-function stockAt(kind: "loopback" | "remote", endpoint: string): StockHost {
+function stockAt(
+  kind: "loopback" | "remote",
+  endpoint: string,
+  transports = transportsOf(endpoint),
+): StockHost {
   const safeFetch = createSafeFetch({ allowPrivateNetwork: true });
   const client = createPlcClient({ url: plc.url });
   const limits = { timeoutMs: 5_000, staleMs: 1, maxMs: 1, devMode: true };
   const dids = createDidResolver({ plc: client, safeFetch, ...limits });
-  const host = transportsOf(endpoint).host(kind, endpoint);
+  const host = transports.host(kind, endpoint);
   return new StockHost({ kind, host, dids, devMode: true, now: Date.now });
 }
 
@@ -176,6 +180,7 @@ describe.each(PLACES)("a stock PDS by %s", (kind) => {
       ["two.labels.test", "free@example.com", "invalid_handle"],
       ["free.example.org", "free@example.com", "unsupported_domain"],
       [`free${suffix}.test`, "free", "invalid_email"],
+      [`free${suffix}.test`, taken.email, "invalid_email"],
     ];
     for (const [handle, email, code] of rows) {
       expect({ handle, code: await codeOf(host.preflight({ handle, email })) }).toEqual({ handle, code });
@@ -297,6 +302,31 @@ describe.each(PLACES)("a stock PDS by %s", (kind) => {
     } else expect(await host.hasAccount({ did, password })).toBe("inactive");
   });
 });
+
+test.each(PLACES)(
+  "an invite code that %s would refuse is found out before anything is made",
+  async (kind) => {
+    const env = { PDS_INVITE_REQUIRED: "true", PDS_DID_PLC_URL: plc.url };
+    await using made = new AsyncDisposableStack();
+    const start = async () => {
+      if (kind === "remote") {
+        const { url } = made.use(await ReferencePds.start({ plc, env }));
+        return stockAt(kind, url);
+      }
+      const parts = made.use(await KithParts.open(env));
+      const { publicUrl } = parts.config;
+      return stockAt(kind, publicUrl, transportsOf(publicUrl, parts));
+    };
+    const host = await start();
+    const wanted = { handle: "invited.test", email: "invited@example.com" };
+    expect(await host.describe()).toMatchObject({ inviteRequired: true });
+    expect(await codeOf(host.preflight(wanted))).toBe("invalid_invite_code");
+    const unknown = await caught(host.preflight({ ...wanted, inviteCode: "localhost-aaaaa-bbbbb" }));
+    expect(unknown).toMatchObject({ code: "invalid_invite_code" });
+    // Said by the host, not by us.
+    expect(String(unknown)).toContain("Provided invite code not available");
+  },
+);
 
 describe("a host that lies", () => {
   let scripted: ScriptedHost;

@@ -55,15 +55,16 @@ export class Permissions {
   }
 
   /**
+  /**
    * Whether `lxm` may be called at a service, `did#service`. An `lxm` of `*` asks for a token that names no method: apps are used to
    * getting one by `transition:generic`, as app passwords do. Servers take none for moving an account there; what else it is good for,
-   * each service decides.
+   * each service decides. `byName`: only by a permission for calls, not by one that stands for an app password.
    */
-  allowsRpc({ lxm, aud }: { lxm: string; aud: string }): boolean {
+  allowsRpc({ lxm, aud }: { lxm: string; aud: string }, { byName = false } = {}): boolean {
     // NSIDs differ in case only by mistake, or by one who wants to slip through here.
     const name = lxm.toLowerCase();
     const byTransition = name.startsWith(CHAT) ? this.#chat : this.#generic && name !== MOVE;
-    if (byTransition) return true;
+    if (byTransition && !byName) return true;
     return this.#granted.some(
       (permission) =>
         permission.resource === "rpc" &&

@@ -1,5 +1,6 @@
 /** A stock PDS, by the calls that any of them answers. https://github.com/bluesky-social/atproto/tree/main/packages/pds */
 
+import { randomBytes } from "node:crypto";
 import type { ZodType } from "zod";
 import { HandleRules, isEmailAddress } from "../../accounts/mod.ts";
 import { type DidDocument, isReservedHandle, normalizeHandle } from "../../atproto/mod.ts";
@@ -30,6 +31,9 @@ export interface StockHostOptions extends EndpointRules {
 }
 
 const SERVER = "com.atproto.server";
+/** Nobody has found what hashes to 24 times the first letter. */
+const NOBODY = `did:plc:${"a".repeat(24)}`;
+const REHEARSAL_PASSWORD_BYTES = 32;
 
 /** Every sign-in with the account's password is ended at once: nothing of it is kept. */
 export class StockHost implements HostClient {
@@ -73,6 +77,32 @@ export class StockHost implements HostClient {
     if (isFree !== true) new HandleRules(domains).check(handle, "open");
     if (isFree === false || (await this.#isTaken(handle)))
       throw this.#refusal("handle_not_available", `the handle "${handle}" is not available`);
+    await this.#rehearse({ handle, email, inviteCode: wanted.inviteCode });
+  }
+
+  /**
+   * Asks for an account of a DID that nobody has, without the proof that it would need: a host that looks at everything else
+   * first, as the reference does, says so what it would refuse. That the proof is missing is the good answer.
+   */
+  async #rehearse({
+    handle,
+    email,
+    inviteCode,
+  }: {
+    handle: string;
+    email: string;
+    inviteCode: string | undefined;
+  }): Promise<void> {
+    const password = randomBytes(REHEARSAL_PASSWORD_BYTES).toString("base64url");
+    const input = { did: NOBODY, handle, email, password, ...(inviteCode ? { inviteCode } : {}) };
+    try {
+      await this.#options.host.json(`${SERVER}.createAccount`, { input });
+    } catch (error) {
+      if (isKithError(error, "rate_limited")) throw error;
+      if (!isHostError(error) || error.status !== 400) return;
+      const code = codeOfRefusal(error);
+      if (code !== undefined) throw this.#refusal(code, error.reason || error.error);
+    }
   }
 
   async createAccount(account: NewHostAccount): Promise<void> {
@@ -282,6 +312,27 @@ export class StockHost implements HostClient {
 /** The did:web of an origin. */
 export function didWebOf(origin: string): string {
   return `did:web:${new URL(origin).host.replace(":", "%3a")}`.toLowerCase();
+}
+
+/** What a host would refuse; the reference says of most things InvalidRequest. Undefined where it is not about what was asked for. */
+function codeOfRefusal({ error, reason }: HostError): KithError["code"] | undefined {
+  switch (error) {
+    case "InvalidHandle":
+      return "invalid_handle";
+    case "HandleNotAvailable":
+      return "handle_not_available";
+    case "UnsupportedDomain":
+      return "unsupported_domain";
+    case "InvalidInviteCode":
+      return "invalid_invite_code";
+    case "InvalidEmail":
+      return "invalid_email";
+    case "InvalidRequest":
+      if (/e-?mail/i.test(reason)) return "invalid_email";
+      return /handle/i.test(reason) ? "handle_not_available" : undefined;
+    default:
+      return undefined;
+  }
 }
 
 /** An answer that says no, or that there is no such method: asking again would not change it. */

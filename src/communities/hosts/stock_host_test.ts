@@ -14,6 +14,7 @@ import {
   unreachable,
 } from "./stock_pds_fixture.ts";
 
+const NOBODY = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa";
 const NOW = Date.UTC(2026, 10, 21);
 const ACCOUNT = { did: DID, password: PASSWORD };
 
@@ -227,16 +228,76 @@ describe("StockHost.preflight()", () => {
       { checkHandleAvailability: available(false) },
       "handle_not_available",
     ],
+    [
+      "an invite code that is used up",
+      { inviteCode: "code" },
+      { createAccount: refusal(400, "InvalidInviteCode", "Provided invite code not available") },
+      "invalid_invite_code",
+    ],
+    [
+      "an e-mail address that is taken",
+      {},
+      { createAccount: refusal(400, "InvalidRequest", "Email already taken: garden@example.com") },
+      "invalid_email",
+    ],
+    [
+      "a handle that is taken by an account that is not active",
+      {},
+      { createAccount: refusal(400, "InvalidRequest", "Handle already taken: garden.pds.example.com") },
+      "handle_not_available",
+    ],
+    [
+      "a handle of which more is wrong",
+      {},
+      { createAccount: refusal(400, "InvalidHandle") },
+      "invalid_handle",
+    ],
+    [
+      "a host that has a word against it",
+      {},
+      { createAccount: refusal(400, "HandleNotAvailable") },
+      "handle_not_available",
+    ],
+    [
+      "a host that gives no such handles",
+      {},
+      { createAccount: refusal(400, "UnsupportedDomain") },
+      "unsupported_domain",
+    ],
+    [
+      "a host with another word for an address",
+      {},
+      { createAccount: refusal(400, "InvalidEmail") },
+      "invalid_email",
+    ],
+    ["a host that wants a DID of its own", {}, { createAccount: refusal(400, "IncompatibleDidDoc") }, ""],
+    [
+      "a host that refuses the rehearsal",
+      {},
+      { createAccount: refusal(400, "InvalidRequest", "no such DID") },
+      "",
+    ],
+    ["a host that fails at the rehearsal", {}, { createAccount: refusal(500) }, ""],
+    ["a host that takes the rehearsal", {}, { createAccount: {} }, ""],
     ["a host that cannot say", {}, { resolveHandle: refusal(500) }, "upstream_failure"],
     ["a host that answers half", {}, { resolveHandle: {} }, "upstream_failure"],
     ["a host that is away", {}, { describeServer: unreachable }, "upstream_failure"],
     ["a host that is another", {}, described({ did: "did:web:victim.example.com" }), "upstream_failure"],
   ])("judges %s", async (_, change, answers, code) => {
-    const { stock, asked } = makeHost(answers);
+    const { stock, calls } = makeHost(answers);
     const outcome = await outcomeOf(stock.preflight({ ...WANTED, ...change }));
     expect(String(outcome ?? "").split(":")[0]).toBe(code);
     const asks = new Set(["describeServer", "checkHandleAvailability", "resolveHandle"]);
-    expect(asked().filter((method) => !asks.has(method))).toEqual([]);
+    const others = calls.filter(({ method }) => !asks.has(method));
+    // The rehearsal has no proof, and is of nobody's DID.
+    for (const { method, token, given } of others) {
+      expect({ method, token, did: given.did }).toEqual({
+        method: "createAccount",
+        token: undefined,
+        did: NOBODY,
+      });
+    }
+    expect(others.length).toBe(code === "" || answers.createAccount ? 1 : 0);
   });
 });
 
@@ -266,7 +327,7 @@ describe("StockHost.createAccount()", () => {
     expect(await outcomeOf(stock.createAccount(NEW))).toBeUndefined();
   });
 
-  const answer = goodAnswers().createAccount as object;
+  const answer = { did: DID, accessJwt: "access", refreshJwt: "refresh" };
   test.each<[string, Answerer, RegExp]>([
     [
       "another DID",

@@ -45,7 +45,10 @@ export function goodAnswers(): Record<string, Answerer> {
     checkHandleAvailability: refusal(501, "MethodNotImplemented"),
     resolveHandle: refusal(400, "HandleNotFound"),
     getRepoStatus: { did: DID, active: false, status: "deactivated" },
-    createAccount: { did: DID, handle: "garden.pds.example.com", accessJwt: "access", refreshJwt: "refresh" },
+    createAccount: ({ given }) =>
+      given.did === DID
+        ? { did: DID, handle: "garden.pds.example.com", accessJwt: "access", refreshJwt: "refresh" }
+        : refusal(401, "AuthenticationRequired", "Missing auth to create account"),
     createSession: ({ given }) =>
       given.password === PASSWORD ? session : refusal(401, "AuthenticationRequired", "Invalid"),
     deleteSession: {},

@@ -57,6 +57,14 @@ export class OAuthSessions {
     return await call(this.signer(second));
   }
 
+  /** Whether its server still lets us in, asked anew: a token outlives its consent. Throws ConsentEnded, and what renewing throws. */
+  async check(community: StockCommunity): Promise<void> {
+    const session = this.#options.store.session(community.did);
+    if (!session) throw new ConsentEnded(community);
+    await this.#renewed(community, session);
+  }
+
+  /** Signs as the account. */
   signer(session: Pick<CommunityOAuth, "accessToken" | "dpopKey">): HostToken {
     return requestSigner(session, { nonces: this.#nonces, now: this.#options.now });
   }

@@ -21,9 +21,8 @@ const PROTECTED: ReadonlySet<string> = lowerCased([
   "com.atproto.server.updateEmail",
 ]);
 
-/** Moving the account, deciding about communities, and direct messages: not for app passwords, unless they were made privileged. */
-const PRIVILEGED_METHODS: ReadonlySet<string> = lowerCased([
-  "com.atproto.server.createAccount",
+/** They decide about a community as a whole. */
+const DECIDING_METHODS: ReadonlySet<string> = lowerCased([
   "dev.kith.community.provision",
   "dev.kith.community.mint",
   "dev.kith.community.adopt",
@@ -33,6 +32,11 @@ const PRIVILEGED_METHODS: ReadonlySet<string> = lowerCased([
   "dev.kith.community.revoke",
   "dev.kith.community.invite.create",
 ]);
+/** Moving the account, deciding about communities, and direct messages: not for app passwords, unless they were made privileged. */
+const PRIVILEGED_METHODS: ReadonlySet<string> = new Set([
+  "com.atproto.server.createaccount",
+  ...DECIDING_METHODS,
+]);
 const PRIVILEGED_NAMESPACE = "chat.bsky.";
 
 const PRIVILEGED_SCOPES: ReadonlySet<string> = new Set([
@@ -41,6 +45,11 @@ const PRIVILEGED_SCOPES: ReadonlySet<string> = new Set([
   // A taken-down account may still move away; what else it may do is decided elsewhere.
   "com.atproto.takendown",
 ]);
+
+/** True where an app needs the permission by name: the one that stands for an app password is not enough. */
+export function isDeciding(nsid: string): boolean {
+  return DECIDING_METHODS.has(nsid.toLowerCase());
+}
 
 /** Receivers take method names without regard to case, and so does this. */
 export function isProtectedMethod(nsid: string): boolean {

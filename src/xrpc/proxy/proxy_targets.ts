@@ -37,6 +37,12 @@ const PROXY_HEADER = "atproto-proxy";
 const HEADER_CHARS_MAX = 2_560;
 const SERVICE_ID = /^[\x21-\x7e]{1,256}$/;
 
+/** The service that a call's atproto-proxy header names. Throws KithError invalid_request on a malformed one. */
+export function namedService(request: Request): ServiceRef | undefined {
+  const header = request.headers.get(PROXY_HEADER);
+  return header === null || header === "" ? undefined : parseServiceRef(header);
+}
+
 export class ProxyTargets {
   readonly #options: ProxyTargetsOptions;
   /** Services that the operator has said the place of. */
@@ -68,8 +74,7 @@ export class ProxyTargets {
 
   /** The service that the call's atproto-proxy header names. Throws KithError invalid_request on a malformed one. */
   named(request: Request): ServiceRef | undefined {
-    const header = request.headers.get(PROXY_HEADER);
-    return header === null || header === "" ? undefined : parseServiceRef(header);
+    return namedService(request);
   }
 
   /** Where a service is. Throws KithError invalid_request where its DID or the DID's service cannot be found. */

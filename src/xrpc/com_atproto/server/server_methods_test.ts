@@ -178,7 +178,12 @@ test.each([
   [{ handle: "bob.test", password: "x" }, 400, "InvalidRequest", "Email is required"],
   [{ handle: "bob.test", email: "bob@mail.test" }, 400, "InvalidRequest", "Password is required"],
   [{ ...ALICE, handle: "bob.test", inviteCode: "no" }, 400, "InvalidInviteCode", ""],
-  [{ ...ALICE, did: "did:plc:ewvi7nxzyoun6zhxrhs64oiz" }, 401, "AuthenticationRequired", "Missing auth"],
+  [
+    { handle: "bob.test", email: "bob@mail.test", password: "p", did: "did:plc:ewvi7nxzyoun6zhxrhs64oiz" },
+    401,
+    "AuthenticationRequired",
+    "Missing auth",
+  ],
   [{ ...ALICE, plcOp: {} }, 400, "InvalidRequest", '"plcOp"'],
   [[], 400, "InvalidRequest", ""],
 ])("createAccount refuses %j: %d %s %s", async (input, status, error, words) => {

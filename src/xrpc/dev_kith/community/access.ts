@@ -1,9 +1,17 @@
 /** Who may call dev.kith.community.*: sessions, apps by a permission of their own, and other services for their users. */
-import type { Permissions } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
-import { type Call, callerDid } from "../../method.ts";
+import {
+  type Call,
+  callerDid,
+  type Method,
+  type MethodOptions,
+  type MethodParts,
+  type MethodSchema,
+  method,
+} from "../../method.ts";
 import { missingRpc } from "../../oauth_rules.ts";
 import { mayCall } from "../../proxy/guarded_methods.ts";
+import { namedService } from "../../proxy/proxy_targets.ts";
 
 /** The one place that names our namespace for communities. */
 export const COMMUNITY_NAMESPACE = "dev.kith.community";
@@ -14,12 +22,24 @@ export const COMMUNITY_SERVICE = {
   prefix: `${COMMUNITY_NAMESPACE}.`,
 } as const;
 
-/** `oauth` of a method: `rpc:<nsid>?aud=<our DID>#kith_community`. */
-export function needsCommunityRpc(
+/**
+ * Makes our methods: sessions may call them, other services for their users, and apps with the permission
+ * `rpc:<nsid>?aud=<our DID>#kith_community`. A call that names another server's service is passed on to it.
+ */
+export function communityMethod(
   serviceDid: string,
-): (nsid: string) => (permissions: Permissions) => string | undefined {
+): <S extends MethodSchema>(schema: S, parts: MethodParts<S>) => Method {
   const aud = `${serviceDid}#${COMMUNITY_SERVICE.id}`;
-  return (nsid) => (permissions) => missingRpc(permissions, { lxm: nsid, aud });
+  return <S extends MethodSchema>(schema: S, parts: MethodParts<S>) =>
+    method(schema, {
+      auth: "accessOrService",
+      oauth: (permissions) => missingRpc(permissions, { lxm: schema.nsid, aud }),
+      goesOn: (request) => {
+        const to = namedService(request);
+        return to !== undefined && to.did !== serviceDid;
+      },
+      ...parts,
+    } as MethodOptions<S>);
 }
 
 /**

@@ -19,8 +19,8 @@ import {
 } from "../../../lexicons/mod.ts";
 import { perAccount } from "../../limits/charges.ts";
 import { DAY_MS, HOUR_MS, MINUTE_MS } from "../../limits/rate_limits.ts";
-import { callerDid, type Method, method } from "../../method.ts";
-import { decidingCaller, needsCommunityRpc } from "./access.ts";
+import { callerDid, type Method } from "../../method.ts";
+import { communityMethod, decidingCaller } from "./access.ts";
 
 export interface LifecycleMethodsOptions {
   readonly attempts: Pick<Attempts, "provision" | "mint">;
@@ -46,14 +46,12 @@ export function lifecycleMethods(options: LifecycleMethodsOptions): Method[] {
 }
 
 function makingMethods({ attempts, adoptions, consents, serviceDid }: LifecycleMethodsOptions): Method[] {
-  const oauth = needsCommunityRpc(serviceDid);
+  const own = communityMethod(serviceDid);
   const { nsid: provision } = DevKithCommunityProvision.mainSchema;
   const { nsid: mint } = DevKithCommunityMint.mainSchema;
   const { nsid: adopt } = DevKithCommunityAdopt.mainSchema;
   return [
-    method(DevKithCommunityProvision.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(provision),
+    own(DevKithCommunityProvision.mainSchema, {
       limit: ATTEMPTS,
       handler: (call) => {
         const caller = decidingCaller(call, provision);
@@ -61,15 +59,11 @@ function makingMethods({ attempts, adoptions, consents, serviceDid }: LifecycleM
         return attempts.provision(caller, { ...call.input, hosting: hostingOf(hosting) });
       },
     }),
-    method(DevKithCommunityMint.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(mint),
+    own(DevKithCommunityMint.mainSchema, {
       limit: ATTEMPTS,
       handler: (call) => attempts.mint(decidingCaller(call, mint), call.input),
     }),
-    method(DevKithCommunityAdopt.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(adopt),
+    own(DevKithCommunityAdopt.mainSchema, {
       limit: PASSWORDS,
       handler: async (call) => {
         const caller = decidingCaller(call, adopt);
@@ -88,13 +82,11 @@ function makingMethods({ attempts, adoptions, consents, serviceDid }: LifecycleM
 
 function keepingMethods(options: LifecycleMethodsOptions): Method[] {
   const { adoptions, consents, healths, deletions, members, serviceDid, now } = options;
-  const oauth = needsCommunityRpc(serviceDid);
+  const own = communityMethod(serviceDid);
   const { nsid: reauth } = DevKithCommunityReauth.mainSchema;
   const { nsid: remove } = DevKithCommunityDelete.mainSchema;
   return [
-    method(DevKithCommunityGetHealth.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(DevKithCommunityGetHealth.mainSchema.nsid),
+    own(DevKithCommunityGetHealth.mainSchema, {
       limit: LOOKS,
       handler: async (call) => {
         const { communityDid } = call.params;
@@ -103,9 +95,7 @@ function keepingMethods(options: LifecycleMethodsOptions): Method[] {
         return { ...health, checkedAt: new Date(now()).toISOString() };
       },
     }),
-    method(DevKithCommunityReauth.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(reauth),
+    own(DevKithCommunityReauth.mainSchema, {
       limit: PASSWORDS,
       handler: async (call) => {
         const caller = decidingCaller(call, reauth);
@@ -117,9 +107,7 @@ function keepingMethods(options: LifecycleMethodsOptions): Method[] {
         return { status: "healthy" };
       },
     }),
-    method(DevKithCommunityDelete.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(remove),
+    own(DevKithCommunityDelete.mainSchema, {
       handler: async (call) => {
         const caller = decidingCaller(call, remove);
         const { community } = members.require(call.input.communityDid, { caller, right: "own" });

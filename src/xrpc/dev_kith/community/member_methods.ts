@@ -13,8 +13,8 @@ import {
   DevKithCommunityRevoke,
 } from "../../../lexicons/mod.ts";
 import type { Role } from "../../../storage/mod.ts";
-import { callerDid, type Method, method } from "../../method.ts";
-import { decidingCaller, needsCommunityRpc } from "./access.ts";
+import { callerDid, type Method } from "../../method.ts";
+import { communityMethod, decidingCaller } from "./access.ts";
 import { communityView, inviteView, memberView } from "./views.ts";
 
 export interface MemberMethodsOptions {
@@ -37,27 +37,21 @@ export function memberMethods(options: MemberMethodsOptions): Method[] {
 }
 
 function communityReads({ members, names, serviceDid }: MemberMethodsOptions): Method[] {
-  const oauth = needsCommunityRpc(serviceDid);
+  const own = communityMethod(serviceDid);
   return [
-    method(DevKithCommunityList.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(DevKithCommunityList.mainSchema.nsid),
+    own(DevKithCommunityList.mainSchema, {
       handler: (call) => {
         const { communities, cursor } = members.listOf(callerDid(call), call.params);
         return { communities: communities.map((found) => communityView(found, found)), cursor };
       },
     }),
-    method(DevKithCommunityGet.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(DevKithCommunityGet.mainSchema.nsid),
+    own(DevKithCommunityGet.mainSchema, {
       handler: (call) => {
         const found = members.require(call.params.communityDid, { caller: callerDid(call), right: "see" });
         return communityView(found.community, found.member);
       },
     }),
-    method(DevKithCommunityListMembers.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(DevKithCommunityListMembers.mainSchema.nsid),
+    own(DevKithCommunityListMembers.mainSchema, {
       handler: (call) => {
         const { communityDid, limit, cursor } = call.params;
         const page = members.list(communityDid, { caller: callerDid(call), limit, cursor });
@@ -71,13 +65,11 @@ function communityReads({ members, names, serviceDid }: MemberMethodsOptions): M
 }
 
 function memberChanges({ members, names, serviceDid }: MemberMethodsOptions): Method[] {
-  const oauth = needsCommunityRpc(serviceDid);
+  const own = communityMethod(serviceDid);
   const { nsid: grant } = DevKithCommunityGrant.mainSchema;
   const { nsid: revoke } = DevKithCommunityRevoke.mainSchema;
   return [
-    method(DevKithCommunityGrant.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(grant),
+    own(DevKithCommunityGrant.mainSchema, {
       handler: async (call) => {
         const { communityDid, role, canPublish } = call.input;
         const caller = decidingCaller(call, grant);
@@ -92,9 +84,7 @@ function memberChanges({ members, names, serviceDid }: MemberMethodsOptions): Me
         return { member: memberView(member, names.handleOf(subject)) };
       },
     }),
-    method(DevKithCommunityRevoke.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(revoke),
+    own(DevKithCommunityRevoke.mainSchema, {
       handler: async (call) => {
         const { communityDid } = call.input;
         const caller = decidingCaller(call, revoke);
@@ -106,12 +96,10 @@ function memberChanges({ members, names, serviceDid }: MemberMethodsOptions): Me
 }
 
 function inviteMethods({ invites, members, serviceDid }: MemberMethodsOptions): Method[] {
-  const oauth = needsCommunityRpc(serviceDid);
+  const own = communityMethod(serviceDid);
   const { nsid: create } = DevKithCommunityInviteCreate.mainSchema;
   return [
-    method(DevKithCommunityInviteCreate.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(create),
+    own(DevKithCommunityInviteCreate.mainSchema, {
       handler: async (call) => {
         const { communityDid, role, canPublish = false, uses, expiresAt } = call.input;
         const { invite, token } = await invites.create(communityDid, {
@@ -124,9 +112,7 @@ function inviteMethods({ invites, members, serviceDid }: MemberMethodsOptions): 
         return { id: invite.id, token, invite: inviteView(invite) };
       },
     }),
-    method(DevKithCommunityInviteRedeem.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(DevKithCommunityInviteRedeem.mainSchema.nsid),
+    own(DevKithCommunityInviteRedeem.mainSchema, {
       handler: async (call) => {
         const caller = callerDid(call);
         const { community } = await invites.redeem(call.input.token.trim(), caller);
@@ -134,17 +120,13 @@ function inviteMethods({ invites, members, serviceDid }: MemberMethodsOptions): 
         return { community: communityView(found.community, found.member) };
       },
     }),
-    method(DevKithCommunityInviteRevoke.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(DevKithCommunityInviteRevoke.mainSchema.nsid),
+    own(DevKithCommunityInviteRevoke.mainSchema, {
       handler: async (call) => {
         const { communityDid, id } = call.input;
         await invites.revoke(communityDid, { caller: callerDid(call), id });
       },
     }),
-    method(DevKithCommunityInviteList.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(DevKithCommunityInviteList.mainSchema.nsid),
+    own(DevKithCommunityInviteList.mainSchema, {
       handler: (call) => {
         const { communityDid, limit, cursor } = call.params;
         const page = invites.list(communityDid, { caller: callerDid(call), limit, cursor });

@@ -9,8 +9,8 @@ import {
   DevKithCommunityUploadBlob,
 } from "../../../lexicons/mod.ts";
 import type { Community, CommunityAuditEntry } from "../../../storage/mod.ts";
-import { type Call, callerDid, type Method, method } from "../../method.ts";
-import { needsCommunityRpc } from "./access.ts";
+import { type Call, callerDid, type Method } from "../../method.ts";
+import { communityMethod } from "./access.ts";
 
 /** JSON of one record, and of one applyWrites, in bytes: as of com.atproto.repo. */
 const RECORD_JSON_BYTES_MAX = 2 * 1024 * 1024;
@@ -33,39 +33,29 @@ export interface PublishMethodsOptions {
 type RepoMethod = "createRecord" | "putRecord" | "deleteRecord" | "applyWrites" | "uploadBlob";
 
 export function publishMethods(options: PublishMethodsOptions): Method[] {
-  const oauth = needsCommunityRpc(options.serviceDid);
+  const own = communityMethod(options.serviceDid);
   const voice = new CommunityVoice(options);
   return [
-    method(DevKithCommunityCreateRecord.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(DevKithCommunityCreateRecord.mainSchema.nsid),
+    own(DevKithCommunityCreateRecord.mainSchema, {
       bodyBytesMax: RECORD_JSON_BYTES_MAX,
       limit: (call) => voice.limit("createRecord", call),
       handler: (call) => voice.write("createRecord", call),
     }),
-    method(DevKithCommunityPutRecord.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(DevKithCommunityPutRecord.mainSchema.nsid),
+    own(DevKithCommunityPutRecord.mainSchema, {
       bodyBytesMax: RECORD_JSON_BYTES_MAX,
       limit: (call) => voice.limit("putRecord", call),
       handler: (call) => voice.write("putRecord", call),
     }),
-    method(DevKithCommunityDeleteRecord.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(DevKithCommunityDeleteRecord.mainSchema.nsid),
+    own(DevKithCommunityDeleteRecord.mainSchema, {
       limit: (call) => voice.limit("deleteRecord", call),
       handler: (call) => voice.write("deleteRecord", call),
     }),
-    method(DevKithCommunityApplyWrites.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(DevKithCommunityApplyWrites.mainSchema.nsid),
+    own(DevKithCommunityApplyWrites.mainSchema, {
       bodyBytesMax: WRITES_JSON_BYTES_MAX,
       limit: (call) => voice.limit("applyWrites", withRepoWrites(call)),
       handler: async (call) => withOwnResults(await voice.write("applyWrites", withRepoWrites(call))),
     }),
-    method(DevKithCommunityUploadBlob.mainSchema, {
-      auth: "accessOrService",
-      oauth: oauth(DevKithCommunityUploadBlob.mainSchema.nsid),
+    own(DevKithCommunityUploadBlob.mainSchema, {
       limit: (call) => voice.limit("uploadBlob", call),
       handler: (call) => voice.upload(call),
     }),
