@@ -9,6 +9,7 @@ import { KithError } from "../../errors.ts";
 import type { CommunityOAuth } from "../../storage/mod.ts";
 import { normalizeEndpoint } from "../hosts/endpoint.ts";
 import { BROAD_SCOPE, type ClientDocuments, SCOPE } from "./client_documents.ts";
+import { dpopProof, ServerNonces } from "./request_signer.ts";
 
 /** Where a server does not say when a token ends, and the latest that it may say. */
 const EXPIRES_S = 300;
@@ -66,6 +67,7 @@ interface Http {
 
 export class AuthorizationServers {
   readonly #options: AuthorizationServersOptions;
+  readonly #nonces = new ServerNonces();
 
   constructor(options: AuthorizationServersOptions) {
     this.#options = options;
@@ -201,7 +203,8 @@ export class AuthorizationServers {
       };
       await this.#call(server, about, async ({ client, auth, http }) => {
         const { DPoP: _, ...plain } = http;
-        const response = await oauth.revocationRequest(server, client, auth, session.refreshToken, plain);
+        const signed = { ...plain, [oauth.customFetch]: this.#signedFetch(session) };
+        const response = await oauth.revocationRequest(server, client, auth, session.refreshToken, signed);
         await oauth.processRevocationResponse(response);
       });
       return true;
@@ -271,6 +274,20 @@ export class AuthorizationServers {
           headers,
           ...(body ? { body: String(body) } : {}),
         }),
+    };
+  }
+
+  /** There are servers that revoke, of a token that is bound to a key, only for who has it. */
+  #signedFetch({ dpopKey }: CommunityOAuth): Http[typeof oauth.customFetch] {
+    const { now } = this.#options;
+    return async (url, init) => {
+      const dpop = await dpopProof({ method: "POST", url }, { dpopKey, nonces: this.#nonces, now });
+      const response = await this.#http()[oauth.customFetch](url, {
+        ...init,
+        headers: { ...init.headers, dpop },
+      });
+      this.#nonces.learn({ url, headers: response.headers });
+      return response;
     };
   }
 

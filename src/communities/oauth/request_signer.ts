@@ -40,29 +40,37 @@ export function requestSigner(
   { nonces, now }: { nonces: ServerNonces; now: () => number },
 ): RequestSigner {
   const ath = createHash("sha256").update(accessToken).digest("base64url");
-  const { kty, crv, x, y } = dpopKey as JWK;
-  const jwk = { kty, crv, x, y } as JWK;
   return {
-    headers: async ({ method, url }) => {
-      const { origin, pathname } = new URL(url);
-      const nonce = nonces.of(url);
-      const claims = {
-        jti: randomUUID(),
-        htm: method,
-        htu: origin + pathname,
-        iat: Math.floor(now() / 1_000),
-        ath,
-        ...(nonce === undefined ? {} : { nonce }),
-      };
-      const proof = await new SignJWT(claims)
-        .setProtectedHeader({ typ: "dpop+jwt", alg: "ES256", jwk })
-        .sign(await importJWK(dpopKey as JWK, "ES256"));
-      return { authorization: `DPoP ${accessToken}`, dpop: proof };
-    },
+    headers: async (request) => ({
+      authorization: `DPoP ${accessToken}`,
+      dpop: await dpopProof(request, { dpopKey, nonces, now, ath }),
+    }),
     learn: (answer) => {
       const isNew = nonces.learn(answer);
       if (!isNew || answer.status !== 401) return false;
       return /error="?use_dpop_nonce\b/.test(answer.headers.get("www-authenticate") ?? "");
     },
   };
+}
+
+/** `ath`: the hash of the access token that goes with it, where one does. */
+export async function dpopProof(
+  { method, url }: { method: string; url: string },
+  parts: { dpopKey: DpopSession["dpopKey"]; nonces: ServerNonces; now: () => number; ath?: string },
+): Promise<string> {
+  const { dpopKey, nonces, now, ath } = parts;
+  const { origin, pathname } = new URL(url);
+  const { kty, crv, x, y } = dpopKey as JWK;
+  const nonce = nonces.of(url);
+  const claims = {
+    jti: randomUUID(),
+    htm: method,
+    htu: origin + pathname,
+    iat: Math.floor(now() / 1_000),
+    ...(ath === undefined ? {} : { ath }),
+    ...(nonce === undefined ? {} : { nonce }),
+  };
+  return await new SignJWT(claims)
+    .setProtectedHeader({ typ: "dpop+jwt", alg: "ES256", jwk: { kty, crv, x, y } as JWK })
+    .sign(await importJWK(dpopKey as JWK, "ES256"));
 }
