@@ -49,6 +49,15 @@ test("an account of the reference is adopted, published for, shut out, let in ag
   const denied = await new ReferencePages(reference.url).deny(await ask("adopt", { identifier: zoe.did }));
   expect((await comeBack(kith.url, denied)).page.title).toBe("Nothing was changed");
 
+  // Somebody else than was asked for signs in there.
+  const yuri = await createAccount(reference.url, "yuri", plc);
+  const anothers = await new ReferencePages(reference.url).allow(
+    await ask("adopt", { identifier: zoe.did }),
+    { identifier: yuri.handle, password: PASSWORD },
+  );
+  expect((await agree(anothers)).text).toContain("another account");
+  expect(await does(kith.url, alice, "list", {})).toEqual({ communities: [] });
+
   const callback = await new ReferencePages(reference.url).allow(
     await ask("adopt", { identifier: zoe.did }),
     credentials(),
