@@ -202,6 +202,28 @@ describe("adopt without an app password", () => {
     expect(await does(kith.url, alice, "list", {})).toEqual({ communities: [] });
   });
 
+  test("an owner who is none any more gets nothing by a consent that was asked for before", async () => {
+    const ulla = await createAccount(other.url, "ulla", plc);
+    await adopt(ulla);
+    const communityDid = ulla.did;
+    const again = await does(kith.url, alice, "reauth", { body: { communityDid } });
+    const grant = (subject: string, role: string) => ({ body: { communityDid, subject, role } });
+    await does(kith.url, alice, "grant", grant(bob.did, "owner"));
+    await does(kith.url, bob, "grant", grant(alice.did, "member"));
+    const { decide } = await comeBack(kith.url, await decideAtKith(String(again.authorizeUrl), ulla));
+    expect((await decide("allow")).text).toContain("may not do this here any more");
+    // What lets the server in is as before.
+    const params = { communityDid };
+    expect(await does(kith.url, bob, "getHealth", { params })).toMatchObject({ status: "healthy" });
+  });
+
+  test("a development server leads its browser from 127.0.0.1 to its own name", async () => {
+    const { port } = new URL(kith.url);
+    const answer = await fetch(`http://127.0.0.1:${port}/oauth/communities/callback?state=a%20b`);
+    const to = `${kith.config.publicUrl}/oauth/communities/callback?state=a%20b`;
+    expect([answer.status, answer.headers.get("refresh")]).toEqual([200, `0; url=${to}`]);
+  });
+
   test("refuses accounts that cannot be asked", async () => {
     const rows: [string, number, string][] = [
       ["nobody.test", 400, "HandleNotFound"],

@@ -56,7 +56,7 @@ export class AdoptionPages {
     const { consents, publicUrl, path } = this.#options;
     // Development clients come back to 127.0.0.1; forms and cookies are of the one name that the server has.
     if (publicUrl.startsWith("http:") && call.url.host !== new URL(publicUrl).host)
-      return call.leave(publicUrl + path + call.url.search);
+      return onwards(publicUrl + path + call.url.search);
     try {
       const asked = await consents.look(call.url.searchParams);
       const hidden = Object.fromEntries(FIELDS.map((name) => [name, call.query(name)]));
@@ -89,6 +89,17 @@ export class AdoptionPages {
     const status = why === "unreachable" ? 502 : 400;
     return call.page(adoptionFailedPage(call.view, { why, detail: error.message, requestId }), { status });
   }
+}
+
+/** Not by a redirect: browsers follow those of a form only to where its page allows, which knows of 127.0.0.1 alone. */
+function onwards(url: string): Response {
+  const headers = {
+    Refresh: `0; url=${url}`,
+    "Content-Type": "text/plain; charset=utf-8",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+  };
+  return new Response(`Going on to ${url}`, { headers });
 }
 
 function dataOf({ purpose, asker, account, pdsEndpoint }: AdoptionAsked): AdoptionData {
