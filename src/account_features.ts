@@ -12,6 +12,7 @@ import {
   EmailTokens,
   LoginLock,
   MemberLanguages,
+  MemberNotices,
   ModeratorMail,
   Passkeys,
   type Passwords,
@@ -129,6 +130,7 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
     rotationKey: parts.rotationKey,
     onDeleteAfter: () => sweep.plan(),
   });
+  const notices = new MemberNotices({ accounts, mail, logger: log });
   const credentials = new Credentials({
     accounts,
     rows: stores.credentials,
@@ -146,7 +148,7 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
     });
   };
   const signingIn = { sessions, factors, passkeys, devices, signIns, stepUps };
-  const mails = { emailTokens: tokensByMail, mail, moderatorMail, welcome, languages };
+  const mails = { emailTokens: tokensByMail, mail, moderatorMail, welcome, languages, notices };
   return { ...signingIn, ...mails, appPasswords, status, credentials, sweep };
 }
 
@@ -169,7 +171,7 @@ function startMail({ config, stores, log, onClose }: AccountFeaturesParts): {
 
 /** The methods that only an account's owner calls. */
 export function ownerMethods(
-  { sessions, appPasswords, status, credentials, languages }: AccountFeatures,
+  { sessions, appPasswords, status, credentials, languages, notices }: AccountFeatures,
   parts: {
     readonly accounts: AccountStore;
     readonly repos: RepoRegistry<BlobUpload>;
@@ -179,7 +181,7 @@ export function ownerMethods(
   const { accounts, repos, authenticator } = parts;
   return [
     ...sessionMethods({ sessions, authenticator, languages }),
-    ...appPasswordMethods({ appPasswords }),
+    ...appPasswordMethods({ appPasswords, notices }),
     ...credentialMethods({ credentials }),
     ...statusMethods({ accounts, status, repos }),
   ];

@@ -3,17 +3,15 @@ import type { Config } from "./config/mod.ts";
 import type { Stores } from "./engine.ts";
 import { KithError } from "./errors.ts";
 import type { Features } from "./features.ts";
-import type { RootLogger } from "./logger.ts";
 import { AccountPages } from "./oauth/mod.ts";
 
 export interface AccountPageParts {
   readonly config: Config;
   readonly features: Features;
   readonly stores: Pick<Stores, "accounts" | "oauth">;
-  readonly log: RootLogger;
 }
 
-export function accountPagesOf({ config, features, stores, log }: AccountPageParts): AccountPages {
+export function accountPagesOf({ config, features, stores }: AccountPageParts): AccountPages {
   const { owners, oauth, identityChanges } = features;
   const { accounts } = stores;
   const trusted = new Set(config.oauthTrustedClients);
@@ -36,11 +34,7 @@ export function accountPagesOf({ config, features, stores, log }: AccountPagePar
         throw error;
       }
     },
-    notify: async ({ account }, notice) => {
-      await owners.mail.notify(account, notice).catch((error: unknown) => {
-        log.warn("Could not tell a member of a change by mail", { did: account.did, error });
-      });
-    },
+    notify: ({ account }, notice) => owners.notices.tell(account.did, notice),
     now: Date.now,
   });
 }

@@ -177,7 +177,11 @@ function methodsOf({
     ...keyMethods({ keys }),
     ...plcMethods({ ...plcIdentity, accounts, repos, changes }),
     ...signMethods({ signing }),
-    updateHandleMethod({ changes, claim: config.inviteRequired ? "invited" : "open" }),
+    updateHandleMethod({
+      changes,
+      notices: owners.notices,
+      claim: config.inviteRequired ? "invited" : "open",
+    }),
     ...adminIdentityMethods({ changes, log }),
     ...ownerMethods(owners, { accounts, repos, authenticator }),
     ...serviceAuthMethods({ serviceJwts, now }),

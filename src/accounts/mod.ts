@@ -20,6 +20,7 @@ export * from "./invites.ts";
 export * from "./login_lock.ts";
 export * from "./member_invites.ts";
 export * from "./member_languages.ts";
+export * from "./member_notices.ts";
 export * from "./moderation.ts";
 export * from "./moderator_mail.ts";
 export * from "./move_in.ts";

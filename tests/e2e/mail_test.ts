@@ -46,6 +46,19 @@ describe("mailed codes", () => {
     expect(mail.text).toContain(stage.alice.handle);
   });
 
+  test("a new app password and a new handle are told, also where an app or a client has done it", async () => {
+    const bob = await createAccount(stage.url, "bobby-one", stage.plc);
+    const asBob = { token: bob.accessJwt };
+    await call("createAppPassword", { ...asBob, body: { name: "reader" } });
+    const handle = bob.handle.replace("bobby-one", "bobby");
+    await xrpc(stage.url, "com.atproto.identity.updateHandle", { ...asBob, body: { handle } });
+    for (const words of [/"reader"/, /@bobby\./]) {
+      await waitFor("the notice", () =>
+        smtp.mails.some(({ to, text }) => to.includes(bob.email) && words.test(text) && /account/.test(text)),
+      );
+    }
+  });
+
   test("confirmEmail takes the code once, for the address that it went to", async () => {
     const { alice } = stage;
     expect((await call("requestEmailConfirmation", post(alice.accessJwt))).status).toBe(200);

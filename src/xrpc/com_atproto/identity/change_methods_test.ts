@@ -26,6 +26,7 @@ function setUp(failure?: KithError) {
     updateHandle: (...values: unknown[]) => note("handle", ...values),
     updateSigningKey: (...values: unknown[]) => note("key", ...values),
   };
+  const notices = { tell: (did: string, notice: object) => note("notice", did, notice) };
   const signing = {
     requestCode: (did: string) => note("code", did),
     sign: async (did: string, wanted: object) => {
@@ -34,7 +35,7 @@ function setUp(failure?: KithError) {
     },
   };
   const methods = [
-    updateHandleMethod({ changes, claim: "open" }),
+    updateHandleMethod({ changes, notices, claim: "open" }),
     ...signMethods({ signing }),
     ...adminIdentityMethods({ changes, log }),
   ];
@@ -57,7 +58,9 @@ test("the methods that change an identity hand on what they are asked", async ()
   }
   expect(journal).toEqual([
     ["handle", ALICE, "a.test", "open"],
+    ["notice", ALICE, { kind: "handle_changed", name: "a.test" }],
     ["handle", ALICE, "Not a handle", "open"],
+    ["notice", ALICE, { kind: "handle_changed", name: "Not a handle" }],
     ["code", ALICE],
     ["code", ALICE],
     ["handle", ALICE, "a.test", "admin"],

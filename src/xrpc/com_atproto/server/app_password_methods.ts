@@ -4,22 +4,25 @@ import {
   ComAtprotoServerListAppPasswords,
   ComAtprotoServerRevokeAppPassword,
 } from "@atcute/atproto";
-import type { AppPassword, AppPasswords } from "../../../accounts/mod.ts";
+import type { AppPassword, AppPasswords, MemberNotices } from "../../../accounts/mod.ts";
 import { callerDid, type Method, method } from "../../method.ts";
 
 export interface AppPasswordMethodsOptions {
   readonly appPasswords: Pick<AppPasswords, "create" | "list" | "revoke">;
+  readonly notices: Pick<MemberNotices, "tell">;
 }
 
 /** createAppPassword, which takes the account's own password, listAppPasswords and revokeAppPassword, which do not. */
-export function appPasswordMethods({ appPasswords }: AppPasswordMethodsOptions): Method[] {
+export function appPasswordMethods({ appPasswords, notices }: AppPasswordMethodsOptions): Method[] {
   return [
     method(ComAtprotoServerCreateAppPassword.mainSchema, {
       auth: "full",
       oauth: "refused",
       handler: async (call) => {
         const { name, privileged = false } = call.input;
-        const made = await appPasswords.create(callerDid(call), { name, privileged });
+        const did = callerDid(call);
+        const made = await appPasswords.create(did, { name, privileged });
+        await notices.tell(did, { kind: "app_password_added", name });
         return { ...shown(made), password: made.password };
       },
     }),

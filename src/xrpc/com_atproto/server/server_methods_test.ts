@@ -84,7 +84,10 @@ function makeServer({ inviteRequired = false } = {}) {
       contactEmail: "admin@pds.test",
     }),
     ...sessionMethods({ sessions, authenticator, languages: { guess: async () => {} } }),
-    ...appPasswordMethods({ appPasswords: new AppPasswords({ rows: appPasswordRows, now }) }),
+    ...appPasswordMethods({
+      appPasswords: new AppPasswords({ rows: appPasswordRows, now }),
+      notices: { tell: async () => {} },
+    }),
     ...accountMethods({ creator, sessions }),
     ...keyMethods({ keys }),
     ...inviteMethods({ invites: new Invites({ codes: accounts, hostname: "pds.test" }), log: QUIET }),
