@@ -294,6 +294,7 @@ function makersOf(
       perDayMax: perDay,
       communitiesMax: perMember,
     },
+    communities: stores.communities,
     chooseHost: hosts.choose,
     checkCreator: (caller) => requireCreator(rules, caller),
     ownKeys: [rotationSigner.didKey],

@@ -124,6 +124,7 @@ function processOf(kind: HostKind, change: Partial<AttemptStore> = {}) {
     logger: createLogger({ enabled: false }),
   };
   const attempts = new Attempts({
+    communities: kith.stores.communities,
     ...shared,
     quotas: { inFlightMax: 1, perCallerPerDayMax: 9, perDayMax: 10_000, communitiesMax: 9 },
     chooseHost: () => ({ kind, endpoint: endpointOf(kind) }),
