@@ -22,6 +22,15 @@ export {
   type DeleteAccountData,
   deleteAccountPage,
 } from "./pages/account_status.ts";
+export {
+  type AdoptionData,
+  type AdoptionFailure,
+  type AdoptionPurpose,
+  adoptionDonePage,
+  adoptionFailedPage,
+  adoptionRefusedPage,
+  askAdoptionPage,
+} from "./pages/adoption.ts";
 export { type AppPasswordsData, appPasswordsPage } from "./pages/app_passwords.ts";
 export { type AppGrant, type AppsData, appsPage, type RememberedApp } from "./pages/apps.ts";
 export { type ChooseAccountData, chooseAccountPage } from "./pages/choose_account.ts";

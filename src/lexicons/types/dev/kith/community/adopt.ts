@@ -30,7 +30,7 @@ const _mainSchema = /*#__PURE__*/ v.procedure(
 			"schema": /*#__PURE__*/ v.object(
 				{
 					/**
-					 * The page on which the account's owner consents.
+					 * The page on which the account's owner consents, and is sent back to this server. It can be opened within ten minutes.
 					 */
 					"authorizeUrl": /*#__PURE__*/ v.optional(/*#__PURE__*/ v.genericUriString()),
 					/**
