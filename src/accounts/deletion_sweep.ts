@@ -6,6 +6,8 @@ export const SWEEP_ACCOUNTS_MAX = 50;
 export const SWEEP_PAUSE_MS = 1_000;
 /** After a run in which an account could not be deleted. */
 export const SWEEP_RETRY_MS = 60_000;
+/** Accounts that are remembered as held back, so that it is told once. */
+const HELD_BACK_MAX = 1_000;
 /** The longest that a timer is set for; `setTimeout` overflows beyond 24 days. */
 const TIMER_MS_MAX = 24 * 3_600_000;
 
@@ -30,6 +32,7 @@ export class DeletionSweep {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #run: Promise<void> | undefined;
   #stopped = false;
+  readonly #heldBack = new Set<string>();
 
   constructor(options: DeletionSweepOptions) {
     this.#options = options;
@@ -70,6 +73,17 @@ export class DeletionSweep {
       });
   }
 
+  /** It stays until its community has another owner; that is told once. */
+  #holdBack(did: string, error: unknown): void {
+    if (this.#heldBack.has(did)) return;
+    if (this.#heldBack.size >= HELD_BACK_MAX) this.#heldBack.clear();
+    this.#heldBack.add(did);
+    this.#options.logger.warn("A deactivated account whose time has come stays: it is a last owner", {
+      did,
+      error,
+    });
+  }
+
   /** One after the other. Resolves with the pause that is due before the next run. */
   async #sweep(): Promise<number> {
     const { accounts, repos, logger } = this.#options;
@@ -83,6 +97,10 @@ export class DeletionSweep {
         pauseMs = SWEEP_RETRY_MS;
         // It has just been activated again.
         if (isKithError(error, "invalid_request")) continue;
+        if (isKithError(error, "last_owner")) {
+          this.#holdBack(did, error);
+          continue;
+        }
         logger.warn("Could not delete a deactivated account; trying again later", { did, error });
       }
     }

@@ -101,6 +101,21 @@ test("DeletionSweep tries again later, and leaves who is active again in peace",
     await sweep.stop();
   }));
 
+test("DeletionSweep tells once of who has to stay, and deletes them when they may go", () =>
+  withClock(async () => {
+    const { sweep, deleted, warnings, fail } = make([["owner", NOW - 1]]);
+    fail(new KithError("last_owner", "the last owner"));
+    sweep.plan();
+    await pass(1);
+    await pass(SWEEP_RETRY_MS);
+    await pass(SWEEP_RETRY_MS);
+    expect([deleted, warnings.length]).toEqual([[], 1]);
+    fail(undefined);
+    await pass(SWEEP_RETRY_MS);
+    expect(deleted).toEqual(["owner"]);
+    await sweep.stop();
+  }));
+
 test("DeletionSweep.stop() ends it", () =>
   withClock(async () => {
     const { sweep, deleted } = make([["due", NOW + 10]]);

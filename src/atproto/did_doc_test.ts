@@ -94,6 +94,14 @@ test("serviceDidDocument() says where the PDS is", () => {
   expect(pdsEndpointOf(document)).toBe("https://pds.example.com");
 });
 
+test("serviceDidDocument() names other services of the same server", () => {
+  const endpoint = "https://pds.example.com";
+  const services = [{ id: "kith_community", type: "KithCommunity" }];
+  const document = serviceDidDocument({ did: "did:web:pds.example.com", endpoint, services });
+  expect(pdsEndpointOf(document)).toBe(endpoint);
+  expect(serviceEndpointOf(document, { id: "kith_community" })).toBe(endpoint);
+});
+
 test.each([
   [null, "not an object"],
   [[], "not an object"],

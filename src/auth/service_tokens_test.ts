@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { buildDidDocument, createServiceJwt, type Signer, signerFromPrivateKey } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
-import { isServiceToken, ServiceTokens, USED_TOKENS_MAX } from "./service_tokens.ts";
+import { isServiceToken, type OwnService, ServiceTokens, USED_TOKENS_MAX } from "./service_tokens.ts";
 
 const NOW_S = 1_790_000_000;
 const ISS = "did:plc:ewvi7nxzyoun6zhxrhs64oiz";
@@ -11,11 +11,20 @@ const k256 = signerFromPrivateKey("k256", new Uint8Array(32).fill(1));
 const p256 = signerFromPrivateKey("p256", new Uint8Array(32).fill(2));
 
 /** Tokens of a server that holds `cached` of the issuer's document, while the network says `current`. */
-function makeTokens({ cached = k256, current = cached }: { cached?: Signer; current?: Signer } = {}) {
+function makeTokens({
+  cached = k256,
+  current = cached,
+  services = [],
+}: {
+  cached?: Signer;
+  current?: Signer;
+  services?: readonly OwnService[];
+} = {}) {
   let held = cached;
   const asked: boolean[] = [];
   const tokens = new ServiceTokens({
     serviceDid: AUD,
+    services,
     now: () => NOW_S * 1000,
     dids: {
       resolve: async (did, { fresh = false } = {}) => {
@@ -165,4 +174,20 @@ test("ServiceTokens.verify takes, where issuers are named, only theirs: a labele
   expect(await verify(token({ signer: p256 }))).toBe("bad_service_token");
   expect(await verify(token({ iss: "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa" }))).toBe("untrusted_issuer");
   expect(await verdict(tokens, token({ iss: labeler, signer: p256 }))).toMatch(/^bad_service_token/);
+});
+
+test("ServiceTokens.verify knows another service of this server by its own methods alone", async () => {
+  const { tokens: without } = makeTokens();
+  const { tokens } = makeTokens({ services: [{ id: "kith_community", prefix: "dev.kith.community." }] });
+  const aud = `${AUD}#kith_community`;
+  const lxm = "dev.kith.community.list";
+  expect(await verdict(tokens, token({ aud, lxm }), lxm)).toBe(ISS);
+  for (const own of [AUD, `${AUD}#atproto_pds`]) {
+    expect(await verdict(tokens, token({ aud: own, lxm }), lxm)).toBe(ISS);
+  }
+  for (const other of [LXM, "dev.kith.communityother.list", "dev.kith.admin.findAccount"]) {
+    expect(await verdict(tokens, token({ aud, lxm: other }), other)).toContain("bad_service_token");
+  }
+  expect(await verdict(tokens, token({ aud: `${AUD}#kith`, lxm }), lxm)).toContain("bad_service_token");
+  expect(await verdict(without, token({ aud, lxm }), lxm)).toContain("bad_service_token");
 });

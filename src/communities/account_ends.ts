@@ -22,6 +22,19 @@ interface Repos<Options> {
   deleteRepo(did: string, options?: Options): Promise<unknown>;
 }
 
+/** The account is the last owner of communities: they are named. */
+export class LastOwnerError extends KithError {
+  readonly communities: string;
+
+  constructor(did: string, communities: string) {
+    super(
+      "last_owner",
+      `Could not delete the account "${did}": it is the last owner of the community ${communities}. Make another member an owner first, or delete the community`,
+    );
+    this.communities = communities;
+  }
+}
+
 export class AccountEnds {
   readonly #options: AccountEndsOptions;
 
@@ -53,10 +66,7 @@ export class AccountEnds {
       return handle ? `"${handle}" (${community})` : `"${community}"`;
     });
     const more = owned.length > NAMED_MAX ? " and others" : "";
-    throw new KithError(
-      "last_owner",
-      `Could not delete the account "${did}": it is the last owner of the community ${names.join(", ")}${more}. Make another member an owner first, or delete the community`,
-    );
+    throw new LastOwnerError(did, `${names.join(", ")}${more}`);
   }
 
   /** Where that cannot be found out, the account counts as this server's. */

@@ -325,3 +325,36 @@ test("Router.handle() refuses JSON nested without end", async () => {
 test("new Router() refuses two methods of one NSID", () => {
   expect(() => new Router({ methods: [...methods, ...methods], authenticator })).toThrow(/same NSID/);
 });
+
+test("Router.handle() passes on what a method says is another service's", async () => {
+  const passed: string[] = [];
+  const here = new Router({
+    methods: [
+      method(ComAtprotoServerGetSession.mainSchema, {
+        auth: "access",
+        oauth: "any",
+        goesOn: (request) => request.headers.get("atproto-proxy") === "did:web:other.test#svc",
+        handler: (call) => ({ did: callerDid(call) }),
+      }),
+    ],
+    authenticator,
+    proxy: {
+      handle: async (_, { nsid }) => {
+        passed.push(nsid);
+        return Response.json({ from: "elsewhere" });
+      },
+    },
+  });
+  const nsid = "com.atproto.server.getSession";
+  const ask = async (service?: string) => {
+    const headers = { authorization: "Bearer x", ...(service ? { "atproto-proxy": service } : {}) };
+    const request = new Request(`http://kith.test/xrpc/${nsid}`, { headers });
+    const answer = await here.handle(request, { nsid, context: { requestId: "x", ip: "203.0.113.1" } });
+    return await answer.json();
+  };
+  expect(await ask()).toEqual({ did: CALLER.did });
+  expect(await ask("did:web:us.test#svc")).toEqual({ did: CALLER.did });
+  expect(passed).toEqual([]);
+  expect(await ask("did:web:other.test#svc")).toEqual({ from: "elsewhere" });
+  expect(passed).toEqual([nsid]);
+});

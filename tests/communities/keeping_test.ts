@@ -4,8 +4,9 @@ import { Secp256k1Keypair } from "@atproto/crypto";
 import { type Account, type Answer, type Call, createAccount, PASSWORD, xrpc } from "../client.ts";
 import { describeEvent } from "../firehose.ts";
 import { ADMIN_PASSWORD, TestServer } from "../harness.ts";
+import { FaultyPlc, PlcDirectory } from "../plc_directory.ts";
 import { type Stage, useStage } from "../stage.ts";
-import { community, emailCode, provision, provisionInput, ROOM } from "./group.ts";
+import { adminCall, community, emailCode, provision, provisionInput, ROOM } from "./group.ts";
 
 const NOTE = "dev.kith.test.note";
 const ADMIN = { authorization: `Basic ${btoa(`admin:${ADMIN_PASSWORD}`)}` };
@@ -269,200 +270,60 @@ async function move(stage: Stage, { account, to }: { account: Account; to: strin
   return token;
 }
 
-describe("what every call is given", () => {
-  const holder = useStage({ env: ROOM });
-  const DID = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa";
-  const LONG = "x".repeat(100_000);
-  /** No value of any field of ours. */
-  const NO_VALUE: unknown[] = [
-    null,
-    1,
-    1.5,
-    -1,
-    true,
-    [],
-    {},
-    "",
-    " ",
-    "\u0000",
-    "\ud800",
-    LONG,
-    "../..",
-    "at://x",
-    "{}",
-  ];
-
-  /** A call that is good in its form, of each method, with its input or its parameters. */
-  const good = (
-    key: string,
-  ): [string, { input?: Record<string, unknown>; params?: Record<string, unknown> }][] => [
-    [
-      "provision",
-      {
-        input: {
-          ...provisionInput({ did: () => key }, { handle: "wellformed.test" }),
-          hosting: "native",
-          pdsEndpoint: "https://pds.example.com",
-          email: "a@example.com",
-          inviteCode: "abc",
-          declaration: { collection: NOTE, rkey: "self", record },
-        },
-      },
-    ],
-    ["mint", { input: { idempotencyKey: "12345678", rotationKey: key, handle: "a.example.com" } }],
-    ["adopt", { input: { identifier: DID, appPassword: "aaaa-bbbb-cccc-dddd" } }],
-    ["list", { params: { limit: 50, cursor: "x" } }],
-    ["get", { params: { communityDid: DID } }],
-    ["getHealth", { params: { communityDid: DID } }],
-    ["reauth", { input: { communityDid: DID, appPassword: "aaaa-bbbb-cccc-dddd" } }],
-    ["delete", { input: { communityDid: DID } }],
-    [
-      "createRecord",
-      { input: { communityDid: DID, collection: NOTE, rkey: "a", record, validate: false, swapCommit: CID } },
-    ],
-    [
-      "putRecord",
-      {
-        input: {
-          communityDid: DID,
-          collection: NOTE,
-          rkey: "a",
-          record,
-          validate: false,
-          swapCommit: CID,
-          swapRecord: CID,
-        },
-      },
-    ],
-    [
-      "deleteRecord",
-      { input: { communityDid: DID, collection: NOTE, rkey: "a", swapCommit: CID, swapRecord: CID } },
-    ],
-    [
-      "applyWrites",
-      {
-        input: {
-          communityDid: DID,
-          validate: true,
-          swapCommit: CID,
-          writes: [{ $type: "dev.kith.community.applyWrites#delete", collection: NOTE, rkey: "a" }],
-        },
-      },
-    ],
-    ["uploadBlob", { params: { communityDid: DID }, input: undefined }],
-    ["grant", { input: { communityDid: DID, subject: DID, role: "member", canPublish: true } }],
-    ["revoke", { input: { communityDid: DID, subject: DID } }],
-    ["listMembers", { params: { communityDid: DID, limit: 50, cursor: "x" } }],
-    [
-      "invite.create",
-      {
-        input: {
-          communityDid: DID,
-          role: "member",
-          canPublish: false,
-          uses: 1,
-          expiresAt: "2030-01-01T00:00:00Z",
-        },
-      },
-    ],
-    ["invite.redeem", { input: { token: "kith-invite-000000" } }],
-    ["invite.revoke", { input: { communityDid: DID, id: "abc" } }],
-    ["invite.list", { params: { communityDid: DID, limit: 50, cursor: "x" } }],
-  ];
-  const CID = "bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a";
-  const NAMES = good("did:key:z").map(([name]) => name);
-
-  test.each(NAMES)("%s: no field of any value makes more than a refusal", async (name) => {
-    const { stage } = holder;
-    const key = (await Secp256k1Keypair.create()).did();
-    const call = good(key).find(([other]) => other === name)?.[1] ?? {};
-    const send = async (input: unknown, params: Record<string, unknown> | undefined, what: unknown) => {
-      const body = name === "uploadBlob" ? new Uint8Array([1]) : input;
-      const answer = await community(stage.url, name, {
-        token: stage.alice.accessJwt,
-        ...(params ? { params: params as Call["params"] & object } : {}),
-        ...(body === undefined ? {} : { body }),
-      });
-      const isRefusal = answer.status >= 400 && answer.status < 500 && answer.error !== undefined;
-      const isHarmless = answer.status === 200 && (name === "list" || answer.json.communities !== undefined);
-      if (!isRefusal && !isHarmless) expect([name, what, answer.status, answer.json]).toEqual([]);
-    };
-    for (const field of Object.keys(call.input ?? {})) {
-      for (const value of NO_VALUE)
-        await send({ ...call.input, [field]: value }, call.params, [field, value]);
-    }
-    for (const field of Object.keys(call.params ?? {})) {
-      for (const value of [
-        "",
-        " ",
-        "\u0000",
-        LONG.slice(0, 8_000),
-        "-1",
-        "0",
-        "1e9",
-        "x",
-        "did:plc:x",
-        "NaN",
-      ]) {
-        await send(call.input, { ...call.params, [field]: value }, [field, value.slice(0, 20)]);
-      }
-      await send(call.input, { ...call.params, [field]: ["a", "b"] }, [field, "twice"]);
-    }
-    if (call.input) {
-      for (const input of [null, [], "x", 1]) await send(JSON.stringify(input), call.params, input);
-      for (const text of ["", "{", "\u0000", '{"a":1'.repeat(1_000)])
-        await send(text, call.params, text.slice(0, 9));
-      await send({}, call.params, "nothing");
-    }
-  });
-
-  test("provision: handles, keys and endpoints that cannot be", async () => {
-    const { stage } = holder;
-    const key = await Secp256k1Keypair.create();
-    const rows: [Record<string, unknown>, number, string][] = [
-      [{ handle: "garden" }, 400, "InvalidRequest"],
-      [{ handle: "garden.example.com" }, 400, "UnsupportedDomain"],
-      [{ handle: "alice.test" }, 400, "HandleNotAvailable"],
-      [{ handle: "admin.test" }, 400, "HandleNotAvailable"],
-      [{ handle: "x.test" }, 400, "InvalidHandle"],
-      [{ handle: "a.b.test" }, 400, "InvalidHandle"],
-      [{ rotationKey: key.did().slice(0, -1) }, 400, "InvalidRequest"],
-      [{ rotationKey: "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK" }, 400, "InvalidRequest"],
-      [{ rotationKey: "did:web:example.com" }, 400, "InvalidRequest"],
-      [{ idempotencyKey: "1234567" }, 400, "InvalidRequest"],
-      [{ idempotencyKey: "with space" }, 400, "InvalidRequest"],
-      [{ hosting: "other" }, 400, "InvalidRequest"],
-      [{ hosting: "native", pdsEndpoint: "https://pds.example.com" }, 400, "InvalidRequest"],
-      [{ pdsEndpoint: "https://pds.example.com" }, 403, "HostNotAllowed"],
-      [{ pdsEndpoint: "http://pds.example.com" }, 400, "InvalidRequest"],
-      [{ pdsEndpoint: "https://169.254.169.254" }, 400, "InvalidRequest"],
-      [{ pdsEndpoint: "https://0x7f.1" }, 400, "InvalidRequest"],
-      [{ pdsEndpoint: "https://user@pds.example.com" }, 400, "InvalidRequest"],
-      [{ pdsEndpoint: "https://pds.example.com/path" }, 400, "InvalidRequest"],
-      [{ pdsEndpoint: "file:///etc/passwd" }, 400, "InvalidRequest"],
-      [{ declaration: { collection: "x", rkey: "a", record } }, 400, "InvalidRequest"],
-      [{ declaration: { collection: NOTE, rkey: "a/b", record } }, 400, "InvalidRequest"],
-      [
-        { declaration: { collection: NOTE, rkey: "a", record: { text: "x".repeat(70_000) } } },
-        400,
-        "InvalidRequest",
-      ],
-      [{ declaration: { collection: NOTE, rkey: "a", record: [1] } }, 400, "InvalidRequest"],
-      [{ hosting: "stock", email: undefined }, 400, "InvalidEmail"],
-      [{ hosting: "stock", email: "no address" }, 400, "InvalidEmail"],
+describe("an attempt that does not come to its end", () => {
+  test("is gone on with by its caller, and by nobody else; or it is taken back by the operator", async () => {
+    await using plc = await PlcDirectory.start();
+    await using faulty = new FaultyPlc(plc);
+    await using server = await TestServer.start({ env: { PDS_DID_PLC_URL: faulty.url, ...ROOM } });
+    const [alice, bob] = [
+      await createAccount(server.url, "alice", plc),
+      await createAccount(server.url, "bob", plc),
     ];
-    for (const [change, ...expected] of rows) {
-      const body = { ...provisionInput(key, { handle: "goodname.test", email: "g@example.com" }), ...change };
-      const got = await refused(stage, stage.alice, "provision", { body });
-      expect([change, ...got]).toEqual([change, ...expected]);
-    }
-    // Nothing of all that is left: the same key and name serve a good request.
-    const body = { ...provisionInput(key, { handle: "goodname.test" }), idempotencyKey: "the-same-key" };
-    const bad = { ...body, handle: "alice.test" };
-    expect(await refused(stage, stage.alice, "provision", { body: bad })).toEqual([
-      400,
-      "HandleNotAvailable",
+    const key = await Secp256k1Keypair.create();
+    const email = "garden@example.com";
+    const ask = async (by: Account, body: object): Promise<Answer> =>
+      community(server.url, "provision", { token: by.accessJwt, body });
+    const request = { ...provisionInput(key, { handle: "garden.test", hosting: "stock", email }) };
+    faulty.fault = "loses-answer";
+    const failed = await ask(alice, request);
+    expect(outcome(failed)).toEqual([502, "ProvisioningFailed"]);
+    expect(failed.json.message).toContain("same idempotency key");
+    faulty.fault = "none";
+
+    // One at a time; and bob's key of the same name is his own.
+    const next = provisionInput(key, { handle: "second.test" });
+    expect(outcome(await ask(alice, next))).toEqual([429, "CommunityQuotaExceeded"]);
+    const bobs = { ...request, handle: "bobs.test", email: "bobs@example.com" };
+    const made = await ask(bob, bobs);
+    expect(made.status).toBe(200);
+
+    const none = await adminCall(server, "listAttempts");
+    expect(none.json.attempts).toEqual([]);
+    const listed = await adminCall(server, "listAttempts", { params: { olderThanSeconds: "0" } });
+    expect(listed.json.attempts).toMatchObject([
+      { caller: alice.did, handle: "garden.test", kind: "loopback" },
     ]);
-    await does(stage, stage.alice, "provision", { body });
+    const [{ id, did }] = listed.json.attempts as [{ id: string; did: string }];
+    expect(did).not.toBe(String(made.json.communityDid));
+    const early = await adminCall(server, "reapAttempt", { body: { id, dryRun: false } });
+    expect(early.json.attempt).toMatchObject({ reaped: false });
+    const dry = await adminCall(server, "reapAttempt", { body: { id, olderThanSeconds: 0 } });
+    expect(dry.json.attempt).toMatchObject({ reaped: false, verdict: expect.stringContaining("tombstone") });
+    expect(await plc.log(did)).toHaveLength(1);
+    const reaped = await adminCall(server, "reapAttempt", {
+      body: { id, olderThanSeconds: 0, dryRun: false },
+    });
+    expect(reaped.json.attempt).toMatchObject({ reaped: true });
+    expect(await plc.log(did)).toMatchObject([{}, { type: "plc_tombstone" }]);
+    const gone = await adminCall(server, "reapAttempt", { body: { id, olderThanSeconds: 0 } });
+    expect([gone.status, gone.json.error]).toEqual([400, "AttemptNotFound"]);
+
+    // The key and the name are free again.
+    const again = await ask(alice, request);
+    expect(again.json).toMatchObject({ status: "activated", handle: "garden.test" });
+    expect(again.json.communityDid).not.toBe(did);
+    // Not of the network: there it is no method at all.
+    const outside = await xrpc(server.url, "dev.kith.admin.listAttempts", { headers: ADMIN });
+    expect(outside.status).toBe(501);
   });
 });

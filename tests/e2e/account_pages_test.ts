@@ -1,6 +1,7 @@
 /** The pages of an account, by a browser without JavaScript: every page and every act, with the events that they cause. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Account, PASSWORD, xrpc } from "../client.ts";
+import { community, provision } from "../communities/group.ts";
 import { describeEvent } from "../firehose.ts";
 import { ADMIN_PASSWORD } from "../harness.ts";
 import { formTo, PageVisitor } from "../page_visitor.ts";
@@ -315,6 +316,15 @@ describe("account pages", () => {
       const page = await send(fields);
       expect([page.status, page.text]).toEqual([400, expect.stringContaining(text)]);
     }
+    const group = await provision(stage.url, account, { name: "leavers", hosting: "native" });
+    const held = await send(all);
+    expect([held.status, held.text]).toEqual([400, expect.stringContaining("the last owner of")]);
+    expect(held.text).toContain("leavers.test");
+    const ended = await community(stage.url, "delete", {
+      token: account.accessJwt,
+      body: { communityDid: group.did },
+    });
+    expect(ended.status).toBe(200);
     const { value, events } = await stage.eventsDuring(() => send(all));
     expect(value.text).toContain("Your account is deleted");
     expect(events.map(describeEvent)).toEqual(["#account deleted"]);

@@ -11,6 +11,7 @@ import { type Account, createAccount } from "../client.ts";
 import { OAuthApp } from "../oauth_app.ts";
 
 const APP_VIEW = "did:web:appview.test";
+const SERVICE_DID = "did:web:kith.test";
 const LABELER = "did:web:reports.test";
 /** Everything but what is asked for. */
 const WRONG =
@@ -46,6 +47,16 @@ const applied = (action: string) => ({
   collection: POST,
   rkey: "a",
 });
+
+const group = { communityDid: "did:web:group.test" };
+const KEY = "did:key:zQ3shqwJEJyMBsBXCWyCBpUBMqxcon9oHB7mCvx4sSpMdLJwc";
+/** Of our own service; `deciding` ones are not in what stands for an app password. */
+const ownRpc = (name: string, more: Partial<Row> & { deciding?: boolean } = {}): [string, Row] => {
+  const lxm = `dev.kith.community.${name}`;
+  const { deciding, ...row } = more;
+  const needs = `rpc:${lxm}?aud=${SERVICE_DID}%23kith_community`;
+  return [lxm, { needs, or: [`rpc:${lxm}?aud=*`, ...(deciding ? [] : generic)], ...row }];
+};
 
 const ROWS: readonly [nsid: string, row: Row][] = [
   rpc("app.bsky.actor.getPreferences"),
@@ -166,6 +177,31 @@ const ROWS: readonly [nsid: string, row: Row][] = [
   any("com.atproto.sync.getRepo", { params: { did: "did:web:a.test" } }),
   any("com.atproto.sync.listBlobs", { params: { did: "did:web:a.test" } }),
   refused("com.atproto.temp.checkSignupQueue"),
+  ownRpc("provision", {
+    input: { idempotencyKey: "12345678", handle: "group.test", rotationKey: KEY },
+    deciding: true,
+  }),
+  ownRpc("mint", { input: { idempotencyKey: "12345678", rotationKey: KEY }, deciding: true }),
+  ownRpc("adopt", { input: { identifier: "did:web:group.test" }, deciding: true }),
+  ownRpc("list"),
+  ...["get", "getHealth", "listMembers", "invite.list"].map((name) => ownRpc(name, { params: group })),
+  ownRpc("reauth", { input: { ...group, appPassword: "x" }, deciding: true }),
+  ownRpc("delete", { input: group, deciding: true }),
+  ownRpc("createRecord", { input: { ...group, collection: POST, record } }),
+  ownRpc("putRecord", { input: { ...group, collection: POST, rkey: "a", record } }),
+  ownRpc("deleteRecord", { input: { ...group, collection: POST, rkey: "a" } }),
+  ownRpc("applyWrites", {
+    input: {
+      ...group,
+      writes: [{ $type: "dev.kith.community.applyWrites#delete", collection: POST, rkey: "a" }],
+    },
+  }),
+  ownRpc("uploadBlob", { params: group }),
+  ownRpc("grant", { input: { ...group, subject: "did:web:a.test", role: "member" }, deciding: true }),
+  ownRpc("revoke", { input: { ...group, subject: "did:web:a.test" }, deciding: true }),
+  ownRpc("invite.create", { input: group, deciding: true }),
+  ownRpc("invite.redeem", { input: { token: "kith-invite-0" } }),
+  ownRpc("invite.revoke", { input: { ...group, id: "a" } }),
 ];
 
 let server: KithServer;
@@ -180,6 +216,7 @@ beforeAll(async () => {
     PDS_DEV_MODE: "true",
     PDS_PORT: "0",
     LOG_ENABLED: "false",
+    PDS_SERVICE_DID: SERVICE_DID,
     PDS_BSKY_APP_VIEW_URL: "http://127.0.0.1:9",
     PDS_BSKY_APP_VIEW_DID: APP_VIEW,
     PDS_REPORT_SERVICE_URL: "http://127.0.0.1:9",
@@ -241,7 +278,7 @@ describe.each(ROWS)("%s", (nsid, row) => {
   test("with the right one", () => {
     const rule = server.methods.find((method) => method.nsid === nsid)?.oauth;
     if (typeof rule !== "function") return;
-    for (const scope of [...(nsid.endsWith("putRecord") ? [] : [row.needs]), ...(row.or ?? [])]) {
+    for (const scope of [...(nsid === "com.atproto.repo.putRecord" ? [] : [row.needs]), ...(row.or ?? [])]) {
       const missing = rule(Permissions.of(`atproto ${scope}`), callOf(nsid, row));
       expect({ scope, missing }).toEqual({ scope, missing: undefined });
     }

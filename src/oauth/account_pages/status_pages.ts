@@ -1,5 +1,6 @@
 /** Deactivating, coming back, and leaving for good. */
 import type { AccountStatus, Credentials, Devices } from "../../accounts/mod.ts";
+import { LastOwnerError } from "../../communities/mod.ts";
 import { isKithError } from "../../errors.ts";
 import {
   accountStatusPage,
@@ -101,6 +102,7 @@ async function remove(call: AccountCall, parts: StatusParts): Promise<PageAnswer
     const request = { did, ip, password: call.field("password"), token: call.field("code") };
     await parts.credentials.deleteAccount(request);
   } catch (error) {
+    if (error instanceof LastOwnerError) return refuse({ form: t.errors.lastOwner(error.communities) });
     const isCode = isKithError(error, "invalid_token") || isKithError(error, "expired_token");
     return refuse({ [isCode ? "code" : "password"]: errorText(t, error) });
   }

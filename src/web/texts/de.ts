@@ -57,6 +57,8 @@ export const de: Texts = {
       `Dieser Server kann dir keinen Code mailen. Frag seine Betreiber danach: Sie machen ihn mit „${command}“.`,
     notFromHere:
       "Deine Identität kann von hier aus nicht geändert werden: Ein anderer Server oder du selbst verwaltest sie.",
+    lastOwner: (communities: string) =>
+      `Niemand außer dir besitzt ${communities}. Mach erst jemand anderen dort zum Besitzer, oder lösche die Community.`,
     understood: "Bitte kreuze an, dass du verstehst, was geschieht.",
     tooManyPasskeys:
       "Diesen Passkey gibt es hier schon, oder es sind zu viele. Entferne einen, den du nicht benutzt.",

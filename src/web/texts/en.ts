@@ -54,6 +54,8 @@ export const en = {
     codeOfOperators: (command: string) =>
       `This server cannot mail you a code. Ask its operators for one: they make it with “${command}”.`,
     notFromHere: "Your identity cannot be changed from here: it may be held by another server, or by you.",
+    lastOwner: (communities: string) =>
+      `You are the last owner of ${communities}. Make another member an owner first, or delete the community.`,
     understood: "Please tick that you understand what happens.",
     tooManyPasskeys: "This passkey is here already, or there are too many. Remove one that you do not use.",
     tooManyPasswords: "There are too many app passwords. Remove those that you do not use.",
