@@ -30,8 +30,8 @@ export class StockPds implements AsyncDisposable {
   readonly lies = new Map<string, Lie>();
   readonly accounts = new Map<string, StockAccount>();
   readonly asked: string[] = [];
-  /** Every secret that it has told or was told. */
-  readonly secrets = new Set<string>();
+  /** Every secret that it has told or was told: what it is. */
+  readonly secrets = new Map<string, string>();
   readonly records = new Map<string, unknown>();
   readonly #tokens = new Map<string, string>();
   readonly #server = Bun.serve({ port: 0, hostname: "localhost", fetch: (request) => this.#fetch(request) });
@@ -42,6 +42,11 @@ export class StockPds implements AsyncDisposable {
 
   get did(): string {
     return `did:web:localhost%3A${this.#server.port}`;
+  }
+
+  /** The tokens that still hold. */
+  tokensOf(did: string): number {
+    return [...this.#tokens.values()].filter((owner) => owner === did).length;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -89,29 +94,28 @@ export class StockPds implements AsyncDisposable {
     const { did, handle, password } = given as Record<string, string>;
     if (!token || !did || !handle || !password) return refuse("AuthenticationRequired", 401);
     if (this.accounts.has(did)) return refuse("InvalidRequest");
-    this.secrets.add(password);
+    this.secrets.set(password, "account password");
     this.accounts.set(did, { did, handle, password, active: false, appPasswords: new Map() });
-    return this.#session(did);
+    return this.#session(did, "createAccount");
   }
 
   #createSession({ identifier, password }: Record<string, unknown>): Response {
     const account = this.accounts.get(String(identifier));
     const passwords = account ? [account.password, ...account.appPasswords.values()] : [];
     if (!account || !passwords.includes(String(password))) return refuse("AuthenticationRequired", 401);
-    return this.#session(account.did);
+    const isOwn = password === account.password;
+    return this.#session(account.did, isOwn ? "account password" : "app password");
   }
 
-  #session(did: string): Response {
+  #session(did: string, by: string): Response {
     const account = this.accounts.get(did);
-    const [accessJwt, refreshJwt] = [this.#token(did), this.#token(did)];
+    const name = randomBytes(16).toString("hex");
+    const [accessJwt, refreshJwt] = [`${name}.access`, `${name}.refresh`];
+    for (const token of [accessJwt, refreshJwt]) {
+      this.#tokens.set(token, did);
+      this.secrets.set(token, `session by ${by}`);
+    }
     return Response.json({ did, handle: account?.handle, active: account?.active, accessJwt, refreshJwt });
-  }
-
-  #token(did: string): string {
-    const token = `token-${randomBytes(16).toString("hex")}`;
-    this.#tokens.set(token, did);
-    this.secrets.add(token);
-    return token;
   }
 
   #answerSignedIn({ method, token, given }: StockCall): Response {
@@ -125,7 +129,9 @@ export class StockPds implements AsyncDisposable {
         account.active = method === "activateAccount";
         return new Response();
       case "deleteSession":
-        this.#tokens.delete(token ?? "");
+        // Both of a session begin with its name.
+        for (const known of this.#tokens.keys())
+          if (known.split(".")[0] === token?.split(".")[0]) this.#tokens.delete(known);
         return new Response();
       case "listAppPasswords":
         return Response.json({ passwords: [...account.appPasswords.keys()].map((name) => ({ name })) });
@@ -134,7 +140,7 @@ export class StockPds implements AsyncDisposable {
         return new Response();
       case "createAppPassword": {
         const password = `app-${randomBytes(8).toString("hex")}`;
-        this.secrets.add(password);
+        this.secrets.set(password, "app password");
         account.appPasswords.set(String(given.name), password);
         return Response.json({ name: given.name, password, createdAt: new Date().toISOString() });
       }
