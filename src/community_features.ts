@@ -236,6 +236,7 @@ function makersOf(
       perDayMax: perDay,
       communitiesMax: perMember,
     },
+    communities: stores.communities,
     chooseHost: hosts.choose,
     checkCreator: (caller) => requireCreator(rules, caller),
     ownKeys: [rotationSigner.didKey],
