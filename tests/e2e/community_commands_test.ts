@@ -208,7 +208,7 @@ describe.each(["native", "stock", "remote"] as const)("a community, %s", (host) 
     const again = await community(["new", handle, ...options()]);
     expect([again.code, again.err]).toEqual([
       1,
-      expect.stringContaining("no community of yours here any more"),
+      expect.stringMatching(/has been deleted.*another --key-file/s),
     ]);
   });
 });
