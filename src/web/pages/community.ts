@@ -243,7 +243,7 @@ function healthPart(view: View, { health, check, letIn, errors }: CommunityData)
   const isOpen = errors?.appPassword !== undefined || health?.state === "expired";
   const again =
     letIn &&
-    html`<details class="small"${isOpen && html` open`}><summary>${texts.reauth}</summary><p>${texts.askLead}</p>${buttonForm(view, { target: letIn.ask, label: texts.askSubmit })}${form(view, { target: letIn.reauth, content })}</details>`;
+    html`<details class="small"${isOpen && html` open`}><summary>${texts.reauth}</summary><div class="stack"><p>${texts.askLead}</p>${buttonForm(view, { target: letIn.ask, label: texts.askSubmit })}${form(view, { target: letIn.reauth, content })}</div></details>`;
   return html`<section class="section" aria-labelledby="health-title"${health && errors === undefined && html` tabindex="-1" autofocus`}><h2 id="health-title">${texts.title}</h2><p class="muted">${texts.lead}</p>
 ${state}${buttonForm(view, { target: check, label: texts.check, className: "button wide" })}${again}</section>`;
 }

@@ -187,7 +187,7 @@ export const communitiesDe: Texts["communities"] = {
     check: "Jetzt prüfen",
     states: {
       healthy: "Alles in Ordnung",
-      expired: "Das Konto lässt diesen Server nicht mehr ein",
+      expired: "Kein Zugang mehr",
       unreachable: "Nicht zu erreichen",
       moved: "Auf einen anderen Server umgezogen",
       deactivated: "Das Konto ist stillgelegt",
@@ -198,7 +198,7 @@ export const communitiesDe: Texts["communities"] = {
       identity: "Identität",
       rotationKeys: "Euer Schlüssel steht zuoberst",
       account: "Konto",
-      credentials: "Dieser Server wird eingelassen",
+      credentials: "Zugang dieses Servers",
     },
     fine: "gut",
     wrong: "bitte ansehen",

@@ -180,7 +180,7 @@ export const communitiesEn = {
     check: "Check now",
     states: {
       healthy: "All is well",
-      expired: "The account does not let this server in any more",
+      expired: "No access any more",
       unreachable: "Could not be reached",
       moved: "Has moved to another server",
       deactivated: "The account is deactivated",
@@ -191,7 +191,7 @@ export const communitiesEn = {
       identity: "Identity",
       rotationKeys: "Your key comes first",
       account: "Account",
-      credentials: "This server is let in",
+      credentials: "Access of this server",
     },
     fine: "fine",
     wrong: "look at this",
