@@ -293,7 +293,7 @@ function explain(
     UNFINISHED.includes(name) || status === undefined || (status >= 500 && name !== "UpstreamFailure");
   const command = againCommand(given, making);
   const conflict =
-    "It was begun with other options: repeat it with those, or begin another with another --key-file or --idempotency-key.";
+    "It was begun with other options, or is deleted since: repeat it with those, or begin another with another --key-file or --idempotency-key.";
   const words = isUnfinished
     ? `It is not finished, and can be gone on with:\n  ${command}\n`
     : name === "IdempotencyConflict"

@@ -55,6 +55,7 @@ export {
 } from "./pages/community_end.ts";
 export type { CommunityName, CommunityNature, CommunityRole } from "./pages/community_parts.ts";
 export { type ConsentData, consentPage } from "./pages/consent.ts";
+export { type ConsentLinkData, consentLinkPage } from "./pages/consent_link.ts";
 export { type CookiesNeededData, cookiesNeededPage } from "./pages/cookies_needed.ts";
 export { type DevicesData, devicesPage, type SignedInDevice } from "./pages/devices.ts";
 export { type FormPostData, formPostPage } from "./pages/form_post.ts";

@@ -33,12 +33,21 @@ afterAll(async () => {
   await plc?.[Symbol.asyncDispose]();
 });
 
-async function adopt(account: Account, consent: (page: Page) => Promise<void>): Promise<void> {
+/** Through the method, and the link that it answers. */
+async function byLink(page: Page, account: Account): Promise<void> {
   const asked = await does(kith.url, alice, "adopt", { body: { identifier: account.did } });
+  await page.goto(String(asked.authorizeUrl));
+}
+
+async function adopt(
+  account: Account,
+  consent: (page: Page) => Promise<void>,
+  ask: (page: Page, account: Account) => Promise<void> = byLink,
+): Promise<void> {
   const origins = [kith.url, other.url, reference.url, kith.url.replace("localhost", "127.0.0.1")];
   await Watched.during(browser, { origins }, async (watched) => {
     const { page } = watched;
-    await page.goto(String(asked.authorizeUrl));
+    await ask(page, account);
     await consent(page);
     await page.waitForURL((url) => url.href.startsWith(`${kith.url}/oauth/communities/callback`));
     expect(await watched.title()).toBe("Make this account a community?");
@@ -53,11 +62,30 @@ async function adopt(account: Account, consent: (page: Page) => Promise<void>): 
   expect(communities).toContainEqual(expect.objectContaining({ did: account.did, role: "owner" }));
 }
 
+const signIn = async (page: Page) => {
+  await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
+};
+const allow = async (page: Page) => {
+  await signIn(page);
+  await page.getByRole("button", { name: "Allow", exact: true }).click();
+};
+
 test("of another kith", async () => {
-  await adopt(await createAccount(other.url, "zoe", plc), async (page) => {
-    await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
-    await page.getByRole("button", { name: "Sign in", exact: true }).click();
-    await page.getByRole("button", { name: "Allow", exact: true }).click();
+  await adopt(await createAccount(other.url, "zoe", plc), allow);
+});
+
+test("from the page of a member who owns the account too", async () => {
+  await adopt(await createAccount(other.url, "xena", plc), allow, async (page, account) => {
+    await page.goto(`${kith.url}/account`);
+    await page.getByLabel("Handle or e-mail address").fill(alice.handle);
+    await signIn(page);
+    await page.getByRole("link", { name: "Communities" }).first().click();
+    await page.getByRole("link", { name: "Other ways" }).click();
+    await page.getByLabel("Handle or DID of the account").first().fill(account.did);
+    await page.getByRole("button", { name: "Make a link for its owner" }).click();
+    await page.getByRole("heading", { name: "Ask the owner of the account" }).waitFor();
+    await page.getByRole("link", { name: "The account is mine: open it here" }).click();
   });
 });
 
