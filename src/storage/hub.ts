@@ -369,6 +369,8 @@ const MIGRATIONS: readonly Migration[] = [
   CREATE INDEX community_audit_by_attempt ON community_audit (attempt, id) WHERE attempt IS NOT NULL;
   CREATE INDEX community_audit_by_age ON community_audit (at);
   `,
+  // Set while the account of a member is being deleted.
+  "ALTER TABLE community_member ADD COLUMN leaving INTEGER NOT NULL DEFAULT 0",
 ];
 
 /** Makes the file durable after a crash, brings it to the latest schema, and opens it ready for writes. */
