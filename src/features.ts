@@ -90,11 +90,13 @@ export async function startFeatures(
   const { reservedHandles: reserved } = stores;
   const handles = new HandleRules(config.handleDomains, { hostname: config.hostname, reserved });
   const rotationSigner = signerFromPrivateKey("k256", Buffer.from(secrets.plcRotationKeyHex, "hex"));
-  const ends = new AccountEnds({
+  const communityEnds = new AccountEnds({
     communities: stores.communities,
     members: stores.communityMembers,
     ...{ accounts, dids, publicUrl: config.publicUrl, logger: log, now: actors.now },
-  }).guard(actors.registry);
+  });
+  await communityEnds.settle();
+  const ends = communityEnds.guard(actors.registry);
   const owners = startAccountFeatures({
     ...{ config, stores, repos: actors.registry, ends, plc, didResolver, tokens, passwords, log, onClose },
     rotationKey: rotationSigner.didKey,

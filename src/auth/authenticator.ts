@@ -91,9 +91,11 @@ export class HeaderAuthenticator implements Authenticator {
     const token = bearerOf(credentials);
     if (kind === "moderator") return this.#moderator(token, nsid);
     if (kind === "service") return this.#serviceTokens.verify(token, { lxm: nsid });
-    if (kind === "accessOrService" || kind === "optionalService") {
-      if (isServiceToken(token)) return this.#serviceTokens.verify(token, { lxm: nsid });
-      return kind === "optionalService" ? null : this.#user(token, "access");
+    if (kind === "accessOrService") {
+      return isServiceToken(token) ? this.#serviceUser(token, nsid) : this.#user(token, "access");
+    }
+    if (kind === "optionalService") {
+      return isServiceToken(token) ? this.#serviceTokens.verify(token, { lxm: nsid }) : null;
     }
     return this.#user(token, kind);
   }
@@ -132,6 +134,16 @@ export class HeaderAuthenticator implements Authenticator {
       throw new KithError("untrusted_issuer", "Untrusted issuer: this server has no moderation service");
     }
     return this.#serviceTokens.verify(token, { lxm, issuers: this.#moderators });
+  }
+
+  /** What a session may not, no token of the account's key may either: one of before a takedown, or of a key held elsewhere. */
+  async #serviceUser(token: string, lxm: string): Promise<Principal> {
+    const principal = await this.#serviceTokens.verify(token, { lxm });
+    const account = await this.#accounts.account(principal.did);
+    if (account?.state === "takendown" || account?.state === "suspended") {
+      refuseByState(account.state, { admitsTakendown: false });
+    }
+    return principal;
   }
 
   async #refresher(token: string): Promise<Principal> {

@@ -2,14 +2,17 @@
 import { type DidDocument, pdsEndpointOf } from "../atproto/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
-import type { CommunityAuditEntry, CommunityMemberStore, CommunityStore } from "../storage/mod.ts";
+import type { CommunityMemberStore, CommunityStore } from "../storage/mod.ts";
 
 /** Of the communities that hold an account back so many are named. */
 const NAMED_MAX = 5;
 
 export interface AccountEndsOptions {
-  readonly communities: Pick<CommunityStore, "find" | "remove">;
-  readonly members: Pick<CommunityMemberStore, "soleOwnerOf" | "removeSubject">;
+  readonly communities: Pick<CommunityStore, "find" | "remove" | "withoutAccount">;
+  readonly members: Pick<
+    CommunityMemberStore,
+    "soleOwnerOf" | "removeSubject" | "beginLeaving" | "endLeaving" | "settleLeaving"
+  >;
   readonly accounts: { account(did: string): { readonly state: string } | undefined };
   readonly dids: { resolve(did: string, options?: { fresh?: boolean }): Promise<DidDocument> };
   readonly publicUrl: string;
@@ -37,9 +40,18 @@ export class LastOwnerError extends KithError {
 
 export class AccountEnds {
   readonly #options: AccountEndsOptions;
+  /** How many deletions of an account are under way: one that fails must not end what another one rests on. */
+  readonly #underWay = new Map<string, number>();
 
   constructor(options: AccountEndsOptions) {
     this.#options = options;
+  }
+
+  /** For start-up: ends what a crash has left between the deletion of an account and what it means here. */
+  async settle(): Promise<void> {
+    const { communities, members } = this.#options;
+    for (const did of communities.withoutAccount()) await this.#removeCommunity(did);
+    await members.settleLeaving();
   }
 
   /**
@@ -50,11 +62,29 @@ export class AccountEnds {
     return {
       deleteRepo: async (did, options) => {
         const hasMoved = await this.#hasMoved(did);
-        if (!hasMoved) this.#refuseSoleOwner(did);
-        await repos.deleteRepo(did, options);
+        if (hasMoved) await repos.deleteRepo(did, options);
+        else await this.#leaving(did, () => repos.deleteRepo(did, options));
         await this.#ended(did, { hasMoved });
       },
     };
+  }
+
+  /** Two owners whose accounts are deleted at once cannot both rest on the other. */
+  async #leaving(did: string, remove: () => Promise<unknown>): Promise<void> {
+    const { members } = this.#options;
+    this.#refuseSoleOwner(did);
+    this.#underWay.set(did, (this.#underWay.get(did) ?? 0) + 1);
+    try {
+      await members.beginLeaving(did);
+      await remove();
+    } catch (error) {
+      if (this.#underWay.get(did) === 1) await members.endLeaving(did);
+      throw error;
+    } finally {
+      const others = (this.#underWay.get(did) ?? 1) - 1;
+      if (others > 0) this.#underWay.set(did, others);
+      else this.#underWay.delete(did);
+    }
   }
 
   #refuseSoleOwner(did: string): void {
@@ -87,17 +117,10 @@ export class AccountEnds {
   /** It is decided: what goes wrong now is for the log. */
   async #ended(did: string, { hasMoved }: { hasMoved: boolean }): Promise<void> {
     const { communities, members, logger, now } = this.#options;
-    const entry = (action: string): CommunityAuditEntry => ({
-      community: action === "community.accountDeleted" ? did : null,
-      actor: did,
-      action,
-      at: now(),
-    });
     try {
-      if (communities.find(did)?.kind === "native") {
-        await communities.remove(did, { audit: [entry("community.accountDeleted")] });
-      }
-      if (!hasMoved) await members.removeSubject(did, { audit: [entry("member.accountDeleted")] });
+      if (communities.find(did)?.kind === "native") await this.#removeCommunity(did);
+      const entry = { community: null, actor: did, action: "member.accountDeleted", at: now() };
+      if (!hasMoved) await members.removeSubject(did, { audit: [entry] });
     } catch (error) {
       const isOwner = isKithError(error, "last_owner");
       const message = isOwner
@@ -105,5 +128,11 @@ export class AccountEnds {
         : "Could not take a deleted account out of its communities";
       logger.warn(message, { did, error });
     }
+  }
+
+  async #removeCommunity(did: string): Promise<void> {
+    const { communities, now } = this.#options;
+    const entry = { community: did, actor: did, action: "community.accountDeleted", at: now() };
+    await communities.remove(did, { audit: [entry] });
   }
 }

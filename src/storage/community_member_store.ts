@@ -98,18 +98,48 @@ export class CommunityMemberStore {
     });
   }
 
-  /** The communities that would have no owner without this one; so many at most. */
+  /** The communities that would have no owner without this one; so many at most. Who is leaving counts for none. */
   soleOwnerOf(subject: string, limit = 100): string[] {
     return this.#hub
       .read<{ community: string }>(
         `SELECT community FROM community_member m WHERE subject = ?1 AND role = 'owner' AND NOT EXISTS
            (SELECT 1 FROM community_member o
-            WHERE o.community = m.community AND o.role = 'owner' AND o.subject <> ?1)
+            WHERE o.community = m.community AND o.role = 'owner' AND o.subject <> ?1 AND o.leaving = 0)
          ORDER BY community LIMIT ?2`,
         subject,
         limit,
       )
       .map(({ community }) => community);
+  }
+
+  /**
+   * From now on nobody may rely on somebody as the other owner: their account is being deleted. Throws KithError last_owner;
+   * then nothing has changed.
+   */
+  async beginLeaving(subject: string): Promise<void> {
+    await this.#hub.write((run) => {
+      const [owned] = this.soleOwnerOf(subject, 1);
+      if (owned !== undefined) throw lastOwner(owned, subject);
+      run("UPDATE community_member SET leaving = 1 WHERE subject = ?", subject);
+    });
+  }
+
+  /** Their account stays after all. */
+  async endLeaving(subject: string): Promise<void> {
+    await this.#hub.write((run) =>
+      run("UPDATE community_member SET leaving = 0 WHERE subject = ? AND leaving = 1", subject),
+    );
+  }
+
+  /** At the start, when no deletion is under way: takes out whose account is gone, and lets the others stay. */
+  async settleLeaving(): Promise<void> {
+    await this.#hub.write((run) => {
+      run(
+        `DELETE FROM community_member WHERE leaving = 1 AND subject NOT IN
+           (SELECT did FROM account WHERE state NOT IN ('deleting', 'deleted'))`,
+      );
+      run("UPDATE community_member SET leaving = 0 WHERE leaving = 1");
+    });
   }
 
   /** Takes somebody out of all communities: their account ends. Throws KithError last_owner; then nothing has changed. */
@@ -178,7 +208,7 @@ function refuseFull(hub: Hub, community: string): void {
 
 function refuseLastOwner(hub: Hub, { community, subject }: { community: string; subject: string }): void {
   const other = hub.readOne(
-    "SELECT 1 FROM community_member WHERE community = ? AND role = 'owner' AND subject <> ?",
+    "SELECT 1 FROM community_member WHERE community = ? AND role = 'owner' AND subject <> ? AND leaving = 0",
     community,
     subject,
   );

@@ -174,6 +174,16 @@ export class CommunityStore {
     });
   }
 
+  /** Communities whose account was of this server, and is deleted. */
+  withoutAccount(): string[] {
+    return this.#hub
+      .read<{ did: string }>(
+        `SELECT c.did FROM community c JOIN account a ON a.did = c.did
+         WHERE c.kind = 'native' AND a.state IN ('deleting', 'deleted')`,
+      )
+      .map(({ did }) => did);
+  }
+
   /** The communities that somebody belongs to, by DID. */
   listOf(
     subject: string,

@@ -390,6 +390,8 @@ const MIGRATIONS: readonly Migration[] = [
     private_key BLOB NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  // Set while the account of a member is being deleted.
+  "ALTER TABLE community_member ADD COLUMN leaving INTEGER NOT NULL DEFAULT 0",
 ];
 
 /** Makes the file durable after a crash, brings it to the latest schema, and opens it ready for writes. */
