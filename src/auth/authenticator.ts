@@ -92,8 +92,10 @@ export class HeaderAuthenticator implements Authenticator {
     if (kind === "moderator") return this.#moderator(token, nsid);
     if (kind === "service") return this.#serviceTokens.verify(token, { lxm: nsid });
     if (kind === "accessOrService" || kind === "optionalService") {
-      if (isServiceToken(token)) return this.#serviceTokens.verify(token, { lxm: nsid });
-      return kind === "optionalService" ? null : this.#user(token, "access");
+      if (!isServiceToken(token)) return kind === "optionalService" ? null : this.#user(token, "access");
+      const service = await this.#serviceTokens.verify(token, { lxm: nsid });
+      if (kind === "accessOrService") await this.#refuseTakenDown(service.did);
+      return service;
     }
     return this.#user(token, kind);
   }
@@ -132,6 +134,12 @@ export class HeaderAuthenticator implements Authenticator {
       throw new KithError("untrusted_issuer", "Untrusted issuer: this server has no moderation service");
     }
     return this.#serviceTokens.verify(token, { lxm, issuers: this.#moderators });
+  }
+
+  /** An account of ours that is taken down is so by any token: who rules its DID can sign one without us. */
+  async #refuseTakenDown(did: string): Promise<void> {
+    const { state } = (await this.#accounts.account(did)) ?? {};
+    if (state === "takendown" || state === "suspended") refuseByState(state, { admitsTakendown: false });
   }
 
   async #refresher(token: string): Promise<Principal> {
