@@ -2,14 +2,14 @@
 import { type DidDocument, pdsEndpointOf } from "../atproto/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
-import type { CommunityAuditEntry, CommunityMemberStore, CommunityStore } from "../storage/mod.ts";
+import type { CommunityMemberStore, CommunityStore, Membership } from "../storage/mod.ts";
 
 /** Of the communities that hold an account back so many are named. */
 const NAMED_MAX = 5;
 
 export interface AccountEndsOptions {
   readonly communities: Pick<CommunityStore, "find" | "remove">;
-  readonly members: Pick<CommunityMemberStore, "soleOwnerOf" | "removeSubject">;
+  readonly members: Pick<CommunityMemberStore, "soleOwnerOf" | "removeSubject" | "restoreSubject">;
   readonly accounts: { account(did: string): { readonly state: string } | undefined };
   readonly dids: { resolve(did: string, options?: { fresh?: boolean }): Promise<DidDocument> };
   readonly publicUrl: string;
@@ -49,24 +49,41 @@ export class AccountEnds {
   guard<Options>(repos: Repos<Options>): Repos<Options> {
     return {
       deleteRepo: async (did, options) => {
-        const hasMoved = await this.#hasMoved(did);
-        if (!hasMoved) this.#refuseSoleOwner(did);
-        await repos.deleteRepo(did, options);
-        await this.#ended(did, { hasMoved });
+        const left = (await this.#hasMoved(did)) ? [] : await this.#leave(did);
+        try {
+          await repos.deleteRepo(did, options);
+        } catch (error) {
+          await this.#options.members.restoreSubject(did, left);
+          throw error;
+        }
+        await this.#ended(did);
       },
     };
   }
 
-  #refuseSoleOwner(did: string): void {
+  /**
+   * Before the account ends, so that of two last owners who go at once one is held back. What it was, to be given back where the
+   * account stays after all. Throws LastOwnerError.
+   */
+  async #leave(did: string): Promise<readonly Membership[]> {
+    const { members, now } = this.#options;
+    const audit = [{ actor: did, action: "member.accountDeleted", at: now() }];
+    try {
+      return await members.removeSubject(did, { audit });
+    } catch (error) {
+      throw isKithError(error, "last_owner") ? this.#lastOwnerOf(did) : error;
+    }
+  }
+
+  #lastOwnerOf(did: string): LastOwnerError {
     const { communities, members } = this.#options;
     const owned = members.soleOwnerOf(did, NAMED_MAX + 1);
-    if (owned.length === 0) return;
     const names = owned.slice(0, NAMED_MAX).map((community) => {
       const handle = communities.find(community)?.handle;
       return handle ? `"${handle}" (${community})` : `"${community}"`;
     });
     const more = owned.length > NAMED_MAX ? " and others" : "";
-    throw new LastOwnerError(did, `${names.join(", ")}${more}`);
+    return new LastOwnerError(did, `${names.join(", ")}${more}`);
   }
 
   /** Where that cannot be found out, the account counts as this server's. */
@@ -85,25 +102,12 @@ export class AccountEnds {
   }
 
   /** It is decided: what goes wrong now is for the log. */
-  async #ended(did: string, { hasMoved }: { hasMoved: boolean }): Promise<void> {
-    const { communities, members, logger, now } = this.#options;
-    const entry = (action: string): CommunityAuditEntry => ({
-      community: action === "community.accountDeleted" ? did : null,
-      actor: did,
-      action,
-      at: now(),
+  async #ended(did: string): Promise<void> {
+    const { communities, logger, now } = this.#options;
+    if (communities.find(did)?.kind !== "native") return;
+    const entry = { community: did, actor: did, action: "community.accountDeleted", at: now() };
+    await communities.remove(did, { audit: [entry] }).catch((error: unknown) => {
+      logger.warn("Could not end the community of a deleted account", { did, error });
     });
-    try {
-      if (communities.find(did)?.kind === "native") {
-        await communities.remove(did, { audit: [entry("community.accountDeleted")] });
-      }
-      if (!hasMoved) await members.removeSubject(did, { audit: [entry("member.accountDeleted")] });
-    } catch (error) {
-      const isOwner = isKithError(error, "last_owner");
-      const message = isOwner
-        ? "The last owner of a community has deleted their account"
-        : "Could not take a deleted account out of its communities";
-      logger.warn(message, { did, error });
-    }
   }
 }

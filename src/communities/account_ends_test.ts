@@ -39,7 +39,11 @@ async function add(change: Partial<NewCommunity> = {}): Promise<void> {
 
 describe("AccountEnds", () => {
   const HERE = "https://here.test";
-  const guarded = ({ state = "active", resolve = async () => documentOf(HERE) } = {}) => {
+  const guarded = ({
+    state = "active",
+    resolve = async () => documentOf(HERE),
+    deletion = async () => {},
+  } = {}) => {
     const deleted: [string, unknown][] = [];
     const ends = new AccountEnds({
       communities: stores.communities,
@@ -50,7 +54,12 @@ describe("AccountEnds", () => {
       logger: createLogger({ enabled: false }),
       now: () => NOW,
     });
-    const repos = ends.guard<object>({ deleteRepo: async (...call) => void deleted.push(call as never) });
+    const repos = ends.guard<object>({
+      deleteRepo: async (...call) => {
+        await deletion();
+        deleted.push(call as never);
+      },
+    });
     return { repos, deleted };
   };
 
@@ -74,6 +83,32 @@ describe("AccountEnds", () => {
     expect(deleted).toEqual([[person, { from: ["deactivated"] }]]);
     expect(stores.members.member(did, person)).toBeUndefined();
     expect(stores.members.member(did, ALICE)?.role).toBe("owner");
+  });
+
+  test("fault 14: of two last owners whose accounts end at once, one is held back", async () => {
+    const people = [`did:plc:person${count}a`, `did:plc:person${count}b`];
+    const [first = "", second = ""] = people;
+    await add({ createdBy: first });
+    const owner = { community: did, subject: second, actor: first, role: "owner", canPublish: true } as const;
+    await stores.members.putMember({ ...owner, now: NOW });
+    const { repos, deleted } = guarded();
+    const ends = await Promise.allSettled(people.map((person) => repos.deleteRepo(person)));
+    expect(ends.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+    expect(deleted).toHaveLength(1);
+    const stays = deleted[0]?.[0] === first ? second : first;
+    expect(stores.members.members(did, { limit: 9 }).members).toMatchObject([
+      { subject: stays, role: "owner" },
+    ]);
+  });
+
+  test("whose account stays after all is what they were", async () => {
+    const person = `did:plc:person${count}`;
+    await add({ createdBy: ALICE });
+    const admin = { community: did, subject: person, actor: ALICE, role: "admin", canPublish: true } as const;
+    const before = await stores.members.putMember({ ...admin, now: NOW });
+    const { repos } = guarded({ deletion: async () => Promise.reject(unreachable) });
+    expect((await errorOf(repos.deleteRepo(person))).code).toBe("upstream_failure");
+    expect(stores.members.member(did, person)).toEqual(before);
   });
 
   test("whoever has moved away stays what they are", async () => {

@@ -33,6 +33,12 @@ export interface MemberChange {
   readonly audit?: readonly CommunityAuditEntry[];
 }
 
+/** What somebody is in one of their communities. */
+export interface Membership {
+  readonly community: string;
+  readonly member: Member;
+}
+
 /** Members that a community may have. */
 export const COMMUNITY_MEMBERS_MAX = 10_000;
 
@@ -112,17 +118,36 @@ export class CommunityMemberStore {
       .map(({ community }) => community);
   }
 
-  /** Takes somebody out of all communities: their account ends. Throws KithError last_owner; then nothing has changed. */
+  /**
+   * Takes somebody out of all communities: their account ends. What they were. Throws KithError last_owner; then nothing has
+   * changed.
+   */
   async removeSubject(
     subject: string,
     { audit = [] }: { audit?: readonly CommunityAuditEntry[] } = {},
-  ): Promise<number> {
+  ): Promise<Membership[]> {
     return this.#hub.write((run) => {
       const [owned] = this.soleOwnerOf(subject, 1);
       if (owned !== undefined) throw lastOwner(owned, subject);
-      const removed = run("DELETE FROM community_member WHERE subject = ?", subject).changes;
-      if (removed > 0) writeAudit(run, audit);
-      return removed;
+      const rows = this.#hub.read<Row & { community: string }>(
+        `SELECT community, ${COLUMNS} FROM community_member WHERE subject = ?`,
+        subject,
+      );
+      run("DELETE FROM community_member WHERE subject = ?", subject);
+      if (rows.length > 0) writeAudit(run, audit);
+      return rows.map(({ community, ...row }) => ({ community, member: fromRow(row) }));
+    });
+  }
+
+  /** What `removeSubject` took, where the account stays after all; what has changed meanwhile stays as it is now. */
+  async restoreSubject(subject: string, memberships: readonly Membership[]): Promise<void> {
+    if (memberships.length === 0) return;
+    await this.#hub.write((run) => {
+      for (const { community, member } of memberships) {
+        const isGone = !this.#hub.readOne("SELECT 1 FROM community WHERE did = ?", community);
+        if (isGone || this.member(community, subject)) continue;
+        insertMember(run, community, member);
+      }
     });
   }
 }
@@ -139,15 +164,20 @@ export function findMember(
   return row && fromRow(row);
 }
 
-/** For stores, within a transaction of theirs: the only way in which a member's row is written. */
+/** For stores, within a transaction of theirs: the way in which a member's row is written. */
 export function writeMember(
   run: Run,
   hub: Hub,
   { community, member, current }: { community: string; member: Member; current: Member | undefined },
 ): void {
-  const { subject, role, canPublish, grantedBy, grantedAt } = member;
+  const { subject, role } = member;
   if (current?.role === "owner" && role !== "owner") refuseLastOwner(hub, { community, subject });
   if (!current) refuseFull(hub, community);
+  insertMember(run, community, member);
+}
+
+function insertMember(run: Run, community: string, member: Member): void {
+  const { subject, role, canPublish, grantedBy, grantedAt } = member;
   run(
     `INSERT INTO community_member (community, subject, role, can_publish, granted_by, granted_at)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6)
