@@ -209,6 +209,28 @@ test.each(TITLED)(
   },
 );
 
+test.each([
+  ["active", undefined],
+  ["deactivated", undefined],
+  ["deleted", undefined],
+  ["elsewhere", undefined],
+  ["takendown", "account_takendown"],
+  ["suspended", "account_suspended"],
+])("HeaderAuthenticator.authenticate, of a service token for an account that is %s", async (state, code) => {
+  const did = `did:plc:${state}`;
+  const ours = new HeaderAuthenticator({
+    tokens,
+    serviceTokens: {
+      verify: async (_, { lxm }) => ({ kind: "service" as const, did, lxm, release: () => {} }),
+    },
+    adminPassword: ADMIN_PASSWORD,
+    accounts: { account: () => (states.includes(state) ? { state } : undefined) },
+  });
+  const asked = ours.authenticate(request(`Bearer ${SERVICE}`), "accessOrService", { nsid: "x.y.z" });
+  if (code === undefined) expect(await asked).toMatchObject({ kind: "service", did });
+  else await expect(asked).rejects.toMatchObject({ code });
+});
+
 test("HeaderAuthenticator.isAdmin is false without Basic credentials and throws on wrong ones", async () => {
   expect(authenticator.isAdmin(request())).toBe(false);
   expect(authenticator.isAdmin(request(await access("active")))).toBe(false);

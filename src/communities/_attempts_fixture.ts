@@ -186,7 +186,8 @@ export class FakeHost implements HostClient {
     return this.troubles.around("hasAccount", () => {
       const account = this.accounts.get(did);
       if (!account) return "none" as const;
-      if (this.kind !== "native" && account.password !== password) return "foreign" as const;
+      const isKnown = password === undefined || account.password === password;
+      if (this.kind !== "native" && !isKnown) return "foreign" as const;
       return account.active ? ("active" as const) : ("inactive" as const);
     });
   }

@@ -87,6 +87,23 @@ describe("Reaper", () => {
     expect((await stage.make(attempts)).communityDid).toBe(stage.plc.dids[0] ?? "");
   });
 
+  test("fault 8: nor one that somebody has got into by e-mail, and uses", async () => {
+    await using stage = await openStage("remote");
+    const id = await leftAt(stage, "activate", "after");
+    const [did, account] = [...stage.host.accounts][0] ?? [];
+    if (!did || !account) throw new Error("no account");
+    stage.host.accounts.set(did, { ...account, password: "their own" });
+    const { reaper, attempts } = stage.process();
+    const { reaped, verdict } = await reaper.reap(id, ACT);
+    expect([reaped, verdict]).toEqual([true, expect.stringContaining("left as they are")]);
+    expect(typesOf(stage)).toEqual(["plc_operation", "plc_operation"]);
+    expect(stage.host.accounts.has(did)).toBe(true);
+    expect(stage.stores.archive.find(id)).toMatchObject({ tombstoneCid: null, eraseAt: null });
+    // its maker is not held back by it
+    stage.host.accounts.set(did, { ...account, handle: "other.pds.test" });
+    expect((await stage.make(attempts)).status).toBe("activated");
+  });
+
   test("never one that may be active, while its host cannot be asked", async () => {
     await using stage = await openStage("remote");
     const id = await leftAt(stage, "activate");

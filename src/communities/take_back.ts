@@ -56,13 +56,18 @@ export async function planTakeBack(context: StepContext): Promise<TakeBackPlan> 
   const isOurs = ownCids(context).includes(cidOfOperation(last));
   if (!isOurs) {
     const leadsThere = leadsTo(last, attempt.pdsEndpoint);
-    await refuseActive(context, { mustKnow: false, leadsThere });
+    if (leadsThere) refuseActive(context, await found(context, { mustKnow: false }));
     const words = [`the DID "${did}" was changed by another of its keys, and is left as it is`];
     // Where it still leads to the account, its owner may want that: by e-mail they can get into it.
     return { ...nothing, removeAccount: !leadsThere, words };
   }
   const mayBeActive = kind === "native" || cidOfOperation(last) !== cidOfStored(attempt.genesis);
-  await refuseActive(context, { mustKnow: mayBeActive, leadsThere: true });
+  const there = await found(context, { mustKnow: mayBeActive });
+  refuseActive(context, there);
+  if (there === "taken over") {
+    const words = [`the account of "${did}" is active with another password: both are left as they are`];
+    return { ...nothing, words };
+  }
   const signer = subordinateOf(context, last);
   if (signer === undefined) {
     return {
@@ -111,22 +116,32 @@ async function removeAccount(context: StepContext): Promise<string> {
   }
 }
 
-async function refuseActive(
+/**
+ * What there is of the account. `taken over`: it is active, and its password is not ours any more, so nobody can go on with the
+ * attempt, and somebody uses the account.
+ */
+async function found(
   context: StepContext,
-  { mustKnow, leadsThere }: { mustKnow: boolean; leadsThere: boolean },
-): Promise<void> {
-  const { did } = context.attempt;
+  { mustKnow }: { mustKnow: boolean },
+): Promise<"none" | "inactive" | "active" | "foreign" | "taken over" | "unknown"> {
   const host = hostOf(context);
-  const found = await host.hasAccount(accountOf(context)).catch((error: unknown) => {
+  const account = accountOf(context);
+  try {
+    const state = await host.hasAccount(account);
+    if (state !== "foreign") return state;
+    return (await host.hasAccount({ did: account.did })) === "active" ? "taken over" : state;
+  } catch (error) {
     if (mustKnow || !(error instanceof KithError)) throw error;
     return "unknown";
-  });
-  if (found === "active" && leadsThere) {
-    throw new KithError(
-      "invalid_request",
-      `The community "${did}" is active at "${host.endpoint}": resume it, by its caller's idempotency key`,
-    );
   }
+}
+
+function refuseActive(context: StepContext, there: Awaited<ReturnType<typeof found>>): void {
+  if (there !== "active") return;
+  throw new KithError(
+    "invalid_request",
+    `The community "${context.attempt.did}" is active at "${hostOf(context).endpoint}": resume it, by its caller's idempotency key`,
+  );
 }
 
 function leadsTo(last: AnyPlcOperation, endpoint: string | null): boolean {
