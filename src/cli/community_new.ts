@@ -20,13 +20,18 @@ import { shellWord } from "./welcome.ts";
 /** EX_TEMPFAIL of sysexits.h: the same command goes on with it. */
 export const EXIT_UNFINISHED = 75;
 
+export const KEY_TYPE_OPTION: CommandOption = {
+  name: "key-type",
+  value: "TYPE",
+  help: "of the key that is made: P-256 (the default) or K-256",
+};
 const KEY_OPTIONS: readonly CommandOption[] = [
   {
     name: "key-file",
     value: "FILE",
     help: "where its rotation key is kept (HANDLE.rotation-key): made where it is not there, never overwritten",
   },
-  { name: "key-type", value: "TYPE", help: "of the key that is made: P-256 (the default) or K-256" },
+  KEY_TYPE_OPTION,
   {
     name: "rotation-key",
     value: "DID_KEY",
@@ -138,7 +143,8 @@ function checkKeyOptions(given: Arguments): void {
   }
 }
 
-function keyTypeOf(given: Arguments): KeyType {
+/** Throws UsageError. */
+export function keyTypeOf(given: Arguments): KeyType {
   const text = textOf(given, "key-type") ?? "P-256";
   const type = text.toLowerCase().replace("-", "");
   if (type === "p256" || type === "k256") return type;
