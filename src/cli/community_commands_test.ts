@@ -278,7 +278,7 @@ test.each([
     1,
     /^kith community new: taken\nNo community was made\..*rules nothing yet/m,
   ],
-  ["a changed request", refusal(409, "IdempotencyConflict", "other"), 1, /begun with other options/],
+  ["a changed request", refusal(409, "IdempotencyConflict", "other"), 1, /takes another --key-file/],
   ["an attempt that is busy", refusal(409, "AttemptBusy", "busy"), 75, /can be gone on with/],
   ["a server that fails", refusal(500, "InternalServerError", "oh"), 75, /can be gone on with/],
   ["a host that fails", refusal(502, "UpstreamFailure", "down"), 1, /No community was made/],

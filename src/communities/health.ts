@@ -76,7 +76,7 @@ export class Healths {
       const endpoint = pdsEndpointOf(document, { allowHttp: this.#options.allowHttp });
       if (kind === null || sameOrigin(endpoint, pdsEndpoint)) return [{ name, ok: true }, handle];
       const where = endpoint === undefined ? "no server" : `"${endpoint}"`;
-      const message = `The DID names ${where} now, and not "${pdsEndpoint}": the account has moved away`;
+      const message = `The DID names ${where} now, and not "${pdsEndpoint}": the account has moved away. An owner can delete the community here, and adopt the account anew`;
       return [{ name, ok: false, message, status: "moved" }, handle];
     } catch (error) {
       return [{ name, ...failed(error, "The DID could not be resolved") }, undefined];
@@ -119,8 +119,7 @@ export class Healths {
     } catch (error) {
       if (!(error instanceof AppPasswordRefused))
         return { name, ...failed(error, `"${community.pdsEndpoint}" could not be asked`) };
-      const message =
-        "The app password is not taken any more: give another one with dev.kith.community.reauth";
+      const message = "The app password is not taken any more: an owner has to give another one (reauth)";
       return { name, ok: false, message, status: "expired" };
     }
   }
