@@ -1,7 +1,7 @@
 /** Wires communities: what makes them, keeps them and publishes for them, and the methods over it. Called by features.ts and edge.ts. */
 import type { AccountCreator, HandleRules } from "./accounts/mod.ts";
 import { ProvisionActors } from "./actors/mod.ts";
-import { type DidDocument, isDid, type Signer } from "./atproto/mod.ts";
+import { type DidDocument, isDid, pdsEndpointOf, type Signer } from "./atproto/mod.ts";
 import {
   Adoptions,
   Attempts,
@@ -34,7 +34,7 @@ import {
 } from "./communities/mod.ts";
 import type { Config } from "./config/mod.ts";
 import { type Actors, type StartContext, type Stores, safeFetchOf } from "./engine.ts";
-import { KithError } from "./errors.ts";
+import { isKithError, KithError } from "./errors.ts";
 import { createSafeStream, type PlcDirectory } from "./identity/mod.ts";
 import {
   communityAdminMethods,
@@ -65,6 +65,19 @@ export class OwnHandler {
       upgrade: () => false,
     });
   };
+}
+
+/** Undefined where it leads nowhere, or cannot be asked: what is done here does not wait for the directory. */
+async function serverOf(
+  did: string,
+  { dids, allowHttp }: Pick<CommunityFeaturesParts, "dids"> & { allowHttp: boolean },
+): Promise<string | undefined> {
+  try {
+    return pdsEndpointOf(await dids.resolve(did), { allowHttp });
+  } catch (error) {
+    if (!isKithError(error)) throw error;
+    return undefined;
+  }
 }
 
 export interface CommunityFeaturesParts {
@@ -140,6 +153,7 @@ export async function startCommunities(
       members,
       repoMethods: parts.repoMethods,
       remote: publisher,
+      serverOf: (did) => serverOf(did, { dids, allowHttp: devMode }),
       audit: stores.communityAudit,
       serviceDid: config.serviceDid,
       now,

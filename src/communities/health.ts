@@ -77,7 +77,7 @@ export class Healths {
       const endpoint = pdsEndpointOf(document, { allowHttp: this.#options.allowHttp });
       if (kind === null || sameOrigin(endpoint, pdsEndpoint)) return [{ name, ok: true }, handle];
       const where = endpoint === undefined ? "no server" : `"${endpoint}"`;
-      const message = `The DID names ${where} now, and not "${pdsEndpoint}": the account has moved away`;
+      const message = `The DID names ${where} now, and not "${pdsEndpoint}": the account has moved away. An owner can delete the community here, and adopt the account anew`;
       return [{ name, ok: false, message, status: "moved" }, handle];
     } catch (error) {
       return [{ name, ...failed(error, "The DID could not be resolved") }, undefined];
@@ -124,7 +124,7 @@ export class Healths {
       // What has ended is forgotten: an account that let us in by a consent has neither then.
       const isPassword = error instanceof AppPasswordRefused && error.cause !== undefined;
       const what = isPassword ? "The app password is not taken any more" : "The consent has ended";
-      const message = `${what}: with dev.kith.community.reauth give an app password, or without one ask for a consent`;
+      const message = `${what}: an owner has to give another app password, or ask for a consent (reauth)`;
       return { name, ok: false, message, status: "expired" };
     }
   }
