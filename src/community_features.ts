@@ -153,7 +153,7 @@ export async function startCommunities(
       members,
       repoMethods: parts.repoMethods,
       remote: publisher,
-      serverOf: (did) => serverOf(did, { dids, allowHttp: devMode }),
+      serverOf: (did) => serverOf(did, { dids, allowHttp: config.mode === "dev" }),
       audit: stores.communityAudit,
       serviceDid: config.serviceDid,
       now,

@@ -90,13 +90,7 @@ export async function startFeatures(
   const { reservedHandles: reserved } = stores;
   const handles = new HandleRules(config.handleDomains, { hostname: config.hostname, reserved });
   const rotationSigner = signerFromPrivateKey("k256", Buffer.from(secrets.plcRotationKeyHex, "hex"));
-  const communityEnds = new AccountEnds({
-    communities: stores.communities,
-    members: stores.communityMembers,
-    ...{ accounts, dids, publicUrl: config.publicUrl, logger: log, now: actors.now },
-  });
-  await communityEnds.settle();
-  const ends = communityEnds.guard(actors.registry);
+  const ends = await guardedEnds({ config, stores, actors, dids, log });
   const owners = startAccountFeatures({
     ...{ config, stores, repos: actors.registry, ends, plc, didResolver, tokens, passwords, log, onClose },
     rotationKey: rotationSigner.didKey,
@@ -150,6 +144,25 @@ export async function startFeatures(
     pages,
     clientLogos: clientLogosOf({ config, pages, safeFetch, log }),
   };
+}
+
+/** Ends of accounts that leave no community without an owner. */
+async function guardedEnds(parts: {
+  config: Config;
+  stores: Stores;
+  actors: Actors;
+  dids: ConstructorParameters<typeof AccountEnds>[0]["dids"];
+  log: StartContext["log"];
+}) {
+  const { config, stores, actors, dids, log: logger } = parts;
+  const ends = new AccountEnds({
+    communities: stores.communities,
+    members: stores.communityMembers,
+    accounts: stores.accounts,
+    ...{ dids, publicUrl: config.publicUrl, logger, now: actors.now },
+  });
+  await ends.settle();
+  return ends.guard(actors.registry);
 }
 
 /** What this server is to others, where it publishes for communities that have let it in by OAuth. */
