@@ -305,6 +305,18 @@ describe("Reaper", () => {
   });
 });
 
+test("what is here of a native account is removed, or the attempt waits for it", async () => {
+  await using stage = await openStage("native");
+  const id = await leftAt(stage, "createAccount");
+  const { reaper } = stage.process();
+  const busy = () => new KithError("busy", "it is being created");
+  stage.troubles.add({ call: "removeHalfMade", when: "before", error: busy });
+  expect(await reaper.reap(id, ACT)).toMatchObject({ reaped: false, verdict: "it is being created" });
+  expect(stage.stores.archive.find(id)).toBeUndefined();
+  expect((await reaper.reap(id, { ...ACT, idleMs: 0 })).reaped).toBe(true);
+  expect(typesOf(stage)).toEqual(tombstoned);
+});
+
 test("a native DID is ended by the server's own key", async () => {
   await using stage = await openStage("native");
   const error = refusedByHost("HandleNotAvailable");
