@@ -1,13 +1,17 @@
 /** Wires communities: what makes them, keeps them and publishes for them, and the methods over it. Called by features.ts and edge.ts. */
 import type { AccountCreator, HandleRules } from "./accounts/mod.ts";
 import { ProvisionActors } from "./actors/mod.ts";
-import { type DidDocument, isDid, type Signer } from "./atproto/mod.ts";
+import { type DidDocument, isDid, pdsEndpointOf, type Signer } from "./atproto/mod.ts";
 import {
   Adoptions,
   Attempts,
+  AuthorizationServers,
+  type ClientDocuments,
   CommunityInvites,
   CommunitySweep,
+  Consents,
   chooseHost,
+  createClientFetch,
   createHostFor,
   type DeclaringCommunity,
   Deletions,
@@ -18,6 +22,7 @@ import {
   Members,
   mayCreate,
   NativeHost,
+  OAuthSessions,
   Publisher,
   Reaper,
   requireCreator,
@@ -25,10 +30,11 @@ import {
   type StockCommunity,
   StockSessions,
   Transports,
+  WaysIn,
 } from "./communities/mod.ts";
 import type { Config } from "./config/mod.ts";
-import type { Actors, StartContext, Stores } from "./engine.ts";
-import { KithError } from "./errors.ts";
+import { type Actors, type StartContext, type Stores, safeFetchOf } from "./engine.ts";
+import { isKithError, KithError } from "./errors.ts";
 import { createSafeStream, type PlcDirectory } from "./identity/mod.ts";
 import {
   communityAdminMethods,
@@ -61,6 +67,19 @@ export class OwnHandler {
   };
 }
 
+/** Undefined where it leads nowhere, or cannot be asked: what is done here does not wait for the directory. */
+async function serverOf(
+  did: string,
+  { dids, allowHttp }: Pick<CommunityFeaturesParts, "dids"> & { allowHttp: boolean },
+): Promise<string | undefined> {
+  try {
+    return pdsEndpointOf(await dids.resolve(did), { allowHttp });
+  } catch (error) {
+    if (!isKithError(error)) throw error;
+    return undefined;
+  }
+}
+
 export interface CommunityFeaturesParts {
   readonly config: Config;
   readonly stores: Stores;
@@ -72,6 +91,8 @@ export interface CommunityFeaturesParts {
   /** Finds the DID of any handle; undefined where it leads nowhere. */
   readonly handleFinder: { resolve(handle: string): Promise<string | undefined> };
   readonly rotationSigner: Signer;
+  /** What this server is as an OAuth client. */
+  readonly clientDocuments: ClientDocuments;
   /** createRecord, putRecord, deleteRecord, applyWrites and uploadBlob of com.atproto.repo. */
   readonly repoMethods: readonly Method[];
 }
@@ -87,7 +108,10 @@ export async function startCommunities(
   const ownHandler = new OwnHandler();
   const hosts = hostsOf(parts, ownHandler);
   const local = localRepoCalls(parts.repoMethods);
-  const sessions = new StockSessions({ store: stores.communities, hostOf: hosts.hostOf, now });
+  const passwords = new StockSessions({ store: stores.communities, hostOf: hosts.hostOf, now });
+  const servers = authorizationServersOf(parts, ownHandler);
+  const oauthSessions = new OAuthSessions({ store: stores.communityOAuth, servers, now });
+  const sessions = new WaysIn({ consents: oauthSessions, passwords });
   const publisher = new Publisher({ local, sessions, hostOf: hosts.hostOf });
   const rules = {
     ...config.communities,
@@ -100,25 +124,15 @@ export async function startCommunities(
   await attempts.start();
   const members = new Members({ communities: stores.communities, members: stores.communityMembers, now });
   const invites = new CommunityInvites({ invites: stores.communityInvites, members, now });
-  const devMode = config.mode === "dev";
-  const adoptions = new Adoptions({
-    communities: stores.communities,
-    rules,
-    communitiesMax: config.communities.perMember,
-    hostFor: hosts.hostFor,
-    chooseHost: (pdsEndpoint) => hosts.chooseStock(pdsEndpoint),
-    didOf: namesOf(parts).didOf,
-    dids,
-    allowHttp: devMode,
-    now,
-  });
+  const letting = { hosts, rules, members, servers, oauthSessions, sessions };
+  const { adoptions, consents } = adoptionsOf(parts, letting);
   const healths = new Healths({
     communities: stores.communities,
     plc,
     dids,
     hostFor: hosts.hostFor,
     checkSession: (community) => sessions.check(community),
-    allowHttp: devMode,
+    allowHttp: config.mode === "dev",
   });
   const { communities } = stores;
   const deletions = new Deletions({ communities, repos: actors.registry, sessions, now });
@@ -127,6 +141,7 @@ export async function startCommunities(
     ...lifecycleMethods({
       attempts,
       adoptions,
+      consents,
       healths,
       deletions,
       members,
@@ -138,19 +153,91 @@ export async function startCommunities(
       members,
       repoMethods: parts.repoMethods,
       remote: publisher,
+      serverOf: (did) => serverOf(did, { dids, allowHttp: config.mode === "dev" }),
       audit: stores.communityAudit,
       serviceDid: config.serviceDid,
       now,
     }),
   ];
-  const names = namesOf(parts);
-  const pageServices = {
-    ...{ attempts, adoptions, healths, deletions, members, invites, names },
-    find: (did: string) => communities.find(did),
+  const adminMethods = communityAdminMethods({ reaper, log, now });
+  const services = { attempts, adoptions, consents, healths, deletions, members, invites };
+  return {
+    pageServices: pageServicesOf(parts, { ...services, rules }),
+    methods,
+    adminMethods,
+    ownHandler,
+    consents,
+  };
+}
+
+/** What the pages of communities call. */
+function pageServicesOf<Services extends { readonly rules: Parameters<typeof mayCreate>[0] }>(
+  parts: CommunityFeaturesParts,
+  { rules, ...services }: Services,
+) {
+  const { config, stores } = parts;
+  return {
+    ...services,
+    names: namesOf(parts),
+    find: (did: string) => stores.communities.find(did),
     mayMake: (did: string) => mayCreate(rules, did),
     hasOtherHosts: config.communities.pdsAllowlist.length > 0,
   };
-  return { pageServices, methods, adminMethods: communityAdminMethods({ reaper, log, now }), ownHandler };
+}
+
+/** How accounts that are there already become communities. */
+function adoptionsOf(
+  parts: CommunityFeaturesParts,
+  shared: {
+    hosts: Hosts;
+    rules: Parameters<typeof requireCreator>[0];
+    members: Members;
+    servers: AuthorizationServers;
+    oauthSessions: OAuthSessions;
+    sessions: WaysIn;
+  },
+): { adoptions: Adoptions; consents: Consents } {
+  const { hosts, rules, members, servers, oauthSessions, sessions } = shared;
+  const { config, stores, actors, dids } = parts;
+  const { communities } = stores;
+  const { now } = actors;
+  const { didOf, handleOf } = namesOf(parts);
+  const adoptions = new Adoptions({
+    ...{ communities, rules, dids, didOf, now },
+    communitiesMax: config.communities.perMember,
+    hostFor: hosts.hostFor,
+    chooseHost: hosts.chooseStock,
+    endConsent: (community) => oauthSessions.end(community),
+    allowHttp: config.mode === "dev",
+  });
+  const consents = new Consents({
+    ...{ store: stores.communityOAuth, communities, members, adoptions, servers, rules, handleOf, now },
+    signer: (session) => oauthSessions.signer(session),
+    hostOf: hosts.hostOf,
+    endWay: (community) => sessions.end(community),
+    communitiesMax: config.communities.perMember,
+  });
+  return { adoptions, consents };
+}
+
+/** Where accounts that let us in by OAuth are signed in to; into this server itself without a socket. */
+function authorizationServersOf(
+  { config, clientDocuments: documents, actors }: CommunityFeaturesParts,
+  ownHandler: OwnHandler,
+): AuthorizationServers {
+  const { publicUrl } = config;
+  const fetch = createClientFetch({
+    safeFetch: safeFetchOf(config),
+    handler: ownHandler.fetch,
+    publicUrl,
+  });
+  return new AuthorizationServers({
+    documents,
+    fetch,
+    publicUrl,
+    devMode: config.mode === "dev",
+    now: actors.now,
+  });
 }
 
 function startSweep(
@@ -246,6 +333,7 @@ function makersOf(
       perDayMax: perDay,
       communitiesMax: perMember,
     },
+    communities: stores.communities,
     chooseHost: hosts.choose,
     checkCreator: (caller) => requireCreator(rules, caller),
     ownKeys: [rotationSigner.didKey],

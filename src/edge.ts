@@ -89,7 +89,8 @@ export function edgeOf(parts: {
     lexiconCheck: config.mode === "dev" ? new LexiconCheck(log) : undefined,
     limits,
     pages: pageServerOf(parts, limits),
-    aside: (request, context) => oauth.fetch(request, context),
+    aside: async (request, context) =>
+      (await features.clientDocuments.fetch(request)) ?? (await oauth.fetch(request, context)),
     bypass,
     networkSubscribersMax: config.networkSubscribersMax,
     site,

@@ -31,6 +31,7 @@ import {
   CommunityAudit,
   CommunityInviteStore,
   CommunityMemberStore,
+  CommunityOAuthStore,
   CommunityStore,
   CredentialStore,
   type DataFolder,
@@ -110,6 +111,7 @@ export async function openStores(
     communityMembers: new CommunityMemberStore(hub),
     communityInvites: new CommunityInviteStore(hub),
     communityAudit: new CommunityAudit(hub),
+    communityOAuth: new CommunityOAuthStore(hub, keyring),
   };
   return {
     ...owners,

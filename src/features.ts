@@ -18,7 +18,7 @@ import {
   type ServiceTokensOptions,
   SessionTokens,
 } from "./auth/mod.ts";
-import { AccountEnds } from "./communities/mod.ts";
+import { AccountEnds, ClientDocuments } from "./communities/mod.ts";
 import { startCommunities } from "./community_features.ts";
 import type { Config, Secrets } from "./config/mod.ts";
 import { type Actors, type StartContext, type Stores, safeFetchOf } from "./engine.ts";
@@ -80,27 +80,30 @@ export async function startFeatures(
   const { handleResolver, didResolver, dids } = resolversOf(config, plc);
   const tokens = new SessionTokens({ secret: secrets.jwtSecret, serviceDid: config.serviceDid });
   const lexicons = startLexicons(context, { config, rows: stores.lexicons, dids });
-  const oauth = startOAuth({ config, log, stores, lexicons: lexicons.source, now: actors.now });
+  const clientDocuments = clientDocumentsOf(config, stores);
+  const oauth = startOAuth({
+    ...{ config, log, stores, lexicons: lexicons.source, ownDocuments: clientDocuments },
+    now: actors.now,
+  });
   const authenticator = authenticatorOf({ config, secrets, accounts, dids, tokens, oauth: oauth.access });
   const passwords = new Passwords();
   const { reservedHandles: reserved } = stores;
   const handles = new HandleRules(config.handleDomains, { hostname: config.hostname, reserved });
   const rotationSigner = signerFromPrivateKey("k256", Buffer.from(secrets.plcRotationKeyHex, "hex"));
-  const ends = new AccountEnds({
+  const communityEnds = new AccountEnds({
     communities: stores.communities,
     members: stores.communityMembers,
     ...{ accounts, dids, publicUrl: config.publicUrl, logger: log, now: actors.now },
-  }).guard(actors.registry);
+  });
+  await communityEnds.settle();
+  const ends = communityEnds.guard(actors.registry);
   const owners = startAccountFeatures({
     ...{ config, stores, repos: actors.registry, ends, plc, didResolver, tokens, passwords, log, onClose },
     rotationKey: rotationSigner.didKey,
   });
-  const invites = new Invites({ codes: stores.invites, hostname: config.hostname });
-  const keys = new KeyReservations({
-    rows: stores.reservedKeys,
-    keyType: config.accountKeyType,
-    now: actors.now,
-  });
+  const { hostname, accountKeyType: keyType } = config;
+  const invites = new Invites({ codes: stores.invites, hostname });
+  const keys = new KeyReservations({ rows: stores.reservedKeys, keyType, now: actors.now });
   const births = { config, stores, actors, plc, passwords, handles, handleResolver, rotationSigner };
   const creator = await startCreation({ log, onClose }, births);
   const identity = startIdentityFeatures({
@@ -120,7 +123,7 @@ export async function startFeatures(
   const finder = handleFinder({ accounts, handles, resolver: handleResolver });
   const communities = await startCommunities(context, {
     ...{ config, stores, actors, plc, dids, creator, handles, handleFinder: finder },
-    ...{ rotationSigner, repoMethods },
+    ...{ rotationSigner, repoMethods, clientDocuments },
   });
   const safeFetch = safeFetchOf(config);
   const pages = pageSiteOf({ config, safeFetch, log });
@@ -140,12 +143,21 @@ export async function startFeatures(
     ends,
     repoMethods,
     communities,
+    clientDocuments,
     ...identity,
     serviceJwts,
     proxy: serviceProxyOf(config, { dids, authenticator, serviceJwts }),
     pages,
     clientLogos: clientLogosOf({ config, pages, safeFetch, log }),
   };
+}
+
+/** What this server is to others, where it publishes for communities that have let it in by OAuth. */
+function clientDocumentsOf(
+  { publicUrl, hostname, branding }: Config,
+  { communityOAuth: keys }: Stores,
+): ClientDocuments {
+  return new ClientDocuments({ publicUrl, serviceName: branding.serviceName ?? hostname, keys });
 }
 
 /** Who is calling: by sessions, tokens of apps and of other servers, and the operator's password. */

@@ -5,7 +5,7 @@ import { decodeCbor, parsePermissionSet } from "./atproto/mod.ts";
 import { DpopNonces, DpopVerifier, OAuthAccess, ReplayGuard } from "./auth/mod.ts";
 import type { Config } from "./config/mod.ts";
 import { type Actors, type Stores, safeFetchOf } from "./engine.ts";
-import type { LexiconSource } from "./identity/mod.ts";
+import type { LexiconSource, SafeFetch } from "./identity/mod.ts";
 import type { RootLogger } from "./logger.ts";
 import {
   AuthorizationRequests,
@@ -40,6 +40,7 @@ export function startOAuth({
   log,
   stores,
   lexicons,
+  ownDocuments,
   now,
 }: {
   config: Config;
@@ -47,6 +48,8 @@ export function startOAuth({
   stores: Pick<Stores, "accounts" | "oauth">;
   /** Undefined where the network is not asked for lexicons. */
   lexicons: LexiconSource | undefined;
+  /** Documents of this server that a client of ours has: they are read without a way through the network. */
+  ownDocuments: { at(url: string): Promise<object | undefined> };
   now: Actors["now"];
 }) {
   const { publicUrl: issuer } = config;
@@ -55,7 +58,7 @@ export function startOAuth({
   const replays = new ReplayGuard({ now });
   const dpop = new DpopVerifier({ nonces, replays, now, onOtherOrigin: originHint(log, now) });
   const access = new OAuthAccess({ grants: store, dpop, nonces, publicUrl: issuer, now });
-  const clients = new Clients({ safeFetch: safeFetchOf(config), now });
+  const clients = new Clients({ safeFetch: withOwn(ownDocuments, safeFetchOf(config)), now });
   const jwts = new ClientJwts({ clients, used: store, issuer, now });
   const clientAuth = new ClientAuth({ clients, jwts });
   const sets = permissionSetsOf(lexicons);
@@ -68,6 +71,15 @@ export function startOAuth({
   const server = (limits: OAuthLimits | undefined) =>
     new OAuthServer({ issuer, locales: LOCALES, dpop, nonces, clientAuth, requests, grants, limits });
   return { access, requests, clients, sets, store, server };
+}
+
+function withOwn(documents: { at(url: string): Promise<object | undefined> }, fetch: SafeFetch): SafeFetch {
+  return async (url, request) => {
+    const document = await documents.at(url);
+    if (document === undefined) return await fetch(url, request);
+    const headers = new Headers({ "content-type": "application/json" });
+    return { status: 200, headers, url, body: Buffer.from(JSON.stringify(document)) };
+  };
 }
 
 /** Draws on the counters that XRPC has too, so that one network's requests are counted together. */

@@ -2,11 +2,13 @@
 import { hkdfSync } from "node:crypto";
 import { accountPagesOf } from "./account_page_features.ts";
 import { networkOf } from "./accounts/mod.ts";
+import { ConsentDenied, OAUTH_PATHS } from "./communities/mod.ts";
 import type { Config, Secrets } from "./config/mod.ts";
 import type { Stores } from "./engine.ts";
 import type { Features } from "./features.ts";
 import type { RootLogger } from "./logger.ts";
 import {
+  AdoptionPages,
   AuthorizePages,
   Entrance,
   type PageAct,
@@ -80,10 +82,17 @@ function routesOf({ config, features, stores: { accounts } }: PageParts): PageRo
     grants: oauth.store,
     trustedClients: config.oauthTrustedClients,
   });
+  const adoption = new AdoptionPages({
+    consents: features.communities.consents,
+    path: OAUTH_PATHS.callback,
+    publicUrl: config.publicUrl,
+    isRefusal: (error) => error instanceof ConsentDenied && error.isByOwner,
+  });
   const entrance = new Entrance({ accounts, devices, signIn, signUp, hasSignUp });
   return {
     ...entrance.routes(),
     ...authorize.routes(),
+    ...adoption.routes(),
     [CHANGE_PASSWORD]: { get: (call) => call.redirect(PASSWORD_PAGE) },
   };
 }

@@ -38,6 +38,8 @@ export interface ServerOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** A data folder to use again; otherwise a fresh one, removed at the end. */
   readonly folder?: string;
+  /** What is run instead of `kith serve`. */
+  readonly command?: readonly string[];
 }
 
 export interface Exit {
@@ -75,6 +77,7 @@ export async function runToExit(options: ServerOptions): Promise<Exit> {
 export class TestServer implements AsyncDisposable {
   readonly folder: string;
   readonly #ownsFolder: boolean;
+  readonly #command: readonly string[];
   readonly #env: Record<string, string | undefined>;
   #process: Bun.Subprocess<"ignore", "pipe", "pipe"> | undefined;
   #pumps: Promise<void>[] = [];
@@ -85,6 +88,7 @@ export class TestServer implements AsyncDisposable {
   constructor(options: ServerOptions = {}) {
     this.#ownsFolder = options.folder === undefined;
     this.folder = options.folder ?? mkdtempSync(join(tmpdir(), "kith-test-"));
+    this.#command = options.command ?? kithCommand("serve");
     this.#env = { PDS_DATA_DIRECTORY: this.folder, ...options.env };
   }
 
@@ -119,7 +123,7 @@ export class TestServer implements AsyncDisposable {
 
   /** Starts the process without waiting for it to answer. */
   spawn(): void {
-    const child = Bun.spawn(kithCommand("serve"), {
+    const child = Bun.spawn([...this.#command], {
       cwd: this.folder,
       env: serverEnv({ ...this.#env, ...(this.#port ? { PDS_PORT: String(this.#port) } : {}) }),
       stdin: "ignore",

@@ -62,15 +62,24 @@ async function drain(reader: { read(): Promise<{ done: boolean }> }): Promise<vo
 /**
  * How the stand-in treats an operation: hands it on, answers 500, answers 400, or hands it on and then loses the answer
  * (the operation is in the directory, and its sender cannot know); or it never answers, with the operation in the
- * directory or without it.
+ * directory or without it. Where it is down, it answers no question either.
  */
-export type PlcFault = "none" | "fails" | "refuses" | "loses-answer" | "takes-silently" | "drops-silently";
+export type PlcFault =
+  | "none"
+  | "is-down"
+  | "fails"
+  | "refuses"
+  | "loses-answer"
+  | "takes-silently"
+  | "drops-silently";
 
 /** Stands between the server and the directory. */
 export class FaultyPlc implements AsyncDisposable {
   fault: PlcFault = "none";
   /** Operations that were not answered. */
   unanswered = 0;
+  /** The DIDs that operations were sent for, those that were not handed on too. */
+  readonly dids = new Set<string>();
   readonly #server: Bun.Server<undefined>;
 
   constructor(directory: PlcDirectory) {
@@ -78,6 +87,9 @@ export class FaultyPlc implements AsyncDisposable {
       port: 0,
       hostname: "localhost",
       fetch: async (request) => {
+        if (request.method === "POST")
+          this.dids.add(decodeURIComponent(new URL(request.url).pathname).slice(1));
+        if (this.fault === "is-down") return new Response("no server is up", { status: 503 });
         if (request.method === "GET" || this.fault === "none") return forward(request, directory.url);
         if (this.fault === "fails") return new Response("database is down", { status: 500 });
         if (this.fault === "refuses") return Response.json({ message: "Invalid operation" }, { status: 400 });

@@ -91,11 +91,11 @@ export class HeaderAuthenticator implements Authenticator {
     const token = bearerOf(credentials);
     if (kind === "moderator") return this.#moderator(token, nsid);
     if (kind === "service") return this.#serviceTokens.verify(token, { lxm: nsid });
-    if (kind === "accessOrService" || kind === "optionalService") {
-      if (!isServiceToken(token)) return kind === "optionalService" ? null : this.#user(token, "access");
-      const service = await this.#serviceTokens.verify(token, { lxm: nsid });
-      if (kind === "accessOrService") await this.#refuseTakenDown(service.did);
-      return service;
+    if (kind === "accessOrService") {
+      return isServiceToken(token) ? this.#serviceUser(token, nsid) : this.#user(token, "access");
+    }
+    if (kind === "optionalService") {
+      return isServiceToken(token) ? this.#serviceTokens.verify(token, { lxm: nsid }) : null;
     }
     return this.#user(token, kind);
   }
@@ -136,10 +136,14 @@ export class HeaderAuthenticator implements Authenticator {
     return this.#serviceTokens.verify(token, { lxm, issuers: this.#moderators });
   }
 
-  /** An account of ours that is taken down is so by any token: who rules its DID can sign one without us. */
-  async #refuseTakenDown(did: string): Promise<void> {
-    const { state } = (await this.#accounts.account(did)) ?? {};
-    if (state === "takendown" || state === "suspended") refuseByState(state, { admitsTakendown: false });
+  /** What a session may not, no token of the account's key may either: one of before a takedown, or of a key held elsewhere. */
+  async #serviceUser(token: string, lxm: string): Promise<Principal> {
+    const principal = await this.#serviceTokens.verify(token, { lxm });
+    const account = await this.#accounts.account(principal.did);
+    if (account?.state === "takendown" || account?.state === "suspended") {
+      refuseByState(account.state, { admitsTakendown: false });
+    }
+    return principal;
   }
 
   async #refresher(token: string): Promise<Principal> {

@@ -15,7 +15,7 @@ import {
 } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { fromBase58Btc, toBase32, toBase58Btc } from "@atcute/multibase";
-import { generatePrivateKey, type KeyType, signerFromPrivateKey } from "../atproto/mod.ts";
+import { generatePrivateKey, type KeyType, type Signer, signerFromPrivateKey } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 
 const OWNER_ONLY = 0o600;
@@ -29,6 +29,10 @@ const CODECS: Readonly<Record<KeyType, readonly [number, number]>> = {
   k256: [0x81, 0x26],
   p256: [0x86, 0x26],
 };
+const ROTATION_PURPOSE = [
+  "The line above is the private rotation key of a community. Who has it rules the community's identity:",
+  "keep it secret, keep a copy elsewhere. No server has it, and nobody can restore it.",
+];
 const KEY_TYPES = ["p256", "k256"] as const;
 
 export interface RotationKey {
@@ -94,6 +98,20 @@ export function readRotationKey(path: string): RotationKey | undefined {
   }
 }
 
+/** The private key in a file. Throws KithError config_invalid. */
+export function readSigner(path: string): Signer {
+  if (readRotationKey(path) === undefined)
+    throw new KithError("config_invalid", `There is no key file "${path}"`, {
+      hint: "Name it with --key-file FILE.",
+    });
+  const lines = readFileSync(path, "utf8").split(/\r?\n/);
+  const line = lines.map((one) => one.trim()).find((one) => one !== "" && !one.startsWith("#"));
+  const { type, privateKey } = parsePrivateMultibase(line ?? "") ?? {};
+  if (type === undefined || privateKey === undefined)
+    throw new KithError("config_invalid", `The key file "${path}" has changed while it was read`);
+  return signerFromPrivateKey(type, privateKey);
+}
+
 /** Makes a key and its file, which is on the disk when it returns. Throws KithError config_invalid. */
 export function makeRotationKey(
   path: string,
@@ -101,15 +119,20 @@ export function makeRotationKey(
     type,
     handle,
     idempotencyKey,
-  }: { type: KeyType; handle: string | undefined; idempotencyKey: string | undefined },
+    purpose = ROTATION_PURPOSE,
+  }: {
+    type: KeyType;
+    handle: string | undefined;
+    idempotencyKey: string | undefined;
+    /** The lines below the key, for people. */
+    purpose?: readonly string[];
+  },
 ): RotationKey {
   const privateKey = randomPrivateKey(type);
   const { didKey } = signerFromPrivateKey(type, privateKey);
   const key = idempotencyKey ?? toBase32(randomBytes(16));
   const text = `${privateKeyToMultibase(type, privateKey)}
-# The line above is the private rotation key of a community. Who has it rules the community's identity:
-# keep it secret, keep a copy elsewhere. No server has it, and nobody can restore it.
-# public key: ${didKey}
+${purpose.map((line) => `# ${line}\n`).join("")}# public key: ${didKey}
 ${handle === undefined ? "" : `# handle: ${handle}\n`}# idempotency-key: ${key}
 `;
   const absolute = resolve(path);

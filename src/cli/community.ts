@@ -13,6 +13,7 @@ import {
   inviteRedeemCommand,
   inviteRevokeCommand,
 } from "./community_invite.ts";
+import { keyCommand, moveCommand } from "./community_move.ts";
 import { mintCommand, newCommand } from "./community_new.ts";
 import { postCommand, publishCommand, uploadCommand } from "./community_publish.ts";
 import { healthCommand, listCommand, membersCommand, showCommand } from "./community_read.ts";
@@ -24,10 +25,12 @@ export const communityCommands: CommandGroup = {
     newCommand,
     mintCommand,
     adoptCommand,
+    keyCommand,
     listCommand,
     showCommand,
     healthCommand,
     reauthCommand,
+    moveCommand,
     deleteCommand,
     publishCommand,
     postCommand,

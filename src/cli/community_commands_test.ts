@@ -278,7 +278,14 @@ test.each([
     1,
     /^kith community new: taken\nNo community was made\..*rules nothing yet/m,
   ],
-  ["a changed request", refusal(409, "IdempotencyConflict", "other"), 1, /begun with other options/],
+  ["a changed request", refusal(409, "IdempotencyConflict", "other"), 1, /takes another --key-file/],
+  [
+    "a quota",
+    refusal(400, "CommunityQuotaExceeded", "you have begun 3"),
+    1,
+    /you have begun 3\n.*KITH_COMMUNITIES_PER_MEMBER_PER_DAY/,
+  ],
+  ["a server that is not allowed", refusal(400, "HostNotAllowed", "no"), 1, /KITH_COMMUNITY_PDS_ALLOWLIST/],
   ["an attempt that is busy", refusal(409, "AttemptBusy", "busy"), 75, /can be gone on with/],
   ["a server that fails", refusal(500, "InternalServerError", "oh"), 75, /can be gone on with/],
   ["a host that fails", refusal(502, "UpstreamFailure", "down"), 1, /No community was made/],
@@ -298,6 +305,19 @@ test("a community that was deleted since is not shown as made", async () => {
     "",
     expect.stringContaining("is no community of yours here any more"),
   ]);
+});
+
+test("a stock account needs an e-mail address, and its name goes under the domain of its own server", async () => {
+  const bare = await newClub("--host", "stock");
+  expect([bare.code, bare.err, seen]).toEqual([2, expect.stringContaining('give "--email ADDRESS"'), []]);
+  expect(existsSync(keyFile())).toBe(false);
+  const { url } = server;
+  const words = ["--pds", url.origin, "--email", "c@example.com", "--rotation-key", KEY];
+  expect((await run(["new", "club", ...words])).code).toBe(0);
+  expect(inputOf("provision")).toMatchObject({
+    handle: "club.test",
+    pdsEndpoint: expect.stringContaining(url.origin),
+  });
 });
 
 test("a key that rules another community is not taken for a new one", async () => {

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { isHandle, type KeyType, parseDidKey } from "../atproto/mod.ts";
 import { isKithError } from "../errors.ts";
 import { DevKithCommunityGet, DevKithCommunityMint, DevKithCommunityProvision } from "../lexicons/mod.ts";
+import { originOption } from "./_origin.ts";
 import {
   derivedIdempotencyKey,
   makeRotationKey,
@@ -12,21 +13,26 @@ import {
 } from "./_rotation_key_file.ts";
 import { textOf, UsageError } from "./admin_command.ts";
 import { type Arguments, type CommandOption, EXIT_FAILED, EXIT_OK } from "./command.ts";
-import { MemberError } from "./member_client.ts";
-import { type MemberContext, memberCommand } from "./member_command.ts";
+import { MemberClient, MemberError } from "./member_client.ts";
+import { hintOf, type MemberContext, memberCommand } from "./member_command.ts";
 import { facts, printableLines } from "./table.ts";
 import { shellWord } from "./welcome.ts";
 
 /** EX_TEMPFAIL of sysexits.h: the same command goes on with it. */
 export const EXIT_UNFINISHED = 75;
 
+export const KEY_TYPE_OPTION: CommandOption = {
+  name: "key-type",
+  value: "TYPE",
+  help: "of the key that is made: P-256 (the default) or K-256",
+};
 const KEY_OPTIONS: readonly CommandOption[] = [
   {
     name: "key-file",
     value: "FILE",
     help: "where its rotation key is kept (HANDLE.rotation-key): made where it is not there, never overwritten",
   },
-  { name: "key-type", value: "TYPE", help: "of the key that is made: P-256 (the default) or K-256" },
+  KEY_TYPE_OPTION,
   {
     name: "rotation-key",
     value: "DID_KEY",
@@ -73,6 +79,9 @@ export const newCommand = memberCommand({
     const host = textOf(given, "host");
     if (host !== undefined && host !== "native" && host !== "stock")
       throw new UsageError(`"--host" is native or stock, not "${host}"`);
+    const isStock = host === "stock" || textOf(given, "pds") !== undefined;
+    if (isStock && textOf(given, "email") === undefined)
+      throw new UsageError('an account with a password needs an e-mail address: give "--email ADDRESS"');
     declarationOf(given);
   },
   run: async (context) => {
@@ -138,20 +147,23 @@ function checkKeyOptions(given: Arguments): void {
   }
 }
 
-function keyTypeOf(given: Arguments): KeyType {
+/** Throws UsageError. */
+export function keyTypeOf(given: Arguments): KeyType {
   const text = textOf(given, "key-type") ?? "P-256";
   const type = text.toLowerCase().replace("-", "");
   if (type === "p256" || type === "k256") return type;
   throw new UsageError(`"--key-type" is P-256 or K-256, not "${text}"`);
 }
 
-/** A name without a dot goes under the server's domain. Throws UsageError. */
+/** A name without a dot goes under the domain of the account's server. Throws UsageError, MemberError. */
 async function handleOf({ given, client }: MemberContext): Promise<string> {
+  const pds = originOption("pds", given.options.pds);
   const typed = (given.rest[0] ?? "").trim().replace(/^@/, "").toLowerCase();
   let handle = typed;
-  if (!typed.includes(".") && textOf(given, "pds") === undefined) {
+  if (typed !== "" && !typed.includes(".")) {
     const { ComAtprotoServerDescribeServer } = await import("@atcute/atproto");
-    const { availableUserDomains } = await client.call(ComAtprotoServerDescribeServer.mainSchema);
+    const home = pds === undefined ? client : new MemberClient(pds);
+    const { availableUserDomains } = await home.call(ComAtprotoServerDescribeServer.mainSchema);
     handle = `${typed}${availableUserDomains[0] ?? ""}`;
   }
   if (isHandle(handle)) return handle;
@@ -270,7 +282,7 @@ function wordsOf(answer: MadeAnswer, key: UsedKey): string {
       : `\n${facts([
           ["sign-in name", rootCredentials.handle],
           ["password", rootCredentials.password],
-        ])}${rootCredentials.recoveryHint}\nIt is the account's own password, shown this once: write it down.\n`;
+        ])}Write this password down now: it is the account's own. ${rootCredentials.recoveryHint}\n`;
   return `${facts([
     ["community", communityDid],
     ["handle", handle],
@@ -293,7 +305,7 @@ function explain(
     UNFINISHED.includes(name) || status === undefined || (status >= 500 && name !== "UpstreamFailure");
   const command = againCommand(given, making);
   const conflict =
-    "It was begun with other options: repeat it with those, or begin another with another --key-file or --idempotency-key.";
+    "Another community takes another --key-file FILE (or --idempotency-key KEY). One that is not finished is gone on with by the options that it was begun with.";
   const words = isUnfinished
     ? `It is not finished, and can be gone on with:\n  ${command}\n`
     : name === "IdempotencyConflict"
@@ -301,7 +313,10 @@ function explain(
       : `No community was made.${key.path === undefined ? "" : ` The key in "${key.path}" rules nothing yet: it is used again with --key-file, or delete the file.`}\n`;
   if (isJson)
     io.out(`${JSON.stringify({ error: name, message, isUnfinished, idempotencyKey: key.idempotencyKey })}\n`);
-  io.err(printableLines(`kith community ${verb}: ${message}\n${words}`));
+  const hint = hintOf(error);
+  io.err(
+    printableLines(`kith community ${verb}: ${message}\n${hint === undefined ? "" : `${hint}\n`}${words}`),
+  );
   return isUnfinished ? EXIT_UNFINISHED : EXIT_FAILED;
 }
 

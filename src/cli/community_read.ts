@@ -73,8 +73,14 @@ export const listCommand = memberCommand({
 });
 
 function rowOf({ did, handle = "-", mode, hosting, role, canPublish, createdAt }: CommunityView): Row {
-  const kind = hosting === undefined ? mode : `${mode}, ${hosting}`;
-  return [did, handle, kind, role, canPublish ? "yes" : "no", createdAt.slice(0, 10)];
+  return [did, handle, kindOf(mode, hosting), role, canPublish ? "yes" : "no", createdAt.slice(0, 10)];
+}
+
+/** As docs/communities.md calls it. */
+const HOSTINGS: Readonly<Record<string, string>> = { loopback: "stock", remote: "stock elsewhere" };
+
+function kindOf(mode: string, hosting: string | undefined): string {
+  return hosting === undefined ? mode : `${mode}, ${HOSTINGS[hosting] ?? hosting}`;
 }
 
 /** One community, a fact a line. */
@@ -91,7 +97,7 @@ export function communityFacts({
   return facts([
     ["community", did],
     ["handle", handle],
-    ["kind", hosting === undefined ? mode : `${mode}, ${hosting}`],
+    ["kind", kindOf(mode, hosting)],
     ["server", pdsEndpoint],
     ["your role", role],
     ["publish", canPublish ? "yes" : "no"],

@@ -127,13 +127,16 @@ function untilInterrupted(client: MemberClient, { name, io }: { name: string; io
 
 const HINTS: Readonly<Record<string, string>> = {
   AuthFactorTokenRequired: "Give the code of your second factor with --factor-code CODE.",
+  CommunityQuotaExceeded:
+    "How many there may be is for this kith's operator to say: KITH_COMMUNITIES_PER_MEMBER, KITH_COMMUNITIES_PER_MEMBER_PER_DAY, KITH_COMMUNITIES_PER_DAY. One that is not over is gone on with by the command that began it.",
   HostNotAllowed:
     "The operator of this kith names the servers that are allowed in KITH_COMMUNITY_PDS_ALLOWLIST.",
   InternalServerError: "The log of the server has the details.",
   MethodNotImplemented: "The server is no kith, or one without communities.",
 };
 
-function hintOf({ error, status }: MemberError): string | undefined {
+/** What to do about a refusal, where that can be told from its name. */
+export function hintOf({ error, status }: MemberError): string | undefined {
   if (error !== undefined && Object.hasOwn(HINTS, error)) return HINTS[error];
   if (status === undefined) return "Name the server with --server URL, and see that it runs.";
   return undefined;

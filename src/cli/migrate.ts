@@ -313,7 +313,8 @@ async function settingsOf(
   return { to, publicUrl, isServer, askAt, plcUrl, isLocal };
 }
 
-function directoryOf({ config, sources }: LoadedConfig, isLocal: boolean): string {
+/** Of a member's own computer, whose settings say nothing, it is the public one. */
+export function directoryOf({ config, sources }: LoadedConfig, isLocal: boolean): string {
   return isLocal || sources.has("PDS_DID_PLC_URL") || config.mode === "public" ? config.plcUrl : PUBLIC_PLC;
 }
 

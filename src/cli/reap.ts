@@ -90,7 +90,8 @@ async function listStuck(context: AdminContext, olderThanSeconds: number): Promi
   if (attempts.length === 0) return sayNone(context);
   if (isJson) io.out(attempts.map((attempt) => `${JSON.stringify(attempt)}\n`).join(""));
   else {
-    tableOf(io.out).add(attempts.map(rowOf));
+    const table = tableOf(io.out);
+    for (const attempt of attempts) show(attempt, { table, out: io.out });
     io.err(
       'Whoever began one can go on with it. "kith reap --all-stuck" or "--attempt-id ID" says what taking back would do, and does it with --no-dry-run.\n',
     );
@@ -106,7 +107,7 @@ async function judgeAll(context: AdminContext, { ids, olderThanSeconds }: Chosen
     const attempt = await reap(context, { id, olderThanSeconds, dryRun: true });
     if (attempt === undefined) isWhole = false;
     else if (isJson) io.out(`${JSON.stringify(attempt)}\n`);
-    else table.add([rowOf(attempt)]);
+    else show(attempt, { table, out: io.out });
   }
   if (!isJson) io.err("Nothing was done: this was a dry run. With --no-dry-run it is done.\n");
   return isWhole ? EXIT_OK : EXIT_FAILED;
@@ -114,10 +115,11 @@ async function judgeAll(context: AdminContext, { ids, olderThanSeconds }: Chosen
 
 async function reapAll(context: AdminContext, { ids, olderThanSeconds }: Chosen): Promise<number> {
   const { io, isJson } = context;
+  const table = tableOf(io.out);
   let left = 0;
   for (const id of ids) {
     const judged = await reap(context, { id, olderThanSeconds, dryRun: true });
-    if (judged && !isJson) tableOf(io.out).add([rowOf(judged)]);
+    if (judged && !isJson) show(judged, { table, out: io.out });
     const isSure = judged !== undefined && (await mayReap(context, judged));
     const done = isSure ? await reap(context, { id, olderThanSeconds, dryRun: false }) : judged;
     if (done?.reaped !== true) left++;
@@ -164,11 +166,19 @@ async function reap(
 }
 
 function tableOf(out: (text: string) => void): Table {
-  return new Table(["ATTEMPT", "IDLE", "STATE", "HANDLE", "DID", "SERVER", "LAST ERROR", "VERDICT"], out);
+  return new Table(["ATTEMPT", "IDLE", "STATE", "HANDLE", "DID", "SERVER"], out);
 }
 
 function rowOf(attempt: AttemptView): Row {
-  const { id, state, kind, handle = "-", did = "-", pdsEndpoint, idleSeconds = 0, lastError = "-" } = attempt;
+  const { id, state, kind, handle = "-", did = "-", pdsEndpoint, idleSeconds = 0 } = attempt;
   const server = pdsEndpoint === undefined ? kind : `${kind} ${pdsEndpoint}`;
-  return [id, ageOf(idleSeconds), state, handle, did, server, lastError, attempt.verdict ?? ""];
+  return [id, ageOf(idleSeconds), state, handle, did, server];
+}
+
+/** A row, and below it what is too long for a column. */
+function show(attempt: AttemptView, { table, out }: { table: Table; out: (text: string) => void }): void {
+  table.add([rowOf(attempt)]);
+  const { lastError, verdict } = attempt;
+  if (lastError !== undefined) out(printableLines(`  last error: ${lastError.replaceAll("\n", " ")}\n`));
+  if (verdict !== undefined) out(printableLines(`  ${verdict.replaceAll("\n", " ")}\n`));
 }

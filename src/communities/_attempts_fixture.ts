@@ -349,6 +349,7 @@ export class Stage {
     };
     const attempts = new Attempts({
       ...shared,
+      communities: this.stores.communities,
       quotas: this.quotas,
       chooseHost: () => ({ kind: this.host.kind, endpoint: ENDPOINT }),
       checkCreator: () => {

@@ -2,14 +2,17 @@
 import { type DidDocument, pdsEndpointOf } from "../atproto/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
-import type { CommunityMemberStore, CommunityStore, Membership } from "../storage/mod.ts";
+import type { CommunityMemberStore, CommunityStore } from "../storage/mod.ts";
 
 /** Of the communities that hold an account back so many are named. */
 const NAMED_MAX = 5;
 
 export interface AccountEndsOptions {
-  readonly communities: Pick<CommunityStore, "find" | "remove">;
-  readonly members: Pick<CommunityMemberStore, "soleOwnerOf" | "removeSubject" | "restoreSubject">;
+  readonly communities: Pick<CommunityStore, "find" | "remove" | "withoutAccount">;
+  readonly members: Pick<
+    CommunityMemberStore,
+    "soleOwnerOf" | "removeSubject" | "beginLeaving" | "endLeaving" | "settleLeaving"
+  >;
   readonly accounts: { account(did: string): { readonly state: string } | undefined };
   readonly dids: { resolve(did: string, options?: { fresh?: boolean }): Promise<DidDocument> };
   readonly publicUrl: string;
@@ -37,9 +40,18 @@ export class LastOwnerError extends KithError {
 
 export class AccountEnds {
   readonly #options: AccountEndsOptions;
+  /** How many deletions of an account are under way: one that fails must not end what another one rests on. */
+  readonly #underWay = new Map<string, number>();
 
   constructor(options: AccountEndsOptions) {
     this.#options = options;
+  }
+
+  /** For start-up: ends what a crash has left between the deletion of an account and what it means here. */
+  async settle(): Promise<void> {
+    const { communities, members } = this.#options;
+    for (const did of communities.withoutAccount()) await this.#removeCommunity(did);
+    await members.settleLeaving();
   }
 
   /**
@@ -49,41 +61,42 @@ export class AccountEnds {
   guard<Options>(repos: Repos<Options>): Repos<Options> {
     return {
       deleteRepo: async (did, options) => {
-        const left = (await this.#hasMoved(did)) ? [] : await this.#leave(did);
-        try {
-          await repos.deleteRepo(did, options);
-        } catch (error) {
-          await this.#options.members.restoreSubject(did, left);
-          throw error;
-        }
-        await this.#ended(did);
+        const hasMoved = await this.#hasMoved(did);
+        if (hasMoved) await repos.deleteRepo(did, options);
+        else await this.#leaving(did, () => repos.deleteRepo(did, options));
+        await this.#ended(did, { hasMoved });
       },
     };
   }
 
-  /**
-   * Before the account ends, so that of two last owners who go at once one is held back. What it was, to be given back where the
-   * account stays after all. Throws LastOwnerError.
-   */
-  async #leave(did: string): Promise<readonly Membership[]> {
-    const { members, now } = this.#options;
-    const audit = [{ actor: did, action: "member.accountDeleted", at: now() }];
+  /** Two owners whose accounts are deleted at once cannot both rest on the other. */
+  async #leaving(did: string, remove: () => Promise<unknown>): Promise<void> {
+    const { members } = this.#options;
+    this.#refuseSoleOwner(did);
+    this.#underWay.set(did, (this.#underWay.get(did) ?? 0) + 1);
     try {
-      return await members.removeSubject(did, { audit });
+      await members.beginLeaving(did);
+      await remove();
     } catch (error) {
-      throw isKithError(error, "last_owner") ? this.#lastOwnerOf(did) : error;
+      if (this.#underWay.get(did) === 1) await members.endLeaving(did);
+      throw error;
+    } finally {
+      const others = (this.#underWay.get(did) ?? 1) - 1;
+      if (others > 0) this.#underWay.set(did, others);
+      else this.#underWay.delete(did);
     }
   }
 
-  #lastOwnerOf(did: string): LastOwnerError {
+  #refuseSoleOwner(did: string): void {
     const { communities, members } = this.#options;
     const owned = members.soleOwnerOf(did, NAMED_MAX + 1);
+    if (owned.length === 0) return;
     const names = owned.slice(0, NAMED_MAX).map((community) => {
       const handle = communities.find(community)?.handle;
       return handle ? `"${handle}" (${community})` : `"${community}"`;
     });
     const more = owned.length > NAMED_MAX ? " and others" : "";
-    return new LastOwnerError(did, `${names.join(", ")}${more}`);
+    throw new LastOwnerError(did, `${names.join(", ")}${more}`);
   }
 
   /** Where that cannot be found out, the account counts as this server's. */
@@ -102,12 +115,24 @@ export class AccountEnds {
   }
 
   /** It is decided: what goes wrong now is for the log. */
-  async #ended(did: string): Promise<void> {
-    const { communities, logger, now } = this.#options;
-    if (communities.find(did)?.kind !== "native") return;
+  async #ended(did: string, { hasMoved }: { hasMoved: boolean }): Promise<void> {
+    const { communities, members, logger, now } = this.#options;
+    try {
+      if (communities.find(did)?.kind === "native") await this.#removeCommunity(did);
+      const entry = { community: null, actor: did, action: "member.accountDeleted", at: now() };
+      if (!hasMoved) await members.removeSubject(did, { audit: [entry] });
+    } catch (error) {
+      const isOwner = isKithError(error, "last_owner");
+      const message = isOwner
+        ? "The last owner of a community has deleted their account"
+        : "Could not take a deleted account out of its communities";
+      logger.warn(message, { did, error });
+    }
+  }
+
+  async #removeCommunity(did: string): Promise<void> {
+    const { communities, now } = this.#options;
     const entry = { community: did, actor: did, action: "community.accountDeleted", at: now() };
-    await communities.remove(did, { audit: [entry] }).catch((error: unknown) => {
-      logger.warn("Could not end the community of a deleted account", { did, error });
-    });
+    await communities.remove(did, { audit: [entry] });
   }
 }

@@ -39,13 +39,8 @@ async function add(change: Partial<NewCommunity> = {}): Promise<void> {
 
 describe("AccountEnds", () => {
   const HERE = "https://here.test";
-  const guarded = ({
-    state = "active",
-    resolve = async () => documentOf(HERE),
-    deletion = async () => {},
-  } = {}) => {
-    const deleted: [string, unknown][] = [];
-    const ends = new AccountEnds({
+  const endsOf = ({ state = "active", resolve = async () => documentOf(HERE) } = {}) =>
+    new AccountEnds({
       communities: stores.communities,
       members: stores.members,
       accounts: { account: () => ({ state }) },
@@ -54,11 +49,10 @@ describe("AccountEnds", () => {
       logger: createLogger({ enabled: false }),
       now: () => NOW,
     });
-    const repos = ends.guard<object>({
-      deleteRepo: async (...call) => {
-        await deletion();
-        deleted.push(call as never);
-      },
+  const guarded = (options: Parameters<typeof endsOf>[0] = {}) => {
+    const deleted: [string, unknown][] = [];
+    const repos = endsOf(options).guard<object>({
+      deleteRepo: async (...call) => void deleted.push(call as never),
     });
     return { repos, deleted };
   };
@@ -85,30 +79,64 @@ describe("AccountEnds", () => {
     expect(stores.members.member(did, ALICE)?.role).toBe("owner");
   });
 
-  test("fault 14: of two last owners whose accounts end at once, one is held back", async () => {
-    const people = [`did:plc:person${count}a`, `did:plc:person${count}b`];
-    const [first = "", second = ""] = people;
-    await add({ createdBy: first });
-    const owner = { community: did, subject: second, actor: first, role: "owner", canPublish: true } as const;
-    await stores.members.putMember({ ...owner, now: NOW });
+  test("of two owners whose accounts are deleted at once, one stays", async () => {
+    const [person, other] = [`did:plc:person${count}`, `did:plc:other${count}`];
+    await add({ createdBy: person });
+    const right = { role: "owner", canPublish: false } as const;
+    await stores.members.putMember({ community: did, subject: other, actor: person, ...right, now: NOW });
     const { repos, deleted } = guarded();
-    const ends = await Promise.allSettled(people.map((person) => repos.deleteRepo(person)));
-    expect(ends.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+    const ends = await Promise.all(
+      [person, other].map((each) => repos.deleteRepo(each).catch((error: KithError) => error)),
+    );
+    expect(ends.map((end) => (end instanceof KithError ? end.code : end))).toEqual([undefined, "last_owner"]);
     expect(deleted).toHaveLength(1);
-    const stays = deleted[0]?.[0] === first ? second : first;
-    expect(stores.members.members(did, { limit: 9 }).members).toMatchObject([
-      { subject: stays, role: "owner" },
-    ]);
+    expect(stores.members.member(did, other)?.role).toBe("owner");
   });
 
-  test("whose account stays after all is what they were", async () => {
-    const person = `did:plc:person${count}`;
-    await add({ createdBy: ALICE });
-    const admin = { community: did, subject: person, actor: ALICE, role: "admin", canPublish: true } as const;
-    const before = await stores.members.putMember({ ...admin, now: NOW });
-    const { repos } = guarded({ deletion: async () => Promise.reject(unreachable) });
+  test("nobody leaves while the other owner's account is being deleted; where it is not, they may", async () => {
+    const [person, other] = [`did:plc:person${count}`, `did:plc:other${count}`];
+    await add({ createdBy: person });
+    const right = { role: "owner", canPublish: false } as const;
+    await stores.members.putMember({ community: did, subject: other, actor: person, ...right, now: NOW });
+    const leave = { community: did, subject: other, actor: other, now: NOW };
+    let refused: KithError | undefined;
+    const repos = endsOf().guard<object>({
+      deleteRepo: async () => {
+        refused = await errorOf(stores.members.removeMember(leave));
+        throw unreachable;
+      },
+    });
     expect((await errorOf(repos.deleteRepo(person))).code).toBe("upstream_failure");
-    expect(stores.members.member(did, person)).toEqual(before);
+    expect(refused?.code).toBe("last_owner");
+    expect(await stores.members.removeMember(leave)).toBe(true);
+  });
+
+  test("settle() ends what a crash has left", async () => {
+    const [gone, there] = [`did:plc:person${count}`, `did:plc:other${count}`];
+    await add({ kind: "native", mode: "provisioned" });
+    const group = `${did}-kept`;
+    await add({ did: group });
+    await stores.hub.write((run) => {
+      const insert =
+        "INSERT INTO account (did, state, password_hash, generation, key_type, created_at) VALUES (?, ?, '', ?, 'k256', 1)";
+      for (const [generation, [subject, state]] of [
+        [gone, "deleted"],
+        [there, "active"],
+        [did, "deleting"],
+      ].entries())
+        run(insert, subject ?? "", state ?? "", generation);
+    });
+    for (const subject of [gone, there]) {
+      const right = { role: "manager", canPublish: false } as const;
+      await stores.members.putMember({ community: group, subject, actor: ALICE, ...right, now: NOW });
+      await stores.members.beginLeaving(subject);
+    }
+    await endsOf().settle();
+    expect(stores.communities.find(did)).toBeUndefined();
+    expect(stores.members.members(group, { limit: 9 }).members.map(({ subject }) => subject)).toEqual([
+      ALICE,
+      there,
+    ]);
   });
 
   test("whoever has moved away stays what they are", async () => {

@@ -6,6 +6,7 @@ import { isHostError } from "../identity/mod.ts";
 import type { Community, CommunityStore } from "../storage/mod.ts";
 import { type CreatorRules, requireCreator } from "./creators.ts";
 import type { HostClient, HostFor, HostSession } from "./hosts/host.ts";
+import type { StockCommunity } from "./sessions.ts";
 
 /** What a session's access token says where it was made with the account's main password. */
 const MAIN_PASSWORD_SCOPE = "com.atproto.access";
@@ -21,6 +22,8 @@ export interface AdoptionsOptions {
   /** Throws KithError handle_not_found, timeout, upstream_failure. */
   didOf(identifier: string): Promise<string>;
   readonly dids: { resolve(did: string, options?: { fresh?: boolean }): Promise<DidDocument> };
+  /** Gives back a consent that an app password takes the place of. */
+  endConsent(community: StockCommunity): Promise<unknown>;
   /** Whether DID documents may name an http server: in dev mode. */
   readonly allowHttp: boolean;
   /** Milliseconds since 1970. */
@@ -28,7 +31,7 @@ export interface AdoptionsOptions {
 }
 
 /** Where an account is, as its DID document says. */
-interface Found {
+export interface FoundAccount {
   readonly did: string;
   readonly handle: string | null;
   readonly kind: "loopback" | "remote";
@@ -51,7 +54,7 @@ export class Adoptions {
     const { rules, communities, communitiesMax, now } = this.#options;
     const { caller, identifier, appPassword } = given;
     requireCreator(rules, caller);
-    const found = await this.#find(identifier);
+    const found = await this.locate(identifier);
     const { did, handle, kind, endpoint, host } = found;
     if (communities.find(did)) {
       throw new KithError("already_exists", `Could not adopt "${did}": it is a community here already`);
@@ -81,26 +84,34 @@ export class Adoptions {
    * KithError not_supported for a community that needs none, and as `adopt`.
    */
   async reauth(community: Community, given: { caller: string; appPassword: string }): Promise<void> {
-    const { did, kind } = community;
+    const { did } = community;
     const { caller, appPassword } = given;
-    if (kind === null || kind === "native") {
-      const why = kind === null ? "it is an identity alone" : "its account is one of this server";
-      throw new KithError("not_supported", `The community "${did}" needs no app password: ${why}`);
-    }
-    const found = await this.#find(did);
-    if (found.endpoint !== community.pdsEndpoint) {
-      throw new KithError(
-        "not_supported",
-        `The account of the community "${did}" is not at "${community.pdsEndpoint}" any more, but at "${found.endpoint}": delete the community and adopt it anew`,
-      );
-    }
+    const found = await this.locate(did, { of: community });
     await signIn(found, appPassword);
+    await this.#options.endConsent({ did, kind: found.kind, pdsEndpoint: found.endpoint });
     const audit = [{ community: did, actor: caller, action: "community.reauth", at: this.#options.now() }];
     await this.#options.communities.setAppPassword(did, appPassword, { audit });
     if (found.handle !== null) await this.#options.communities.setHandle(did, found.handle);
   }
 
-  async #find(identifier: string): Promise<Found> {
+  /**
+   * Where an account is, and its host. `of`: a community that it is the account of already. Throws KithError not_supported for one
+   * that nobody has to be let in for, or whose account has moved; handle_not_found, did_not_found, host_not_allowed, timeout.
+   */
+  async locate(identifier: string, { of }: { of?: Community | undefined } = {}): Promise<FoundAccount> {
+    if (of && (of.kind === null || of.kind === "native")) {
+      const why = of.kind === null ? "it is an identity alone" : "its account is one of this server";
+      throw new KithError("not_supported", `The community "${of.did}" needs nobody to let it in: ${why}`);
+    }
+    const found = await this.#find(identifier);
+    if (of === undefined || found.endpoint === of.pdsEndpoint) return found;
+    throw new KithError(
+      "not_supported",
+      `The account of the community "${of.did}" is not at "${of.pdsEndpoint}" any more, but at "${found.endpoint}": delete the community and adopt it anew`,
+    );
+  }
+
+  async #find(identifier: string): Promise<FoundAccount> {
     const { didOf, dids, allowHttp, chooseHost, hostFor } = this.#options;
     const did = await didOf(identifier);
     const document = await dids.resolve(did, { fresh: true });
@@ -114,7 +125,7 @@ export class Adoptions {
 }
 
 /** Throws KithError invalid_credentials where the password is not an app password of the account. */
-async function signIn({ did, host, endpoint }: Found, password: string): Promise<void> {
+async function signIn({ did, host, endpoint }: FoundAccount, password: string): Promise<void> {
   const session = await sessionOf(host, { identifier: did, password });
   const wrong = wrongSession(session, did);
   if (wrong !== undefined) {

@@ -7,7 +7,7 @@ import { toBase32 } from "@atcute/multibase";
 import type { ProvisionActors, ProvisionEnd } from "../actors/mod.ts";
 import { type ErrorCode, isKithError, KithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
-import type { Attempt, AttemptArchive, AttemptQuotas, AttemptStore } from "../storage/mod.ts";
+import type { Attempt, AttemptArchive, AttemptQuotas, AttemptStore, CommunityStore } from "../storage/mod.ts";
 import { type Abilities, abilitiesOf } from "./abilities.ts";
 import { ATTEMPT_LEASE_MS, AttemptWork } from "./attempt_work.ts";
 import type { HostKind } from "./hosts/host.ts";
@@ -27,6 +27,7 @@ const RECOVERY_HINT =
 export interface AttemptsOptions {
   readonly store: AttemptStore;
   readonly archive: AttemptArchive;
+  readonly communities: Pick<CommunityStore, "find">;
   readonly actors: ProvisionActors;
   readonly parts: StepParts;
   readonly quotas: AttemptQuotas;
@@ -123,7 +124,7 @@ export class Attempts {
   async #carryOut(caller: string, planned: PlannedRequest): Promise<Attempt> {
     const { store } = this.#options;
     const attempt = await this.#begin(caller, planned);
-    if (attempt.state === "graduated") return attempt;
+    if (attempt.state === "graduated") return this.#stillThere(attempt);
     // A crash has left it between its refusal and its end: that comes first, then it is tried anew.
     const isOver = attempt.state === "failed";
     const end = await this.#run(attempt, caller);
@@ -131,6 +132,15 @@ export class Attempts {
     const now = store.find(attempt.id);
     if (end.at === "graduated" && now) return now;
     throw this.#problemOf(now ?? attempt, end);
+  }
+
+  #stillThere(attempt: Attempt): Attempt {
+    const { did, idempotencyKey } = attempt;
+    if (did !== null && this.#options.communities.find(did)) return attempt;
+    throw new KithError(
+      "idempotency_conflict",
+      `The community "${did}", which was made by the idempotency key "${idempotencyKey}", has been deleted: choose a new key for another one`,
+    );
   }
 
   async #begin(caller: string, planned: PlannedRequest): Promise<Attempt> {

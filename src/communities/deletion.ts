@@ -2,7 +2,7 @@
 import { isKithError } from "../errors.ts";
 import type { Community, CommunityAuditEntry, CommunityStore } from "../storage/mod.ts";
 import { stockOf } from "./publisher.ts";
-import type { StockSessions } from "./sessions.ts";
+import type { EndedWay, WaysIn } from "./ways_in.ts";
 
 export interface DeletionsOptions {
   readonly communities: Pick<CommunityStore, "remove">;
@@ -10,7 +10,7 @@ export interface DeletionsOptions {
     /** An account of this server; resolves once the deletion is decided. Throws KithError account_not_found. */
     deleteRepo(did: string): Promise<unknown>;
   };
-  readonly sessions: Pick<StockSessions, "end">;
+  readonly sessions: Pick<WaysIn, "end">;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
@@ -40,10 +40,12 @@ export class Deletions {
     } else if (kind !== null) {
       const where = `"${community.pdsEndpoint}"`;
       const stock = stockOf(community);
-      if (stock) await this.#options.sessions.end(stock);
-      done.unshift(`The session at ${where} is ended, and the app password is forgotten here.`);
+      const ended = stock && (await this.#options.sessions.end(stock));
+      const isConsent = ended?.way === "consent";
+      const what = isConsent ? "consent" : "app password";
+      done.unshift(`The session at ${where} is ended, and the ${what} is forgotten here.`);
       remains.push(`The account at ${where} is its owner's, with all that it has published.`);
-      remains.push(`Revoke the app password at ${where} too: an app password cannot revoke itself.`);
+      if (ended?.open) remains.push(howToRevoke(ended, where));
     }
     remains.push(this.#whoRules(community));
     const audit: CommunityAuditEntry = {
@@ -69,4 +71,10 @@ export class Deletions {
     if (mode === "adopted") return `The DID "${did}" is ruled by the rotation keys that it had.`;
     return `The DID "${did}" is ruled by the rotation key "${rotationKey}", whoever has its private half.`;
   }
+}
+
+function howToRevoke({ way }: EndedWay, where: string): string {
+  if (way === "appPassword")
+    return `Revoke the app password at ${where} too: an app password cannot revoke itself.`;
+  return `Take the consent back at ${where} too, among the apps there: it could not be told to its server.`;
 }

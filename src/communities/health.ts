@@ -4,6 +4,7 @@ import { KithError } from "../errors.ts";
 import type { PlcDirectory } from "../identity/mod.ts";
 import type { Community, CommunityStore } from "../storage/mod.ts";
 import type { HostFor } from "./hosts/host.ts";
+import { ConsentEnded } from "./oauth/oauth_sessions.ts";
 import { stockOf } from "./publisher.ts";
 import { AppPasswordRefused, type StockCommunity } from "./sessions.ts";
 
@@ -34,7 +35,7 @@ export interface HealthsOptions {
   readonly plc: Pick<PlcDirectory, "data">;
   readonly dids: { resolve(did: string, options?: { fresh?: boolean }): Promise<DidDocument> };
   readonly hostFor: HostFor;
-  /** Whether the app password is still taken. Throws AppPasswordRefused where it is not. */
+  /** Whether its server still lets us in. Throws AppPasswordRefused or ConsentEnded where it does not. */
   checkSession(community: StockCommunity): Promise<unknown>;
   readonly allowHttp: boolean;
 }
@@ -76,7 +77,7 @@ export class Healths {
       const endpoint = pdsEndpointOf(document, { allowHttp: this.#options.allowHttp });
       if (kind === null || sameOrigin(endpoint, pdsEndpoint)) return [{ name, ok: true }, handle];
       const where = endpoint === undefined ? "no server" : `"${endpoint}"`;
-      const message = `The DID names ${where} now, and not "${pdsEndpoint}": the account has moved away`;
+      const message = `The DID names ${where} now, and not "${pdsEndpoint}": the account has moved away. An owner can delete the community here, and adopt the account anew`;
       return [{ name, ok: false, message, status: "moved" }, handle];
     } catch (error) {
       return [{ name, ...failed(error, "The DID could not be resolved") }, undefined];
@@ -117,10 +118,13 @@ export class Healths {
       await this.#options.checkSession(community);
       return { name, ok: true };
     } catch (error) {
-      if (!(error instanceof AppPasswordRefused))
+      const isConsent = error instanceof ConsentEnded;
+      if (!isConsent && !(error instanceof AppPasswordRefused))
         return { name, ...failed(error, `"${community.pdsEndpoint}" could not be asked`) };
-      const message =
-        "The app password is not taken any more: give another one with dev.kith.community.reauth";
+      // What has ended is forgotten: an account that let us in by a consent has neither then.
+      const isPassword = error instanceof AppPasswordRefused && error.cause !== undefined;
+      const what = isPassword ? "The app password is not taken any more" : "The consent has ended";
+      const message = `${what}: an owner has to give another app password, or ask for a consent (reauth)`;
       return { name, ok: false, message, status: "expired" };
     }
   }

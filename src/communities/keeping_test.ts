@@ -111,6 +111,7 @@ describe("Adoptions", () => {
       },
       didOf: async (identifier) => (identifier.startsWith("did:") ? identifier : did),
       dids: { resolve: async () => documentOf(more.endpoint === undefined ? PDS : more.endpoint) },
+      endConsent: async () => false,
       allowHttp: false,
       now: () => NOW,
     });
@@ -372,7 +373,12 @@ describe("Deletions", () => {
     new Deletions({
       communities: stores.communities,
       repos: { deleteRepo },
-      sessions: { end: async (community) => void asked.push(`end ${community.kind}`) },
+      sessions: {
+        end: async (community) => {
+          asked.push(`end ${community.kind}`);
+          return { way: "appPassword", open: true };
+        },
+      },
       now: () => NOW,
     });
   beforeEach(() => void asked.splice(0));

@@ -1,7 +1,7 @@
 /** Writing as a community: into its repo here, or by the calls of a stock PDS, as the community's kind is. */
 import { KithError } from "../errors.ts";
-import { type HostError, isHostError, type Upload, type XrpcHost } from "../identity/mod.ts";
-import type { StockCommunity, StockSessions } from "./sessions.ts";
+import { type HostError, type HostToken, isHostError, type Upload, type XrpcHost } from "../identity/mod.ts";
+import type { StockCommunity } from "./sessions.ts";
 
 export type PublishedNsid =
   | "com.atproto.repo.createRecord"
@@ -31,7 +31,10 @@ export interface PublishingCommunity {
 
 export interface PublisherOptions {
   readonly local: LocalRepoCalls;
-  readonly sessions: Pick<StockSessions, "use">;
+  readonly sessions: {
+    /** Calls with what signs in as the account. */
+    use<T>(community: StockCommunity, call: (token: HostToken) => Promise<T>): Promise<T>;
+  };
   readonly hostOf: (community: StockCommunity) => XrpcHost;
 }
 
@@ -75,7 +78,7 @@ export class Publisher {
     return await sent().catch(refuse);
   }
 
-  async #send(host: XrpcHost, { upload, token }: { upload: Upload; token: string }): Promise<unknown> {
+  async #send(host: XrpcHost, { upload, token }: { upload: Upload; token: HostToken }): Promise<unknown> {
     const isStream = upload.body instanceof ReadableStream;
     let sends = 0;
     const once = async () => {

@@ -47,7 +47,8 @@ export interface StockSessionsOptions {
 export class AppPasswordRefused extends KithError {
   constructor(community: StockCommunity, cause?: unknown) {
     const { did, pdsEndpoint } = community;
-    const why = cause === undefined ? "there is none" : "it was refused, so it may have been revoked";
+    const why =
+      cause === undefined ? "there is none, and no consent" : "it was refused, so it may have been revoked";
     super(
       "upstream_failure",
       `Could not sign in as "${did}" at "${pdsEndpoint}" with its app password: ${why}. An owner can give a new one`,
@@ -222,6 +223,6 @@ function tokensOf(
 }
 
 /** Hosts say it in several ways. */
-function hasEnded(error: unknown): boolean {
+export function hasEnded(error: unknown): boolean {
   return isHostError(error) && (error.status === 401 || isHostError(error, "ExpiredToken", "InvalidToken"));
 }

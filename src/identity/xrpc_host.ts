@@ -62,13 +62,26 @@ export function isHostError(error: unknown, ...names: readonly string[]): error 
   return error instanceof HostError && (names.length === 0 || names.includes(error.error));
 }
 
+/** Who calls, where each request is signed: a token bound to a key. */
+export interface RequestSigner {
+  headers(request: { method: string; url: string }): Promise<Readonly<Record<string, string>>>;
+  /** Told of every answer; true where the same request, signed anew, may be answered otherwise. */
+  learn(answer: { status: number; url: string; headers: Headers }): boolean;
+}
+
+/** A bearer token, or what signs. */
+export type HostToken = string | RequestSigner;
+
+/** How often a server may ask for another signature of one request. */
+const SIGNED_AGAIN_MAX = 2;
+
 export interface HostCall {
   readonly params?: Readonly<Record<string, string | number | undefined>>;
   /** Makes it a procedure. `null` sends no body. */
   readonly input?: object | null;
   /** Makes it a procedure too; called again for each repetition. */
   readonly upload?: () => Promise<Upload>;
-  readonly token?: string;
+  readonly token?: HostToken;
   /** Whether it may be repeated where the outcome is unknown; queries always may. */
   readonly isRepeatable?: boolean;
 }
@@ -154,10 +167,14 @@ export class XrpcHost {
     const end = isBounded ? AbortSignal.timeout(wholeTimeoutMs) : undefined;
     const isQuery = call.input === undefined && call.upload === undefined;
     const pauses = isQuery || call.isRepeatable === true ? [...retryPausesMs] : [];
-    for (let waits = 0; ; ) {
+    for (let waits = 0, signed = 0; ; ) {
       try {
-        const response = await this.#send(nsid, { call, bytesMax, end });
+        const { response, isToBeSignedAgain } = await this.#send(nsid, { call, bytesMax, end });
         if (response.status === 200) return await read(response);
+        if (isToBeSignedAgain && signed++ < SIGNED_AGAIN_MAX) {
+          await response.body?.cancel();
+          continue;
+        }
         const refusal = await this.#refusal(nsid, response);
         if (refusal.status === 429 && waits++ < rateLimitWaitsMax) {
           await this.#waitOut(refusal, response.headers);
@@ -176,19 +193,22 @@ export class XrpcHost {
   async #send(
     nsid: string,
     { call, bytesMax, end }: { call: HostCall; bytesMax: number; end: AbortSignal | undefined },
-  ): Promise<StreamResponse> {
+  ): Promise<{ response: StreamResponse; isToBeSignedAgain: boolean }> {
     const url = new URL(`${this.url}/xrpc/${nsid}`);
     for (const [name, value] of Object.entries(call.params ?? {}))
       if (value !== undefined) url.searchParams.set(name, String(value));
     const upload = await call.upload?.();
+    const { token } = call;
+    const isQuery = call.input === undefined && upload === undefined;
+    const method = isQuery ? "GET" : "POST";
     const headers: Record<string, string> = { accept: "*/*" };
-    if (call.token !== undefined) headers.authorization = `Bearer ${call.token}`;
+    if (typeof token === "string") headers.authorization = `Bearer ${token}`;
+    else if (token) Object.assign(headers, await token.headers({ method, url: url.href }));
     if (upload) headers["content-type"] = upload.type;
     if (upload?.bytes !== undefined) headers["content-length"] = String(upload.bytes);
     if (!upload && call.input) headers["content-type"] = "application/json";
-    const isQuery = call.input === undefined && upload === undefined;
-    return await this.#options.stream(url.href, {
-      method: isQuery ? "GET" : "POST",
+    const response = await this.#options.stream(url.href, {
+      method,
       headers,
       ...(upload ? { body: upload.body } : call.input ? { body: JSON.stringify(call.input) } : {}),
       headersTimeoutMs: upload ? LONG_ANSWER_TIMEOUT_MS : this.#patience.answerTimeoutMs,
@@ -196,6 +216,10 @@ export class XrpcHost {
       bytesMax,
       ...(end === undefined ? {} : { signal: end }),
     });
+    const { status, headers: answered } = response;
+    const isToBeSignedAgain =
+      typeof token === "object" && token.learn({ status, url: url.href, headers: answered });
+    return { response, isToBeSignedAgain };
   }
 
   #tooSlow(nsid: string, cause: unknown): unknown {

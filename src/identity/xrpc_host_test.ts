@@ -147,3 +147,32 @@ test("XrpcHost ends a call whose answer drips for longer than its patience", asy
   const error = await caught(new XrpcHost(options).json("dev.kith.test.x"));
   expect({ code: (error as KithError).code, sends: sent.length }).toEqual({ code: "timeout", sends: 1 });
 });
+
+test("XrpcHost.json() has each request signed, and again where the host asks for it, but not for ever", async () => {
+  const wantsNonce = (nonce: string) => refusal(401, { error: "use_dpop_nonce" }, { "dpop-nonce": nonce });
+  const run = async (replies: readonly Reply[]) => {
+    const { host, sent } = hostOf(replies);
+    const seen: string[] = [];
+    const token = {
+      headers: async ({ method, url }: { method: string; url: string }) => {
+        return { authorization: `DPoP t`, dpop: `${method} ${url} ${seen.at(-1)}` };
+      },
+      learn: ({ status, headers }: { status: number; headers: Headers }) => {
+        const nonce = headers.get("dpop-nonce");
+        if (nonce !== null) seen.push(nonce);
+        return status === 401 && nonce !== null;
+      },
+    };
+    const answer = await caught(host.json("a.b.c", { input: { a: 1 }, token }));
+    return { answer, proofs: sent.map(({ request }) => request.headers.dpop) };
+  };
+  const url = `${URL_OF_HOST}/xrpc/a.b.c`;
+  expect(await run([wantsNonce("one"), ok({ a: 1 })])).toEqual({
+    answer: { a: 1 },
+    proofs: [`POST ${url} undefined`, `POST ${url} one`],
+  });
+  const { answer, proofs } = await run([wantsNonce("one")]);
+  expect([isHostError(answer, "use_dpop_nonce"), proofs.length]).toEqual([true, 3]);
+  // What is refused otherwise is not repeated.
+  expect((await run([refusal(401, { error: "invalid_token" })])).proofs).toHaveLength(1);
+});

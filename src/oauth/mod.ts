@@ -12,6 +12,12 @@ export { Grants } from "./grants.ts";
 export { PATHS } from "./metadata.ts";
 export { OAuthError, type OAuthErrorCode } from "./oauth_error.ts";
 export * from "./oauth_server.ts";
+export {
+  type AdoptionAsked,
+  type AdoptionConsents,
+  AdoptionPages,
+  type AdoptionPagesOptions,
+} from "./pages/adoption_pages.ts";
 export { AuthorizePages, type AuthorizePagesOptions } from "./pages/authorize_pages.ts";
 export { Form, readForm } from "./pages/form.ts";
 export { chosenLanguage, languageCookie } from "./pages/language_cookie.ts";

@@ -129,14 +129,17 @@ export class AttemptStore {
     const refuse = (why: string) => {
       throw new KithError("community_quota", `Could not begin another community: ${why}`);
     };
-    const open = this.#hub.read<{ id: string; key: string; state: string }>(
-      `SELECT id, idempotency_key AS key, state FROM attempt
+    const open = this.#hub.read<{ handle: string | null; key: string; state: string }>(
+      `SELECT handle, idempotency_key AS key, state FROM attempt
        WHERE caller = ? AND state NOT IN ('graduated', 'failed') ORDER BY created_at LIMIT 100`,
       caller,
     );
     if (open[0] && open.length >= quotas.inFlightMax) {
-      const { id, key, state } = open[0];
-      refuse(`your attempt "${id}" is not over ("${state}"); go on with it by its idempotency key "${key}"`);
+      const { handle, key, state } = open[0];
+      const name = handle === null ? "an identity" : `"${handle}"`;
+      refuse(
+        `your attempt at ${name} is not over ("${state}"); go on with it by its idempotency key "${key}"`,
+      );
     }
     const made = this.#count("SELECT count(*) n FROM community WHERE created_by = ?", caller);
     if (made >= quotas.communitiesMax)

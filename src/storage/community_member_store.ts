@@ -33,12 +33,6 @@ export interface MemberChange {
   readonly audit?: readonly CommunityAuditEntry[];
 }
 
-/** What somebody is in one of their communities. */
-export interface Membership {
-  readonly community: string;
-  readonly member: Member;
-}
-
 /** Members that a community may have. */
 export const COMMUNITY_MEMBERS_MAX = 10_000;
 
@@ -104,13 +98,13 @@ export class CommunityMemberStore {
     });
   }
 
-  /** The communities that would have no owner without this one; so many at most. */
+  /** The communities that would have no owner without this one; so many at most. Who is leaving counts for none. */
   soleOwnerOf(subject: string, limit = 100): string[] {
     return this.#hub
       .read<{ community: string }>(
         `SELECT community FROM community_member m WHERE subject = ?1 AND role = 'owner' AND NOT EXISTS
            (SELECT 1 FROM community_member o
-            WHERE o.community = m.community AND o.role = 'owner' AND o.subject <> ?1)
+            WHERE o.community = m.community AND o.role = 'owner' AND o.subject <> ?1 AND o.leaving = 0)
          ORDER BY community LIMIT ?2`,
         subject,
         limit,
@@ -119,35 +113,46 @@ export class CommunityMemberStore {
   }
 
   /**
-   * Takes somebody out of all communities: their account ends. What they were. Throws KithError last_owner; then nothing has
-   * changed.
+   * From now on nobody may rely on somebody as the other owner: their account is being deleted. Throws KithError last_owner;
+   * then nothing has changed.
    */
-  async removeSubject(
-    subject: string,
-    { audit = [] }: { audit?: readonly CommunityAuditEntry[] } = {},
-  ): Promise<Membership[]> {
-    return this.#hub.write((run) => {
+  async beginLeaving(subject: string): Promise<void> {
+    await this.#hub.write((run) => {
       const [owned] = this.soleOwnerOf(subject, 1);
       if (owned !== undefined) throw lastOwner(owned, subject);
-      const rows = this.#hub.read<Row & { community: string }>(
-        `SELECT community, ${COLUMNS} FROM community_member WHERE subject = ?`,
-        subject,
-      );
-      run("DELETE FROM community_member WHERE subject = ?", subject);
-      if (rows.length > 0) writeAudit(run, audit);
-      return rows.map(({ community, ...row }) => ({ community, member: fromRow(row) }));
+      run("UPDATE community_member SET leaving = 1 WHERE subject = ?", subject);
     });
   }
 
-  /** What `removeSubject` took, where the account stays after all; what has changed meanwhile stays as it is now. */
-  async restoreSubject(subject: string, memberships: readonly Membership[]): Promise<void> {
-    if (memberships.length === 0) return;
+  /** Their account stays after all. */
+  async endLeaving(subject: string): Promise<void> {
+    await this.#hub.write((run) =>
+      run("UPDATE community_member SET leaving = 0 WHERE subject = ? AND leaving = 1", subject),
+    );
+  }
+
+  /** At the start, when no deletion is under way: takes out whose account is gone, and lets the others stay. */
+  async settleLeaving(): Promise<void> {
     await this.#hub.write((run) => {
-      for (const { community, member } of memberships) {
-        const isGone = !this.#hub.readOne("SELECT 1 FROM community WHERE did = ?", community);
-        if (isGone || this.member(community, subject)) continue;
-        insertMember(run, community, member);
-      }
+      run(
+        `DELETE FROM community_member WHERE leaving = 1 AND subject NOT IN
+           (SELECT did FROM account WHERE state NOT IN ('deleting', 'deleted'))`,
+      );
+      run("UPDATE community_member SET leaving = 0 WHERE leaving = 1");
+    });
+  }
+
+  /** Takes somebody out of all communities: their account ends. Throws KithError last_owner; then nothing has changed. */
+  async removeSubject(
+    subject: string,
+    { audit = [] }: { audit?: readonly CommunityAuditEntry[] } = {},
+  ): Promise<number> {
+    return this.#hub.write((run) => {
+      const [owned] = this.soleOwnerOf(subject, 1);
+      if (owned !== undefined) throw lastOwner(owned, subject);
+      const removed = run("DELETE FROM community_member WHERE subject = ?", subject).changes;
+      if (removed > 0) writeAudit(run, audit);
+      return removed;
     });
   }
 }
@@ -164,20 +169,15 @@ export function findMember(
   return row && fromRow(row);
 }
 
-/** For stores, within a transaction of theirs: the way in which a member's row is written. */
+/** For stores, within a transaction of theirs: the only way in which a member's row is written. */
 export function writeMember(
   run: Run,
   hub: Hub,
   { community, member, current }: { community: string; member: Member; current: Member | undefined },
 ): void {
-  const { subject, role } = member;
+  const { subject, role, canPublish, grantedBy, grantedAt } = member;
   if (current?.role === "owner" && role !== "owner") refuseLastOwner(hub, { community, subject });
   if (!current) refuseFull(hub, community);
-  insertMember(run, community, member);
-}
-
-function insertMember(run: Run, community: string, member: Member): void {
-  const { subject, role, canPublish, grantedBy, grantedAt } = member;
   run(
     `INSERT INTO community_member (community, subject, role, can_publish, granted_by, granted_at)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -208,7 +208,7 @@ function refuseFull(hub: Hub, community: string): void {
 
 function refuseLastOwner(hub: Hub, { community, subject }: { community: string; subject: string }): void {
   const other = hub.readOne(
-    "SELECT 1 FROM community_member WHERE community = ? AND role = 'owner' AND subject <> ?",
+    "SELECT 1 FROM community_member WHERE community = ? AND role = 'owner' AND subject <> ? AND leaving = 0",
     community,
     subject,
   );

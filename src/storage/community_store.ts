@@ -3,6 +3,7 @@
  * invites: community_member_store.ts, community_invite_store.ts. Times are Unix milliseconds.
  */
 import { KithError } from "../errors.ts";
+import { type CommunityOAuth, dropOAuthRow, putOAuthRow, sealOAuth } from "./_community_oauth_rows.ts";
 import { SealedColumns } from "./_sealed_columns.ts";
 import { type CommunityAuditEntry, writeAudit } from "./community_audit.ts";
 import type { Hub, Run } from "./hub.ts";
@@ -61,10 +62,12 @@ type SecretRow = Record<SecretColumn, Uint8Array | null>;
 
 export class CommunityStore {
   readonly #hub: Hub;
+  readonly #keyring: Keyring;
   readonly #sealed: SealedColumns<SecretColumn>;
 
   constructor(hub: Hub, keyring: Keyring) {
     this.#hub = hub;
+    this.#keyring = keyring;
     this.#sealed = communityColumns(keyring);
   }
 
@@ -75,12 +78,16 @@ export class CommunityStore {
   async add(
     community: NewCommunity & {
       readonly appPassword?: string | null;
+      /** In the place of an app password. */
+      readonly oauth?: CommunityOAuth;
       readonly communitiesMax?: number;
       readonly now: number;
       readonly audit?: readonly CommunityAuditEntry[];
     },
   ): Promise<void> {
-    const { appPassword, communitiesMax = Number.POSITIVE_INFINITY, now, audit = [], ...row } = community;
+    const { appPassword, oauth, communitiesMax = Number.POSITIVE_INFINITY, ...more } = community;
+    const { now, audit = [], ...row } = more;
+    const session = oauth && sealOAuth(this.#keyring, { did: row.did, oauth });
     const sealed = appPassword ? this.#sealed.seal(appPassword, "app_password", row.did) : null;
     await this.#hub.write((run) => {
       if (this.find(row.did)) {
@@ -97,6 +104,7 @@ export class CommunityStore {
         );
       }
       insertCommunity(run, row, { appPassword: sealed, subordinateKey: null, now });
+      if (session) putOAuthRow(run, { did: row.did, sealed: session });
       writeAudit(run, audit);
     });
   }
@@ -126,7 +134,7 @@ export class CommunityStore {
     await this.#change(did, (run) => run("UPDATE community SET session = ? WHERE did = ?", sealed, did));
   }
 
-  /** Another app password, or none; the session of the one before goes. Throws KithError community_not_found. */
+  /** Another app password, or none; the session of the one before goes, and one by OAuth. Throws KithError community_not_found. */
   async setAppPassword(
     did: string,
     appPassword: string | null,
@@ -135,6 +143,7 @@ export class CommunityStore {
     const sealed = appPassword === null ? null : this.#sealed.seal(appPassword, "app_password", did);
     await this.#change(did, (run) => {
       writeAudit(run, audit);
+      dropOAuthRow(run, did);
       return run("UPDATE community SET app_password = ?, session = NULL WHERE did = ?", sealed, did);
     });
   }
@@ -158,10 +167,21 @@ export class CommunityStore {
     return this.#hub.write((run) => {
       run("DELETE FROM community_invite WHERE community = ?", did);
       run("DELETE FROM community_member WHERE community = ?", did);
+      dropOAuthRow(run, did);
       const removed = run("DELETE FROM community WHERE did = ?", did).changes > 0;
       if (removed) writeAudit(run, audit);
       return removed;
     });
+  }
+
+  /** Communities whose account was of this server, and is deleted. */
+  withoutAccount(): string[] {
+    return this.#hub
+      .read<{ did: string }>(
+        `SELECT c.did FROM community c JOIN account a ON a.did = c.did
+         WHERE c.kind = 'native' AND a.state IN ('deleting', 'deleted')`,
+      )
+      .map(({ did }) => did);
   }
 
   /** The communities that somebody belongs to, by DID. */

@@ -369,6 +369,29 @@ const MIGRATIONS: readonly Migration[] = [
   CREATE INDEX community_audit_by_attempt ON community_audit (attempt, id) WHERE attempt IS NOT NULL;
   CREATE INDEX community_audit_by_age ON community_audit (at);
   `,
+  `
+  CREATE TABLE community_oauth (
+    community TEXT PRIMARY KEY REFERENCES community (did),
+    session BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE community_consent (
+    state_hash TEXT PRIMARY KEY,
+    caller TEXT NOT NULL,
+    did TEXT NOT NULL,
+    purpose TEXT NOT NULL CHECK (purpose IN ('adopt', 'reauth')),
+    secrets BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX community_consent_by_caller ON community_consent (caller, created_at);
+  CREATE INDEX community_consent_by_end ON community_consent (expires_at);
+  CREATE TABLE community_client_key (
+    id TEXT PRIMARY KEY,
+    private_key BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
+  // Set while the account of a member is being deleted.
+  "ALTER TABLE community_member ADD COLUMN leaving INTEGER NOT NULL DEFAULT 0",
 ];
 
 /** Makes the file durable after a crash, brings it to the latest schema, and opens it ready for writes. */

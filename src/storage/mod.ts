@@ -8,6 +8,7 @@ export * from "./blob_store.ts";
 export * from "./community_audit.ts";
 export * from "./community_invite_store.ts";
 export * from "./community_member_store.ts";
+export * from "./community_oauth_store.ts";
 export * from "./community_store.ts";
 export * from "./credential_store.ts";
 export * from "./data_folder.ts";

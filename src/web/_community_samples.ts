@@ -14,6 +14,8 @@ export function communityPagesOf(words: SampleWords): Samples {
 }
 
 const KEY = "did:key:zDnaerDaTF5BXEavCrfRZEk316dpbLsfPDZ3WJ5hRTPFU2169";
+const LINK =
+  "https://pds.example.com/oauth/authorize?client_id=https%3A%2F%2Fpds.example.com%2Foauth-client-metadata.json&request_uri=urn%3Aietf%3Aparams%3Aoauth%3Arequest_uri%3Areq-8c7f1f0a2b3c4d5e6f708192a3b4c5d6";
 const ALL_ROLES = ["member", "manager", "admin", "owner"] as const;
 const URL = "/account/communities/one";
 
@@ -22,7 +24,7 @@ const clubOf = ({ handle }: SampleWords) => ({ did: DID, handle: `club-${handle}
 function listSamples(words: SampleWords): Samples {
   const frame = frameOf(words);
   const make = { newUrl: "/new", waysUrl: "/ways" };
-  const ways = { frame, adopt: to("adopt"), mintUrl: "/mint" };
+  const ways = { frame, ask: to("ask"), adopt: to("adopt"), mintUrl: "/mint" };
   return {
     communities: (view) =>
       pages.communitiesPage(view, {
@@ -48,8 +50,11 @@ function listSamples(words: SampleWords): Samples {
       pages.communityWaysPage(view, {
         ...ways,
         account: words.handle,
+        way: "password",
         errors: { appPassword: view.t.communities.errors.badAppPassword },
       }),
+    "community-consent": (view) =>
+      pages.consentLinkPage(view, { frame, account: `@${words.handle}`, link: LINK, backUrl: "/ways" }),
   };
 }
 
@@ -161,7 +166,7 @@ function communitySamples(words: SampleWords): Samples {
         ...base,
         you: standing,
         lives: `https://${words.host}`,
-        reauth: to("reauth"),
+        letIn: { ask: to("ask-again"), reauth: to("reauth") },
         health: {
           state: "expired",
           checks: [
@@ -171,7 +176,7 @@ function communitySamples(words: SampleWords): Samples {
             {
               name: "credentials",
               isOk: false,
-              said: `The app password is not taken any more: ${words.name}`,
+              said: `The consent or the app password is not taken any more: ${words.name}`,
             },
           ],
         },

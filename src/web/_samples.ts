@@ -7,6 +7,7 @@ import {
   accountOf,
   clientOf,
   DAY,
+  DID,
   LATER,
   PLAIN_WORDS,
   RARE_SCOPES,
@@ -18,6 +19,7 @@ import {
   to,
   UNTITLED_NSID,
 } from "./_sample_data.ts";
+import { textsOf } from "./locale.ts";
 import * as pages from "./mod.ts";
 import type { View } from "./view.ts";
 
@@ -29,6 +31,7 @@ export function samplePages(words: SampleWords = PLAIN_WORDS): Samples {
     ...flowSamples(words),
     ...factorSamples(words),
     ...consentSamples(words),
+    ...adoptionSamples(words),
     ...accountPagesOf(words),
     ...communityPagesOf(words),
   };
@@ -125,6 +128,27 @@ function recoverySamples(words: SampleWords): Samples {
         cancelUrl: "/account",
         error: view.t.errors.busy,
       }),
+  };
+}
+
+function adoptionSamples(words: SampleWords): Samples {
+  const account = { did: DID, handle: words.handle };
+  const asker = { did: DID };
+  const data = { purpose: "adopt", asker: account, account, server: words.host } as const;
+  const failures = Object.keys(textsOf("en").adoption.failed) as pages.AdoptionFailure[];
+  return {
+    "adoption-ask": (view) => pages.askAdoptionPage(view, { ...data, form: to("adopt") }),
+    "adoption-ask-again": (view) =>
+      pages.askAdoptionPage(view, { ...data, purpose: "reauth", asker, account: asker, form: to("adopt") }),
+    "adoption-done": (view) => pages.adoptionDonePage(view, data),
+    "adoption-done-again": (view) => pages.adoptionDonePage(view, { ...data, purpose: "reauth", asker }),
+    "adoption-refused": (view) => pages.adoptionRefusedPage(view),
+    ...Object.fromEntries(
+      failures.map((why) => [
+        `adoption-failed-${why.toLowerCase()}`,
+        (view: View) => pages.adoptionFailedPage(view, { why, detail: words.name, requestId: "0123" }),
+      ]),
+    ),
   };
 }
 

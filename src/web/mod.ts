@@ -22,6 +22,15 @@ export {
   type DeleteAccountData,
   deleteAccountPage,
 } from "./pages/account_status.ts";
+export {
+  type AdoptionData,
+  type AdoptionFailure,
+  type AdoptionPurpose,
+  adoptionDonePage,
+  adoptionFailedPage,
+  adoptionRefusedPage,
+  askAdoptionPage,
+} from "./pages/adoption.ts";
 export { type AppPasswordsData, appPasswordsPage } from "./pages/app_passwords.ts";
 export { type AppGrant, type AppsData, appsPage, type RememberedApp } from "./pages/apps.ts";
 export { type ChooseAccountData, chooseAccountPage } from "./pages/choose_account.ts";
@@ -46,6 +55,7 @@ export {
 } from "./pages/community_end.ts";
 export type { CommunityName, CommunityNature, CommunityRole } from "./pages/community_parts.ts";
 export { type ConsentData, consentPage } from "./pages/consent.ts";
+export { type ConsentLinkData, consentLinkPage } from "./pages/consent_link.ts";
 export { type CookiesNeededData, cookiesNeededPage } from "./pages/cookies_needed.ts";
 export { type DevicesData, devicesPage, type SignedInDevice } from "./pages/devices.ts";
 export { type FormPostData, formPostPage } from "./pages/form_post.ts";

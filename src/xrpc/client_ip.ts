@@ -13,6 +13,9 @@ export function isLocalAddress(address: string): boolean {
   return isIP(plain) === 4 ? PRIVATE_V4.test(plain) : PRIVATE_V6.test(plain);
 }
 
+/** Of calls that this server makes to itself: of the block whose packets are thrown away, so nobody else has it. RFC 6666 */
+export const OWN_ADDRESS = "100::1";
+
 export interface Peer {
   /** Absent on a unix socket. */
   readonly socket?: string;

@@ -92,8 +92,9 @@ export function createHttp(options: HttpOptions): Http {
     }
     const answered = at.path.startsWith("/xrpc/") ? undefined : await options.aside?.(request, at.context);
     if (answered) return answered;
-    contexts.set(request, at.context);
-    return compressJson(request, await app.fetch(request));
+    const routed = routable(request);
+    contexts.set(routed, at.context);
+    return compressJson(routed, await app.fetch(routed));
   };
   return {
     websocket: firehose.websocket,
@@ -130,6 +131,12 @@ export function createHttp(options: HttpOptions): Http {
       return response;
     },
   };
+}
+
+/** The router finds the path by counting the letters of "http://". */
+function routable(request: Request): Request {
+  const { url } = request;
+  return url.startsWith("https:") ? new Request(`http${url.slice("https".length)}`, request) : request;
 }
 
 /** Sets what every answer has. */

@@ -171,6 +171,23 @@ test.each(rows.map((row) => [row.name, row] as const))("createHttp() %s", async 
   }
 });
 
+test("createHttp() answers an address of https as one of http", async () => {
+  const to = (scheme: string, init?: RequestInit) =>
+    http.fetch(new Request(`${scheme}://pds.example.com/xrpc/com.atproto.server.createSession`, init), {
+      requestIP: () => ({ address: "192.0.2.1" }),
+      upgrade: () => false,
+    });
+  const init = {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ identifier: "alice.test", password: "secret" }),
+  };
+  for (const scheme of ["http", "https"]) {
+    const answer = await to(scheme, init);
+    expect([answer?.status, await answer?.json()]).toEqual([200, { ip: "192.0.2.1" }]);
+  }
+});
+
 test("createHttp() is not ready while it drains", async () => {
   state = { ready: false, state: "draining" };
   const response = await get("/ready");

@@ -5,6 +5,7 @@ export * from "./app_bsky/feed/feed_methods.ts";
 export * from "./app_bsky/feed/thread_methods.ts";
 export * from "./app_bsky/notification/push_methods.ts";
 export * from "./app_bsky/read_after_write.ts";
+export { OWN_ADDRESS } from "./client_ip.ts";
 export * from "./com_atproto/admin/account_methods.ts";
 export * from "./com_atproto/admin/identity_methods.ts";
 export * from "./com_atproto/admin/invite_methods.ts";

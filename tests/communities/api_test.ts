@@ -470,6 +470,12 @@ describe.each([...KINDS])("a community ($kind)", ({ hosting, kind, keyType, birt
     expect(events.map(describeEvent)).toEqual([...death]);
     await refused(as("bob", "get", { params: { communityDid } }), 400, "CommunityNotFound");
     await refused(as("bob", "delete", { body: { communityDid } }), 400, "CommunityNotFound");
+    const again = await refused(
+      as("alice", "provision", { body: group.request }),
+      409,
+      "IdempotencyConflict",
+    );
+    expect(again).toContain("has been deleted");
     const repo = await xrpc(stage.url, "com.atproto.sync.getRepo", { params: { did: communityDid } });
     expect(repo.status).toBe(hosting === "native" ? 400 : 200);
     if (hosting !== "native") return;

@@ -100,8 +100,6 @@ describe("an account that was there", () => {
     const { stage } = holder;
     const bob = await stage.account("bob");
     const rows: [object, number, string][] = [
-      [{ identifier: bob.handle }, 400, "NotSupported"],
-      [{ identifier: bob.handle, appPassword: "" }, 400, "NotSupported"],
       [{ identifier: bob.handle, appPassword: PASSWORD }, 400, "InvalidCredentials"],
       [{ identifier: bob.did, appPassword: "aaaa-bbbb-cccc-dddd" }, 400, "InvalidCredentials"],
       [

@@ -9,6 +9,7 @@ import { Secp256k1Keypair } from "@atproto/crypto";
 import { Keyring } from "../../src/storage/mod.ts";
 import type { Call } from "../../src/xrpc/mod.ts";
 import { KithParts } from "../kith_parts.ts";
+import { approve } from "../oauth_app.ts";
 import { FaultyPlc, PlcDirectory } from "../plc_directory.ts";
 import { provisionInput, ROOM } from "./group.ts";
 
@@ -38,6 +39,9 @@ const COLUMNS: Readonly<Record<string, { purpose: string; key: string } | "publi
   "community.app_password": { purpose: COMMUNITIES, key: "did" },
   "community.subordinate_key": { purpose: COMMUNITIES, key: "did" },
   "community.session": { purpose: COMMUNITIES, key: "did" },
+  "community_oauth.session": { purpose: COMMUNITIES, key: "community" },
+  "community_consent.secrets": { purpose: COMMUNITIES, key: "state_hash" },
+  "community_client_key.private_key": { purpose: COMMUNITIES, key: "id" },
 };
 
 interface Opened {
@@ -153,8 +157,10 @@ test("the caller's private key is nowhere, and what is secret is nowhere in clea
 function pieces(plain: Buffer): Buffer[] {
   const text = plain.toString();
   if (!text.startsWith("{")) return [plain];
-  const { accessJwt, refreshJwt, email } = JSON.parse(text) as Record<string, string | undefined>;
-  return [accessJwt, refreshJwt, email].flatMap((piece) => (piece ? [Buffer.from(piece)] : []));
+  const values = JSON.parse(text) as Record<string, string | undefined> & { dpopKey?: { d?: string } };
+  const { accessJwt, refreshJwt, email, accessToken, refreshToken, verifier, d } = values;
+  const ofOAuth = [accessToken, refreshToken, verifier, d, values.dpopKey?.d];
+  return [accessJwt, refreshJwt, email, ...ofOAuth].flatMap((piece) => (piece ? [Buffer.from(piece)] : []));
 }
 
 /** Makes communities of every kind, and leaves some half-made. */
@@ -198,6 +204,17 @@ async function use(
   const app = await kith.call("com.atproto.server.createAppPassword", { token: bob, input: { name: "x" } });
   told.push(String(app.json.password));
   await does(alice, "adopt", { identifier: "bob.test", appPassword: String(app.json.password) });
+
+  // One that its owner has consented to, and one that is still being asked for.
+  await kith.features.clientDocuments.key();
+  const asked = await does(carol, "adopt", { identifier: "carol.test" });
+  const { did } = kith.stores.accounts.accountByHandle("carol.test") ?? { did: "" };
+  const parts = { authorizations: kith.features.oauth.requests };
+  const callback = await approve(parts, String(asked.authorizeUrl), { did });
+  await kith.features.communities.consents.finish(callback.searchParams);
+  told.push(callback.searchParams.get("state") ?? "");
+  await does(carol, "createRecord", { communityDid: did, ...write });
+  await does(alice, "adopt", { identifier: "alice.test" });
 
   // One stays before its second operation, with all its keys and its password; of one the first is there, and it is taken back.
   faulty.fault = "fails";

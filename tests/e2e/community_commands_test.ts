@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Account, createAccount, PASSWORD, xrpc } from "../client.ts";
+import { comeBack, decideAtKith } from "../communities/consent.ts";
 import { emailCode, ROOM } from "../communities/group.ts";
 import { kithCommand, serverEnv, TestServer } from "../harness.ts";
 import { PlcDirectory } from "../plc_directory.ts";
@@ -208,7 +209,7 @@ describe.each(["native", "stock", "remote"] as const)("a community, %s", (host) 
     const again = await community(["new", handle, ...options()]);
     expect([again.code, again.err]).toEqual([
       1,
-      expect.stringContaining("no community of yours here any more"),
+      expect.stringMatching(/has been deleted.*another --key-file/s),
     ]);
   });
 });
@@ -249,6 +250,26 @@ test("adopt and reauth: an account that is there, by its app password", async ()
   });
   expect((await as(await appPassword("two"), "reauth", "choir.test")).code).toBe(0);
   expect((await community(["health", "choir.test"])).code).toBe(0);
+});
+
+test("adopt and reauth --oauth: by the consent of whoever owns the account, without an app password", async () => {
+  const owner = await createAccount(elsewhere.url, "quire", { document: documentOf });
+  const agree = async (...words: string[]) => {
+    const { code, out, err } = await community([...words, "--oauth"]);
+    expect({ code, err }).toEqual({ code: 0, err });
+    const link = /^https?:\/\/\S+$/m.exec(out)?.[0] ?? "";
+    expect(new URL(link).origin).toBe(elsewhere.url);
+    const { decide } = await comeBack(server.url, await decideAtKith(link, owner));
+    return (await decide("allow")).title;
+  };
+  expect(await agree("adopt", owner.did)).toBe("The account is a community now");
+  expect((await community(["post", "quire.test", "by consent"])).code).toBe(0);
+  expect(await agree("reauth", "quire.test")).toBe("This server is let in again");
+  expect((await community(["health", "quire.test"])).code).toBe(0);
+  const [asked] = await json(["reauth", owner.did, "--oauth"]);
+  expect(asked).toEqual({ status: "consentNeeded", authorizeUrl: expect.stringContaining(elsewhere.url) });
+  const again = await community(["adopt", owner.did, "--oauth"]);
+  expect([again.code, again.out]).toEqual([1, ""]);
 });
 
 test("half-way: the command says how to go on, goes on, and kith reap takes back what is abandoned", async () => {

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { generatePrivateKey, signerFromPrivateKey } from "../../src/atproto/mod.ts";
-import { type Account, PASSWORD, xrpc } from "../client.ts";
+import { type Account, createAccount, PASSWORD, xrpc } from "../client.ts";
+import { comeBack, decideAtKith } from "../communities/consent.ts";
 import { TestServer } from "../harness.ts";
 import { fieldOf, formTo, type Page, PageVisitor } from "../page_visitor.ts";
 import { Stage } from "../stage.ts";
@@ -298,6 +299,33 @@ describe("community pages of a server that allows another", () => {
     expect([page.status, page.title]).toEqual([200, "@there.test is there"]);
   });
 
+  test("an account is adopted by its owner's consent, and lets the server in again by another", async () => {
+    const owner = await createAccount(other.url, "consents", stage.plc);
+    const agree = async (page: Page, title: string) => {
+      const link = linkOf(page);
+      expect([page.status, page.title]).toEqual([200, "Ask the owner of the account"]);
+      expect([new URL(link).origin, page.links.includes(link)]).toEqual([other.url, true]);
+      const back = await comeBack(stage.url, await decideAtKith(link, owner));
+      expect(back.page.text).toContain(`@${stage.alice.handle}`);
+      expect((await back.decide("allow")).title).toBe(title);
+    };
+    const ways = await alice.get(home("/ways"));
+    const nobody = await alice.submit(ways, "/communities/ask", { account: "nobody.test" });
+    expect([nobody.status, nobody.text]).toEqual([400, expect.stringContaining("Nobody is found")]);
+    const asked = await alice.submit(nobody, "/communities/ask", { account: owner.did });
+    await agree(asked, "The account is a community now");
+    const list = await alice.get(home(""));
+    const one = await alice.get(
+      list.links.find((link) => link.includes(encodeURIComponent(owner.did))) ?? "",
+    );
+    expect(one.title).toBe(`@${owner.handle}`);
+    await agree(await alice.submit(one, "/communities/ask-again"), "This server is let in again");
+    const health = await alice.submit(one, "/communities/check");
+    expect(health.text).toContain("All is well");
+    const taken = await alice.submit(ways, "/communities/ask", { account: owner.did });
+    expect([taken.status, taken.text]).toEqual([400, expect.stringContaining("a community here already")]);
+  });
+
   async function appPasswordOf({ accessJwt }: Record<string, unknown>): Promise<string> {
     const { json } = await xrpc(other.url, "com.atproto.server.createAppPassword", {
       body: { name: "kith" },
@@ -310,5 +338,5 @@ describe("community pages of a server that allows another", () => {
 function linkOf(page: Page): string {
   const link = /class="secret"><code>([^<]+)</.exec(page.html)?.[1];
   if (link === undefined) throw new Error(`No link on "${page.title}": ${page.text}`);
-  return link;
+  return link.replaceAll("&amp;", "&");
 }

@@ -60,6 +60,11 @@ describe("rate limits", () => {
     ["com.atproto.server.requestEmailUpdate", "5;w=3600", (s) => token(s, { method: "POST" })],
     ["com.atproto.server.requestEmailConfirmation", "5;w=3600", (s) => token(s, { method: "POST" })],
     ["com.atproto.server.requestAccountDelete", "5;w=3600", (s) => token(s, { method: "POST" })],
+    [
+      "dev.kith.community.grant",
+      "1000;w=3600",
+      (s) => token(s, { body: { communityDid: s.alice.did, subject: s.alice.did, role: "member" } }),
+    ],
     ["com.atproto.repo.uploadBlob", "1000;w=86400", (s) => token(s, { body: new Uint8Array(9) })],
   ];
   test.each(rows)("%s tells its budget, %s", async (nsid, policy, callOf) => {

@@ -124,6 +124,7 @@ function processOf(kind: HostKind, change: Partial<AttemptStore> = {}) {
     logger: createLogger({ enabled: false }),
   };
   const attempts = new Attempts({
+    communities: kith.stores.communities,
     ...shared,
     quotas: { inFlightMax: 1, perCallerPerDayMax: 9, perDayMax: 10_000, communitiesMax: 9 },
     chooseHost: () => ({ kind, endpoint: endpointOf(kind) }),
@@ -276,7 +277,7 @@ describe.each(KINDS)("provision at a %s host", (kind) => {
 });
 
 test.each(["loopback", "remote"] as const)(
-  "an e-mail address that is taken at a %s host is found out after the DID is made, which is taken back",
+  "an e-mail address that is taken at a %s host is found out before anything is permanent",
   async (kind) => {
     const first = newcomer(kind);
     await processOf(kind).attempts.provision(first.caller, first.request);
@@ -284,9 +285,9 @@ test.each(["loopback", "remote"] as const)(
     const { attempts } = processOf(kind);
     const request = { ...second.request, email: first.request.email ?? "" };
     const refused = attempts.provision(second.caller, request);
-    await expect(refused).rejects.toMatchObject({ code: "invalid_request" });
+    await expect(refused).rejects.toMatchObject({ code: "invalid_email" });
     const [archived] = kith.stores.attemptArchive.archived({ limit: 1 }).attempts;
-    expect(archived).toMatchObject({ caller: second.caller, tombstoneCid: expect.any(String) });
+    expect(archived).toMatchObject({ caller: second.caller, did: null, tombstoneCid: null });
     await expectWorking(kind, await attempts.provision(second.caller, second.request));
   },
 );

@@ -62,10 +62,10 @@ export class EndpointAllowlist {
     this.#origins = origins;
   }
 
-  /** From PDS_COMMUNITY_PDS_ALLOWLIST: origins, or "*" for any public one. Throws KithError config_invalid. */
+  /** From KITH_COMMUNITY_PDS_ALLOWLIST: origins, or "*" for any public one. Throws KithError config_invalid. */
   static parse(entries: readonly string[], rules: EndpointRules): EndpointAllowlist {
     const invalid = (why: string, cause?: unknown) =>
-      new KithError("config_invalid", `Could not use PDS_COMMUNITY_PDS_ALLOWLIST: ${why}`, {
+      new KithError("config_invalid", `Could not use KITH_COMMUNITY_PDS_ALLOWLIST: ${why}`, {
         hint: 'It is a list of origins such as "https://pds.example.com", or "*" for any public server.',
         cause,
       });
@@ -101,7 +101,7 @@ export class EndpointAllowlist {
       ? "this server makes no communities at other servers"
       : "it is not among the servers that the operator allows";
     throw new KithError("host_not_allowed", `Could not use the server "${endpoint}": ${why}`, {
-      hint: "PDS_COMMUNITY_PDS_ALLOWLIST names the servers that may be used.",
+      hint: "KITH_COMMUNITY_PDS_ALLOWLIST names the servers that may be used.",
     });
   }
 }

@@ -230,7 +230,7 @@ describe("EndpointAllowlist", () => {
     "https://localhost",
   ])("is not made of %j: the start is refused", (entry) => {
     const refused = () => EndpointAllowlist.parse([pds, entry], STRICT);
-    expect(refused).toThrow(/^Could not use PDS_COMMUNITY_PDS_ALLOWLIST: /);
+    expect(refused).toThrow(/^Could not use KITH_COMMUNITY_PDS_ALLOWLIST: /);
     expect(refused).toThrow(expect.objectContaining({ code: "config_invalid" }));
   });
 

@@ -62,8 +62,10 @@ export function createLoopbackStream({
   return async (url, request) => {
     if (URL.parse(url)?.origin !== publicUrl) throw failure(url, "it is not this server");
     const { method, headers, body, headersTimeoutMs } = request;
+    // As it comes to the handler of a server on https too: from the proxy before it.
+    const arriving = url.replace(/^https:/, "http:");
     const response = await within(headersTimeoutMs, { url, outer: request.signal }, (signal) =>
-      handler(new Request(url, { method, headers, signal, ...(body === undefined ? {} : { body }) })),
+      handler(new Request(arriving, { method, headers, signal, ...(body === undefined ? {} : { body }) })),
     );
     if (response === undefined) throw failure(url, "it did not answer");
     return await boundedAnswer(url, { response, request });

@@ -1,5 +1,5 @@
 import { StepRefused } from "../../actors/mod.ts";
-import { KithError } from "../../errors.ts";
+import { isKithError, KithError } from "../../errors.ts";
 import { asCallersError } from "../refusals.ts";
 import { hostOf, required, type StepChange, type StepContext } from "./step_context.ts";
 
@@ -13,7 +13,7 @@ const NOBODY = `did:plc:${"a".repeat(24)}`;
 export async function preflight(context: StepContext): Promise<StepChange> {
   const { attempt, request, plc } = context;
   try {
-    await plc.auditLog(NOBODY);
+    await requireDirectory(plc);
     if (attempt.kind === "mint") return {};
     const host = hostOf(context);
     const { did: pdsDid, inviteRequired, phoneRequired } = await host.describe();
@@ -30,6 +30,16 @@ export async function preflight(context: StepContext): Promise<StepChange> {
     return { pdsDid };
   } catch (error) {
     throw new StepRefused(asCallersError(error));
+  }
+}
+
+async function requireDirectory(plc: StepContext["plc"]): Promise<void> {
+  try {
+    await plc.auditLog(NOBODY);
+  } catch (error) {
+    if (!isKithError(error)) throw error;
+    const message = `Could not begin: the PLC directory, which keeps identities, does not answer; try again later (${error.message})`;
+    throw new KithError(error.code, message, { cause: error });
   }
 }
 

@@ -33,7 +33,8 @@ async function submitOnce({ attempt, plc }: StepContext, operation: PlcOperation
     const anew = await plc.auditLog(did);
     if (stands(anew, cid)) return;
     if (operation.prev !== null && anew.length > log.length) throw changedMeanwhile(did);
-    throw new StepRefused(error);
+    // The operation is ours: what is wrong with it is nothing that the caller can mend.
+    throw new StepRefused(new KithError("upstream_failure", error.message, { cause: error }));
   }
 }
 

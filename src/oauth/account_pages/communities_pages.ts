@@ -8,6 +8,7 @@ import {
   communitiesPage,
   communityMadePage,
   communityWaysPage,
+  consentLinkPage,
   halfWayPage,
   type NewCommunityData,
   newCommunityPage,
@@ -19,6 +20,7 @@ import {
   communityErrorText,
   communityName,
   communityTo,
+  consentErrorText,
   natureOf,
   upstreamText,
 } from "./community_services.ts";
@@ -52,6 +54,7 @@ export function communitiesRoutes(parts: CommunityParts): AccountRoutes {
     [PATHS.identity]: making("identity"),
     [`${COMMUNITIES}/resume`]: { post: (call) => resume(call, parts), act: "community" },
     [`${COMMUNITIES}/ways`]: { get: (call) => ways(call, parts) },
+    [`${COMMUNITIES}/ask`]: { post: (call) => ask(call, parts), act: "community_password" },
     [`${COMMUNITIES}/adopt`]: { post: (call) => adopt(call, parts), act: "community_password" },
   };
 }
@@ -287,11 +290,12 @@ async function resume(call: AccountCall, parts: CommunityParts): Promise<PageAns
 function ways(
   call: AccountCall,
   { communities }: CommunityParts,
-  more: Pick<CommunityWaysData, "account" | "errors"> = {},
+  more: Pick<CommunityWaysData, "way" | "account" | "errors"> = {},
 ): PageAnswer {
   if (!communities.mayMake(call.did)) return call.to(COMMUNITIES);
   const html = communityWaysPage(call.view, {
     frame: call.frame(),
+    ask: call.target(`${COMMUNITIES}/ask`),
     adopt: call.target(`${COMMUNITIES}/adopt`),
     mintUrl: call.path(PATHS.identity),
     ...more,
@@ -299,14 +303,34 @@ function ways(
   return { html, ...(more.errors ? { status: REFUSED } : {}) };
 }
 
+function accountOf(call: AccountCall): string {
+  return call.field("account").trim().replace(/^@/, "").slice(0, IDENTIFIER_CHARS_MAX);
+}
+
+/** Makes a link on which the owner of an account can agree at its server. */
+async function ask(call: AccountCall, parts: CommunityParts): Promise<PageAnswer> {
+  const { t } = call.view;
+  const account = accountOf(call);
+  const refuse = (text: string) => ways(call, parts, { account, errors: { account: text } });
+  if (account === "") return refuse(t.errors.required);
+  let link: string;
+  try {
+    link = await parts.communities.consents.askToAdopt({ caller: call.did, identifier: account });
+  } catch (error) {
+    return refuse(consentErrorText(t, error));
+  }
+  const backUrl = call.path(`${COMMUNITIES}/ways`);
+  return { html: consentLinkPage(call.view, { frame: call.frame(), account, link, backUrl }) };
+}
+
 async function adopt(call: AccountCall, parts: CommunityParts): Promise<PageAnswer> {
   const { t } = call.view;
-  const account = call.field("account").trim().replace(/^@/, "").slice(0, IDENTIFIER_CHARS_MAX);
+  const account = accountOf(call);
+  const refuse = (name: "account" | "appPassword", text: string) =>
+    ways(call, parts, { way: "password", account, errors: { [name]: text } });
   const appPassword = call.field("appPassword").trim();
-  if (account === "" || appPassword === "") {
-    const name = account === "" ? "account" : "appPassword";
-    return ways(call, parts, { account, errors: { [name]: t.errors.required } });
-  }
+  if (account === "" || appPassword === "")
+    return refuse(account === "" ? "account" : "appPassword", t.errors.required);
   try {
     const { adoptions } = parts.communities;
     const community = await adoptions.adopt({ caller: call.did, identifier: account, appPassword });
@@ -315,6 +339,6 @@ async function adopt(call: AccountCall, parts: CommunityParts): Promise<PageAnsw
     const own = isKithError(error) ? { invalid_request: upstreamText(t, error) } : {};
     const text = communityErrorText(t, error, own);
     const isPassword = isKithError(error, "invalid_credentials");
-    return ways(call, parts, { account, errors: { [isPassword ? "appPassword" : "account"]: text } });
+    return refuse(isPassword ? "appPassword" : "account", text);
   }
 }

@@ -2,7 +2,7 @@
 import { type CommunityAndMember, whyNotGrant, whyNotManage, whyNotRevoke } from "../../communities/mod.ts";
 import { isKithError } from "../../errors.ts";
 import type { Member } from "../../storage/mod.ts";
-import { type CommunityData, type CommunityMember, communityPage } from "../../web/mod.ts";
+import { type CommunityData, type CommunityMember, communityPage, consentLinkPage } from "../../web/mod.ts";
 import {
   type AccountCall,
   type AccountRoute,
@@ -16,6 +16,7 @@ import {
   communityErrorText,
   communityName,
   communityTo,
+  consentErrorText,
   ROLES,
   roleOf,
   upstreamText,
@@ -52,6 +53,7 @@ export function communityRoutes(parts: CommunityParts): AccountRoutes {
     [one("remove")]: act(remove),
     [one("invite")]: act(invite),
     [one("revoke")]: act(revoke),
+    [one("ask-again")]: act(askAgain, "community_password"),
     [one("reauth")]: act(reauth, "community_password"),
   };
 }
@@ -99,7 +101,10 @@ export function page(
     since: new Date(member.grantedAt || createdAt),
     lives: livesOn({ kind, pdsEndpoint }, parts.publicUrl),
     check: { action: to("check") },
-    reauth: isOwner && kind !== null && kind !== "native" ? { action: to("reauth") } : undefined,
+    letIn:
+      isOwner && kind !== null && kind !== "native"
+        ? { ask: { action: to("ask-again") }, reauth: { action: to("reauth") } }
+        : undefined,
     ...membersOf(call, parts, { community, member }),
     manage: manageOf(call, parts, { community, member }, more.link),
     leave: { action: to("leave") },
@@ -315,6 +320,26 @@ async function revoke(
       return page(call, parts, found, { errors: { form: communityErrorText(call.view.t, error) } });
   }
   return communityTo(call, "one", { community, done: "revoked" });
+}
+
+/** Makes a link on which the owner of the account can agree anew at its server. */
+async function askAgain(
+  call: AccountCall,
+  parts: CommunityParts,
+  { community, member }: CommunityAndMember,
+): Promise<PageAnswer> {
+  const { members, consents } = parts.communities;
+  let link: string;
+  try {
+    members.require(community.did, { caller: call.did, right: "own" });
+    link = await consents.askAgain(community, { caller: call.did });
+  } catch (error) {
+    const errors = { form: consentErrorText(call.view.t, error) };
+    return page(call, parts, { community, member }, { errors });
+  }
+  const account = community.handle ?? community.did;
+  const backUrl = communityTo(call, "one", { community: community.did }).to;
+  return { html: consentLinkPage(call.view, { frame: call.frame(), account, link, backUrl }) };
 }
 
 async function reauth(

@@ -26,6 +26,7 @@ interface Has {
   readonly ageMs?: number;
 }
 
+const LINK = "https://pds.example/oauth/authorize?request_uri=urn:1";
 const refused = (code: ErrorCode, message = "Words of elsewhere") => new KithError(code, message);
 
 /** The pages over services that note what is asked of them. */
@@ -58,6 +59,7 @@ function make({ role = "owner", kind = "native", mode = "provisioned", throws = 
       resume: note("resume", answer),
     },
     adoptions: { adopt: note("adopt", { ...community, mode: "adopted" }), reauth: note("reauth") },
+    consents: { askToAdopt: note("askToAdopt", LINK), askAgain: note("askAgain", LINK) },
     healths: {
       of: note("health", {
         status: "moved",
@@ -217,6 +219,41 @@ test("an attempt that has stopped is listed, gone on with, and stays where it fa
   }
 });
 
+test.each([
+  [`${HOME}/ask`, { account: " @there.test " }, ["askToAdopt", { caller: DID, identifier: "there.test" }]],
+  [one("ask-again"), {}, ["askAgain", expect.objectContaining({ did: CLUB }), { caller: DID }]],
+] as const)(
+  "%s answers a link for the owner of the account, which nothing leads to by itself",
+  async (path, fields, asked) => {
+    const { done, go } = make({ kind: "remote" });
+    const page = await go("POST", path, fields as Record<string, string>);
+    expect([page.status, page.to, page.act]).toEqual([200, null, "community_password"]);
+    expect(done).toEqual([[...asked]] as typeof done);
+    for (const mark of [`<code>${LINK}</code>`, `data-copy="${LINK}"`, `href="${LINK}"`])
+      expect(page.text).toContain(mark);
+  },
+);
+
+test.each([
+  ["ask", "", undefined, "Please fill this in"],
+  ["ask", "there.test", refused("handle_not_found"), "Nobody is found"],
+  ["ask", "there.test", refused("host_not_allowed"), "do not allow communities on that server"],
+  ["ask", "there.test", refused("already_exists"), "is a community here already"],
+  ["ask", "there.test", refused("community_quota"), "as many communities as you may"],
+  ["ask", "there.test", refused("not_supported"), "Try it with an app password"],
+  ["ask", "there.test", refused("invalid_request"), "It said: Words of elsewhere"],
+  ["ask", "there.test", refused("upstream_failure"), "It said: Words of elsewhere"],
+  ["ask", "there.test", refused("busy"), "The server is busy"],
+  ["adopt", "there.test", undefined, "Please fill this in"],
+] as const)("%s of %j is refused with words beside its own form", async (name, account, error, text) => {
+  const { go } = make(error ? { throws: { askToAdopt: error } } : {});
+  const page = await go("POST", `${HOME}/${name}`, { account });
+  expect([page.status, page.text]).toEqual([400, expect.stringContaining(text)]);
+  expect(page.text.includes('id="account-error"')).toBe(name === "ask");
+  expect(page.text.includes("<details open>")).toBe(name === "adopt");
+  expect(page.text).toContain(`value="${account}"`);
+});
+
 test("who may make none is offered none", async () => {
   const { go } = make({ mayMake: false });
   expect((await go("GET", HOME)).text).toContain("You cannot make communities on this server.");
@@ -270,9 +307,9 @@ test("nobody becomes an owner without a fresh sign-in", async () => {
 });
 
 test.each([
-  ["member", [], ["add", "invite", "change", "remove", "hand-over", "delete", "reauth"]],
-  ["manager", ["add", "invite", "change", "remove"], ["hand-over", "delete", "reauth"]],
-  ["owner", ["add", "invite", "change", "remove", "hand-over", "delete", "reauth"], []],
+  ["member", [], ["add", "invite", "change", "remove", "hand-over", "delete", "reauth", "ask-again"]],
+  ["manager", ["add", "invite", "change", "remove"], ["hand-over", "delete", "reauth", "ask-again"]],
+  ["owner", ["add", "invite", "change", "remove", "hand-over", "delete", "reauth", "ask-again"], []],
 ] as const)("a %s is shown what they may do", async (role, shown, hidden) => {
   const { text } = await make({ role, kind: "remote" }).go("GET", ONE);
   const has = (name: string) => text.includes(`/communities/${name}?`);
@@ -293,6 +330,8 @@ test.each([
   ["reauth", {}, {}, "Please fill this in"],
   ["reauth", { appPassword: "a" }, { reauth: refused("invalid_credentials") }, "does not take this app"],
   ["reauth", { appPassword: "a" }, { reauth: refused("not_supported") }, "cannot be done with this"],
+  ["ask-again", {}, { askAgain: refused("not_supported") }, "Try it with an app password"],
+  ["ask-again", {}, { askAgain: refused("timeout") }, "It said: Words of elsewhere"],
   ["hand-over", { subject: "" }, {}, "Please fill this in"],
   ["hand-over", { subject: "x" }, { grant: refused("role_too_low") }, "Your role does not allow that"],
   ["delete", { name: "other.test" }, {}, "That is not the name"],
@@ -333,7 +372,18 @@ test("what one does not belong to leads to what one does", async () => {
   const { done, go } = make();
   const others = `?${new URLSearchParams({ community: OTHER })}`;
   expect((await go("GET", `${HOME}/one${others}`)).to).toBe(HOME);
-  for (const name of ["add", "change", "remove", "invite", "revoke", "reauth", "leave", "delete", "check"]) {
+  for (const name of [
+    "add",
+    "change",
+    "remove",
+    "invite",
+    "revoke",
+    "reauth",
+    "ask-again",
+    "leave",
+    "delete",
+    "check",
+  ]) {
     expect((await go("POST", `${HOME}/${name}${others}`, { subject: OTHER })).to).toBe(HOME);
   }
   expect(done).toEqual([]);

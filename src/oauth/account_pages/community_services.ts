@@ -3,6 +3,7 @@ import type {
   Adoptions,
   Attempts,
   CommunityInvites,
+  Consents,
   Deletions,
   Healths,
   Members,
@@ -16,6 +17,7 @@ import { errorText } from "./error_texts.ts";
 export interface CommunityServices {
   readonly attempts: Pick<Attempts, "open" | "provision" | "mint" | "resume">;
   readonly adoptions: Pick<Adoptions, "adopt" | "reauth">;
+  readonly consents: Pick<Consents, "askToAdopt" | "askAgain">;
   readonly healths: Pick<Healths, "of">;
   readonly deletions: Pick<Deletions, "delete">;
   readonly members: Pick<Members, "require" | "list" | "listOf" | "grant" | "revoke">;
@@ -96,6 +98,15 @@ export function communityErrorText(
       ? { upstream_failure: upstreamText(t, error), timeout: upstreamText(t, error) }
       : {}),
     ...own,
+  });
+}
+
+/** Why the owner of an account cannot be asked. Throws as `communityErrorText`. */
+export function consentErrorText(t: Texts, error: unknown): string {
+  const { errors } = t.communities;
+  return communityErrorText(t, error, {
+    not_supported: errors.noConsent,
+    ...(isKithError(error) ? { invalid_request: upstreamText(t, error) } : {}),
   });
 }
 

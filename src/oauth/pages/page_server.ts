@@ -48,7 +48,8 @@ export interface PageServerOptions extends PageSetting {
 }
 
 /** Paths that are pages: what lies below them and is no route is a page that says so. */
-const OWN = /^\/(?:oauth\/authorize|account)(?:\/|$)|^\/\.well-known\/change-password$/;
+const OWN =
+  /^\/(?:oauth\/authorize|oauth\/communities\/callback|account)(?:\/|$)|^\/\.well-known\/change-password$/;
 const RETRY_AFTER_S = 5;
 
 interface Problem {

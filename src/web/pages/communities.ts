@@ -57,10 +57,14 @@ function unfinishedBox(view: View, { unfinished }: CommunitiesData): Content {
   return html`<section class="section" aria-labelledby="unfinished"><h2 id="unfinished">${texts.title}</h2>${note("warning", texts.lead)}<ul class="rows">${rows}</ul></section>`;
 }
 
-/** The form to adopt sends `account` and `appPassword`. */
+/** The form to ask sends `account`; that to adopt `account` and `appPassword`. */
 export interface CommunityWaysData {
   readonly frame: AccountFrame;
+  /** Asks for the consent of the account's owner. */
+  readonly ask: FormTarget;
   readonly adopt: FormTarget;
+  /** Of which form the account and the errors are. */
+  readonly way?: "consent" | "password" | undefined;
   readonly account?: string | undefined;
   readonly errors?: FormErrors<"account" | "appPassword"> | undefined;
   readonly mintUrl: string;
@@ -68,16 +72,21 @@ export interface CommunityWaysData {
 
 export function communityWaysPage(view: View, data: CommunityWaysData): string {
   const texts = view.t.communities.ways;
-  const { errors } = data;
-  const content = html`${field(view, {
-    name: "account",
-    label: texts.identifier,
-    value: data.account,
-    error: errors?.account,
-    autocomplete: "off",
-    isName: true,
-    maxLength: 300,
-  })}${field(view, {
+  const { errors, way = "consent" } = data;
+  const ids = { consent: "account", password: "password-account" };
+  const account = (of: keyof typeof ids) =>
+    field(view, {
+      name: "account",
+      id: ids[of],
+      label: texts.identifier,
+      value: data.account,
+      error: way === of ? errors?.account : undefined,
+      autocomplete: "off",
+      isName: true,
+      maxLength: 300,
+    });
+  const byConsent = html`${account("consent")}<p class="muted">${texts.askLead}</p>${submit(texts.askSubmit, { kind: "" })}`;
+  const byPassword = html`${account("password")}${field(view, {
     name: "appPassword",
     type: "password",
     label: texts.appPassword,
@@ -91,8 +100,9 @@ export function communityWaysPage(view: View, data: CommunityWaysData): string {
     section: "communities",
     up: toCommunities(view, data.frame),
     title: texts.title,
-    body: html`${errorSummary(view, { errors })}
-<section class="box"><h2>${texts.adopt}</h2><p class="muted">${texts.adoptLead}</p>${form(view, { target: data.adopt, content })}</section>
+    body: html`${errorSummary(view, { errors, ids: { account: ids[way] } })}
+<section class="box"><h2>${texts.adopt}</h2><p class="muted">${texts.adoptLead}</p>${form(view, { target: data.ask, content: byConsent })}
+<details${way === "password" && html` open`}><summary>${texts.byPassword}</summary>${form(view, { target: data.adopt, content: byPassword })}</details></section>
 <section class="box"><h2>${texts.mint}</h2><p class="muted">${texts.mintLead}</p><div class="actions">${linkButton(data.mintUrl, texts.mintStart)}</div></section>`,
   });
 }

@@ -75,8 +75,8 @@ export interface CommunityData {
   readonly check: FormTarget;
   /** Where it was checked just now. */
   readonly health?: CommunityHealth | undefined;
-  /** Sends `appPassword`; for who may give another one. */
-  readonly reauth?: FormTarget | undefined;
+  /** For who may let this server in to the account again: the one asks for its owner's consent, the other sends `appPassword`. */
+  readonly letIn?: { readonly ask: FormTarget; readonly reauth: FormTarget } | undefined;
   readonly members: readonly CommunityMember[];
   readonly moreMembersUrl?: string | undefined;
   /** For who may let others in, with the roles that they may give. */
@@ -222,7 +222,7 @@ function inviteRow(view: View, invite: CommunityInviteRow): Content {
 ${buttonForm(view, { target: invite.revoke, label: texts.revoke, className: "button slim quiet-danger", describes: texts.revokeLabel(roles[invite.role]) })}</li>`;
 }
 
-function healthPart(view: View, { health, check, reauth, errors }: CommunityData): Content {
+function healthPart(view: View, { health, check, letIn, errors }: CommunityData): Content {
   const { health: texts } = view.t.communities;
   const checks = health?.checks.map(
     ({ name, isOk, said }) =>
@@ -242,8 +242,8 @@ function healthPart(view: View, { health, check, reauth, errors }: CommunityData
   })}<button class="button slim">${texts.reauthSubmit}</button>`;
   const isOpen = errors?.appPassword !== undefined || health?.state === "expired";
   const again =
-    reauth &&
-    html`<details class="small"${isOpen && html` open`}><summary>${texts.reauth}</summary>${form(view, { target: reauth, content })}</details>`;
+    letIn &&
+    html`<details class="small"${isOpen && html` open`}><summary>${texts.reauth}</summary><div class="stack"><p>${texts.askLead}</p>${buttonForm(view, { target: letIn.ask, label: texts.askSubmit })}${form(view, { target: letIn.reauth, content })}</div></details>`;
   return html`<section class="section" aria-labelledby="health-title"${health && errors === undefined && html` tabindex="-1" autofocus`}><h2 id="health-title">${texts.title}</h2><p class="muted">${texts.lead}</p>
 ${state}${buttonForm(view, { target: check, label: texts.check, className: "button wide" })}${again}</section>`;
 }

@@ -6,8 +6,8 @@ import type { FormErrors, FormTarget, View } from "../view.ts";
 import { type CommunityName, type CommunityNature, points, toCommunities } from "./community_parts.ts";
 import { domainChoice } from "./sign_up.ts";
 
-/** What makes a key for those whose browser cannot. */
-const KEY_COMMAND = "goat key generate --type P-256";
+/** Each makes a key for those whose browser cannot. */
+const KEY_COMMANDS = ["kith community key community.rotation-key", "goat key generate --type P-256"];
 
 /**
  * The form sends `idempotencyKey` (of `form.hidden`), `rotationKey`, `saved`=on, and `handle` with `domain` for one here; `handle`,
@@ -143,7 +143,7 @@ function keyPart(view: View, { values, errors }: NewCommunityData): Content {
 <button type="button" class="button wide" hidden data-key-make data-again="${key.again}">${icon("key")}<span>${key.make}</span></button>
 <div class="stack-tight" aria-live="polite"><div class="stack-tight" data-key-made hidden>${note("success", key.made)}<p class="small muted"><code data-key-public></code></p></div><p class="error" data-key-failed hidden>${key.failed}</p></div>
 <button type="button" class="button slim" hidden data-key-download>${key.download}</button>
-<details open data-key-by-hand><summary>${key.byHand}</summary><div class="stack"><p>${key.byHandLead}</p><p><code>${KEY_COMMAND}</code></p>${publicKey}</div></details>
+<details open data-key-by-hand><summary>${key.byHand}</summary><div class="stack"><p>${key.byHandLead}</p>${KEY_COMMANDS.map((command) => html`<p><code>${command}</code></p>`)}${publicKey}</div></details>
 ${checkbox({ name: "saved", label: key.saved, hint: key.savedHint, isRequired: true })}${
   errors?.saved !== undefined &&
   html`<p class="error">${icon("error", { size: 18 })}<span>${errors.saved}</span></p>`

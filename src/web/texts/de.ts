@@ -1,4 +1,5 @@
 import { accountDe } from "./de_account.ts";
+import { adoptionDe } from "./de_adoption.ts";
 import { communitiesDe } from "./de_communities.ts";
 import { permissionsDe } from "./de_permissions.ts";
 import type { Texts } from "./texts.ts";
@@ -250,6 +251,7 @@ export const de: Texts = {
     protocol: "Über das Protokoll",
     version: (version) => `Läuft mit kith ${version}`,
   },
+  adoption: adoptionDe,
   account: accountDe,
   communities: communitiesDe,
 };

@@ -50,13 +50,13 @@ export const communitiesDe: Texts["communities"] = {
     again: "Einen anderen Schlüssel machen",
     made: "Der Schlüssel ist da, und seine Datei liegt bei deinen Downloads. Bewahre sie auf, wo du sie noch in Jahren findest: Niemand kann ihn noch einmal machen.",
     download: "Datei noch einmal speichern",
-    failed: "Dieser Browser konnte keinen Schlüssel machen. Mach einen mit dem Befehl unten.",
+    failed: "Dieser Browser konnte keinen Schlüssel machen. Mach einen mit einem der Befehle unten.",
     fileName: "rotation-key",
     field: "Öffentlicher Schlüssel",
     fieldHint: "Er beginnt mit did:key: und ist nicht geheim.",
     byHand: "Oder mach ihn selbst",
     byHandLead:
-      "Mach einen Schlüssel auf deinem eigenen Rechner mit dem Befehl unten, behalte den geheimen und füge hier den öffentlichen ein.",
+      "Mach einen Schlüssel auf deinem eigenen Rechner mit einem der beiden Befehle, behalte den geheimen und füge hier den öffentlichen ein.",
     saved: "Ich habe den Schlüssel gespeichert",
     savedHint: "Ohne ihn lässt sich die Gemeinschaft weder umziehen noch retten.",
   },
@@ -130,8 +130,12 @@ export const communitiesDe: Texts["communities"] = {
     title: "Andere Wege zu einer Gemeinschaft",
     adopt: "Ein Konto, das es schon gibt",
     adoptLead:
-      "Jemand hat das Konto angelegt, und es bleibt deren Konto. Dieser Server veröffentlicht dafür mit einem App-Passwort, das sich jederzeit zurücknehmen lässt.",
+      "Jemand hat das Konto angelegt, und es bleibt deren Konto. Dieser Server veröffentlicht dafür nur, solange er eingelassen wird.",
     identifier: "Handle oder DID des Kontos",
+    askLead:
+      "Du bekommst einen Link für die Person, der es gehört. Sie stimmt auf dessen Server zu: Kein Passwort wird weitergegeben.",
+    askSubmit: "Link für sie machen",
+    byPassword: "Stattdessen mit einem App-Passwort",
     appPassword: "App-Passwort des Kontos",
     appPasswordHint: "An seinem Server eigens dafür gemacht. Nicht das Passwort des Kontos selbst.",
     adoptSubmit: "Zur Gemeinschaft machen",
@@ -143,6 +147,22 @@ export const communitiesDe: Texts["communities"] = {
     mintHandle: "Handle (darf leer bleiben)",
     mintHandleHint: "Wird in der Identität vermerkt. Dass der Name dorthin führt, ist deine Sache.",
     mintSubmit: "Identität machen",
+  },
+  consent: {
+    title: "Frag die Person, der das Konto gehört",
+    lead: (account) =>
+      `Schick diesen Link an die Person, der ${account} gehört, oder öffne ihn selbst, wenn du das bist.`,
+    link: "Der Link",
+    within:
+      "Er muss innerhalb von fünf Minuten geöffnet werden, und nach zehn muss alles fertig sein. Einen neuen kannst du jederzeit machen.",
+    next: "Was die Person tut",
+    steps: [
+      "Sie meldet sich am Server des Kontos an und erlaubt es dort. Kein Passwort wird weitergegeben.",
+      "Sie kommt hierher zurück, sieht, dass du darum bittest, und stimmt zu. Damit ist es getan.",
+      "Sie kann das an ihrem Server jederzeit zurücknehmen.",
+    ],
+    open: "Das Konto gehört mir: hier öffnen",
+    back: "Zurück",
   },
   one: {
     facts: "Über diese Gemeinschaft",
@@ -167,7 +187,7 @@ export const communitiesDe: Texts["communities"] = {
     check: "Jetzt prüfen",
     states: {
       healthy: "Alles in Ordnung",
-      expired: "Das App-Passwort gilt nicht mehr",
+      expired: "Kein Zugang mehr",
       unreachable: "Nicht zu erreichen",
       moved: "Auf einen anderen Server umgezogen",
       deactivated: "Das Konto ist stillgelegt",
@@ -178,11 +198,14 @@ export const communitiesDe: Texts["communities"] = {
       identity: "Identität",
       rotationKeys: "Euer Schlüssel steht zuoberst",
       account: "Konto",
-      credentials: "App-Passwort",
+      credentials: "Zugang dieses Servers",
     },
     fine: "gut",
     wrong: "bitte ansehen",
-    reauth: "Ein anderes App-Passwort geben",
+    reauth: "Diesen Server wieder einlassen",
+    askLead:
+      "Mit einem Link für die Person, der das Konto gehört: Sie stimmt auf dessen Server zu. Oder mit einem neuen App-Passwort.",
+    askSubmit: "Link für sie machen",
     appPassword: "Neues App-Passwort",
     appPasswordHint: "Mach eines am Server des Kontos. Nicht das Passwort des Kontos selbst.",
     reauthSubmit: "Dieses App-Passwort benutzen",
@@ -261,8 +284,8 @@ export const communitiesDe: Texts["communities"] = {
         "Die Identität bleibt bei denen, die den Schlüssel haben.",
       ],
       adopted: [
-        "Das Konto bleibt an seinem Server, mit allem, was es veröffentlicht hat. Nimm dort das App-Passwort zurück.",
-        "Mitglieder und Einladungen sind weg, und dieser Server vergisst das App-Passwort.",
+        "Das Konto bleibt an seinem Server, mit allem, was es veröffentlicht hat.",
+        "Mitglieder und Einladungen sind weg. Dieser Server gibt die Zustimmung zurück oder vergisst das App-Passwort: Nimm das an jenem Server zurück.",
       ],
     },
     type: (name) => `Gib zur Sicherheit ${name} ein`,
@@ -303,6 +326,7 @@ export const communitiesDe: Texts["communities"] = {
     badAppPassword:
       "Das Konto nimmt dieses App-Passwort nicht an. Mach eines an seinem Server; nach dem Passwort des Kontos selbst wird hier nicht gefragt.",
     taken: "Dieses Konto ist hier schon eine Gemeinschaft.",
+    noConsent: "Der Server des Kontos kann danach nicht gefragt werden. Versuch es mit einem App-Passwort.",
     notSupported: "Das geht mit dieser Gemeinschaft nicht.",
     wrongName: "Das ist nicht der Name. Gib ihn so ein, wie er oben steht.",
     tooManyInvites: "Es sind zu viele Einladungen offen. Nimm zuerst welche zurück.",

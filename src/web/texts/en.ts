@@ -1,4 +1,5 @@
 import { accountEn } from "./en_account.ts";
+import { adoptionEn } from "./en_adoption.ts";
 import { communitiesEn } from "./en_communities.ts";
 import { permissionsEn } from "./en_permissions.ts";
 
@@ -239,6 +240,7 @@ export const en = {
     protocol: "About the protocol",
     version: (version: string) => `Runs kith ${version}`,
   },
+  adoption: adoptionEn,
   account: accountEn,
   communities: communitiesEn,
 };

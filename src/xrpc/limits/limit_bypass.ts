@@ -1,6 +1,7 @@
 /** Who is not limited: callers that know the operator's key, and those at addresses that the operator has named. */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { BlockList, isIP, isIPv6 } from "node:net";
+import { OWN_ADDRESS } from "../client_ip.ts";
 
 const BYPASS_HEADER = "x-ratelimit-bypass";
 
@@ -26,9 +27,12 @@ export class LimitBypass {
     this.#addresses = addresses.length === 0 ? undefined : listOf(addresses);
   }
 
-  /** True where the caller is not limited. */
+  /**
+   * True where the caller is not limited. This server itself is not: whoever it calls for was counted before, and those who come
+   * through it must not use up one budget together.
+   */
   covers({ request, ip }: Caller): boolean {
-    if (this.names(ip)) return true;
+    if (ip === OWN_ADDRESS || this.names(ip)) return true;
     if (this.#digest === undefined) return false;
     const given = request.headers.get(BYPASS_HEADER);
     return given !== null && timingSafeEqual(digestOf(given), this.#digest);

@@ -30,3 +30,10 @@ test.each([
     false,
   );
 });
+
+test("LimitBypass.covers() this server's calls to itself, and takes nobody's word as theirs", () => {
+  const bypass = new LimitBypass({ key: undefined, addresses: [] });
+  const request = new Request("http://kith.test/");
+  expect([bypass.covers({ request, ip: "100::1" }), bypass.names("100::1")]).toEqual([true, false]);
+  expect(bypass.covers({ request, ip: "100::2" })).toBe(false);
+});

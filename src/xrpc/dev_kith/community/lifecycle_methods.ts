@@ -3,6 +3,7 @@ import {
   type Adoptions,
   type Attempts,
   abilitiesOf,
+  type Consents,
   type Deletions,
   type Healths,
   type Members,
@@ -24,6 +25,7 @@ import { communityMethod, decidingCaller } from "./access.ts";
 export interface LifecycleMethodsOptions {
   readonly attempts: Pick<Attempts, "provision" | "mint">;
   readonly adoptions: Pick<Adoptions, "adopt" | "reauth">;
+  readonly consents: Pick<Consents, "askToAdopt" | "askAgain">;
   readonly healths: Pick<Healths, "of">;
   readonly deletions: Pick<Deletions, "delete">;
   readonly members: Pick<Members, "require">;
@@ -34,7 +36,7 @@ export interface LifecycleMethodsOptions {
 
 /** Calls that make a community or go on with one: how many may be made is bounded apart, by quotas. */
 const ATTEMPTS = perAccount({ points: 60, windowMs: 5 * MINUTE_MS });
-/** Calls that try an app password at another server. */
+/** Calls that try an app password at another server, or ask it for a consent. */
 const PASSWORDS = perAccount({ points: 20, windowMs: HOUR_MS }, { points: 100, windowMs: DAY_MS });
 /** Calls for which other servers are asked. */
 const LOOKS = perAccount({ points: 60, windowMs: 5 * MINUTE_MS });
@@ -43,7 +45,7 @@ export function lifecycleMethods(options: LifecycleMethodsOptions): Method[] {
   return [...makingMethods(options), ...keepingMethods(options)];
 }
 
-function makingMethods({ attempts, adoptions, serviceDid }: LifecycleMethodsOptions): Method[] {
+function makingMethods({ attempts, adoptions, consents, serviceDid }: LifecycleMethodsOptions): Method[] {
   const own = communityMethod(serviceDid);
   const { nsid: provision } = DevKithCommunityProvision.mainSchema;
   const { nsid: mint } = DevKithCommunityMint.mainSchema;
@@ -67,10 +69,8 @@ function makingMethods({ attempts, adoptions, serviceDid }: LifecycleMethodsOpti
         const caller = decidingCaller(call, adopt);
         const { identifier, appPassword } = call.input;
         if (appPassword === undefined || appPassword === "") {
-          throw new KithError(
-            "not_supported",
-            `Could not adopt "${identifier}": an app password of the account is needed, make one at its server`,
-          );
+          const authorizeUrl = await consents.askToAdopt({ caller, identifier });
+          return { authorizeUrl, ...abilitiesOf({ mode: "adopted", kind: null }) };
         }
         const community = await adoptions.adopt({ caller, identifier, appPassword });
         const { did, handle } = community;
@@ -81,7 +81,7 @@ function makingMethods({ attempts, adoptions, serviceDid }: LifecycleMethodsOpti
 }
 
 function keepingMethods(options: LifecycleMethodsOptions): Method[] {
-  const { adoptions, healths, deletions, members, serviceDid, now } = options;
+  const { adoptions, consents, healths, deletions, members, serviceDid, now } = options;
   const own = communityMethod(serviceDid);
   const { nsid: reauth } = DevKithCommunityReauth.mainSchema;
   const { nsid: remove } = DevKithCommunityDelete.mainSchema;
@@ -101,6 +101,8 @@ function keepingMethods(options: LifecycleMethodsOptions): Method[] {
         const caller = decidingCaller(call, reauth);
         const { communityDid, appPassword } = call.input;
         const { community } = members.require(communityDid, { caller, right: "own" });
+        if (appPassword === undefined || appPassword === "")
+          return { status: "consentNeeded", authorizeUrl: await consents.askAgain(community, { caller }) };
         await adoptions.reauth(community, { caller, appPassword });
         return { status: "healthy" };
       },

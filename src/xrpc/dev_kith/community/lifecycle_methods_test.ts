@@ -37,6 +37,16 @@ function make(change: { handle?: string | null } = {}) {
       },
       reauth: async (_, given) => void asked.push(given),
     },
+    consents: {
+      askToAdopt: async (given) => {
+        asked.push(given);
+        return "https://login.test/a";
+      },
+      askAgain: async (_, given) => {
+        asked.push(given);
+        return "https://login.test/b";
+      },
+    },
     healths: { of: async () => ({ status: "healthy", handle: undefined, checks: [] }) },
     deletions: { delete: async () => ({ done: ["a"], remains: ["b"] }) },
     members: {
@@ -97,7 +107,7 @@ test.each([
   expect(await call(name, { json, scope: "com.atproto.appPassPrivileged" })).toMatchObject({ status: 200 });
 });
 
-test("adopt tells what can be done, and wants an app password", async () => {
+test("adopt tells what can be done, and without an app password where its owner consents", async () => {
   const json = { identifier: "group.test", appPassword: "x" };
   const { body } = await make().call("adopt", { json });
   expect(body).toMatchObject({ communityDid: GROUP, handle: "group.test" });
@@ -106,8 +116,18 @@ test("adopt tells what can be done, and wants an app password", async () => {
   expect((await make({ handle: null }).call("adopt", { json })).body).not.toHaveProperty("handle");
   for (const appPassword of [undefined, ""]) {
     const answer = await make().call("adopt", { json: { identifier: "group.test", appPassword } });
-    expect(answer).toMatchObject({ status: 400, body: { error: "NotSupported" } });
+    expect(answer).toMatchObject({ status: 200, body: { authorizeUrl: "https://login.test/a" } });
+    expect(answer.body).not.toHaveProperty("communityDid");
   }
+});
+
+test("reauth takes an app password, or tells where its owner consents", async () => {
+  const { call, asked } = make();
+  const json = { communityDid: GROUP };
+  expect((await call("reauth", { json: { ...json, appPassword: "x" } })).body).toEqual({ status: "healthy" });
+  const { body } = await call("reauth", { json });
+  expect(body).toEqual({ status: "consentNeeded", authorizeUrl: "https://login.test/b" });
+  expect(asked).toContainEqual({ caller: ALICE });
 });
 
 test("who may look, give another app password, and end it", async () => {

@@ -1,9 +1,8 @@
 /** The methods of com.atproto.repo of this server, called for a community that has its account here. */
 import type { LocalRepoCalls } from "../../../communities/mod.ts";
+import { OWN_ADDRESS } from "../../client_ip.ts";
 import type { Call, Method } from "../../method.ts";
 
-/** Of calls that this server makes to itself: of the block whose packets are thrown away, so nobody else has it. RFC 6666 */
-export const OWN_ADDRESS = "100::1";
 const UPLOAD = "com.atproto.repo.uploadBlob";
 
 /** Without a request of the network: who may make the call has been decided. */

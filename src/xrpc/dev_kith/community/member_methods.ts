@@ -13,6 +13,8 @@ import {
   DevKithCommunityRevoke,
 } from "../../../lexicons/mod.ts";
 import type { Role } from "../../../storage/mod.ts";
+import { perAccount } from "../../limits/charges.ts";
+import { DAY_MS, HOUR_MS } from "../../limits/rate_limits.ts";
 import { callerDid, type Method } from "../../method.ts";
 import { communityMethod, decidingCaller } from "./access.ts";
 import { communityView, inviteView, memberView } from "./views.ts";
@@ -31,6 +33,9 @@ export interface Names {
   /** At once, and only where it is known here. */
   handleOf(did: string): string | undefined;
 }
+
+/** Changes of members and invites, of all methods together: each leaves a row in the audit, which is kept for long. */
+const CHANGES = perAccount({ points: 1_000, windowMs: HOUR_MS }, { points: 5_000, windowMs: DAY_MS });
 
 export function memberMethods(options: MemberMethodsOptions): Method[] {
   return [...communityReads(options), ...memberChanges(options), ...inviteMethods(options)];
@@ -70,6 +75,7 @@ function memberChanges({ members, names, serviceDid }: MemberMethodsOptions): Me
   const { nsid: revoke } = DevKithCommunityRevoke.mainSchema;
   return [
     own(DevKithCommunityGrant.mainSchema, {
+      limit: CHANGES,
       handler: async (call) => {
         const { communityDid, role, canPublish } = call.input;
         const caller = decidingCaller(call, grant);
@@ -85,6 +91,7 @@ function memberChanges({ members, names, serviceDid }: MemberMethodsOptions): Me
       },
     }),
     own(DevKithCommunityRevoke.mainSchema, {
+      limit: CHANGES,
       handler: async (call) => {
         const { communityDid } = call.input;
         const caller = decidingCaller(call, revoke);
@@ -100,6 +107,7 @@ function inviteMethods({ invites, members, serviceDid }: MemberMethodsOptions): 
   const { nsid: create } = DevKithCommunityInviteCreate.mainSchema;
   return [
     own(DevKithCommunityInviteCreate.mainSchema, {
+      limit: CHANGES,
       handler: async (call) => {
         const { communityDid, role, canPublish = false, uses, expiresAt } = call.input;
         const { invite, token } = await invites.create(communityDid, {
@@ -113,6 +121,7 @@ function inviteMethods({ invites, members, serviceDid }: MemberMethodsOptions): 
       },
     }),
     own(DevKithCommunityInviteRedeem.mainSchema, {
+      limit: CHANGES,
       handler: async (call) => {
         const caller = callerDid(call);
         const { community } = await invites.redeem(call.input.token.trim(), caller);
@@ -121,6 +130,7 @@ function inviteMethods({ invites, members, serviceDid }: MemberMethodsOptions): 
       },
     }),
     own(DevKithCommunityInviteRevoke.mainSchema, {
+      limit: CHANGES,
       handler: async (call) => {
         const { communityDid, id } = call.input;
         await invites.revoke(communityDid, { caller: callerDid(call), id });

@@ -24,6 +24,8 @@ export interface PublishMethodsOptions {
   readonly repoMethods: readonly Method[];
   /** com.atproto.repo of the server that has a community's account. */
   readonly remote: Pick<Publisher, "call" | "upload">;
+  /** The server to which a DID leads, as far as it is known; asked for communities whose account is here. */
+  readonly serverOf: (did: string) => Promise<string | undefined>;
   readonly audit: { add(...entries: CommunityAuditEntry[]): Promise<void> };
   readonly serviceDid: string;
   /** Milliseconds since 1970. */
@@ -82,6 +84,7 @@ class CommunityVoice {
 
   async write(name: Exclude<RepoMethod, "uploadBlob">, call: Call<object, unknown>): Promise<unknown> {
     const { community, caller } = this.#publisher(call);
+    await this.#requireHere(community);
     const answer =
       community.kind === "native"
         ? await this.#method(name).handler(asCommunity(call, community))
@@ -96,6 +99,7 @@ class CommunityVoice {
   async upload(call: Call<object, unknown>): Promise<unknown> {
     const { community, caller } = this.#publisher(call);
     const { headers } = call.request;
+    await this.#requireHere(community);
     const length = headers.get("content-encoding") === null ? headers.get("content-length") : null;
     const answer =
       community.kind === "native"
@@ -117,6 +121,17 @@ class CommunityVoice {
     throw new KithError(
       "not_supported",
       `Could not publish as "${community.did}": it is an identity alone, without an account`,
+    );
+  }
+
+  /** What is written here after the owner's key has moved it away is seen by nobody. Throws KithError not_supported. */
+  async #requireHere({ did, kind, pdsEndpoint }: Community): Promise<void> {
+    if (kind !== "native") return;
+    const server = await this.#options.serverOf(did);
+    if (server === undefined || server === pdsEndpoint) return;
+    throw new KithError(
+      "not_supported",
+      `Could not publish as "${did}": it has moved to "${server}", so nobody would see it. An owner can delete the community here`,
     );
   }
 

@@ -30,7 +30,7 @@ const _mainSchema = /*#__PURE__*/ v.procedure(
 			"schema": /*#__PURE__*/ v.object(
 				{
 					/**
-					 * The page on which the account's owner consents.
+					 * The page on which the account's owner consents, and is sent back to this server. It has to be opened within a few minutes, which the account's server decides, and finished within ten.
 					 */
 					"authorizeUrl": /*#__PURE__*/ v.optional(/*#__PURE__*/ v.genericUriString()),
 					/**

@@ -11,12 +11,13 @@ const _mainSchema = /*#__PURE__*/ v.procedure(
 			"schema": /*#__PURE__*/ v.object(
 				{
 					/**
+					 * An app password of the account. Where absent, the answer says which page its owner has to open.
 					 * @maxLength 256
 					 */
-					"appPassword": /*#__PURE__*/ v.constrain(
+					"appPassword": /*#__PURE__*/ v.optional(/*#__PURE__*/ v.constrain(
 						/*#__PURE__*/ v.string(),
 						[/*#__PURE__*/ v.stringLength(0, 256)]
-					),
+					)),
 					/**
 					 * The community.
 					 */
@@ -26,9 +27,15 @@ const _mainSchema = /*#__PURE__*/ v.procedure(
 		},
 		"output": {
 			"type": "lex",
-			"schema": /*#__PURE__*/ v.object({
-				"status": /*#__PURE__*/ v.string<"healthy" | (string & {})>(),
-			}),
+			"schema": /*#__PURE__*/ v.object(
+				{
+					/**
+					 * The page on which the account's owner consents. It has to be opened within a few minutes, which the account's server decides, and finished within ten.
+					 */
+					"authorizeUrl": /*#__PURE__*/ v.optional(/*#__PURE__*/ v.genericUriString()),
+					"status": /*#__PURE__*/ v.string<"consentNeeded" | "healthy" | (string & {})>(),
+				}
+			),
 		}
 	}
 );
