@@ -244,8 +244,8 @@ function startSweep(
   { log: logger, onClose }: Pick<StartContext, "log" | "onClose">,
   { stores, actors: { now } }: CommunityFeaturesParts,
 ): void {
-  const { attemptArchive: archive, communityAudit: audit, communityInvites: invites } = stores;
-  const sweep = new CommunitySweep({ archive, audit, invites, logger, now });
+  const { attempts, attemptArchive: archive, communityAudit: audit, communityInvites: invites } = stores;
+  const sweep = new CommunitySweep({ attempts, archive, audit, invites, logger, now });
   sweep.start();
   onClose(() => sweep.stop());
 }

@@ -101,17 +101,8 @@ export async function startFeatures(
   const births = { config, stores, actors, plc, passwords, handles, handleResolver, rotationSigner };
   const creator = await startCreation({ log, onClose }, births);
   const identity = startIdentityFeatures({
-    config,
-    stores,
-    repos: actors.registry,
-    plc,
-    dids,
-    handles,
-    handleResolver,
-    rotationSigner,
-    owners,
-    log,
-    onClose,
+    ...{ config, stores, repos: actors.registry, plc, dids, handles, handleResolver },
+    ...{ rotationSigner, owners, log, onClose },
   });
   const repoMethods = repoMethodsOf({ config, stores, actors, lexicons });
   const finder = handleFinder({ accounts, handles, resolver: handleResolver });

@@ -150,7 +150,7 @@ describe("provisionMachine", () => {
     }
   });
 
-  test("drops nothing that it does not know", () => {
+  test("is moved by nothing else", () => {
     for (const [kind, step] of STATES) {
       const state = begin(kind, step);
       expect(send(state, { type: "anything" }).value).toEqual(state.value);

@@ -286,25 +286,6 @@ test("HeaderAuthenticator takes no access token from before the sessions of an a
   }
 });
 
-test.each([
-  ["takendown", "account_takendown"],
-  ["suspended", "account_suspended"],
-  ["active", undefined],
-  ["deactivated", undefined],
-  ["deleted", undefined],
-])("HeaderAuthenticator: a service token of an account that is %s here: %p", async (state, code) => {
-  const strict = new HeaderAuthenticator({
-    ...{ tokens, serviceTokens, adminPassword: ADMIN_PASSWORD },
-    accounts: { account: (did) => (did === "did:plc:far" ? { state } : undefined) },
-  });
-  const answer = strict.authenticate(request(`Bearer ${SERVICE}`), "accessOrService", { nsid: "x.y.z" });
-  const outcome = await answer.then(
-    () => undefined,
-    (error: KithError) => error.code,
-  );
-  expect(outcome).toBe(code as KithError["code"]);
-});
-
 test("HeaderAuthenticator takes the moderation service's token as a moderator's, and nobody else's", async () => {
   const ask = (did: string | undefined, header: string, kind: AuthKind = "moderator") =>
     moderated(did).authenticate(request(header), kind, { nsid: "x.y.z" });

@@ -144,7 +144,7 @@ describe("CommunityInvites", () => {
     expect(await codeOf(invites.redeem(token, CAROL))).toBe("invalid_invite");
   });
 
-  test("nobody loses anything by an invite, and it is not spent on them", async () => {
+  test("fault 14: nobody loses anything by an invite, and it is not spent on them", async () => {
     await grant(ALICE, BOB, "admin", true);
     const { token } = await invite(ALICE);
     for (const subject of [BOB, ALICE]) {
@@ -155,6 +155,21 @@ describe("CommunityInvites", () => {
     await invites.redeem(token, CAROL);
     expect(roleOf(CAROL)).toBe("member");
   });
+
+  test.each([
+    ["manager", "admin", "member"],
+    ["admin", "member", "manager"],
+    ["member", "manager", "admin"],
+  ] as const)(
+    "fault 15: of several ways to a role the best counts: %s, %s, %s",
+    async (first, second, third) => {
+      for (const [i, role] of [first, second, third].entries()) {
+        const { token } = await invite(ALICE, { role, canPublish: i === 1 });
+        await invites.redeem(token, BOB);
+      }
+      expect(stores.members.member(group, BOB)).toMatchObject({ role: "admin", canPublish: true });
+    },
+  );
 
   test("an invite raises who is less, and gives the right to publish to who has it not", async () => {
     await grant(ALICE, BOB, "manager");

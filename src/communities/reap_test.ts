@@ -1,5 +1,7 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import { cidOfOperation, createUpdate, type PlcOperation } from "../atproto/mod.ts";
+import { KithError } from "../errors.ts";
+import { createLogger } from "../logger.ts";
 import type { AttemptKind } from "../storage/mod.ts";
 import {
   ALICE,
@@ -13,7 +15,7 @@ import {
   refusedByHost,
   type Stage,
 } from "./_attempts_fixture.ts";
-import { CommunitySweep } from "./community_sweep.ts";
+import { CommunitySweep, UNTOLD_PASSWORD_LIFETIME_MS } from "./community_sweep.ts";
 import { operationFrom } from "./plc_operations.ts";
 import { REAP_IDLE_MS } from "./reap.ts";
 
@@ -303,6 +305,18 @@ describe("Reaper", () => {
   });
 });
 
+test("what is here of a native account is removed, or the attempt waits for it", async () => {
+  await using stage = await openStage("native");
+  const id = await leftAt(stage, "createAccount");
+  const { reaper } = stage.process();
+  const busy = () => new KithError("busy", "it is being created");
+  stage.troubles.add({ call: "removeHalfMade", when: "before", error: busy });
+  expect(await reaper.reap(id, ACT)).toMatchObject({ reaped: false, verdict: "it is being created" });
+  expect(stage.stores.archive.find(id)).toBeUndefined();
+  expect((await reaper.reap(id, { ...ACT, idleMs: 0 })).reaped).toBe(true);
+  expect(typesOf(stage)).toEqual(tombstoned);
+});
+
 test("a native DID is ended by the server's own key", async () => {
   await using stage = await openStage("native");
   const error = refusedByHost("HandleNotAvailable");
@@ -318,8 +332,8 @@ test("CommunitySweep erases keys once the tombstone is final, and forgets what i
   await stage.process().reaper.reap(id, ACT);
   const { archive, audit, invites } = stage.stores;
   const sweep = new CommunitySweep({
-    ...{ archive, audit, invites },
-    logger: { trace() {}, debug() {}, info() {}, warn() {}, error() {}, fatal() {} } as never,
+    ...{ attempts: stage.stores.store, archive, audit, invites },
+    logger: createLogger({ enabled: false }),
     now: () => stage.clock.now,
   });
   stage.clock.now += 71 * HOUR_MS;
@@ -338,6 +352,32 @@ test("CommunitySweep erases keys once the tombstone is final, and forgets what i
   await sweep.sweep();
   expect(archive.find(id)).toBeUndefined();
   expect(audit.ofAttempt(id, { limit: 9 }).entries).toEqual([]);
+});
+
+test("CommunitySweep erases a password that its maker does not come for, once it is old", async () => {
+  await using stage = await openStage("remote");
+  const { store, archive, audit, invites } = stage.stores;
+  const { attempts } = stage.process();
+  // the answer is lost
+  const lost = spyOn(store, "takePassword").mockRejectedValueOnce(new KithError("busy", "gone"));
+  await errorOf(stage.make(attempts));
+  lost.mockRestore();
+  const id = stage.attempt?.id ?? "";
+  const logger = createLogger({ enabled: false });
+  const sweep = new CommunitySweep({
+    ...{ attempts: store, archive, audit, invites, logger },
+    now: () => stage.clock.now,
+  });
+  stage.clock.now += UNTOLD_PASSWORD_LIFETIME_MS;
+  await sweep.sweep();
+  expect(store.secrets(id).accountPassword).toMatch(/^[\w-]{43}$/);
+  expect(attempts.open(ALICE)).toMatchObject([{ id }]);
+  stage.clock.now += 1;
+  await sweep.sweep();
+  expect(store.secrets(id).accountPassword).toBeNull();
+  expect(attempts.open(ALICE)).toEqual([]);
+  const answer = await stage.make(attempts);
+  expect([answer.status, answer.rootCredentials]).toEqual(["activated", undefined]);
 });
 
 test("the stored operations are those that were sent", async () => {

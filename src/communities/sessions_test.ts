@@ -181,7 +181,7 @@ describe("StockSessions.use()", () => {
     expect(saved).toEqual([]);
   });
 
-  test("renews once for all who wait, and burns no refresh token", async () => {
+  test("fault 11: renews once for all who wait, and burns no refresh token", async () => {
     const gate = Promise.withResolvers<void>();
     const { sessions, asked } = makeSessions({
       session: tokens("old", 0),

@@ -80,7 +80,7 @@ export async function planTakeBack(context: StepContext): Promise<TakeBackPlan> 
   return { tombstone: buildTombstone(last, signer), tombstoneCid: null, removeAccount: true, words };
 }
 
-/** Throws what the directory throws; of the account as much is removed as its host allows. */
+/** Throws what the directory throws; of the account as much is removed as its host allows, of one here all, or it is tried again. */
 export async function takeBack(context: StepContext, plan: TakeBackPlan): Promise<TakenBack> {
   const sent =
     plan.tombstone === undefined ? plan.tombstoneCid : await sendTombstone(context, plan.tombstone);
@@ -111,7 +111,7 @@ async function removeAccount(context: StepContext): Promise<string> {
   try {
     return await hostOf(context).removeHalfMade(accountOf(context));
   } catch (error) {
-    if (!(error instanceof KithError)) throw error;
+    if (!(error instanceof KithError) || context.attempt.kind === "native") throw error;
     return `what there is of the account could not be removed: ${error.message}`;
   }
 }

@@ -355,6 +355,18 @@ export class AttemptStore {
     });
   }
 
+  /** Erases the passwords that nobody has fetched of what graduated before then; how many that were. */
+  async forgetPasswords(before: number): Promise<number> {
+    return this.#hub.write(
+      (run) =>
+        run(
+          `UPDATE attempt SET account_password = NULL
+           WHERE state = 'graduated' AND account_password IS NOT NULL AND updated_at < ?`,
+          before,
+        ).changes,
+    );
+  }
+
   /** A caller's that are not over, or have a password that was not told yet; oldest first. */
   openOf(caller: string): Attempt[] {
     return this.#hub

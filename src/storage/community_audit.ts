@@ -8,7 +8,7 @@ export interface CommunityAuditEntry {
   readonly attempt?: string | null;
   /** A DID, "admin" or "server". */
   readonly actor: string;
-  /** Such as "provision.planned" or "member.grant". */
+  /** Such as "attempt.planned" or "member.grant". */
   readonly action: string;
   readonly detail?: Readonly<Record<string, unknown>>;
   /** Unix milliseconds. */

@@ -8,7 +8,7 @@ import { community, type Hosting, provision, provisionInput, ROOM } from "./grou
 describe.each<Hosting>(["native", "stock"])("a new community (%s)", (hosting) => {
   const holder = useStage({ env: ROOM });
 
-  test("a declaration is written when it is active", async () => {
+  test("fault 5: a declaration is written when it is active, and every way to read it answers at once", async () => {
     const { stage } = holder;
     const declaration = {
       collection: "dev.kith.test.group",
@@ -16,10 +16,18 @@ describe.each<Hosting>(["native", "stock"])("a new community (%s)", (hosting) =>
       record: { $type: "dev.kith.test.group", name: "Orchard" },
     };
     const { did } = await provision(stage.url, stage.alice, { name: "orchard", hosting, declaration });
-    const read = await xrpc(stage.url, "com.atproto.repo.getRecord", {
-      params: { repo: did, collection: declaration.collection, rkey: "self" },
-    });
-    expect(read.json.value).toEqual(declaration.record);
+    const { collection, record } = declaration;
+    const read = async (nsid: string, params: Record<string, string>) => {
+      const { status, json } = await xrpc(stage.url, `com.atproto.${nsid}`, { params });
+      return status === 200 ? json : { nsid, status, json };
+    };
+    const one = await read("repo.getRecord", { repo: did, collection, rkey: "self" });
+    expect(one).toMatchObject({ value: record });
+    const all = await read("repo.listRecords", { repo: did, collection });
+    expect(all).toMatchObject({ records: [{ value: record }] });
+    expect(await read("repo.describeRepo", { repo: did })).toMatchObject({ did, collections: [collection] });
+    expect(await read("sync.getRepoStatus", { did })).toMatchObject({ did, active: true });
+    expect(await read("sync.getLatestCommit", { did })).toHaveProperty("rev");
   });
 
   test("two calls at once make one community", async () => {

@@ -146,10 +146,10 @@ test("the keys of a DID that was given up are kept for the 72 hours in which tha
   const kept = () => opened("attempt_archive", `handle = '${body.handle}'`);
   expect([...kept().keys()].sort()).toEqual(["signing_key", "subordinate_key"]);
   expect(told(kept())).toEqual([]);
-  const { attemptArchive: archive, communityAudit: audit, communityInvites: invites } = kith.stores;
+  const { attempts, attemptArchive: archive, communityAudit: audit, communityInvites: invites } = kith.stores;
   const logger = createLogger({ enabled: false });
   const sweepAt = (now: number) =>
-    new CommunitySweep({ archive, audit, invites, logger, now: () => now }).sweep();
+    new CommunitySweep({ attempts, archive, audit, invites, logger, now: () => now }).sweep();
   const { archivedAt = 0 } = archive.archived({ limit: 1 }).attempts[0] ?? {};
   await sweepAt(archivedAt + TOMBSTONE_NULLIFIABLE_MS - 1);
   expect(kept().size).toBe(2);
