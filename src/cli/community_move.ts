@@ -96,13 +96,19 @@ async function move(given: Arguments, io: Io): Promise<number> {
   const folder = textOf(given, "folder") ?? `${fileNameOf(name)}.move`;
   const prompt = io.isTerminal ? createPrompt(process.stdin, io.err) : undefined;
   const question = `Password of the account at ${to} (a new one, which you choose): `;
-  const password = io.env.KITH_TARGET_PASSWORD || (await prompt?.secret(question));
-  if (!password) throw new UsageError("the account there needs a password: KITH_TARGET_PASSWORD");
+  let password = io.env.KITH_TARGET_PASSWORD;
+  if (!password && prompt === undefined)
+    throw new UsageError("the account there needs a password: KITH_TARGET_PASSWORD");
   const say = (text: string) => io.err(printableLines(`${text}\n`));
   const { plc, surroundings } = await networkOf({ plcUrl, isLocal, say });
   const moved = await moveByKey({
-    ...{ did, rotation, to, email, password, folder, plc, surroundings, say, allowHttp: isLocal },
+    ...{ did, rotation, to, email, folder, plc, surroundings, say, allowHttp: isLocal },
     interim: () => signingKeyIn(folder),
+    password: async () => {
+      password ||= await prompt?.secret(question);
+      if (!password) throw new UsageError("the account there needs a password");
+      return password;
+    },
     handle: textOf(given, "handle"),
     inviteCode: textOf(given, "invite-code"),
     confirm: (plan) =>

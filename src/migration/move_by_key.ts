@@ -33,7 +33,8 @@ export interface KeyMoveOptions {
   /** At the new server: its label under that server's first domain where absent. */
   readonly handle: string | undefined;
   readonly email: string;
-  readonly password: string;
+  /** Of the account there: asked for once it is needed, and the same every time. */
+  password(): Promise<string>;
   readonly inviteCode: string | undefined;
   /** Where what the account has published is saved, and stays. */
   readonly folder: string;
@@ -72,7 +73,7 @@ export async function moveByKey(options: KeyMoveOptions): Promise<KeyMoved | und
     say("the records are there");
   } else {
     if (!saved.isThere) throw new KithError("invalid_request", `"${did}" is at "${to}" already`);
-    await target.signIn(options);
+    await target.signIn({ did, password: await options.password() });
   }
   const lostBlobs = await fill(target, saved);
   if (from !== to) await lead(target, options);
@@ -82,12 +83,12 @@ export async function moveByKey(options: KeyMoveOptions): Promise<KeyMoved | und
   return { from, handle, lostBlobs };
 }
 
-function targetOf({ to, surroundings, did, password }: KeyMoveOptions): AccountAtHost {
+function targetOf({ to, surroundings, did, ...options }: KeyMoveOptions): AccountAtHost {
   const target: AccountAtHost = new AccountAtHost({
     ...surroundings,
     ...{ url: to, signInUrl: to, tokens: undefined },
     onTokens: () => undefined,
-    onSessionLost: () => target.signIn({ did, password }),
+    onSessionLost: async () => await target.signIn({ did, password: await options.password() }),
   });
   return target;
 }
@@ -141,12 +142,12 @@ async function enter(
     options,
   }: { description: ServerDescription; handle: string; options: KeyMoveOptions },
 ): Promise<void> {
-  const { did, email, password, inviteCode, plc, say, surroundings } = options;
+  const { did, email, inviteCode, plc, say, surroundings } = options;
   if (await target.hasAccount(did)) {
-    await target.signIn({ did, password });
+    await target.signIn({ did, password: await options.password() });
     return say(`"${target.url}" has this account already`);
   }
-  const interim = options.interim();
+  const [interim, password] = [options.interim(), await options.password()];
   const { verificationMethods, ...rest } = await plc.data(did);
   if (verificationMethods[ACCOUNT_SIGNS] !== interim.didKey) {
     await change(options, {
