@@ -57,7 +57,8 @@ export const keyCommand: Command = {
 
 export const moveCommand: Command = {
   name: "community move",
-  summary: "take a community to another server by its rotation key alone, whatever its server says",
+  summary:
+    "take a community to another server by its rotation key alone, or give a minted identity an account",
   operands: ["COMMUNITY"],
   options: [
     { name: "to", value: "URL", help: "the new server: any PDS" },
@@ -113,7 +114,9 @@ async function move(given: Arguments, io: Io): Promise<number> {
     inviteCode: textOf(given, "invite-code"),
     confirm: (plan) =>
       confirmAsMember(
-        `Move ${did} from ${plan.from} to ${to}, as ${plan.handle}? From then on ${plan.from} cannot publish as it.`,
+        plan.from === undefined
+          ? `Give ${did} an account at ${to}, as ${plan.handle}?`
+          : `Move ${did} from ${plan.from} to ${to}, as ${plan.handle}? From then on ${plan.from} cannot publish as it.`,
         { given, io, prompt },
       ),
   });
@@ -122,7 +125,7 @@ async function move(given: Arguments, io: Io): Promise<number> {
   if (lostBlobs.length > 0) say(`left behind, as they were not to be had: ${lostBlobs.join(", ")}`);
   io.out(
     printableLines(
-      `${did} is at ${to} now, as ${handle}: sign in there with the password that you chose.\nWhere the old server is a kith that still lists it: "kith community delete ${did}" there. To go on with members and roles, adopt it at a kith.\n`,
+      `${did} is at ${to} now, as ${handle}: sign in there with the password that you chose.\nTo go on with members and roles, delete the community at the kith that lists it ("kith community delete ${did}"), which leaves the new account alone, and adopt it where you like.\n`,
     ),
   );
   return EXIT_OK;

@@ -3,6 +3,7 @@
  * what the account has published was saved before. Each step looks before it acts, so that the whole may be begun again.
  */
 import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
 import {
   cidOfOperation,
   createServiceJwt,
@@ -44,11 +45,12 @@ export interface KeyMoveOptions {
   readonly allowHttp: boolean;
   say(text: string): void;
   /** Asked once all is saved, before the DID is changed for the first time. */
-  confirm(plan: { from: string; to: string; handle: string }): Promise<boolean>;
+  confirm(plan: { from: string | undefined; to: string; handle: string }): Promise<boolean>;
 }
 
 export interface KeyMoved {
-  readonly from: string;
+  /** Undefined of an identity that had no account. */
+  readonly from: string | undefined;
   readonly handle: string;
   readonly lostBlobs: readonly string[];
 }
@@ -59,20 +61,22 @@ export async function moveByKey(options: KeyMoveOptions): Promise<KeyMoved | und
   const target = targetOf(options);
   const document = await plc.document(did);
   checkRule(await plc.data(did), options);
-  const from = pdsEndpointOf(document, { allowHttp }) ?? "";
+  const from = pdsEndpointOf(document, { allowHttp });
   const description = await target.describe();
   const saved = new SavedAccount(options.folder, { did, surroundings: options.surroundings, say });
   const handle =
     from === to ? (handleOf(document) ?? did) : (options.handle ?? proposed(document, description, to));
   if (from !== to) {
     await checkTarget(description, { handle, options });
-    await saved.save(from);
+    if (from !== undefined) await saved.save(from);
     if (!(await options.confirm({ from, to, handle }))) return undefined;
     await enter(target, { description, handle, options });
-    await target.importRepo(() => saved.repo());
-    say("the records are there");
+    if (from !== undefined) {
+      await target.importRepo(() => saved.repo());
+      say("the records are there");
+    }
   } else {
-    if (!saved.isThere) throw new KithError("invalid_request", `"${did}" is at "${to}" already`);
+    if (!existsSync(options.folder)) throw new KithError("invalid_request", `"${did}" is at "${to}" already`);
     await target.signIn({ did, password: await options.password() });
   }
   const lostBlobs = await fill(target, saved);
@@ -154,7 +158,7 @@ async function enter(
       ...rest,
       verificationMethods: { ...verificationMethods, [ACCOUNT_SIGNS]: interim.didKey },
     });
-    say("the DID names a new signing key: the old server cannot publish as it any more");
+    say("the DID names a new signing key: nobody else can publish as it any more");
   }
   const iat = Math.floor(surroundings.now() / 1_000);
   const claims = { iss: did, aud: description.did, lxm: CREATE, iat, exp: iat + TOKEN_SECONDS };
