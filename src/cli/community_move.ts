@@ -57,7 +57,8 @@ export const keyCommand: Command = {
 
 export const moveCommand: Command = {
   name: "community move",
-  summary: "take a community to another server by its rotation key alone, whatever its server says",
+  summary:
+    "take a community to another server by its rotation key alone, or give a minted identity an account",
   operands: ["COMMUNITY"],
   options: [
     { name: "to", value: "URL", help: "the new server: any PDS" },
@@ -96,18 +97,26 @@ async function move(given: Arguments, io: Io): Promise<number> {
   const folder = textOf(given, "folder") ?? `${fileNameOf(name)}.move`;
   const prompt = io.isTerminal ? createPrompt(process.stdin, io.err) : undefined;
   const question = `Password of the account at ${to} (a new one, which you choose): `;
-  const password = io.env.KITH_TARGET_PASSWORD || (await prompt?.secret(question));
-  if (!password) throw new UsageError("the account there needs a password: KITH_TARGET_PASSWORD");
+  let password = io.env.KITH_TARGET_PASSWORD;
+  if (!password && prompt === undefined)
+    throw new UsageError("the account there needs a password: KITH_TARGET_PASSWORD");
   const say = (text: string) => io.err(printableLines(`${text}\n`));
   const { plc, surroundings } = await networkOf({ plcUrl, isLocal, say });
   const moved = await moveByKey({
-    ...{ did, rotation, to, email, password, folder, plc, surroundings, say, allowHttp: isLocal },
+    ...{ did, rotation, to, email, folder, plc, surroundings, say, allowHttp: isLocal },
     interim: () => signingKeyIn(folder),
+    password: async () => {
+      password ||= await prompt?.secret(question);
+      if (!password) throw new UsageError("the account there needs a password");
+      return password;
+    },
     handle: textOf(given, "handle"),
     inviteCode: textOf(given, "invite-code"),
     confirm: (plan) =>
       confirmAsMember(
-        `Move ${did} from ${plan.from} to ${to}, as ${plan.handle}? From then on ${plan.from} cannot publish as it.`,
+        plan.from === undefined
+          ? `Give ${did} an account at ${to}, as ${plan.handle}?`
+          : `Move ${did} from ${plan.from} to ${to}, as ${plan.handle}? From then on ${plan.from} cannot publish as it.`,
         { given, io, prompt },
       ),
   });
@@ -116,7 +125,7 @@ async function move(given: Arguments, io: Io): Promise<number> {
   if (lostBlobs.length > 0) say(`left behind, as they were not to be had: ${lostBlobs.join(", ")}`);
   io.out(
     printableLines(
-      `${did} is at ${to} now, as ${handle}: sign in there with the password that you chose.\nWhere the old server is a kith that still lists it: "kith community delete ${did}" there. To go on with members and roles, adopt it at a kith.\n`,
+      `${did} is at ${to} now, as ${handle}: sign in there with the password that you chose.\nTo go on with members and roles, delete the community at the kith that lists it ("kith community delete ${did}"), which leaves the new account alone, and adopt it where you like.\n`,
     ),
   );
   return EXIT_OK;

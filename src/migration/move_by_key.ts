@@ -3,6 +3,7 @@
  * what the account has published was saved before. Each step looks before it acts, so that the whole may be begun again.
  */
 import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
 import {
   cidOfOperation,
   createServiceJwt,
@@ -33,7 +34,8 @@ export interface KeyMoveOptions {
   /** At the new server: its label under that server's first domain where absent. */
   readonly handle: string | undefined;
   readonly email: string;
-  readonly password: string;
+  /** Of the account there: asked for once it is needed, and the same every time. */
+  password(): Promise<string>;
   readonly inviteCode: string | undefined;
   /** Where what the account has published is saved, and stays. */
   readonly folder: string;
@@ -43,11 +45,12 @@ export interface KeyMoveOptions {
   readonly allowHttp: boolean;
   say(text: string): void;
   /** Asked once all is saved, before the DID is changed for the first time. */
-  confirm(plan: { from: string; to: string; handle: string }): Promise<boolean>;
+  confirm(plan: { from: string | undefined; to: string; handle: string }): Promise<boolean>;
 }
 
 export interface KeyMoved {
-  readonly from: string;
+  /** Undefined of an identity that had no account. */
+  readonly from: string | undefined;
   readonly handle: string;
   readonly lostBlobs: readonly string[];
 }
@@ -58,21 +61,23 @@ export async function moveByKey(options: KeyMoveOptions): Promise<KeyMoved | und
   const target = targetOf(options);
   const document = await plc.document(did);
   checkRule(await plc.data(did), options);
-  const from = pdsEndpointOf(document, { allowHttp }) ?? "";
+  const from = pdsEndpointOf(document, { allowHttp });
   const description = await target.describe();
   const saved = new SavedAccount(options.folder, { did, surroundings: options.surroundings, say });
   const handle =
     from === to ? (handleOf(document) ?? did) : (options.handle ?? proposed(document, description, to));
   if (from !== to) {
     await checkTarget(description, { handle, options });
-    await saved.save(from);
+    if (from !== undefined) await saved.save(from);
     if (!(await options.confirm({ from, to, handle }))) return undefined;
     await enter(target, { description, handle, options });
-    await target.importRepo(() => saved.repo());
-    say("the records are there");
+    if (from !== undefined) {
+      await target.importRepo(() => saved.repo());
+      say("the records are there");
+    }
   } else {
-    if (!saved.isThere) throw new KithError("invalid_request", `"${did}" is at "${to}" already`);
-    await target.signIn(options);
+    if (!existsSync(options.folder)) throw new KithError("invalid_request", `"${did}" is at "${to}" already`);
+    await target.signIn({ did, password: await options.password() });
   }
   const lostBlobs = await fill(target, saved);
   if (from !== to) await lead(target, options);
@@ -82,12 +87,12 @@ export async function moveByKey(options: KeyMoveOptions): Promise<KeyMoved | und
   return { from, handle, lostBlobs };
 }
 
-function targetOf({ to, surroundings, did, password }: KeyMoveOptions): AccountAtHost {
+function targetOf({ to, surroundings, did, ...options }: KeyMoveOptions): AccountAtHost {
   const target: AccountAtHost = new AccountAtHost({
     ...surroundings,
     ...{ url: to, signInUrl: to, tokens: undefined },
     onTokens: () => undefined,
-    onSessionLost: () => target.signIn({ did, password }),
+    onSessionLost: async () => await target.signIn({ did, password: await options.password() }),
   });
   return target;
 }
@@ -141,19 +146,19 @@ async function enter(
     options,
   }: { description: ServerDescription; handle: string; options: KeyMoveOptions },
 ): Promise<void> {
-  const { did, email, password, inviteCode, plc, say, surroundings } = options;
+  const { did, email, inviteCode, plc, say, surroundings } = options;
   if (await target.hasAccount(did)) {
-    await target.signIn({ did, password });
+    await target.signIn({ did, password: await options.password() });
     return say(`"${target.url}" has this account already`);
   }
-  const interim = options.interim();
+  const [interim, password] = [options.interim(), await options.password()];
   const { verificationMethods, ...rest } = await plc.data(did);
   if (verificationMethods[ACCOUNT_SIGNS] !== interim.didKey) {
     await change(options, {
       ...rest,
       verificationMethods: { ...verificationMethods, [ACCOUNT_SIGNS]: interim.didKey },
     });
-    say("the DID names a new signing key: the old server cannot publish as it any more");
+    say("the DID names a new signing key: nobody else can publish as it any more");
   }
   const iat = Math.floor(surroundings.now() / 1_000);
   const claims = { iss: did, aud: description.did, lxm: CREATE, iat, exp: iat + TOKEN_SECONDS };

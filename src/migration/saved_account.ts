@@ -33,7 +33,7 @@ export class SavedAccount {
     this.#options = options;
   }
 
-  get isThere(): boolean {
+  get #isThere(): boolean {
     return existsSync(this.#path("repo.car"));
   }
 
@@ -41,7 +41,7 @@ export class SavedAccount {
   async save(from: string): Promise<void> {
     const { did, surroundings, say } = this.#options;
     mkdirSync(this.#path("blobs"), { recursive: true, mode: 0o700 });
-    const patience = this.isThere ? HASTE : PATIENCE_OF_A_MOVE;
+    const patience = this.#isThere ? HASTE : PATIENCE_OF_A_MOVE;
     const host = new XrpcHost({ ...surroundings, url: from, patience });
     try {
       const { body } = await host.bytes("com.atproto.sync.getRepo", { params: { did } });
@@ -51,7 +51,7 @@ export class SavedAccount {
       const count = await this.#saveBlobs(host);
       say(`what it has published is in "${this.#folder}": the records, and ${count} blobs`);
     } catch (error) {
-      if (!(error instanceof KithError) || !this.isThere) throw error;
+      if (!(error instanceof KithError) || !this.#isThere) throw error;
       const age = statSync(this.#path("repo.car")).mtime.toISOString();
       say(`going on with what was saved in "${this.#folder}" at ${age}: ${error.message}`);
     }

@@ -151,6 +151,18 @@ test("move: what is refused beforehand changes nothing, and what failed half-way
   expect(await plc.log(did)).toHaveLength(3);
 });
 
+test("move: an identity alone is given an account", async () => {
+  const made = await kith("mint", "--key-file", "minted.key", "--server", home.url, "--json");
+  const { communityDid: did } = JSON.parse(made.out) as { communityDid: string };
+  const words = ["move", did, "--key-file", "minted.key", "--to", elsewhere.url, "--email", "m@example.com"];
+  expect(await kith(...words, "--yes")).toMatchObject({ code: 1, err: expect.stringContaining("--handle") });
+  const { code, err } = await kith(...words, "--handle", "minted.test", "--yes");
+  expect({ code, err }).toEqual({ code: 0, err: expect.stringContaining("the account is active") });
+  const body = { identifier: "minted.test", password: NEW_PASSWORD };
+  const session = await xrpc(elsewhere.url, "com.atproto.server.createSession", { body });
+  expect(session.json).toMatchObject({ did, active: true });
+});
+
 test("move: where the old server is gone, by what was saved before", async () => {
   const { did, cid } = await published("meadow");
   expect(await moveTo("meadow")).toMatchObject({ code: 2 });

@@ -45,7 +45,7 @@ export const communitiesDe: Texts["communities"] = {
   },
   key: {
     title: "Der Schlüssel",
-    lead: "Der Schlüssel steht über allen anderen, auch über dem dieses Servers. Dieser Browser macht ihn, du behältst die Datei; er wird nie verschickt.",
+    lead: "Der Schlüssel steht über allen anderen, auch über dem dieses Servers. Seine Datei behältst du allein; er wird nie verschickt.",
     make: "Schlüssel machen",
     again: "Einen anderen Schlüssel machen",
     made: "Der Schlüssel ist da, und seine Datei liegt bei deinen Downloads. Bewahre sie auf, wo du sie noch in Jahren findest: Niemand kann ihn noch einmal machen.",

@@ -41,7 +41,7 @@ export const communitiesEn = {
   },
   key: {
     title: "The key",
-    lead: "The key stands above everybody else's, this server's too. This browser makes it and you keep the file; it is never sent.",
+    lead: "The key stands above everybody else's, this server's too. You alone keep its file; it is never sent.",
     make: "Make the key",
     again: "Make another key",
     made: "The key is made, and its file saved with your downloads. Keep it where you will find it in years: nobody can make it again.",
