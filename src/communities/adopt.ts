@@ -116,6 +116,8 @@ export class Adoptions {
 /** Throws KithError invalid_credentials where the password is not an app password of the account. */
 async function signIn({ did, host, endpoint }: Found, password: string): Promise<void> {
   const session = await sessionOf(host, { identifier: did, password });
+  // Publishing opens one of its own; and that of a main password is to be nowhere.
+  await host.endSession(session);
   const wrong = wrongSession(session, did);
   if (wrong !== undefined) {
     throw new KithError(

@@ -69,6 +69,7 @@ function hostWith(change: Partial<HostClient> = {}): HostClient {
       accessJwt: tokenOf("com.atproto.appPass"),
       refreshJwt: "r",
     }),
+    endSession: async () => undefined,
     hasAccount: async () => "active",
     ...change,
   };
@@ -131,6 +132,21 @@ describe("Adoptions", () => {
   const session = (change: Partial<HostSession>) => async () => ({
     ...{ did, active: true, accessJwt: tokenOf("com.atproto.appPass"), refreshJwt: "r", ...change },
   });
+  test.each([["com.atproto.appPass"], ["com.atproto.access"]])(
+    "the session of a %s password is ended",
+    async (scope) => {
+      const ended: string[] = [];
+      const host: Partial<HostClient> = {
+        createSession: session({ accessJwt: tokenOf(scope) }),
+        endSession: async ({ refreshJwt }) => void ended.push(refreshJwt),
+      };
+      await adoptionsOf({ host })
+        .adopt(given())
+        .catch(() => undefined);
+      expect(ended).toEqual(["r"]);
+    },
+  );
+
   const refusals: [string, Parameters<typeof adoptionsOf>[0], KithError["code"], string][] = [
     [
       "a main password",
