@@ -122,6 +122,7 @@ export async function startCommunities(
     plc,
     dids,
     hostFor: hosts.hostFor,
+    didOf: namesOf(parts).didOf,
     checkSession: (community) => sessions.check(community),
     allowHttp: devMode,
   });

@@ -1,11 +1,12 @@
 /** An account that is there already becomes a community: by an app password, with which it can be published for. */
 import type { DidDocument } from "../atproto/mod.ts";
-import { handleOf, pdsEndpointOf } from "../atproto/mod.ts";
+import { pdsEndpointOf } from "../atproto/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
 import { isHostError } from "../identity/mod.ts";
 import type { Community, CommunityStore } from "../storage/mod.ts";
 import { type CreatorRules, requireCreator } from "./creators.ts";
 import type { HostClient, HostFor, HostSession } from "./hosts/host.ts";
+import { ownHandleOf } from "./own_handle.ts";
 
 /** What a session's access token says where it was made with the account's main password. */
 const MAIN_PASSWORD_SCOPE = "com.atproto.access";
@@ -109,7 +110,8 @@ export class Adoptions {
       throw new KithError("invalid_request", `Could not use "${identifier}": its DID names no server`);
     }
     const { kind, endpoint } = chooseHost(named);
-    return { did, handle: handleOf(document) ?? null, kind, endpoint, host: hostFor(kind, endpoint) };
+    const handle = (await ownHandleOf(document, { did, didOf, devMode: allowHttp })) ?? null;
+    return { did, handle, kind, endpoint, host: hostFor(kind, endpoint) };
   }
 }
 

@@ -32,6 +32,9 @@ beforeEach(() => {
   did = `did:plc:group${count}`;
 });
 
+/** A handle that leads to another DID, whoever names it. */
+const FOREIGN = "famous.test";
+
 const documentOf = (endpoint: string | null, handle = "group.pds.test") =>
   parseDidDocument(
     {
@@ -99,7 +102,13 @@ async function add(change: Partial<Community> = {}): Promise<Community> {
 describe("Adoptions", () => {
   const anyone: CreatorRules = { enabled: true, creators: "anyone", isMember: () => false };
   const adoptionsOf = (
-    more: { host?: Partial<HostClient>; rules?: CreatorRules; endpoint?: string | null; max?: number } = {},
+    more: {
+      host?: Partial<HostClient>;
+      rules?: CreatorRules;
+      endpoint?: string | null;
+      handle?: string;
+      max?: number;
+    } = {},
   ) =>
     new Adoptions({
       communities: stores.communities,
@@ -110,12 +119,21 @@ describe("Adoptions", () => {
         if (endpoint !== PDS) throw new KithError("host_not_allowed", "no");
         return { kind: "remote", endpoint };
       },
-      didOf: async (identifier) => (identifier.startsWith("did:") ? identifier : did),
-      dids: { resolve: async () => documentOf(more.endpoint === undefined ? PDS : more.endpoint) },
+      didOf: async (identifier) => {
+        if (identifier.startsWith("did:")) return identifier;
+        return identifier === FOREIGN ? BOB : did;
+      },
+      dids: {
+        resolve: async () => documentOf(more.endpoint === undefined ? PDS : more.endpoint, more.handle),
+      },
       allowHttp: false,
       now: () => NOW,
     });
   const given = (identifier = did) => ({ caller: ALICE, identifier, appPassword: "aaaa-bbbb-cccc-dddd" });
+
+  test("a handle that the DID's document names, and that leads elsewhere, is not believed", async () => {
+    expect((await adoptionsOf({ handle: FOREIGN }).adopt(given())).handle).toBeNull();
+  });
 
   test("adopts by the DID's document, whoever is called how", async () => {
     const community = await adoptionsOf().adopt(given("group.pds.test"));
@@ -262,6 +280,7 @@ describe("Healths", () => {
         },
       },
       dids: { resolve: more.resolve ?? (async () => documentOf(PDS)) },
+      didOf: async (handle) => (handle === FOREIGN ? BOB : did),
       hostFor: () => hostWith(more.host),
       checkSession: async () => {
         if (more.check) throw more.check;
@@ -369,6 +388,9 @@ describe("Healths", () => {
     const community = await add();
     const health = await healthsOf({ resolve: async () => documentOf(PDS, "renamed.test") }).of(community);
     expect(health.handle).toBe("renamed.test");
+    expect(stores.communities.find(did)?.handle).toBe("renamed.test");
+    const claimed = await healthsOf({ resolve: async () => documentOf(PDS, FOREIGN) }).of(community);
+    expect(claimed.handle).toBeUndefined();
     expect(stores.communities.find(did)?.handle).toBe("renamed.test");
   });
 
