@@ -1,5 +1,5 @@
 /** Wires communities: what makes them, keeps them and publishes for them, and the methods over it. Called by features.ts and edge.ts. */
-import type { AccountCreator, HandleRules } from "./accounts/mod.ts";
+import { type AccountCreator, type HandleRules, isPresent } from "./accounts/mod.ts";
 import { ProvisionActors } from "./actors/mod.ts";
 import { type DidDocument, isDid, pdsEndpointOf, type Signer } from "./atproto/mod.ts";
 import {
@@ -122,7 +122,12 @@ export async function startCommunities(
   onClose(() => runs.stop());
   const { attempts, reaper } = makersOf(parts, { ...making, runs });
   await attempts.start();
-  const members = new Members({ communities: stores.communities, members: stores.communityMembers, now });
+  const members = new Members({
+    communities: stores.communities,
+    members: stores.communityMembers,
+    isSomebody: (did) => isSomebody(parts, did),
+    now,
+  });
   const invites = new CommunityInvites({ invites: stores.communityInvites, members, now });
   const letting = { hosts, rules, members, servers, oauthSessions, sessions };
   const { adoptions, consents } = adoptionsOf(parts, letting);
@@ -131,6 +136,7 @@ export async function startCommunities(
     plc,
     dids,
     hostFor: hosts.hostFor,
+    didOf: namesOf(parts).didOf,
     checkSession: (community) => sessions.check(community),
     allowHttp: config.mode === "dev",
   });
@@ -360,6 +366,23 @@ async function declareAt(
     await host
       .json("com.atproto.server.deleteSession", { input: null, token: refreshJwt })
       .catch(() => undefined);
+  }
+}
+
+async function isSomebody(
+  { stores, dids }: Pick<CommunityFeaturesParts, "stores" | "dids">,
+  did: string,
+): Promise<boolean> {
+  if (isPresent(stores.accounts.account(did))) return true;
+  try {
+    await dids.resolve(did);
+    return true;
+  } catch (error) {
+    const isNobody = (["did_not_found", "did_deactivated", "invalid_request"] as const).some((code) =>
+      isKithError(error, code),
+    );
+    if (isNobody) return false;
+    throw error;
   }
 }
 

@@ -88,10 +88,13 @@ export class DeletionSweep {
   async #sweep(): Promise<number> {
     const { accounts, repos, logger } = this.#options;
     let pauseMs = SWEEP_PAUSE_MS;
-    for (const { did, deleteAfter } of accounts.endingAccounts(SWEEP_ACCOUNTS_MAX)) {
+    // Those who stay are the oldest, and must not keep the others from their turn.
+    const limit = SWEEP_ACCOUNTS_MAX + this.#heldBack.size;
+    for (const { did, deleteAfter } of accounts.endingAccounts(limit)) {
       if (this.#stopped || deleteAfter > this.#now()) break;
       try {
         await repos.deleteRepo(did, { from: ["deactivated"] });
+        this.#heldBack.delete(did);
         logger.info("Deleted a deactivated account, whose time had come", { did });
       } catch (error) {
         pauseMs = SWEEP_RETRY_MS;

@@ -9,6 +9,7 @@ function make(ends: [did: string, deleteAfter: number][]) {
   const deleted: string[] = [];
   const warnings: unknown[] = [];
   let failure: KithError | undefined;
+  const owners = new Set<string>();
   const quiet = { trace() {}, debug() {}, info() {}, warn: (...args: unknown[]) => void warnings.push(args) };
   const logger = { ...quiet, error() {}, fatal() {}, child: () => logger } as never;
   const sweep = new DeletionSweep({
@@ -23,13 +24,21 @@ function make(ends: [did: string, deleteAfter: number][]) {
       deleteRepo: async (did, { from }) => {
         expect(from).toEqual(["deactivated"]);
         if (failure) throw failure;
+        if (owners.has(did)) throw new KithError("last_owner", "the last owner");
         deleted.push(did);
         rows.delete(did);
       },
     },
     logger,
   });
-  return { sweep, rows, deleted, warnings, fail: (error: KithError | undefined) => (failure = error) };
+  return {
+    sweep,
+    rows,
+    deleted,
+    warnings,
+    owners,
+    fail: (error: KithError | undefined) => (failure = error),
+  };
 }
 
 const byEnd = (a: { deleteAfter: number }, b: { deleteAfter: number }) => a.deleteAfter - b.deleteAfter;
@@ -113,6 +122,22 @@ test("DeletionSweep tells once of who has to stay, and deletes them when they ma
     fail(undefined);
     await pass(SWEEP_RETRY_MS);
     expect(deleted).toEqual(["owner"]);
+    await sweep.stop();
+  }));
+
+test("DeletionSweep comes to the others, however many have to stay", () =>
+  withClock(async () => {
+    const ends = Array.from(
+      { length: SWEEP_ACCOUNTS_MAX + 1 },
+      (_, at) => [`did ${at}`, at] as [string, number],
+    );
+    const { sweep, deleted, owners } = make(ends);
+    for (const [did] of ends.slice(0, SWEEP_ACCOUNTS_MAX)) owners.add(did);
+    sweep.plan();
+    await pass(1);
+    expect(deleted).toEqual([]);
+    await pass(SWEEP_RETRY_MS);
+    expect(deleted).toEqual([`did ${SWEEP_ACCOUNTS_MAX}`]);
     await sweep.stop();
   }));
 

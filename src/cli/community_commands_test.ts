@@ -212,7 +212,7 @@ test("a server elsewhere is called by https alone", async () => {
 
 test("kith community new keeps the key before it asks, and notes the community after", async () => {
   answers.provision = () => {
-    expect(readFileSync(keyFile(), "utf8")).toMatch(/^z42t\S+\n# /);
+    expect(readFileSync(keyFile(), "utf8")).toMatch(/^z42[tu]\S+\n# /);
     return Response.json({
       ...MADE,
       rootCredentials: { handle: "club.test", password: "ROOT", recoveryHint: "CHANGE IT" },

@@ -221,6 +221,7 @@ export class FakeHost implements HostClient {
   createSession(): Promise<never> {
     return Promise.reject(new Error("no session is to be made for an attempt"));
   }
+  async endSession(): Promise<void> {}
   removeHalfMade({ did }: AccountAccess): Promise<string> {
     return this.troubles.around("removeHalfMade", () => {
       const had = this.accounts.delete(did);

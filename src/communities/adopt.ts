@@ -1,11 +1,12 @@
 /** An account that is there already becomes a community: by an app password, with which it can be published for. */
 import type { DidDocument } from "../atproto/mod.ts";
-import { handleOf, pdsEndpointOf } from "../atproto/mod.ts";
+import { pdsEndpointOf } from "../atproto/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
 import { isHostError } from "../identity/mod.ts";
 import type { Community, CommunityStore } from "../storage/mod.ts";
 import { type CreatorRules, requireCreator } from "./creators.ts";
 import type { HostClient, HostFor, HostSession } from "./hosts/host.ts";
+import { ownHandleOf } from "./own_handle.ts";
 import type { StockCommunity } from "./sessions.ts";
 
 /** What a session's access token says where it was made with the account's main password. */
@@ -120,13 +121,16 @@ export class Adoptions {
       throw new KithError("invalid_request", `Could not use "${identifier}": its DID names no server`);
     }
     const { kind, endpoint } = chooseHost(named);
-    return { did, handle: handleOf(document) ?? null, kind, endpoint, host: hostFor(kind, endpoint) };
+    const handle = (await ownHandleOf(document, { did, didOf, devMode: allowHttp })) ?? null;
+    return { did, handle, kind, endpoint, host: hostFor(kind, endpoint) };
   }
 }
 
 /** Throws KithError invalid_credentials where the password is not an app password of the account. */
 async function signIn({ did, host, endpoint }: FoundAccount, password: string): Promise<void> {
   const session = await sessionOf(host, { identifier: did, password });
+  // Publishing opens one of its own; and that of a main password is to be nowhere.
+  await host.endSession(session);
   const wrong = wrongSession(session, did);
   if (wrong !== undefined) {
     throw new KithError(

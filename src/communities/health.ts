@@ -1,10 +1,11 @@
 /** Whether a community can still be acted for: asked of the PLC directory and of its account's server, now. */
-import { type DidDocument, handleOf, pdsEndpointOf } from "../atproto/mod.ts";
+import { type DidDocument, pdsEndpointOf } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import type { PlcDirectory } from "../identity/mod.ts";
 import type { Community, CommunityStore } from "../storage/mod.ts";
 import type { HostFor } from "./hosts/host.ts";
 import { ConsentEnded } from "./oauth/oauth_sessions.ts";
+import { ownHandleOf } from "./own_handle.ts";
 import { stockOf } from "./publisher.ts";
 import { AppPasswordRefused, type StockCommunity } from "./sessions.ts";
 
@@ -35,6 +36,8 @@ export interface HealthsOptions {
   readonly plc: Pick<PlcDirectory, "data">;
   readonly dids: { resolve(did: string, options?: { fresh?: boolean }): Promise<DidDocument> };
   readonly hostFor: HostFor;
+  /** Of a handle. Throws KithError handle_not_found, timeout, upstream_failure. */
+  didOf(handle: string): Promise<string>;
   /** Whether its server still lets us in. Throws AppPasswordRefused or ConsentEnded where it does not. */
   checkSession(community: StockCommunity): Promise<unknown>;
   readonly allowHttp: boolean;
@@ -71,9 +74,10 @@ export class Healths {
 
   async #identity({ did, kind, pdsEndpoint }: Community): Promise<[Judged, string | undefined]> {
     const name = "identity";
+    const { didOf, allowHttp: devMode } = this.#options;
     try {
       const document = await this.#options.dids.resolve(did, { fresh: true });
-      const handle = handleOf(document);
+      const handle = await ownHandleOf(document, { did, didOf, devMode });
       const endpoint = pdsEndpointOf(document, { allowHttp: this.#options.allowHttp });
       if (kind === null || sameOrigin(endpoint, pdsEndpoint)) return [{ name, ok: true }, handle];
       const where = endpoint === undefined ? "no server" : `"${endpoint}"`;

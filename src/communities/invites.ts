@@ -144,6 +144,9 @@ export class CommunityInvites {
    */
   async redeem(token: string, caller: string): Promise<Redeemed> {
     const now = this.#options.now();
+    if (this.#options.invites.found(hashOf(token), caller)?.invite.community === caller) {
+      throw new KithError("invalid_invite", "Could not use the invite: a community is no member of itself");
+    }
     const redeemed = await this.#options.invites.redeem({
       tokenHash: hashOf(token),
       subject: caller,

@@ -32,6 +32,9 @@ beforeEach(() => {
   did = `did:plc:group${count}`;
 });
 
+/** A handle that leads to another DID, whoever names it. */
+const FOREIGN = "famous.test";
+
 const documentOf = (endpoint: string | null, handle = "group.pds.test") =>
   parseDidDocument(
     {
@@ -69,6 +72,7 @@ function hostWith(change: Partial<HostClient> = {}): HostClient {
       accessJwt: tokenOf("com.atproto.appPass"),
       refreshJwt: "r",
     }),
+    endSession: async () => undefined,
     hasAccount: async () => "active",
     ...change,
   };
@@ -98,7 +102,13 @@ async function add(change: Partial<Community> = {}): Promise<Community> {
 describe("Adoptions", () => {
   const anyone: CreatorRules = { enabled: true, creators: "anyone", isMember: () => false };
   const adoptionsOf = (
-    more: { host?: Partial<HostClient>; rules?: CreatorRules; endpoint?: string | null; max?: number } = {},
+    more: {
+      host?: Partial<HostClient>;
+      rules?: CreatorRules;
+      endpoint?: string | null;
+      handle?: string;
+      max?: number;
+    } = {},
   ) =>
     new Adoptions({
       communities: stores.communities,
@@ -109,13 +119,22 @@ describe("Adoptions", () => {
         if (endpoint !== PDS) throw new KithError("host_not_allowed", "no");
         return { kind: "remote", endpoint };
       },
-      didOf: async (identifier) => (identifier.startsWith("did:") ? identifier : did),
-      dids: { resolve: async () => documentOf(more.endpoint === undefined ? PDS : more.endpoint) },
+      didOf: async (identifier) => {
+        if (identifier.startsWith("did:")) return identifier;
+        return identifier === FOREIGN ? BOB : did;
+      },
+      dids: {
+        resolve: async () => documentOf(more.endpoint === undefined ? PDS : more.endpoint, more.handle),
+      },
       endConsent: async () => false,
       allowHttp: false,
       now: () => NOW,
     });
   const given = (identifier = did) => ({ caller: ALICE, identifier, appPassword: "aaaa-bbbb-cccc-dddd" });
+
+  test("a handle that the DID's document names, and that leads elsewhere, is not believed", async () => {
+    expect((await adoptionsOf({ handle: FOREIGN }).adopt(given())).handle).toBeNull();
+  });
 
   test("adopts by the DID's document, whoever is called how", async () => {
     const community = await adoptionsOf().adopt(given("group.pds.test"));
@@ -132,6 +151,21 @@ describe("Adoptions", () => {
   const session = (change: Partial<HostSession>) => async () => ({
     ...{ did, active: true, accessJwt: tokenOf("com.atproto.appPass"), refreshJwt: "r", ...change },
   });
+  test.each([["com.atproto.appPass"], ["com.atproto.access"]])(
+    "the session of a %s password is ended",
+    async (scope) => {
+      const ended: string[] = [];
+      const host: Partial<HostClient> = {
+        createSession: session({ accessJwt: tokenOf(scope) }),
+        endSession: async ({ refreshJwt }) => void ended.push(refreshJwt),
+      };
+      await adoptionsOf({ host })
+        .adopt(given())
+        .catch(() => undefined);
+      expect(ended).toEqual(["r"]);
+    },
+  );
+
   const refusals: [string, Parameters<typeof adoptionsOf>[0], KithError["code"], string][] = [
     [
       "a main password",
@@ -247,6 +281,7 @@ describe("Healths", () => {
         },
       },
       dids: { resolve: more.resolve ?? (async () => documentOf(PDS)) },
+      didOf: async (handle) => (handle === FOREIGN ? BOB : did),
       hostFor: () => hostWith(more.host),
       checkSession: async () => {
         if (more.check) throw more.check;
@@ -354,6 +389,9 @@ describe("Healths", () => {
     const community = await add();
     const health = await healthsOf({ resolve: async () => documentOf(PDS, "renamed.test") }).of(community);
     expect(health.handle).toBe("renamed.test");
+    expect(stores.communities.find(did)?.handle).toBe("renamed.test");
+    const claimed = await healthsOf({ resolve: async () => documentOf(PDS, FOREIGN) }).of(community);
+    expect(claimed.handle).toBeUndefined();
     expect(stores.communities.find(did)?.handle).toBe("renamed.test");
   });
 

@@ -15,6 +15,8 @@ import { whyNotGrant, whyNotManage, whyNotOwn, whyNotPublish, whyNotRevoke } fro
 export interface MembersOptions {
   readonly communities: Pick<CommunityStore, "find" | "listOf">;
   readonly members: Pick<CommunityMemberStore, "member" | "members" | "putMember" | "removeMember">;
+  /** False for a DID that nobody has. Throws KithError timeout, upstream_failure. */
+  isSomebody(did: string): boolean | Promise<boolean>;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
@@ -70,18 +72,24 @@ export class Members {
 
   /**
    * Lets somebody in, or changes what they are; `canPublish` stays as it is where it is undefined. Throws KithError
-   * community_not_found, role_too_low, last_owner.
+   * community_not_found, role_too_low, last_owner, invalid_request (nobody can act as the subject), timeout, upstream_failure.
    */
   async grant(
     communityDid: string,
     given: { caller: string; subject: string; role: Role; canPublish?: boolean | undefined },
   ): Promise<Member> {
     const { caller, subject, role } = given;
-    this.require(communityDid, { caller, right: "see" });
+    const { member } = this.require(communityDid, { caller, right: "see" });
     const { members, now } = this.#options;
+    const action = `Could not make "${subject}" ${role} of the community "${communityDid}"`;
+    if (members.member(communityDid, subject) === undefined) {
+      // So that only those are told of it who may let somebody in.
+      const why = whyNotManage(member);
+      if (why !== undefined) throw roleTooLow(action, why);
+      await this.#refuseNobody(subject, { communityDid, action });
+    }
     const before = members.member(communityDid, subject);
     const canPublish = given.canPublish ?? before?.canPublish ?? false;
-    const action = `Could not make "${subject}" ${role} of the community "${communityDid}"`;
     return await members.putMember({
       community: communityDid,
       subject,
@@ -123,6 +131,19 @@ export class Members {
       },
       audit: [this.#entry(communityDid, { caller, action: "member.revoke", detail: { subject } })],
     });
+  }
+
+  /** A community whose owner is nobody, or can do nothing, would be nobody's. */
+  async #refuseNobody(
+    subject: string,
+    { communityDid, action }: { communityDid: string; action: string },
+  ): Promise<void> {
+    const refuse = (why: string) => new KithError("invalid_request", `${action}: ${why}`);
+    if (subject === communityDid) throw refuse("a community is no member of itself");
+    if (this.#options.communities.find(subject)?.kind === "native") {
+      throw refuse("it is a community of this server, which nobody signs in to");
+    }
+    if (!(await this.#options.isSomebody(subject))) throw refuse("nobody has this DID");
   }
 
   #entry(

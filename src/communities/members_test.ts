@@ -11,6 +11,8 @@ const [ALICE, BOB, CAROL, DAVE] = ["alice", "bob", "carol", "dave"].map((name) =
   string,
 ];
 
+const NOBODY = "did:plc:nobody";
+
 let stores: Stores;
 let members: Members;
 let invites: CommunityInvites;
@@ -22,7 +24,8 @@ const clock = { now: NOW };
 beforeAll(async () => {
   stores = await openStores();
   const now = () => clock.now;
-  members = new Members({ communities: stores.communities, members: stores.members, now });
+  const isSomebody = (did: string) => did !== NOBODY;
+  members = new Members({ communities: stores.communities, members: stores.members, isSomebody, now });
   invites = new CommunityInvites({ invites: stores.invites, members, now });
 });
 afterAll(() => stores[Symbol.asyncDispose]());
@@ -99,6 +102,29 @@ describe("Members", () => {
     expect(await codeOf(grant(CAROL, ALICE, "member"))).toBe("role_too_low");
     expect(await codeOf(revoke(CAROL, ALICE))).toBe("role_too_low");
     expect(await codeOf(grant(DAVE, DAVE, "member"))).toBe("community_not_found");
+  });
+
+  test("who can never act is let in by nobody: they could be the only owner that is left", async () => {
+    const other = `${group}other`;
+    const shape = {
+      mode: "provisioned",
+      pdsEndpoint: "https://pds.test",
+      pdsDid: "did:web:pds.test",
+    } as const;
+    const more = { ...shape, handle: null, rotationKey: null, createdBy: ALICE, now: NOW };
+    await stores.communities.add({ ...more, did: other, kind: "native" });
+    for (const subject of [group, other, NOBODY]) {
+      expect(await codeOf(grant(ALICE, subject, "owner"))).toBe("invalid_request");
+    }
+    await grant(ALICE, BOB, "member");
+    expect(await codeOf(grant(BOB, NOBODY, "member"))).toBe("role_too_low");
+    const { token } = await invite(ALICE);
+    expect(await codeOf(invites.redeem(token, group))).toBe("invalid_invite");
+    // One who has become nobody can still be made less, and taken out.
+    const right = { role: "manager", canPublish: false } as const;
+    await stores.members.putMember({ community: group, subject: NOBODY, actor: ALICE, ...right, now: NOW });
+    expect(await grant(ALICE, NOBODY, "member")).toMatchObject({ role: "member" });
+    await revoke(ALICE, NOBODY);
   });
 
   test("the last owner stays, by grant and by revoke; of two, one may go", async () => {

@@ -56,7 +56,7 @@ test("an invite is looked at without being used, for as long as it could be", as
   const { communities, members, invites } = stage.stores;
   const { communityDid } = await stage.make(stage.process().attempts);
   let now = stage.clock.now;
-  const parts = { communities, members, now: () => now };
+  const parts = { communities, members, isSomebody: () => true, now: () => now };
   const service = new CommunityInvites({ invites, members: new Members(parts), now: () => now });
   const { token, invite } = await service.create(communityDid, {
     ...{ caller: stage.caller, role: "manager", canPublish: true, uses: 1 },

@@ -89,6 +89,8 @@ export interface HostClient {
   createAppPassword(account: AccountAccess & { name: string }): Promise<string>;
   /** With an app password. Throws KithError not_supported of a native account. */
   createSession(given: { identifier: string; password: string }): Promise<HostSession>;
+  /** As far as it can be: what is left of it ends by itself, and nobody has its tokens. */
+  endSession(session: HostSession): Promise<void>;
   /** Takes a half-made account out of the way, as far as it can be; answers what was done, in words. */
   removeHalfMade(account: AccountAccess): Promise<string>;
 }

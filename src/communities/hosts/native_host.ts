@@ -99,6 +99,9 @@ export class NativeHost implements HostClient {
     return Promise.reject(withoutPassword(identifier));
   }
 
+  /** There is none. */
+  async endSession(): Promise<void> {}
+
   async removeHalfMade({ did }: AccountAccess): Promise<string> {
     const { births } = this.#options;
     const became = await births.abandonForCommunity(did);

@@ -110,7 +110,7 @@ export class StockHost implements HostClient {
     const { did, handle, email, password, inviteCode, serviceToken: token } = account;
     const input = { did, handle, email, password, ...(inviteCode ? { inviteCode } : {}) };
     const answer = await this.#options.host.json(nsid, { input, ...(token === undefined ? {} : { token }) });
-    await this.#signOut(this.#sessionOf(nsid, { did, answer }));
+    await this.endSession(this.#sessionOf(nsid, { did, answer }));
   }
 
   async hasAccount({ did, password }: AccountAccess): Promise<"none" | "inactive" | "active" | "foreign"> {
@@ -272,12 +272,11 @@ export class StockHost implements HostClient {
     try {
       return await work(session);
     } finally {
-      await this.#signOut(session);
+      await this.endSession(session);
     }
   }
 
-  /** As far as it can be: what is left of it ends by itself, and nobody has its tokens. */
-  async #signOut({ refreshJwt: token }: HostSession): Promise<void> {
+  async endSession({ refreshJwt: token }: HostSession): Promise<void> {
     try {
       await this.#options.host.json(`${SERVER}.deleteSession`, { input: null, token });
     } catch (error) {
