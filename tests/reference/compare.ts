@@ -18,7 +18,7 @@ const VOLATILE: readonly (readonly [kind: string, pattern: string, isPaired: boo
   ["app-password", String.raw`\b[a-z2-7]{4}-[a-z2-7]{4}-[a-z2-7]{4}-[a-z2-7]{4}\b`, true],
   ["tid", String.raw`\b[2-7a-j][2-7a-z]{12}\b`, true],
   ["jti", String.raw`\b[0-9a-f]{32}\b`, false],
-  ["signature", String.raw`\b[\w-]{86}(?![\w-])`, true],
+  ["signature", String.raw`(?<![\w-])[\w-]{86}(?![\w-])`, true],
 ];
 const ANY_VOLATILE = new RegExp(
   VOLATILE.map(([kind, pattern]) => `(?<${kind.replace("-", "_")}>${pattern})`).join("|"),
