@@ -70,7 +70,8 @@ export class CommunityInvites {
     }
     const token = TOKEN_PREFIX + randomBytes(TOKEN_BYTES).toString("hex");
     const invite = await this.#options.invites.createInvite({
-      id: randomBytes(ID_BYTES).toString("base64url"),
+      // Not base64url: what begins with a dash would be an option to a command line.
+      id: randomBytes(ID_BYTES).toString("hex"),
       community: communityDid,
       tokenHash: hashOf(token),
       role,
