@@ -159,7 +159,15 @@ export async function moveIn(
 }
 
 /** A whole repo as a CAR, built in memory. */
-export function repoCar({ did, signer, records }: { did: string; signer: Signer; records: number }): Uint8Array {
+export function repoCar({
+  did,
+  signer,
+  records,
+}: {
+  did: string;
+  signer: Signer;
+  records: number;
+}): Uint8Array {
   const blocks = new MemoryBlocks();
   let head: Head | null = null;
   let rkey: string | null = null;
@@ -168,7 +176,11 @@ export function repoCar({ did, signer, records }: { did: string; signer: Signer;
     const writes = Array.from({ length: Math.min(WRITES_PER_COMMIT, records - done) }, (_, at) => {
       rkey = nextTid(rkey, Date.now() * 1000, 1);
       const bytes = encodeCbor(postOf(String(done + at)));
-      return { action: "create" as const, path: `${COLLECTION}/${rkey}`, record: { cid: cidOfCbor(bytes), bytes } };
+      return {
+        action: "create" as const,
+        path: `${COLLECTION}/${rkey}`,
+        record: { cid: cidOfCbor(bytes), bytes },
+      };
     });
     commit = signCommit(buildCommit({ did, head, writes, rev: nextTid(rkey, 0, 1), blocks }), signer);
     blocks.remove(commit.removed);

@@ -66,7 +66,7 @@ const SEQ_KEY = Buffer.from([0x63, 0x73, 0x65, 0x71]);
 export function revOf(frame: Buffer): string | undefined {
   const at = frame.indexOf(REV_KEY);
   const start = at + REV_KEY.length;
-  return at < 0 ? undefined : frame.latin1Slice(start, start + TID_CHARS);
+  return at < 0 ? undefined : frame.toString("latin1", start, start + TID_CHARS);
 }
 
 /** The seq of an event, found without decoding it; undefined where it has none. https://www.rfc-editor.org/rfc/rfc8949 */

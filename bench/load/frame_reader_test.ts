@@ -22,7 +22,10 @@ test.each([1, 3, 1_000, 1_000_000])("counts and keeps messages in pieces of %p b
   ]);
   const kept: string[] = [];
   const counted: string[] = [];
-  const keeper = new FrameReader({ keepPayloads: true, onFrame: (op, { length }) => kept.push(`${op} ${length}`) });
+  const keeper = new FrameReader({
+    keepPayloads: true,
+    onFrame: (op, { length }) => kept.push(`${op} ${length}`),
+  });
   const counter = new FrameReader({ onFrame: (op, payload) => counted.push(`${op} ${payload}`) });
   const big = sent.subarray(0, size < 100 ? 400 : undefined);
   for (let at = 0; at < big.length; at += size) {

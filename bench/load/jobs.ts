@@ -48,15 +48,22 @@ export interface AwaitEventsJob {
   readonly each: number;
 }
 
-/** Reads the firehose from a cursor until the event of this seq. */
+/** Writes something and tells the seq of its event: where a backfill ends. */
+export interface NewestSeqJob {
+  readonly kind: "newest-seq";
+  readonly port: number;
+  readonly write: RequestSpec;
+}
+
+/** Reads the firehose from the beginning to the event of this seq, again and again for so long. */
 export interface BackfillJob {
   readonly kind: "backfill";
   readonly port: number;
-  readonly cursor: number;
   readonly untilSeq: number;
+  readonly seconds: number;
 }
 
-/** What reading a part of the stream took, from the connection on. */
+/** What all the readings took, from each connection on. */
 export interface StreamResult {
   readonly events: number;
   readonly seconds: number;
@@ -81,12 +88,13 @@ export interface DelayResult {
   readonly maxMs: number;
 }
 
-export type Job = LoadJob | SubscribeJob | AwaitEventsJob | BackfillJob | DelayJob;
+export type Job = LoadJob | SubscribeJob | AwaitEventsJob | NewestSeqJob | BackfillJob | DelayJob;
 
 export interface JobResults {
   readonly load: LoadResult;
   readonly subscribe: null;
   readonly "await-events": null;
+  readonly "newest-seq": number;
   readonly backfill: StreamResult;
   readonly delay: DelayResult;
 }

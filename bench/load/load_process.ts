@@ -1,6 +1,6 @@
 /** The load generator: a process of its own, so that its share of the machine can be told from the server's. */
 import type { Job, Question, Reply } from "./jobs.ts";
-import { awaitEvents, backfill, measureDelay, runLoad, subscribe } from "./run_jobs.ts";
+import { awaitEvents, backfill, measureDelay, newestSeq, runLoad, subscribe } from "./run_jobs.ts";
 
 async function run(job: Job): Promise<unknown> {
   switch (job.kind) {
@@ -10,6 +10,8 @@ async function run(job: Job): Promise<unknown> {
       return await subscribe(job);
     case "await-events":
       return await awaitEvents(job);
+    case "newest-seq":
+      return await newestSeq(job);
     case "backfill":
       return await backfill(job);
     case "delay":

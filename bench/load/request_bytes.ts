@@ -24,7 +24,7 @@ export function prepareRequest(spec: RequestSpec): PreparedRequest {
 export function stamp({ bytes, countsAt }: PreparedRequest, count: number): void {
   if (countsAt.length === 0) return;
   const text = count.toString(16).padStart(COUNT_MARK.length, "0");
-  for (const at of countsAt) bytes.latin1Write(text, at);
+  for (const at of countsAt) bytes.write(text, at, "latin1");
 }
 
 function bodyOf({ json, imageBytes }: RequestSpec): Buffer {

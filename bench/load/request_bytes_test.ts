@@ -11,11 +11,15 @@ test("a GET has a host, a token where it is given, and no body", () => {
 });
 
 test("each mark in JSON becomes the number", () => {
-  const request = prepareRequest({ method: "POST", path: "/", json: `{"a":"${COUNT_MARK}","b":"${COUNT_MARK}"}` });
+  const request = prepareRequest({
+    method: "POST",
+    path: "/",
+    json: `{"a":"${COUNT_MARK}","b":"${COUNT_MARK}"}`,
+  });
   stamp(request, 0xabc);
   const text = request.bytes.toString();
   expect(text).toEndWith('{"a":"000000000abc","b":"000000000abc"}');
-  expect(text).toContain("\r\ncontent-type: application/json\r\ncontent-length: 37\r\n\r\n");
+  expect(text).toContain("\r\ncontent-type: application/json\r\ncontent-length: 39\r\n\r\n");
 });
 
 test("an image begins as a PNG does and differs each time", () => {

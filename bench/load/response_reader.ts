@@ -60,7 +60,7 @@ export class ResponseReader {
       if (bytes.length > HEAD_BYTES_MAX) throw new Error("The head of an answer does not end");
       return 0;
     }
-    const head = bytes.latin1Slice(0, end + LINE_END.length).toLowerCase();
+    const head = bytes.toString("latin1", 0, end + LINE_END.length).toLowerCase();
     this.#status = Number(head.slice(9, 12));
     if (!head.startsWith("http/1.1 ") || !(this.#status >= 200)) {
       throw new Error(`Not the head of an answer: "${head.slice(0, 80)}"`);
@@ -92,7 +92,7 @@ export class ResponseReader {
     if (end < 0) return 0;
     if (this.#state === "chunk-end") this.#state = "chunk-size";
     else if (this.#state === "chunk-size") {
-      this.#left = Number.parseInt(bytes.latin1Slice(0, end), 16);
+      this.#left = Number.parseInt(bytes.toString("latin1", 0, end), 16);
       if (Number.isNaN(this.#left)) throw new Error("A chunk does not say how long it is");
       this.#state = this.#left > 0 ? "chunk-data" : "trailer";
     } else if (end === 0) this.#end();

@@ -8,6 +8,7 @@ import type {
   DelayResult,
   LoadJob,
   LoadResult,
+  NewestSeqJob,
   StreamResult,
   SubscribeJob,
 } from "./jobs.ts";
@@ -55,7 +56,9 @@ export async function runLoad({
 }
 
 /** The subscribers of this process, from subscribe() to awaitEvents(). */
-let subscription: { subscribers: Subscriber[]; counts: number[]; failed: Error | undefined; look(): void } | undefined;
+let subscription:
+  | { subscribers: Subscriber[]; counts: number[]; failed: Error | undefined; look(): void }
+  | undefined;
 
 export async function subscribe({ port, subscribers: count, cursor }: SubscribeJob): Promise<null> {
   const state: NonNullable<typeof subscription> = {
@@ -99,24 +102,43 @@ export async function awaitEvents({ each }: AwaitEventsJob): Promise<null> {
   return null;
 }
 
-export async function backfill({ port, cursor, untilSeq }: BackfillJob): Promise<StreamResult> {
-  const done = Promise.withResolvers<void>();
-  let events = 0;
-  const began = performance.now();
+export async function newestSeq({ port, write }: NewestSeqJob): Promise<number> {
+  const found = Promise.withResolvers<number>();
   const subscriber = await Subscriber.open({
     port,
-    cursor,
     keepEvents: true,
-    onEvent: (frame) => {
-      events++;
-      if ((seqOf(frame) ?? 0) >= untilSeq) done.resolve();
-    },
-    onFailed: done.reject,
+    onEvent: (frame) => found.resolve(seqOf(frame) ?? 0),
+    onFailed: found.reject,
   });
-  await done.promise;
-  const seconds = (performance.now() - began) / 1000;
+  const [lane] = await openLanes(port, [[prepareRequest(write)]]);
+  await lane?.send();
+  const seq = await found.promise;
+  lane?.close();
   subscriber.close();
-  return { events, seconds, bytes: subscriber.bytes };
+  return seq;
+}
+
+export async function backfill({ port, untilSeq, seconds }: BackfillJob): Promise<StreamResult> {
+  const total = { events: 0, seconds: 0, bytes: 0 };
+  while (total.seconds < seconds) {
+    const done = Promise.withResolvers<void>();
+    const began = performance.now();
+    const subscriber = await Subscriber.open({
+      port,
+      cursor: 0,
+      keepEvents: true,
+      onEvent: (frame) => {
+        total.events++;
+        if ((seqOf(frame) ?? 0) >= untilSeq) done.resolve();
+      },
+      onFailed: done.reject,
+    });
+    await done.promise;
+    total.seconds += (performance.now() - began) / 1000;
+    total.bytes += subscriber.bytes;
+    subscriber.close();
+  }
+  return total;
 }
 
 const REV_IN_ANSWER = /"rev":"([2-7a-z]{13})"/;
@@ -146,7 +168,7 @@ export async function measureDelay(job: DelayJob): Promise<DelayResult> {
       if (pauseMs) await Bun.sleep(pauseMs[0] + Math.random() * (pauseMs[1] - pauseMs[0]));
       const { body } = await lane.send();
       const at = performance.now();
-      const rev = REV_IN_ANSWER.exec(body.latin1Slice())?.[1];
+      const rev = REV_IN_ANSWER.exec(body.toString("latin1"))?.[1];
       if (rev === undefined) throw new Error(`A write's answer has no rev: ${body}`);
       answers.push({ rev, at });
     }

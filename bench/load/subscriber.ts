@@ -62,12 +62,18 @@ export class Subscriber {
 
   #receive(chunk: Buffer): void {
     this.bytes += chunk.length;
-    if (!this.#head) return this.#reader.feed(chunk);
+    if (!this.#head) {
+      this.#reader.feed(chunk);
+      return;
+    }
     this.#head = Buffer.concat([this.#head, chunk]);
     const end = this.#head.indexOf(HEAD_END);
     if (end < 0) return;
-    const line = this.#head.latin1Slice(0, this.#head.indexOf("\r\n"));
-    if (!line.startsWith("HTTP/1.1 101")) return this.#fail(new Error(`subscribeRepos answers "${line}"`));
+    const line = this.#head.toString("latin1", 0, this.#head.indexOf("\r\n"));
+    if (!line.startsWith("HTTP/1.1 101")) {
+      this.#fail(new Error(`subscribeRepos answers "${line}"`));
+      return;
+    }
     const rest = this.#head.subarray(end + HEAD_END.length);
     this.#head = undefined;
     this.#upgraded.resolve();
