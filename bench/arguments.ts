@@ -11,13 +11,15 @@ export interface BenchArguments {
   readonly svg: string | undefined;
   /** An executable to measure in place of one built from this tree. */
   readonly binary: string | undefined;
+  /** kith alone, run by Bun with its profiler, whose files go there: for looking, not for figures. */
+  readonly profile: string | undefined;
 }
 
 export const USAGE =
-  "bun run bench [rows...] [--quick] [--smoke] [--rounds N] [--json FILE] [--svg FILE] [--binary FILE]";
+  "bun run bench [rows...] [--quick] [--smoke] [--rounds N] [--json FILE] [--svg FILE] [--binary FILE] [--profile FOLDER]";
 
 const FLAGS = new Set(["--quick", "--smoke"]);
-const OPTIONS = new Set(["--rounds", "--json", "--svg", "--binary"]);
+const OPTIONS = new Set(["--rounds", "--json", "--svg", "--binary", "--profile"]);
 
 /** Throws Error with the usage on what it does not know. */
 export function parseArguments(words: readonly string[]): BenchArguments {
@@ -46,5 +48,6 @@ export function parseArguments(words: readonly string[]): BenchArguments {
     json: options.get("--json"),
     svg: options.get("--svg"),
     binary: options.get("--binary"),
+    profile: options.get("--profile"),
   };
 }

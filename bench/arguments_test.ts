@@ -10,6 +10,7 @@ test("without words everything is measured in full", () => {
     json: undefined,
     svg: undefined,
     binary: undefined,
+    profile: undefined,
   });
 });
 

@@ -25,7 +25,8 @@ export interface RowSet {
 }
 
 export interface BenchOptions {
-  readonly binary: string;
+  readonly kithCommand: readonly string[];
+  readonly endsGently: boolean;
   /** Fewer and smaller: to see that everything runs. */
   readonly quick: boolean;
   readonly seconds: number;
@@ -41,7 +42,6 @@ export interface Usage<T> {
 
 export class Bench implements AsyncDisposable {
   readonly quick: boolean;
-  readonly binary: string;
   readonly tmp: string;
   readonly plc: PlcDirectory;
   readonly load = new LoadGenerator();
@@ -49,6 +49,7 @@ export class Bench implements AsyncDisposable {
   readonly subscribers = new LoadGenerator();
   /** How long one measurement lasts. */
   seconds: number;
+  readonly #kith: Pick<BenchOptions, "kithCommand" | "endsGently">;
   readonly #resources = new AsyncDisposableStack();
   readonly #once = new Map<string, Promise<unknown>>();
 
@@ -56,7 +57,7 @@ export class Bench implements AsyncDisposable {
     this.plc = this.#resources.use(plc);
     this.#resources.use(this.load);
     this.#resources.use(this.subscribers);
-    this.binary = options.binary;
+    this.#kith = { kithCommand: options.kithCommand, endsGently: options.endsGently };
     this.quick = options.quick;
     this.seconds = options.seconds;
     this.tmp = options.tmp;
@@ -85,8 +86,8 @@ export class Bench implements AsyncDisposable {
 
   /** A server of the caller's own, on a fresh folder unless one is given. */
   launch(name: PeerName, options: { folder?: string; env?: Record<string, string> } = {}): Promise<Peer> {
-    const { binary, tmp } = this;
-    return Peer.launch({ name, binary, tmp, plcUrl: this.plc.url, ...options });
+    const { tmp } = this;
+    return Peer.launch({ name, ...this.#kith, tmp, plcUrl: this.plc.url, ...options });
   }
 
   /** As launch(), for a row that needs it in every round. */
@@ -118,7 +119,10 @@ export class Bench implements AsyncDisposable {
 
   /** Does something and counts the CPU of server and load generators meanwhile. */
   async using<T>(peer: Peer, action: () => Promise<T>): Promise<Usage<T>> {
-    const clients = () => cpuMs(this.load.pid) + cpuMs(this.subscribers.pid) + process.cpuUsage().user / 1000;
+    const clients = () => {
+      const { user, system } = process.cpuUsage();
+      return cpuMs(this.load.pid) + cpuMs(this.subscribers.pid) + (user + system) / 1000;
+    };
     const [serverBefore, clientBefore, began] = [cpuMs(peer.pid), clients(), performance.now()];
     const result = await action();
     return {

@@ -1,7 +1,7 @@
 /** `bun run bench`: kith beside the reference PDS, on this machine, now. See README.md of this folder. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { type BenchArguments, parseArguments } from "./arguments.ts";
 import { Bench, type RowSet } from "./bench.ts";
 import { lookAtMachine, type Machine, machineText } from "./machine.ts";
@@ -35,6 +35,12 @@ function build(folder: string): string {
   return join(folder, "kith");
 }
 
+function kithCommandOf({ binary, profile }: BenchArguments, tmp: string): string[] {
+  if (profile === undefined) return [binary ?? build(tmp)];
+  const profiler = ["--cpu-prof", "--cpu-prof-md", `--cpu-prof-dir=${resolve(profile)}`];
+  return [process.execPath, ...profiler, join(ROOT, "src/main.ts")];
+}
+
 function write(
   { json, svg }: BenchArguments,
   run: { machine: Machine; settings: unknown; results: readonly RowResult[]; failures: readonly string[] },
@@ -60,10 +66,17 @@ const startedMs = performance.now();
 console.log(machineText(machine));
 let failed = 0;
 try {
-  const binary = options.binary ?? build(tmp);
+  const kithCommand = kithCommandOf(options, tmp);
+  const profiled = options.profile !== undefined;
   const quick = options.quick || options.smoke;
-  await using bench = await Bench.open({ binary, quick, seconds: size.seconds, tmp });
-  const peers = options.smoke ? (["kith"] as const) : PEERS;
+  await using bench = await Bench.open({
+    kithCommand,
+    endsGently: profiled,
+    quick,
+    seconds: size.seconds,
+    tmp,
+  });
+  const peers = options.smoke || profiled ? (["kith"] as const) : PEERS;
   const log = (line: string): void => console.error(line);
   const { results, failures } = await runRows(bench, sets, { rounds, peers, log });
   console.log(`\n${renderTable(results)}`);

@@ -56,8 +56,10 @@ function referenceSettings(port: number, folder: string, plcUrl: string): Record
 export interface LaunchOptions {
   readonly name: PeerName;
   readonly plcUrl: string;
-  /** The compiled kith. */
-  readonly binary: string;
+  /** What runs kith: the executable, or Bun with its profiler. */
+  readonly kithCommand: readonly string[];
+  /** Ended as an operator would, so that a profile is written. */
+  readonly endsGently?: boolean;
   /** Below which data folders are made. */
   readonly tmp: string;
   /** A data folder to start on; otherwise a fresh one, removed at the end. */
@@ -72,17 +74,19 @@ export class Peer implements AsyncDisposable {
   /** From the start of the process to its first healthy answer. */
   startMs = 0;
   readonly #ownsFolder: boolean;
+  readonly #endsGently: boolean;
   readonly #process: Bun.Subprocess<"ignore", "pipe", "pipe">;
   #output = "";
 
   private constructor(port: number, options: LaunchOptions) {
-    const { name, plcUrl, binary, tmp } = options;
+    const { name, plcUrl, kithCommand, tmp } = options;
     this.name = name;
     this.port = port;
     this.#ownsFolder = options.folder === undefined;
+    this.#endsGently = options.endsGently ?? false;
     this.folder = options.folder ?? freshFolder(tmp, name);
     const settings = (name === "kith" ? kithSettings : referenceSettings)(port, this.folder, plcUrl);
-    const command = name === "kith" ? [binary, "serve"] : referenceCommand("serve.mjs");
+    const command = name === "kith" ? [...kithCommand, "serve"] : referenceCommand("serve.mjs");
     this.#process = Bun.spawn(command, {
       cwd: this.folder,
       env: { PATH: process.env.PATH, HOME: this.folder, ...settings, ...options.env },
@@ -130,6 +134,7 @@ export class Peer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#endsGently) await this.stop();
     this.#process.kill("SIGKILL");
     await this.#process.exited;
     if (this.#ownsFolder) rmSync(this.folder, { recursive: true, force: true });
