@@ -111,7 +111,8 @@ export class Bench implements AsyncDisposable {
   large(name: PeerName, handle: "library" | "grown"): Promise<BenchAccount> {
     return this.once(`${handle} ${name}`, async () => {
       const { url } = await this.peer(name);
-      const account = await createAccount(url, handle);
+      // Plain words are reserved as handles.
+      const account = await createAccount(url, `large-${handle}`);
       await fillRepo(url, account, LIBRARY_RECORDS);
       return account;
     });

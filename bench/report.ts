@@ -89,8 +89,14 @@ function growthLine(family: string, rows: readonly RowResult[]): string[] {
     return `${growth?.size.toLocaleString("en-US")}: ${digits(series.kith?.value.median ?? 0)} ${unit}${cost}`;
   });
   const [before, last] = sorted.slice(-2).map(({ series }) => series.kith?.cpuMs?.median);
-  const step = before && last ? `${(last / before).toFixed(2)}x` : "";
+  const step = before && last ? `${(last / before).toFixed(2)}x${logarithmText(sorted)}` : "";
   return [`${family}, by ${sorted[0]?.growth?.of}`, figures.join("  "), step];
+}
+
+/** What growth with the logarithm would be, of the last step. */
+function logarithmText(sorted: readonly RowResult[]): string {
+  const [before = 0, last = 0] = sorted.slice(-2).map(({ growth }) => growth?.size);
+  return before > 1 ? ` (log: ${(Math.log(last) / Math.log(before)).toFixed(2)}x)` : "";
 }
 
 /** Columns as wide as their widest cell, two spaces apart. Pure. */
