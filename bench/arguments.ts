@@ -1,7 +1,7 @@
 /** `bun run bench [rows...] [--quick] [--smoke] [--rounds N] [--json FILE] [--svg FILE]`, pure. */
 
 export interface BenchArguments {
-  /** Ids of rows, or parts of ids; all rows where there is none. */
+  /** Ids of rows, or beginnings of ids; all rows where there is none. */
   readonly filters: readonly string[];
   readonly quick: boolean;
   /** kith alone and a few rows: whether the bench itself runs. */

@@ -95,10 +95,15 @@ export class Bench implements AsyncDisposable {
     return this.#resources.use(await this.launch(name, options));
   }
 
+  /** Called when everything was measured; what was registered last comes first. */
+  atEnd(close: () => void): void {
+    this.#resources.defer(close);
+  }
+
   /** A folder that is removed at the end. */
   folder(name: string): string {
     const folder = freshFolder(this.tmp, name);
-    this.#resources.defer(() => rmSync(folder, { recursive: true, force: true }));
+    this.atEnd(() => rmSync(folder, { recursive: true, force: true }));
     return folder;
   }
 
@@ -119,7 +124,7 @@ export class Bench implements AsyncDisposable {
   }
 
   /** Does something and counts the CPU of server and load generators meanwhile. */
-  async using<T>(peer: Peer, action: () => Promise<T>): Promise<Usage<T>> {
+  async using<T>(peer: { readonly pid: number }, action: () => Promise<T>): Promise<Usage<T>> {
     const clients = () => {
       const { user, system } = process.cpuUsage();
       return cpuMs(this.load.pid) + cpuMs(this.subscribers.pid) + (user + system) / 1000;

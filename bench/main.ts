@@ -23,7 +23,7 @@ function chosenRows({ filters, quick, smoke }: BenchArguments): RowSet[] {
   const ids = new Set(ALL_ROWS.flatMap(({ rows }) => rows.map(({ id }) => id)));
   // "getRecord" is one row, "growth" are many.
   const fits = (id: string, filter: string): boolean =>
-    ids.has(filter) ? id === filter : id.includes(filter);
+    ids.has(filter) ? id === filter : id.startsWith(filter);
   const matches = (id: string): boolean => filters.length === 0 || filters.some((filter) => fits(id, filter));
   const isWanted = (set: RowSet): boolean => !quick || !set.isLarge || filters.length > 0;
   return ALL_ROWS.filter(
@@ -61,13 +61,20 @@ const options = parseArguments(process.argv.slice(2));
 const size = SIZES[options.smoke ? "smoke" : options.quick ? "quick" : "full"];
 const rounds = options.rounds ?? size.rounds;
 const sets = chosenRows(options);
-if (sets.length === 0) throw new Error(`No row has one of these in its name: ${options.filters.join(", ")}`);
+if (sets.length === 0) throw new Error(`No row begins with one of these: ${options.filters.join(", ")}`);
 
 const tmp = mkdtempSync(join(process.env.KITH_BENCH_TMP ?? tmpdir(), "kith-bench-"));
 const machine = lookAtMachine(tmp);
 const startedMs = performance.now();
 console.log(machineText(machine));
 let failed = 0;
+let isInterrupted = false;
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => {
+    isInterrupted = true;
+    console.error("Ends after the row that is under way");
+  });
+}
 try {
   const kithCommand = kithCommandOf(options, tmp);
   const profiled = options.profile !== undefined;
@@ -81,7 +88,12 @@ try {
   });
   const peers = options.smoke || profiled ? (["kith"] as const) : PEERS;
   const log = (line: string): void => console.error(line);
-  const { results, failures } = await runRows(bench, sets, { rounds, peers, log });
+  const { results, failures } = await runRows(bench, sets, {
+    rounds,
+    peers,
+    log,
+    isInterrupted: () => isInterrupted,
+  });
   console.log(`\n${renderTable(results)}`);
   for (const failure of failures) console.log(`FAILED ${failure}`);
   failed = failures.length;

@@ -11,6 +11,8 @@ export interface RunOptions {
   readonly rounds: number;
   /** Whom to measure. */
   readonly peers: readonly PeerName[];
+  /** True: the table of what there is so far is wanted. */
+  isInterrupted(): boolean;
   /** Told of each sample, and of what fails. */
   log(line: string): void;
 }
@@ -26,6 +28,7 @@ export async function runRows(
   const measured: Measured = new Map();
   const failures: string[] = [];
   for (const set of sets) {
+    if (options.isInterrupted()) break;
     const ids = set.rows.map(({ id }) => id).join(", ");
     try {
       await runSet(bench, set, { ...options, measured });
@@ -55,7 +58,7 @@ export async function runRows(
 async function runSet(
   bench: Bench,
   set: RowSet,
-  { rounds, peers, log, measured }: RunOptions & { measured: Measured },
+  { rounds, peers, log, measured }: Omit<RunOptions, "isInterrupted"> & { measured: Measured },
 ): Promise<void> {
   const names = (set.peers ?? PEERS).filter((name) => peers.includes(name));
   if (set.warms !== false) await warmUp(bench, set, names);

@@ -1,6 +1,7 @@
 /** Every row, in the order of the table. */
 import type { RowSet } from "../bench.ts";
 import { BLOBS } from "./blobs.ts";
+import { FLOORS } from "./floor.ts";
 import { GROWTH } from "./growth.ts";
 import { LIFE } from "./life.ts";
 import { LIMITS } from "./limit.ts";
@@ -18,6 +19,7 @@ export const ALL_ROWS: readonly RowSet[] = [
   ...BLOBS,
   ...LIFE,
   ...LIMITS,
+  ...FLOORS,
   ...SLOW_DISK,
   ...GROWTH,
 ];
