@@ -26,7 +26,7 @@ export function lookAtMachine(dataFolder: string): Machine {
     cpu: all[0]?.model ?? "unknown",
     cores: all.length,
     memoryGb: Math.round(totalmem() / 1024 ** 3),
-    kernel: release(),
+    kernel: release().split("-")[0] ?? "",
     fileSystem: run(["stat", "-f", "-c", "%T", dataFolder]),
     load: Math.round((loadavg()[0] ?? 0) * 10) / 10,
     versions: {

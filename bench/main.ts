@@ -54,7 +54,7 @@ function write(
     writeFileSync(json, `${JSON.stringify(document, null, 2)}\n`);
   }
   const title = "kith and the reference PDS: how many times as fast, or as small";
-  if (svg) writeFileSync(svg, renderPlot(results, { title, foot: machineText(machine) }));
+  if (svg) writeFileSync(svg, renderPlot(results, { title, foot: machineText(machine).split("; ") }));
 }
 
 const options = parseArguments(process.argv.slice(2));

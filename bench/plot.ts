@@ -1,22 +1,22 @@
 /** Results as a picture for the README: bars of how many times better kith is, on a scale of powers of ten. Pure. */
 
-import type { RowResult } from "./rows.ts";
-import { goalTimes } from "./rows.ts";
+import { goalTimes, type RowResult } from "./rows.ts";
 
-const WIDTH = 860;
-const LABEL_WIDTH = 330;
+const WIDTH = 900;
+const LABEL_WIDTH = 370;
 const BAR_LEFT = LABEL_WIDTH + 10;
 const BAR_RIGHT = WIDTH - 90;
 const ROW_HEIGHT = 24;
 const BAR_HEIGHT = 14;
 const TOP = 64;
-const FOOT = 44;
+const FOOT_LINE = 17;
+const FOOT_GAP = 30;
 const SCALE_MAX_LEAST = 10;
 
 export interface PlotOptions {
   readonly title: string;
   /** Where and when, below the bars. */
-  readonly foot: string;
+  readonly foot: readonly string[];
 }
 
 /** Readable on light and dark ground: the colours follow what the reader has chosen. */
@@ -49,8 +49,8 @@ export function renderPlot(results: readonly RowResult[], { title, foot }: PlotO
   const decades = Math.ceil(Math.log10(largest));
   const xOf = (times: number): number =>
     BAR_LEFT + ((BAR_RIGHT - BAR_LEFT) * Math.log10(Math.max(1, times))) / decades;
-  const height = TOP + bars.length * ROW_HEIGHT + FOOT;
-  const bottom = height - FOOT + 4;
+  const bottom = TOP + bars.length * ROW_HEIGHT + 4;
+  const height = bottom + FOOT_GAP + foot.length * FOOT_LINE;
   const lines = Array.from({ length: decades + 1 }, (_, power) => {
     const x = number(xOf(10 ** power));
     const name = power === 0 ? "as the reference" : `${(10 ** power).toLocaleString("en-US")}x`;
@@ -67,7 +67,10 @@ export function renderPlot(results: readonly RowResult[], { title, foot }: PlotO
     `<text class="title" x="0" y="20">${escapeXml(title)}</text>`,
     ...lines,
     ...rows,
-    `<text class="quiet" x="0" y="${height - 12}">${escapeXml(foot)}</text>`,
+    ...foot.map(
+      (line, at) =>
+        `<text class="quiet" x="0" y="${bottom + FOOT_GAP + at * FOOT_LINE}">${escapeXml(line)}</text>`,
+    ),
     "</svg>\n",
   ].join("\n");
 }

@@ -3,7 +3,7 @@ import { judgeRow } from "./judge.ts";
 import { renderPlot } from "./plot.ts";
 import type { RowInfo } from "./rows.ts";
 
-const OPTIONS = { title: 'kith & "others"', foot: "2026-01-01" };
+const OPTIONS = { title: 'kith & "others"', foot: ["2026-01-01", "with what"] };
 
 function row(title: string, [theirs, ours]: readonly [number, number], goal = 10) {
   const info: RowInfo = {
@@ -45,6 +45,7 @@ test("a row that is worse than the reference has no length, and not a negative o
 
 test("words are escaped, and the colours follow the reader's", () => {
   const svg = renderPlot([row("a < b", [1, 2])], OPTIONS);
+  expect(svg).toContain(">with what<");
   expect(svg).toContain("kith &amp; &quot;others&quot;");
   expect(svg).toContain("a &lt; b");
   expect(svg).toContain("prefers-color-scheme: dark");
