@@ -3,7 +3,7 @@ import { type Check, runCheck, STATIC_CHECKS } from "./checks.ts";
 
 const STEPS: readonly Check[] = [
   ...STATIC_CHECKS,
-  { name: "unit tests", command: ["bun", "test", "--timeout", "60000", "./src", "./tools"] },
+  { name: "unit tests", command: ["bun", "test", "--timeout", "60000", "./src", "./tools", "./bench"] },
 ];
 
 for (const step of STEPS) {

@@ -114,7 +114,7 @@ function withoutBrowserTests(paths: readonly string[]): string[] {
 
 async function main(filters: readonly string[]): Promise<number> {
   const wanted = (path: string) => filters.length === 0 || filters.some((filter) => path.includes(filter));
-  const unit = [...testFiles("src"), ...testFiles("tools")].filter(wanted);
+  const unit = ["src", "tools", "bench"].flatMap(testFiles).filter(wanted);
   const one = (path: string): Step => ({ name: path.slice(2), files: [path] });
   const found = testFiles("tests").filter(wanted);
   const system = filters.length === 0 ? withoutBrowserTests(found) : found;

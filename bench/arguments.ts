@@ -1,0 +1,53 @@
+/** `bun run bench [rows...] [--quick] [--smoke] [--rounds N] [--json FILE] [--svg FILE]`, pure. */
+
+export interface BenchArguments {
+  /** Ids of rows, or beginnings of ids; all rows where there is none. */
+  readonly filters: readonly string[];
+  readonly quick: boolean;
+  /** kith alone and a few rows: whether the bench itself runs. */
+  readonly smoke: boolean;
+  readonly rounds: number | undefined;
+  readonly json: string | undefined;
+  readonly svg: string | undefined;
+  /** An executable to measure in place of one built from this tree. */
+  readonly binary: string | undefined;
+  /** kith alone, run by Bun with its profiler, whose files go there: for looking, not for figures. */
+  readonly profile: string | undefined;
+}
+
+export const USAGE =
+  "bun run bench [rows...] [--quick] [--smoke] [--rounds N] [--json FILE] [--svg FILE] [--binary FILE] [--profile FOLDER]";
+
+const FLAGS = new Set(["--quick", "--smoke"]);
+const OPTIONS = new Set(["--rounds", "--json", "--svg", "--binary", "--profile"]);
+
+/** Throws Error with the usage on what it does not know. */
+export function parseArguments(words: readonly string[]): BenchArguments {
+  const filters: string[] = [];
+  const flags = new Set<string>();
+  const options = new Map<string, string>();
+  for (let at = 0; at < words.length; at++) {
+    const [name = "", inline] = (words[at] ?? "").split("=", 2);
+    if (FLAGS.has(name) && inline === undefined) flags.add(name);
+    else if (OPTIONS.has(name)) {
+      const value = inline ?? words[++at];
+      if (!value) throw new Error(`"${name}" needs a value\n${USAGE}`);
+      options.set(name, value);
+    } else if (name.startsWith("-")) throw new Error(`"${words[at]}" is not known\n${USAGE}`);
+    else filters.push(words[at] ?? "");
+  }
+  const rounds = options.get("--rounds");
+  if (rounds !== undefined && !/^[1-9]\d?$/.test(rounds)) {
+    throw new Error(`"--rounds" is "${rounds}": it must be a number from 1 to 99\n${USAGE}`);
+  }
+  return {
+    filters,
+    quick: flags.has("--quick"),
+    smoke: flags.has("--smoke"),
+    rounds: rounds === undefined ? undefined : Number(rounds),
+    json: options.get("--json"),
+    svg: options.get("--svg"),
+    binary: options.get("--binary"),
+    profile: options.get("--profile"),
+  };
+}
