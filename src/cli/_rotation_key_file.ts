@@ -17,6 +17,7 @@ import { dirname, resolve } from "node:path";
 import { fromBase58Btc, toBase32, toBase58Btc } from "@atcute/multibase";
 import { generatePrivateKey, type KeyType, type Signer, signerFromPrivateKey } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
+import { syncFolder } from "../storage/mod.ts";
 
 const OWNER_ONLY = 0o600;
 const OTHERS = 0o077;
@@ -170,14 +171,5 @@ function randomPrivateKey(type: KeyType): Uint8Array {
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     return randomPrivateKey(type);
-  }
-}
-
-function syncFolder(path: string): void {
-  const descriptor = openSync(path, "r");
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
   }
 }

@@ -16,6 +16,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { KithError } from "../errors.ts";
+import { syncFolder } from "../storage/mod.ts";
 import { type Move, moveSchema } from "./move.ts";
 
 const OWNER_ONLY = 0o600;
@@ -112,16 +113,6 @@ function parse(path: string, text: string): Move {
   const { data, error } = moveSchema.safeParse(json);
   if (data === undefined) throw refuse(error.issues.map(({ path }) => path.join(".")).join(", "));
   return data;
-}
-
-/** Else a power cut could bring back the file of before: a new name is durable with its folder. */
-function syncFolder(path: string): void {
-  const descriptor = openSync(path, "r");
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
 }
 
 function lockOf(path: string): string {
