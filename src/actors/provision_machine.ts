@@ -17,17 +17,7 @@ import type { AttemptKind, AttemptState } from "../storage/mod.ts";
 import type { Reply } from "./ask.ts";
 
 /** States in which a step is taken. */
-export type ProvisionStep =
-  | "planned"
-  | "preflighted"
-  | "genesisReady"
-  | "genesisSubmitted"
-  | "accountCreated"
-  | "plcReady"
-  | "plcUpdated"
-  | "activated"
-  | "credentialReady"
-  | "declared";
+export type ProvisionStep = Exclude<AttemptState, "graduated" | "failed" | "reaping" | "archived">;
 
 /** The state after each, by kind. */
 const NEXT: Readonly<Record<ProvisionStep, Readonly<Partial<Record<AttemptKind, AttemptState>>>>> = {
