@@ -43,6 +43,8 @@ const CLOSE_INTERNAL = 1011;
  */
 export interface FirehoseSink {
   send(frame: Uint8Array): "sent" | "queued" | "dropped";
+  /** Runs several sends, which reach the system in as few writes as can be: "queued" where it did not take all of them. */
+  together(sends: () => void): "sent" | "queued";
   close(code: number, reason: string): void;
 }
 
@@ -148,6 +150,10 @@ export class FirehoseEndpoint {
         const sent = socket.sendBinary(frame);
         if (sent > 0) return "sent";
         return sent === -1 ? "queued" : "dropped";
+      },
+      together: (sends) => {
+        socket.cork(sends);
+        return socket.getBufferedAmount() > 0 ? "queued" : "sent";
       },
       close: (code, reason) => socket.close(code, reason),
     };
