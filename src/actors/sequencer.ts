@@ -17,6 +17,8 @@ export const BATCH_EVENTS_MAX = 500;
 export const BATCH_BYTES_MAX = 16 * 1024 * 1024;
 /** Past so many waiting events, new writes are refused as busy: the log is full or far too slow. */
 export const BACKLOG_EVENTS_MAX = 10_000;
+/** Others write, where another account's event was handed over in the last so many ms. */
+export const OTHERS_WRITE_MS = 50;
 /** Where nothing was published for so long, no answer waits for its event. */
 export const ANSWER_WAIT_MS = 20;
 /** A WAL of the event log this large is checkpointed. */
@@ -91,6 +93,10 @@ export class Sequencer {
   readonly #stopped = Promise.withResolvers<void>();
   /** Calls of hand() whose events are not published. */
   #underWay = 0;
+  /** Whose events were handed over last, and when; and when another's were before, in Unix ms. */
+  #lastDid: string | undefined;
+  #lastAt = Number.NEGATIVE_INFINITY;
+  #othersAt = Number.NEGATIVE_INFINITY;
   #nextSeq: number;
   #publishedSeq: number;
   #willAppend = false;
@@ -156,6 +162,9 @@ export class Sequencer {
       this.#waiting.push({ did, event, handed, isLast, row: undefined, isLogged: false });
     }
     this.#underWay++;
+    if (did !== this.#lastDid) this.#othersAt = this.#lastAt;
+    this.#lastDid = did;
+    this.#lastAt = this.#options.now();
     void kept?.then(() => this.#keep(handed));
     this.#appendSoon();
     return handed.published.promise;
@@ -168,7 +177,8 @@ export class Sequencer {
    * no answer waits for it.
    */
   answerTime(published: Promise<void>): Promise<void> | undefined {
-    if (this.#underWay <= 1 || this.#isBehind) return undefined;
+    const isAlone = this.#underWay <= 1 && this.#options.now() - this.#othersAt >= OTHERS_WRITE_MS;
+    if (isAlone || this.#isBehind) return undefined;
     this.#answerTimer ??= setTimeout(() => this.#fallBehind(), ANSWER_WAIT_MS);
     const ended = published.catch(() => {});
     return Promise.race([ended, this.#behind.promise]);

@@ -2,12 +2,18 @@ import { describe, expect, test } from "bun:test";
 import { decodeFrame } from "../atproto/mod.ts";
 import { isKithError } from "../errors.ts";
 import { FakeLog, pending, QUIET, until } from "./_fake_log.ts";
-import { BACKLOG_EVENTS_MAX, BATCH_EVENTS_MAX, type SequencedFrame, Sequencer } from "./sequencer.ts";
+import {
+  BACKLOG_EVENTS_MAX,
+  BATCH_EVENTS_MAX,
+  OTHERS_WRITE_MS,
+  type SequencedFrame,
+  Sequencer,
+} from "./sequencer.ts";
 
 const FIRST_SEQ = 1_000;
 
-function make(log = new FakeLog()): { log: FakeLog; sequencer: Sequencer; seen: SequencedFrame[] } {
-  const sequencer = new Sequencer({ log, firstSeq: FIRST_SEQ, now: () => 5, logger: QUIET });
+function make(log = new FakeLog(), now = () => 5) {
+  const sequencer = new Sequencer({ log, firstSeq: FIRST_SEQ, now, logger: QUIET });
   const seen: SequencedFrame[] = [];
   sequencer.onPublished((frames) => seen.push(...frames));
   return { log, sequencer, seen };
@@ -68,21 +74,50 @@ test("Sequencer.stop() waits for the disks of repos whose events are in the log"
 });
 
 describe("Sequencer.answerTime()", () => {
-  test("is now for one who writes alone, and the time of the event where others write", async () => {
+  const HANDED = [
+    ["now, where nobody has written before", [], 0, false],
+    ["now, where others have not written lately", [["did:plc:b", 0]], OTHERS_WRITE_MS, false],
+    ["with the event, where another wrote lately", [["did:plc:b", 0]], OTHERS_WRITE_MS - 1, true],
+    [
+      "now, where only the account itself wrote lately",
+      [
+        ["did:plc:b", 0],
+        ["did:plc:a", 10],
+      ],
+      60,
+      false,
+    ],
+  ] as const;
+  test.each(HANDED)("is %s", async (_title, before, atMs, waits) => {
+    let nowMs = 0;
+    const { sequencer, seen } = make(new FakeLog(), () => nowMs);
+    await sequencer.hand("did:plc:a", [pending("did:plc:a", "1")]);
+    nowMs = 1_000;
+    for (const [did, at] of before) {
+      nowMs = 1_000 + at;
+      await sequencer.hand(did, [pending(did, "2")]);
+    }
+    nowMs = 1_000 + atMs;
+    const count = seen.length;
+    const handed = sequencer.hand("did:plc:a", [pending("did:plc:a", "3")]);
+    const answer = sequencer.answerTime(handed);
+    expect(answer !== undefined).toBe(waits);
+    await answer;
+    if (waits) expect(seen).toHaveLength(count + 1);
+    await handed;
+  });
+
+  test("is the time of the event where others' are under way", async () => {
     const { log, sequencer, seen } = make();
     log.diskAnswers = false;
-    const alone = sequencer.hand("did:plc:a", [pending("did:plc:a", "1")]);
-    expect(sequencer.answerTime(alone)).toBeUndefined();
-    const other = sequencer.hand("did:plc:b", [pending("did:plc:b", "1")]);
-    const answer = sequencer.answerTime(other);
+    const all = ["1", "2"].map((key) => sequencer.hand("did:plc:a", [pending("did:plc:a", key)]));
+    const answer = sequencer.answerTime(all[1] ?? Promise.resolve());
     expect(answer).toBeDefined();
     await until(() => log.rows.length === 2);
     log.flush();
     await answer;
     expect(seen).toHaveLength(2);
-    await Promise.all([alone, other]);
-    const later = sequencer.hand("did:plc:a", [pending("did:plc:a", "2")]);
-    expect(sequencer.answerTime(later)).toBeUndefined();
+    await Promise.all(all);
   });
 
   test("is now where the log refuses events, until it takes them again", async () => {
