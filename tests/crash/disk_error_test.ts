@@ -14,7 +14,7 @@ const FAIL_AT_MAX = 400;
 const FAIL_COUNT_MAX = 60;
 /** How long the load goes on where the server does. */
 const LOAD_MS_MAX = 700;
-const LIMIT_MS = 600_000;
+const LIMIT_MS = 7_200_000;
 /** EX_IOERR: what the server ends with when a sync has failed. */
 const EXIT_DISK_FAILED = 74;
 

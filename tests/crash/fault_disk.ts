@@ -23,29 +23,44 @@ export interface DiskStep {
 
 export class FaultDisk implements Disposable {
   readonly #scratch: string;
+  readonly #folder: string;
+  readonly #library: string;
   readonly #plan: string;
   readonly #trace: string;
   #plans = 0;
 
-  private constructor(scratch: string) {
+  private constructor(scratch: string, folder: string) {
     this.#scratch = scratch;
+    this.#folder = folder;
+    this.#library = join(scratch, "fault_disk.so");
     this.#plan = join(scratch, "plan");
     this.#trace = join(scratch, "trace");
   }
 
-  /** Compiles it, and puts it below a server that has not been started. */
-  static under(server: TestServer): FaultDisk {
-    const disk = new FaultDisk(mkdtempSync(join(tmpdir(), "kith-disk-")));
-    const library = join(disk.#scratch, "fault_disk.so");
+  /** Compiles it, for a data folder: `env` puts it below the process that gets it. */
+  static below(folder: string): FaultDisk {
+    const disk = new FaultDisk(mkdtempSync(join(tmpdir(), "kith-disk-")), realpathSync(folder));
     const source = join(import.meta.dir, "fault_disk.c");
-    const compiled = Bun.spawnSync(["cc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"]);
+    const compiled = Bun.spawnSync(["cc", "-shared", "-fPIC", "-O1", "-o", disk.#library, source, "-ldl"]);
     if (!compiled.success) throw new Error(`Could not compile fault_disk.c: ${compiled.stderr}`);
-    server.set("LD_PRELOAD", library);
-    server.set("FAULT_FOLDER", realpathSync(server.folder));
-    server.set("FAULT_PLAN", disk.#plan);
-    server.set("FAULT_TRACE", disk.#trace);
     disk.disarm();
     return disk;
+  }
+
+  /** Below a server that has not been started. */
+  static under(server: TestServer): FaultDisk {
+    const disk = FaultDisk.below(server.folder);
+    for (const [name, value] of Object.entries(disk.env)) server.set(name, value);
+    return disk;
+  }
+
+  get env(): Readonly<Record<string, string>> {
+    return {
+      LD_PRELOAD: this.#library,
+      FAULT_FOLDER: this.#folder,
+      FAULT_PLAN: this.#plan,
+      FAULT_TRACE: this.#trace,
+    };
   }
 
   /**

@@ -12,7 +12,7 @@ const KILL_AFTER_MS_MAX = 700;
 /** One restart in so many is itself killed at a random moment. */
 const KILL_START_EVERY = 6;
 const START_MS_MAX = 250;
-const LIMIT_MS = 600_000;
+const LIMIT_MS = 7_200_000;
 
 /** Load, a kill at a random moment, a restart (which may be killed too), and the judgement. */
 async function round(scene: Scene, number: number): Promise<void> {

@@ -15,7 +15,7 @@ const CUT_START_EVERY = 4;
 const START_CUT_AT_MAX = 60;
 /** A disk that lies must be found out within so many cuts. */
 const DEAF_CUTS_MAX = 25;
-const LIMIT_MS = 1_200_000;
+const LIMIT_MS = 7_200_000;
 
 function seedOf(scene: Scene): number {
   return Math.floor(scene.random() * 2 ** 31);

@@ -11,7 +11,7 @@ import { Scene } from "./scene.ts";
 
 const STEPS_MAX = Number(process.env.KITH_TEST_STEPS ?? 8);
 const SEED = Number(process.env.KITH_TEST_SEED ?? 20_261_121);
-const LIMIT_MS = 1_200_000;
+const LIMIT_MS = 7_200_000;
 
 let scene: Scene;
 let disk: FaultDisk;
