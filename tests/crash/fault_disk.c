@@ -35,7 +35,7 @@
 struct undo {
   struct undo *older;
   uint64_t number;
-  ino_t inode;
+  uint64_t file;
   int truncates;
   off_t size, at;
   size_t length;
@@ -52,7 +52,7 @@ struct naming {
 /* A file of which a sync was seen, and how much it covered. */
 struct synced {
   struct synced *next;
-  ino_t inode;
+  uint64_t file;
   off_t size;
 };
 
@@ -74,6 +74,13 @@ static uint64_t mixed(uint64_t value) {
   value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9ULL;
   value = (value ^ (value >> 27)) * 0x94d049bb133111ebULL;
   return value ^ (value >> 31);
+}
+
+/* Which file it is, by its number and its birth: numbers are given again. 0 where it is gone. */
+static uint64_t identity(int fd, const char *path) {
+  struct statx now;
+  if (statx(fd, path, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_INO | STATX_BTIME, &now)) return 0;
+  return mixed(now.stx_ino ^ mixed(now.stx_btime.tv_sec * 1000000000ULL + now.stx_btime.tv_nsec));
 }
 
 static int is_ours(const char *path) {
@@ -114,13 +121,13 @@ __attribute__((constructor)) static void begin(void) {
 
 /* The power cut. */
 
-static void write_back(const char *path, const struct stat *now) {
-  uint64_t fate = mixed(seed ^ (uint64_t)now->st_ino);
+static void write_back(const char *path, uint64_t file) {
+  uint64_t fate = mixed(seed ^ file);
   if (fate % 3 == 1) return;
   int fd = REAL("open", int, const char *, int, ...)(path, O_RDWR | O_CLOEXEC);
   if (fd < 0) return;
   for (struct undo *undo = undos; undo; undo = undo->older) {
-    if (undo->inode != now->st_ino) continue;
+    if (undo->file != file) continue;
     /* A truncation is kept or lost as a whole. */
     if (fate % 3 != 0 && undo->truncates && mixed(fate ^ undo->number) % 2) continue;
     if (fate % 3 == 0 || undo->truncates) {
@@ -143,17 +150,17 @@ static void write_back(const char *path, const struct stat *now) {
   close(fd);
 }
 
-static int has_undo(ino_t inode) {
+static int has_undo(uint64_t file) {
   for (struct undo *undo = undos; undo; undo = undo->older)
-    if (undo->inode == inode) return 1;
+    if (undo->file == file) return 1;
   return 0;
 }
 
 /* What was written behind our back is kept only as far as a sync has covered it. */
-static void cut_down(const char *path, const struct stat *now) {
+static void cut_down(const char *path, uint64_t file, off_t size) {
   for (struct synced *known = syncs; known; known = known->next) {
-    if (known->inode != now->st_ino) continue;
-    if (known->size < now->st_size && mixed(seed ^ (uint64_t)now->st_ino ^ 7) % 2) (void)!truncate(path, known->size);
+    if (known->file != file) continue;
+    if (known->size < size && mixed(seed ^ file ^ 7) % 2) (void)!truncate(path, known->size);
     return;
   }
 }
@@ -161,8 +168,9 @@ static void cut_down(const char *path, const struct stat *now) {
 static int lose_unsynced(const char *path, const struct stat *now, int type, struct FTW *where) {
   (void)where;
   if (type != FTW_F || !is_ours(path)) return 0;
-  if (has_undo(now->st_ino)) write_back(path, now);
-  else cut_down(path, now);
+  uint64_t file = identity(AT_FDCWD, path);
+  if (has_undo(file)) write_back(path, file);
+  else cut_down(path, file, now->st_size);
   return 0;
 }
 
@@ -220,7 +228,7 @@ static struct undo *remember(int fd, off_t at, size_t length) {
   struct stat now;
   if (fstat(fd, &now)) return 0;
   struct undo *undo = calloc(1, sizeof *undo);
-  *undo = (struct undo){undos, ++writes, now.st_ino, 0, now.st_size, at, 0, malloc(length ? length : 1)};
+  *undo = (struct undo){undos, ++writes, identity(fd, ""), 0, now.st_size, at, 0, malloc(length ? length : 1)};
   if (at < now.st_size) {
     ssize_t held = pread(fd, undo->bytes, length, at);
     undo->length = held > 0 ? held : 0;
@@ -275,21 +283,21 @@ int ftruncate64(int fd, off_t size) { return shorten(fd, size); }
 int ftruncate(int fd, off_t size) { return shorten(fd, size); }
 
 /* Forgets what a sync has covered: all that was done to the file before it began. */
-static void covered(ino_t inode, uint64_t up_to, off_t size) {
+static void covered(uint64_t file, uint64_t up_to, off_t size) {
   for (struct undo **at = &undos; *at;) {
     struct undo *undo = *at;
-    if (undo->inode == inode && undo->number <= up_to) {
+    if (undo->file == file && undo->number <= up_to) {
       *at = undo->older;
       free(undo->bytes);
       free(undo);
     } else at = &undo->older;
   }
   struct synced *known = syncs;
-  while (known && known->inode != inode) known = known->next;
+  while (known && known->file != file) known = known->next;
   if (!known) {
     known = calloc(1, sizeof *known);
     known->next = syncs;
-    known->inode = inode;
+    known->file = file;
     syncs = known;
   }
   known->size = size;
@@ -334,7 +342,7 @@ static int sync_file(const char *name, int fd) {
   pthread_mutex_lock(&lock);
   if (!done && known && !ignored) {
     if (S_ISDIR(now.st_mode)) names_covered(path);
-    else covered(now.st_ino, up_to, now.st_size);
+    else covered(identity(fd, ""), up_to, now.st_size);
   }
   pthread_mutex_unlock(&lock);
   return done;
