@@ -25,6 +25,12 @@ export interface CarLimits {
   readonly bytesMax?: number;
 }
 
+/** A block as it goes into a CAR file: its CID in binary, and its bytes. */
+export interface CarEntry {
+  readonly cid: Uint8Array;
+  readonly bytes: Uint8Array;
+}
+
 /** Room for a record of the largest size, or an MST node, with a margin. */
 const BLOCK_BYTES_MAX = 4 * 1024 * 1024;
 const HEADER_BYTES_MAX = 64 * 1024;
@@ -39,21 +45,24 @@ export function carHeader(roots: readonly Cid[]): Uint8Array {
   return entry;
 }
 
-/** One block as it stands in a CAR file: length, CID, bytes. */
-export function carBlock(block: Block): Uint8Array {
-  const entry = new Uint8Array(carBlockBytes(block));
-  writeBlock(entry, block, 0);
-  return entry;
+/** Blocks as they stand in a CAR file, each with its length and its CID before it. */
+export function carEntries(entries: readonly CarEntry[]): Uint8Array {
+  let size = 0;
+  for (const { bytes } of entries) size += entryBytes(bytes);
+  const section = new Uint8Array(size);
+  let at = 0;
+  for (const { cid, bytes } of entries) at = writeEntry(section, { cid, bytes }, at);
+  return section;
 }
 
 /** A whole CAR file in memory. */
 export function encodeCar(roots: readonly Cid[], blocks: Iterable<Block>): Uint8Array {
   const all = [...blocks];
   const header = carHeader(roots);
-  const file = new Uint8Array(all.reduce((sum, block) => sum + carBlockBytes(block), header.length));
+  const file = new Uint8Array(all.reduce((sum, { bytes }) => sum + entryBytes(bytes), header.length));
   file.set(header);
   let at = header.length;
-  for (const block of all) at = writeBlock(file, block, at);
+  for (const { cid, bytes } of all) at = writeEntry(file, { cid: cid.bytes, bytes }, at);
   return file;
 }
 
@@ -158,17 +167,17 @@ function refusal(why: string, cause?: unknown): KithError {
   return new KithError("invalid_request", `Could not read the CAR file: ${why}`, { cause });
 }
 
-function carBlockBytes(block: Block): number {
-  const length = CID_BYTES + block.bytes.length;
+function entryBytes(bytes: Uint8Array): number {
+  const length = CID_BYTES + bytes.length;
   return varintBytes(length) + length;
 }
 
-function writeBlock(target: Uint8Array, block: Block, offset: number): number {
-  let at = writeVarint(target, CID_BYTES + block.bytes.length, offset);
-  target.set(block.cid.bytes, at);
+function writeEntry(target: Uint8Array, { cid, bytes }: CarEntry, offset: number): number {
+  let at = writeVarint(target, CID_BYTES + bytes.length, offset);
+  target.set(cid, at);
   at += CID_BYTES;
-  target.set(block.bytes, at);
-  return at + block.bytes.length;
+  target.set(bytes, at);
+  return at + bytes.length;
 }
 
 function varintBytes(value: number): number {

@@ -3,7 +3,7 @@ import { Random } from "../../tests/random.ts";
 import { hasVectors, vectorBytes, vectorJson } from "../../tests/vectors.ts";
 import { isKithError } from "../errors.ts";
 import type { Block } from "./block.ts";
-import { carBlock, carHeader, encodeCar, readCar, readCarStream } from "./car.ts";
+import { carEntries, carHeader, encodeCar, readCar, readCarStream } from "./car.ts";
 import { encodeCbor } from "./cbor.ts";
 import { cidEquals, cidOfCbor, cidOfRaw, cidToString } from "./cid.ts";
 
@@ -68,8 +68,10 @@ describe.skipIf(!hasVectors("car"))("car vectors", () => {
   });
 });
 
-test("carHeader() and carBlock() are the parts of encodeCar()", () => {
-  expect(Buffer.concat([carHeader([ROOT]), ...BLOCKS.map(carBlock)]).equals(FILE)).toBe(true);
+test("carHeader() and carEntries() are the parts of encodeCar()", () => {
+  const entries = BLOCKS.map(({ cid, bytes }) => ({ cid: cid.bytes, bytes }));
+  expect(Buffer.concat([carHeader([ROOT]), carEntries(entries)]).equals(FILE)).toBe(true);
+  expect(carEntries([])).toHaveLength(0);
 });
 
 test("readCar() gives back what encodeCar() was given, repeats and order included", () => {
