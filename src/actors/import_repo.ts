@@ -35,10 +35,10 @@ import type { ImportTask } from "./repo_types.ts";
 
 /** Blocks of one import, nodes and records together. */
 export const IMPORT_BLOCKS_MAX = 10_000_000;
-/** What is staged in one transaction. */
-const BATCH_BLOCKS_MAX = 2_000;
+/** What is staged in one transaction. The larger, the less is written: their CIDs are all over the indexes. */
+const BATCH_BLOCKS_MAX = 4_000;
 const BATCH_BYTES_MAX = 1024 * 1024;
-const BATCH_RECORDS_MAX = 1_000;
+const BATCH_RECORDS_MAX = 4_000;
 /** How long an import may keep other work of this process waiting at a time. */
 const SLICE_MS = 10;
 /** Relays refuse a rev that is further ahead of their clock. */
@@ -116,10 +116,12 @@ class ImportRun {
     let [bytes, batchBytes] = [0, 0];
     let didKey: string | undefined;
     let batch: Block[] = [];
-    for await (const block of car.blocks) {
-      if (didKey === undefined && cidEquals(block.cid, root)) didKey = await this.#keyOf(block);
-      batch.push(block);
-      batchBytes += block.bytes.length;
+    for await (const blocks of car.batches) {
+      for (const block of blocks) {
+        if (didKey === undefined && cidEquals(block.cid, root)) didKey = await this.#keyOf(block);
+        batch.push(block);
+        batchBytes += block.bytes.length;
+      }
       if (batch.length < BATCH_BLOCKS_MAX && batchBytes < BATCH_BYTES_MAX) continue;
       this.#staging.addBlocks(batch);
       bytes += batchBytes;
@@ -159,16 +161,26 @@ class ImportRun {
     };
     const steps = verifyRepoSteps(source, { did: this.#store.did, didKey: found.didKey });
     let batch: StagedRecord[] = [];
-    for (let step = steps.next(); ; step = steps.next()) {
-      if (!step.done) batch.push(stagedRecord(step.value));
-      if (step.done || batch.length >= BATCH_RECORDS_MAX) {
+    for (;;) {
+      const verified = this.#staging.reading(() => this.#takeRecords(steps, batch));
+      if (verified || batch.length >= BATCH_RECORDS_MAX) {
+        if (this.#sliceIsOver()) await this.#turn();
         this.#staging.addRecords(batch);
         batch = [];
-        await this.#turn();
       }
-      if (step.done) return step.value;
-      if (performance.now() > this.#sliceEndsMs) await this.#turn();
+      await this.#turn();
+      if (verified) return verified;
     }
+  }
+
+  /** Checks on until the batch is full, or it is time to let others have their turn. What verified it has when it is at the end. */
+  #takeRecords(steps: ReturnType<typeof verifyRepoSteps>, batch: StagedRecord[]): VerifiedRepo | undefined {
+    while (batch.length < BATCH_RECORDS_MAX && !this.#sliceIsOver()) {
+      const step = steps.next();
+      if (step.done) return step.value;
+      batch.push(stagedRecord(step.value));
+    }
+    return undefined;
   }
 
   /** Fresh rev, fresh commit, and where the account is active the #sync: in one transaction, without an await. */
@@ -187,6 +199,10 @@ class ImportRun {
     const key = next(rev);
     const events = status === "active" ? [pendingOf(key, syncEvent({ did, rev, commit, time }))] : [];
     this.#store.switchStaging({ head, commit, lastTid: key, events });
+  }
+
+  #sliceIsOver(): boolean {
+    return performance.now() > this.#sliceEndsMs;
   }
 
   /** Lets others have their turn, and keeps the WAL short. */

@@ -3,11 +3,15 @@
  * which take the place of the live ones by a change of names, whatever their size. What the live ones held is then what
  * is staged, and is removed like an import that failed.
  */
-import { type Block, type BlockReader, type Cid, walkTree } from "../atproto/mod.ts";
+import { type Block, type BlockReader, type Cid, cidKey, walkTree } from "../atproto/mod.ts";
 import type { SqliteFile } from "./_sqlite_file.ts";
 
 /** Page cache while a repo is staged: its CIDs come in no order, and every one goes into an index. */
 const STAGING_CACHE_KIB = 16 * 1024;
+/** Staged blocks kept in memory too, by bytes: the trees of most repos are checked without reading them back. */
+const HELD_BYTES_MAX = 16 * 1024 * 1024;
+/** What holding a block takes beside its bytes, about. */
+const HELD_BLOCK_BYTES = 300;
 /** Blocks looked at in one step of removing strays. */
 const STRAY_WINDOW_IDS = 2_000;
 
@@ -49,6 +53,8 @@ export class RepoStaging implements BlockReader {
   readonly #file: SqliteFile;
   readonly #rev: string;
   readonly #cacheKib: number;
+  readonly #held = new Map<string, Uint8Array>();
+  #heldBytes = 0;
 
   /** `rev`: of all rows that it stages; above every rev of the file. */
   constructor(file: SqliteFile, rev: string) {
@@ -59,7 +65,7 @@ export class RepoStaging implements BlockReader {
     file.db.run(`PRAGMA cache_size = -${STAGING_CACHE_KIB}`);
   }
 
-  /** Adds blocks that hash to their CIDs; repeats are left out. KithError storage_full. */
+  /** Adds blocks that hash to their CIDs; repeats are left out. Their memory must stay as it is. KithError storage_full. */
   addBlocks(blocks: readonly Block[]): void {
     const insert = this.#file.statement(
       "INSERT INTO staged_block (cid, rev, bytes) VALUES (?, ?, ?) ON CONFLICT (cid) DO NOTHING",
@@ -67,9 +73,26 @@ export class RepoStaging implements BlockReader {
     this.#file.transaction(() => {
       for (const { cid, bytes } of blocks) insert.run(cid.bytes, this.#rev, bytes);
     });
+    for (const block of blocks) {
+      if (this.#heldBytes >= HELD_BYTES_MAX) break;
+      this.#held.set(cidKey(block.cid), block.bytes);
+      this.#heldBytes += block.bytes.length + HELD_BLOCK_BYTES;
+    }
+  }
+
+  /** Runs `read`, which must be synchronous and write nothing, in one read transaction: each get() of its own costs one. */
+  reading<T>(read: () => T): T {
+    this.#file.db.run("BEGIN");
+    try {
+      return read();
+    } finally {
+      if (this.#file.db.inTransaction) this.#file.db.run("COMMIT");
+    }
   }
 
   get(cid: Cid): Uint8Array | undefined {
+    const held = this.#held.get(cidKey(cid));
+    if (held) return held;
     const row = this.#file
       .statement<{ bytes: Uint8Array }>("SELECT bytes FROM staged_block WHERE cid = ?")
       .get(cid.bytes);
@@ -141,6 +164,7 @@ export class RepoStaging implements BlockReader {
 
   /** To be called once, whatever came of the import. */
   end(): void {
+    this.#held.clear();
     this.#file.db.run(`PRAGMA cache_size = -${this.#cacheKib}`);
   }
 }
