@@ -80,7 +80,7 @@ export function importTask(options: ImportOptions): ImportTask {
       const run = new ImportRun(store, staging, options);
       await run.stageAndSwitch();
     } finally {
-      staging.end();
+      await staging.end().catch(options.onLeftover);
       await store.clearStaging().catch(options.onLeftover);
     }
   };
@@ -102,6 +102,7 @@ class ImportRun {
     const { root, didKey, bytes } = await this.#stageBlocks();
     const repo = await this.#stageRecords({ root, didKey, bytes });
     const { head, nodeCount: nodes } = repo;
+    await this.#staging.settled();
     const strays = this.#staging.dropStrays({ root: head.commit, data: head.data, nodes });
     while (!strays.next().done) await this.#turn();
     this.#switch(head);
@@ -123,12 +124,12 @@ class ImportRun {
         batchBytes += block.bytes.length;
       }
       if (batch.length < BATCH_BLOCKS_MAX && batchBytes < BATCH_BYTES_MAX) continue;
-      this.#staging.addBlocks(batch);
+      await this.#staging.addBlocks(batch);
       bytes += batchBytes;
       [batch, batchBytes] = [[], 0];
       await this.#turn();
     }
-    this.#staging.addBlocks(batch);
+    await this.#staging.addBlocks(batch);
     if (didKey === undefined) throw refusal(`its root, "${cidToString(root)}", is not in it`);
     return { root, didKey, bytes: bytes + batchBytes };
   }
@@ -154,6 +155,7 @@ class ImportRun {
 
   /** Checks the tree, and stages its records as they are met. */
   async #stageRecords(found: { root: Cid; didKey: string; bytes: number }): Promise<VerifiedRepo> {
+    await this.#staging.readable();
     const source = {
       root: found.root,
       blocks: this.#staging,
@@ -164,8 +166,7 @@ class ImportRun {
     for (;;) {
       const verified = this.#staging.reading(() => this.#takeRecords(steps, batch));
       if (verified || batch.length >= BATCH_RECORDS_MAX) {
-        if (this.#sliceIsOver()) await this.#turn();
-        this.#staging.addRecords(batch);
+        await this.#staging.addRecords(batch);
         batch = [];
       }
       await this.#turn();

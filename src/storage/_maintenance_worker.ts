@@ -14,6 +14,7 @@ import {
   statSync,
 } from "node:fs";
 import { dirname } from "node:path";
+import { type StagedRows, StagedRowsWriter } from "./_staged_rows.ts";
 
 declare const self: Worker;
 
@@ -23,10 +24,14 @@ const BUSY_TIMEOUT_MS = 10_000;
 type Request =
   | { id: number; op: "prime" | "hold" | "release" | "passive" | "restart" | "recover"; path: string }
   | { id: number; op: "migrate"; path: string; steps: string[] }
+  | { id: number; op: "stage"; path: string; rows: StagedRows }
+  | { id: number; op: "endStaging"; path: string }
   | { id: number; op: "clear"; path: string; tables: string[] };
 
 /** Files that this thread holds open, so that the main thread's close is not the last one. */
 const held = new Map<string, Database>();
+/** Of the files into which a repo is being imported. */
+const staging = new Map<string, StagedRowsWriter>();
 
 function open(path: string): Database {
   const db = new Database(path, { readwrite: true, create: false, strict: true });
@@ -156,6 +161,21 @@ function step(db: Database, sql: string, version: number): void {
   }
 }
 
+/** Writes rows of an import while the main thread writes nothing to the file. */
+function stage(path: string, rows: StagedRows): void {
+  let writer = staging.get(path);
+  if (!writer) {
+    writer = new StagedRowsWriter(open(path));
+    staging.set(path, writer);
+  }
+  writer.write(rows);
+}
+
+function endStaging(path: string): void {
+  staging.get(path)?.close();
+  staging.delete(path);
+}
+
 /** Empties tables while the main thread writes nothing: every page of theirs is read, which takes its time. */
 function clear(path: string, tables: readonly string[]): void {
   using(path, (db) => {
@@ -206,6 +226,10 @@ function run(request: Request): unknown {
       return recover(request.path);
     case "migrate":
       return migrate(request.path, request.steps);
+    case "stage":
+      return stage(request.path, request.rows);
+    case "endStaging":
+      return endStaging(request.path);
     case "clear":
       return clear(request.path, request.tables);
   }
