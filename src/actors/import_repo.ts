@@ -40,7 +40,7 @@ const BATCH_BLOCKS_MAX = 4_000;
 const BATCH_BYTES_MAX = 1024 * 1024;
 const BATCH_RECORDS_MAX = 4_000;
 /** How long an import may keep other work of this process waiting at a time. */
-const SLICE_MS = 10;
+const SLICE_MS = 5;
 /** Relays refuse a rev that is further ahead of their clock. */
 const REV_AHEAD_MAX_MS = 5 * 60_000;
 
@@ -102,9 +102,8 @@ class ImportRun {
     const { root, didKey, bytes } = await this.#stageBlocks();
     const repo = await this.#stageRecords({ root, didKey, bytes });
     const { head, nodeCount: nodes } = repo;
-    await this.#staging.settled();
-    const strays = this.#staging.dropStrays({ root: head.commit, data: head.data, nodes });
-    while (!strays.next().done) await this.#turn();
+    const tree = { root: head.commit, data: head.data, nodes };
+    for await (const _ of this.#staging.dropStrays(tree)) await this.#turn();
     this.#switch(head);
   }
 
@@ -242,8 +241,12 @@ function stagedRecord({ path, cid, bytes }: RepoRecord): StagedRecord {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw refusal(`the record "${path}" is not an object`);
   }
-  const blobs = new Map(refs.map((blob) => [cidKey(blob.cid), blob.cid]));
-  return { collection, rkey, cid, blobs: [...blobs.values()], subject: subjectOf(collection, value) };
+  return { collection, rkey, cid, blobs: distinctBlobs(refs), subject: subjectOf(collection, value) };
+}
+
+function distinctBlobs(refs: readonly BlobRef[]): Cid[] {
+  if (refs.length === 0) return [];
+  return [...new Map(refs.map(({ cid }) => [cidKey(cid), cid])).values()];
 }
 
 function refusal(why: string): KithError {

@@ -25,7 +25,7 @@ type Request =
   | { id: number; op: "prime" | "hold" | "release" | "passive" | "restart" | "recover"; path: string }
   | { id: number; op: "migrate"; path: string; steps: string[] }
   | { id: number; op: "stage"; path: string; rows: StagedRows }
-  | { id: number; op: "endStaging"; path: string }
+  | { id: number; op: "countStaged" | "endStaging"; path: string }
   | { id: number; op: "clear"; path: string; tables: string[] };
 
 /** Files that this thread holds open, so that the main thread's close is not the last one. */
@@ -161,14 +161,11 @@ function step(db: Database, sql: string, version: number): void {
   }
 }
 
-/** Writes rows of an import while the main thread writes nothing to the file. */
-function stage(path: string, rows: StagedRows): void {
-  let writer = staging.get(path);
-  if (!writer) {
-    writer = new StagedRowsWriter(open(path));
-    staging.set(path, writer);
-  }
-  writer.write(rows);
+/** What writes rows of an import while the main thread writes nothing to the file. */
+function stagingWriter(path: string): StagedRowsWriter {
+  const writer = staging.get(path) ?? new StagedRowsWriter(open(path));
+  staging.set(path, writer);
+  return writer;
 }
 
 function endStaging(path: string): void {
@@ -227,7 +224,9 @@ function run(request: Request): unknown {
     case "migrate":
       return migrate(request.path, request.steps);
     case "stage":
-      return stage(request.path, request.rows);
+      return stagingWriter(request.path).write(request.rows);
+    case "countStaged":
+      return stagingWriter(request.path).count();
     case "endStaging":
       return endStaging(request.path);
     case "clear":

@@ -132,16 +132,20 @@ export class RepoStaging implements BlockReader {
     return row?.bytes;
   }
 
-  /** Removes the commit `root`, and whatever the tree `data` of so many nodes does not reach: one step a `next()`. */
-  *dropStrays({ root, data, nodes }: { root: Cid; data: Cid; nodes: number }): Generator<void, void> {
+  /**
+   * To be awaited when everything was added: removes the commit `root`, and whatever the tree `data` of so many nodes does not
+   * reach, one step a `next()`.
+   */
+  async *dropStrays(tree: { root: Cid; data: Cid; nodes: number }): AsyncGenerator<void, void> {
+    await this.settled();
     this.#file.transaction(() => {
-      this.#file.statement("DELETE FROM staged_block WHERE cid = ?").run(root.bytes);
+      this.#file.statement("DELETE FROM staged_block WHERE cid = ?").run(tree.root.bytes);
     });
-    const blocks = this.#number("SELECT count(*) AS n FROM staged_block");
-    const records = this.#number("SELECT count(DISTINCT cid) AS n FROM staged_record");
-    if (blocks === nodes + records) return;
-    yield* this.#markNodes(data);
-    const last = this.#number("SELECT max(id) AS n FROM staged_block");
+    const { blocks, records } = await this.#file.countStaged();
+    if (blocks === tree.nodes + records) return;
+    yield* this.#markNodes(tree.data);
+    const newest = this.#file.statement<{ id: number | null }>("SELECT max(id) AS id FROM staged_block");
+    const last = newest.get()?.id ?? 0;
     for (let from = 0; from <= last; from += STRAY_WINDOW_IDS) {
       this.#file.transaction(() => {
         this.#file
@@ -174,10 +178,6 @@ export class RepoStaging implements BlockReader {
       yield;
     }
     flush();
-  }
-
-  #number(sql: string): number {
-    return this.#file.statement<{ n: number | null }>(sql).get()?.n ?? 0;
   }
 
   /** To be awaited once, whatever came of the import. */

@@ -5,7 +5,7 @@
 import type { Database, SQLQueryBindings, Statement } from "bun:sqlite";
 import { existsSync, statSync } from "node:fs";
 import { isKithError, KithError } from "../errors.ts";
-import type { StagedRows } from "./_staged_rows.ts";
+import type { StagedCounts, StagedRows } from "./_staged_rows.ts";
 import type { CheckpointMode, Maintenance } from "./maintenance.ts";
 import { schemaVersionOf } from "./migrations.ts";
 import { isSyncFailure, openSqlite, storageError, transaction } from "./sqlite.ts";
@@ -169,6 +169,10 @@ export class SqliteFile {
   async stage(rows: StagedRows): Promise<void> {
     await this.#options.maintenance.stage(this.path, rows);
     this.#walSync.noteCommit();
+  }
+
+  countStaged(): Promise<StagedCounts> {
+    return this.#options.maintenance.countStaged(this.path);
   }
 
   async endStaging(): Promise<void> {

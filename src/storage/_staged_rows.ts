@@ -25,6 +25,12 @@ export interface RecordRows {
 /** Collection, record key, subject, how many blobs. */
 export type RecordName = readonly [collection: string, rkey: string, subject: string | null, blobs: number];
 
+/** What is staged: blocks, and distinct blocks that are records. */
+export interface StagedCounts {
+  readonly blocks: number;
+  readonly records: number;
+}
+
 export type StagedRows = { readonly rev: string } & (
   | ({ readonly kind: "blocks" } & BlockRows)
   | ({ readonly kind: "records" } & RecordRows)
@@ -112,6 +118,13 @@ export class StagedRowsWriter {
       this.#record.run(collection, rkey, next(), rev, subject);
       for (let i = 0; i < blobs; i++) this.#recordBlob.run(collection, rkey, next());
     }
+  }
+
+  count(): StagedCounts {
+    const counts = this.#db.query<StagedCounts, []>(
+      "SELECT (SELECT count(*) FROM staged_block) AS blocks, (SELECT count(DISTINCT cid) FROM staged_record) AS records",
+    );
+    return counts.get() ?? { blocks: 0, records: 0 };
   }
 
   close(): void {

@@ -1,7 +1,7 @@
 /** The main thread's side of the maintenance worker: what SQLite does with fsyncs is done over there. */
 import type { Database } from "bun:sqlite";
 import { KithError } from "../errors.ts";
-import { memoryOf, type StagedRows } from "./_staged_rows.ts";
+import { memoryOf, type StagedCounts, type StagedRows } from "./_staged_rows.ts";
 import { isSyncFailure, storageError } from "./sqlite.ts";
 import type { OnFatal } from "./wal_sync.ts";
 
@@ -84,7 +84,12 @@ export class Maintenance {
     await this.#ask("stage", path, { more: { rows }, memory: memoryOf(rows) });
   }
 
-  /** To be called once after the last stage(), whatever came of it. */
+  /** Of what stage() has written, all of which is read: this takes its time. */
+  async countStaged(path: string): Promise<StagedCounts> {
+    return (await this.#ask("countStaged", path)) as StagedCounts;
+  }
+
+  /** To be called once after the last of these, whatever came of it. */
   async endStaging(path: string): Promise<void> {
     await this.#ask("endStaging", path);
   }
