@@ -20,6 +20,7 @@ import {
   type RepoRecord,
   readCarStream,
   type Signer,
+  scanRecord,
   signCommit,
   subjectOf,
   syncEvent,
@@ -227,7 +228,10 @@ function isSignedBy(block: Block, didKey: string): boolean {
 }
 
 function stagedRecord({ path, cid, bytes }: RepoRecord): StagedRecord {
-  const [collection = "", rkey = ""] = path.split("/");
+  const slash = path.indexOf("/");
+  const [collection, rkey] = [path.slice(0, slash), path.slice(slash + 1)];
+  const scanned = scanRecord(collection, bytes);
+  if (scanned) return { collection, rkey, cid, blobs: [], ...scanned };
   let value: unknown;
   let refs: BlobRef[];
   try {
