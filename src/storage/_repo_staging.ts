@@ -7,10 +7,8 @@ import { type Block, type BlockReader, type Cid, cidKey, walkTree } from "../atp
 import type { SqliteFile } from "./_sqlite_file.ts";
 import { packBlocks, packCids, type RecordName, type StagedRows } from "./_staged_rows.ts";
 
-/** Page cache for reading back what is staged and not held. */
-const STAGING_CACHE_KIB = 16 * 1024;
 /** Staged blocks kept in memory too, by bytes: the trees of most repos are checked without reading them back. */
-const HELD_BYTES_MAX = 16 * 1024 * 1024;
+const HELD_BYTES_MAX = 8 * 1024 * 1024;
 /** What holding a block takes beside its bytes, about. */
 const HELD_BLOCK_BYTES = 300;
 /** Transactions that the worker has still to make: one at work, one waiting. */
@@ -58,7 +56,6 @@ export function swapStaged(file: SqliteFile): void {
 export class RepoStaging implements BlockReader {
   readonly #file: SqliteFile;
   readonly #rev: string;
-  readonly #cacheKib: number;
   readonly #held = new Map<string, Uint8Array>();
   #heldBytes = 0;
   readonly #sent: Promise<void>[] = [];
@@ -67,9 +64,6 @@ export class RepoStaging implements BlockReader {
   constructor(file: SqliteFile, rev: string) {
     this.#file = file;
     this.#rev = rev;
-    const cache = file.db.query<{ cache_size: number }, []>("PRAGMA cache_size").get();
-    this.#cacheKib = -(cache?.cache_size ?? 0);
-    file.db.run(`PRAGMA cache_size = -${STAGING_CACHE_KIB}`);
   }
 
   /**
@@ -185,6 +179,5 @@ export class RepoStaging implements BlockReader {
     await Promise.allSettled(this.#sent);
     await this.#file.endStaging();
     this.#held.clear();
-    this.#file.db.run(`PRAGMA cache_size = -${this.#cacheKib}`);
   }
 }

@@ -6,7 +6,7 @@ import type { Database, Statement } from "bun:sqlite";
 
 const CID_BYTES = 36;
 /** Page cache of the worker while a repo is staged: its CIDs come in no order, and every one goes into an index. */
-const STAGING_CACHE_KIB = 16 * 1024;
+const STAGING_CACHE_KIB = 8 * 1024;
 
 export interface BlockRows {
   /** One after the other: the 36 bytes of the CID, the bytes of the block. */
