@@ -58,6 +58,7 @@ export function writeTurn(store: RepoStore, request: WriteRequest, context: Turn
     lastTid: rev,
     newBlocks: [...signed.newBlocks, signed.commit],
     removed: signed.removed,
+    replaced: signed.replaced,
     puts: plan.puts,
     deletes: plan.deletes,
     events,

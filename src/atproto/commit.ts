@@ -64,6 +64,8 @@ export interface CommitDraft {
   readonly newBlocks: Block[];
   /** MST nodes no longer reachable, replaced and deleted records (which another path may still hold), the old commit. */
   readonly removed: Cid[];
+  /** Those of `removed` that are replaced and deleted records. */
+  readonly replaced: Cid[];
   /** Stored MST nodes that inverting the ops takes, none of them in `newBlocks`. */
   readonly proof: Block[];
   /** The bytes that are signed. */
@@ -114,6 +116,7 @@ export function buildCommit({ did, head, writes, rev, blocks }: BuildCommitInput
     ops,
     newBlocks: [...change.created, ...records.values()],
     removed: [...change.removed, ...gone.values(), ...(head ? [head.commit] : [])],
+    replaced: [...gone.values()],
     proof,
     unsigned: encodeCbor({ did, version: 3, data: toCidLink(change.root), rev, prev: null }),
   };

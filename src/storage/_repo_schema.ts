@@ -11,6 +11,9 @@ import type { Migration } from "./migrations.ts";
  * there may be several of one name, and they keep their order. meta.status is what holds, meta.owner_status what the owner
  * has made of the account, which holds again when a takedown is lifted. meta.handle and meta.signing_key (a did:key) are
  * null in files from before they were kept here: then the accounts store alone knows them.
+ *
+ * A pending_event with `effects` and a key above meta.settled is a commit of the tail (_repo_tail.ts): meta has its head,
+ * and record, block and record_blob do not have it yet.
  */
 export const REPO_MIGRATIONS: readonly Migration[] = [
   `
@@ -131,5 +134,9 @@ export const REPO_MIGRATIONS: readonly Migration[] = [
   `
   ALTER TABLE meta ADD COLUMN handle TEXT;
   ALTER TABLE meta ADD COLUMN signing_key TEXT;
+  `,
+  `
+  ALTER TABLE pending_event ADD COLUMN effects BLOB;
+  ALTER TABLE meta ADD COLUMN settled TEXT NOT NULL DEFAULT '';
   `,
 ];
