@@ -87,6 +87,8 @@ export interface BuildCommitInput {
   readonly rev: string;
   /** Where the head's MST nodes are read from. */
   readonly blocks: BlockReader;
+  /** The head's tree where it is held already; not to be used any more where `buildCommit` throws. */
+  readonly tree?: MstTree;
 }
 
 /**
@@ -94,10 +96,11 @@ export interface BuildCommitInput {
  * Throws KithError `invalid_request` on a bad or repeated path, on creating what exists, on updating or deleting what
  * does not, and past the limits of a commit; `storage_damaged` where a needed block is missing or malformed.
  */
-export function buildCommit({ did, head, writes, rev, blocks }: BuildCommitInput): CommitDraft {
+export function buildCommit(input: BuildCommitInput): CommitDraft {
+  const { did, head, writes, rev, blocks } = input;
   if (head && rev <= head.rev) throw new RangeError(`rev "${rev}" is not above the head's "${head.rev}"`);
   checkWrites(writes);
-  const tree = new MstTree(head?.data ?? null, blocks);
+  const tree = input.tree ?? new MstTree(head?.data ?? null, blocks);
   const ops = writes.map((write) => applyWrite(tree, write));
   const change = tree.finish();
   const proof = head ? tree.coveringProof(ops.filter(needsCover).map((op) => op.path)) : [];
