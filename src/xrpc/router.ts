@@ -7,11 +7,13 @@ import { decodedBody, readJsonInput } from "./body.ts";
 import { toXrpcError } from "./error_table.ts";
 import { declaresError, type LexiconCheck } from "./lexicon_check.ts";
 import { type Left, RateLimited, type RateLimits, setLimitHeaders, tighter } from "./limits/rate_limits.ts";
-import { type Call, type Method, refuseUnpermitted, setPrivate } from "./method.ts";
+import { type Call, JsonText, type Method, refuseUnpermitted, setPrivate } from "./method.ts";
 import { UpstreamError } from "./proxy/upstream_error.ts";
 
 /** How long a caller is asked to wait after a 503, in seconds. */
 const RETRY_AFTER_S = 5;
+/** What `Response.json` says, too. */
+const JSON_TYPE = "application/json;charset=utf-8";
 
 /** What the edge knows of a request before any method sees it. */
 export interface RequestContext {
@@ -211,7 +213,10 @@ export function errorResponse(
 
 /** 200 with a JSON value, or with nothing for undefined. */
 function jsonResponse(output: unknown, headers: Headers): Response {
-  return output === undefined ? new Response(null, { headers }) : Response.json(output, { headers });
+  if (output === undefined) return new Response(null, { headers });
+  if (!(output instanceof JsonText)) return Response.json(output, { headers });
+  if (!headers.has("Content-Type")) headers.set("Content-Type", JSON_TYPE);
+  return new Response(output.text, { headers });
 }
 
 function withHeaders(response: Response, headers: Headers): Response {
