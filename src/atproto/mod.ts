@@ -11,6 +11,7 @@ export * from "./data_model.ts";
 export * from "./did_doc.ts";
 export * from "./events.ts";
 export * from "./inversion.ts";
+export * from "./json_writer.ts";
 export * from "./keys/mod.ts";
 export * from "./lexicon.ts";
 export * from "./lexicon_doc.ts";
