@@ -101,10 +101,8 @@ function wrongValue({ output: expected }: Method["schema"], output: unknown): st
   if (expected.type !== "lex") return "it is to be bytes";
   if (output === undefined) return "there is none";
   // As it goes over the wire: without what is undefined.
-  const verdict = safeParse(
-    expected.schema,
-    JSON.parse(output instanceof JsonText ? output.text : JSON.stringify(output)),
-  );
+  const sent = output instanceof JsonText ? output.parse() : JSON.parse(JSON.stringify(output));
+  const verdict = safeParse(expected.schema, sent);
   return verdict.ok ? undefined : readableIssue(verdict.message);
 }
 

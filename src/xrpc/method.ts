@@ -46,10 +46,15 @@ export interface Call<P = unknown, I = unknown> {
 
 /** An answer whose JSON is written already: sent as it is. */
 export class JsonText {
-  readonly text: string;
+  /** As bytes it is UTF-8. */
+  readonly text: string | Uint8Array<ArrayBuffer>;
 
-  constructor(text: string) {
+  constructor(text: string | Uint8Array<ArrayBuffer>) {
     this.text = text;
+  }
+
+  parse(): unknown {
+    return JSON.parse(typeof this.text === "string" ? this.text : new TextDecoder().decode(this.text));
   }
 }
 

@@ -371,5 +371,7 @@ test("handle() sends a JsonText as it would the value", async () => {
     return { status: response.status, headers: [...response.headers], text: await response.text() };
   };
   const value = { text: "ü", list: [1] };
-  expect(await answered(new JsonText(JSON.stringify(value)))).toEqual(await answered(value));
+  const text = JSON.stringify(value);
+  expect(await answered(new JsonText(text))).toEqual(await answered(value));
+  expect(await answered(new JsonText(new TextEncoder().encode(text)))).toEqual(await answered(value));
 });
