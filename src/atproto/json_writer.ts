@@ -20,7 +20,7 @@ import {
   skip,
 } from "./_cbor_read.ts";
 import { CID_TEXT_BYTES, writeCidText } from "./_cid_text.ts";
-import type { Cid } from "./cid.ts";
+import { CID_BYTES } from "./cid.ts";
 
 /** What an answer is written into; a larger one is let go with its answer. */
 const SCRATCH_BYTES = 64 * 1024;
@@ -98,9 +98,10 @@ export class JsonWriter {
     this.length = at;
   }
 
-  /** A CID's text, quoted. */
-  cid(cid: Cid): void {
-    this.#link(cid.bytes, 0);
+  /** The text of a CID in binary, quoted. */
+  cid(bytes: Uint8Array): void {
+    if (bytes.length !== CID_BYTES) throw new RangeError(`a CID of ${bytes.length} bytes`);
+    this.#link(bytes, 0);
   }
 
   /**

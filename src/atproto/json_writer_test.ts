@@ -182,7 +182,7 @@ test("writeJson() puts parts together, its results share no memory, and it is wh
       json.raw(jsonPart('{"rkey":"'));
       json.inString(rkey);
       json.raw(jsonPart('","cid":'));
-      json.cid(LINK);
+      json.cid(LINK.bytes);
       json.raw(jsonPart(',"value":'));
       json.record(encodeCbor({ a: "ü" }));
       json.raw(jsonPart("}"));

@@ -76,9 +76,11 @@ export class RepoStaging implements BlockReader {
     return row?.bytes;
   }
 
+  /** Their blocks have been added. */
   addRecords(records: readonly StagedRecord[]): void {
     const insert = this.#file.statement(
-      "INSERT INTO staged_record (collection, rkey, cid, rev, subject) VALUES (?, ?, ?, ?, ?)",
+      `INSERT INTO staged_record (collection, rkey, cid, rev, subject, block)
+       VALUES (?1, ?2, ?3, ?4, ?5, (SELECT id FROM staged_block WHERE cid = ?3))`,
     );
     const refer = this.#file.statement(
       "INSERT OR IGNORE INTO staged_record_blob (collection, rkey, cid) VALUES (?, ?, ?)",

@@ -108,6 +108,14 @@ export interface ListRecords {
   readonly reverse?: boolean;
 }
 
+/** A record of a page, as it is stored. */
+export interface ListedRecord {
+  readonly rkey: string;
+  /** In binary. */
+  readonly cid: Uint8Array;
+  readonly bytes: Uint8Array;
+}
+
 /** Rows of one page of a listing, and the one more that tells whether another page follows. */
 export const PAGE_ROWS_MAX = 1001;
 

@@ -2,7 +2,7 @@
  * One account's file: records, blocks, blob rows, head, status and the events that tell the network, in one transaction
  * of its actor. It is the truth about the account; whoever else knows something of it, knows it from here.
  */
-import { type BlockReader, type Cid, cidFromBytes } from "../atproto/mod.ts";
+import { type BlockReader, type Cid, cidFromBytes, cidKey } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import { listBlobs, listMissingBlobs } from "./_repo_blob_pages.ts";
 import { type RepoExport, RepoExports } from "./_repo_export.ts";
@@ -12,8 +12,9 @@ import {
   readPreferences,
   replacePreferences,
 } from "./_repo_preferences.ts";
+import { collections, listRecords, recordsSince, shownRecord } from "./_repo_record_pages.ts";
 import { clearStaged, hasStaged, RepoStaging, swapStaged } from "./_repo_staging.ts";
-import { RECORD_SHOWN, RepoTakedowns } from "./_repo_takedowns.ts";
+import { RepoTakedowns } from "./_repo_takedowns.ts";
 import type { SqliteFile } from "./_sqlite_file.ts";
 import type { CheckpointMode } from "./maintenance.ts";
 import {
@@ -21,6 +22,7 @@ import {
   type EventsChange,
   type ImportSwitch,
   type ListBlobs,
+  type ListedRecord,
   type ListRecords,
   type OwnerStatus,
   PAGE_ROWS_MAX,
@@ -114,14 +116,9 @@ export class RepoStore implements BlockReader {
     return row?.bytes;
   }
 
-  record(collection: string, rkey: string): { cid: Cid; bytes: Uint8Array; rev: string } | undefined {
-    const row = this.#file
-      .statement<{ cid: Uint8Array; rev: string; bytes: Uint8Array }>(
-        `SELECT r.cid, r.rev, b.bytes FROM record r JOIN block b ON b.cid = r.cid
-         WHERE r.collection = ? AND r.rkey = ?`,
-      )
-      .get(collection, rkey);
-    return row ? { cid: cidFromBytes(row.cid), bytes: row.bytes, rev: row.rev } : undefined;
+  /** A record that is not taken down. */
+  shownRecord(collection: string, rkey: string): { cid: Cid; bytes: Uint8Array } | undefined {
+    return shownRecord(this.#file, { collection, rkey });
   }
 
   recordCid(collection: string, rkey: string): Cid | undefined {
@@ -132,48 +129,21 @@ export class RepoStore implements BlockReader {
   }
 
   /** A page of a collection, newest rkey first unless `reverse`; without what is taken down. */
-  listRecords(options: ListRecords): { rkey: string; cid: Cid; bytes: Uint8Array }[] {
-    const { collection, cursor, reverse } = options;
-    const [before, order] = reverse ? [">", "ASC"] : ["<", "DESC"];
-    const after = cursor === undefined ? "" : `AND r.rkey ${before} ?`;
-    const limit = Math.min(options.limit, PAGE_ROWS_MAX);
-    const rows = this.#file
-      .statement<{ rkey: string; cid: Uint8Array; bytes: Uint8Array }>(
-        `SELECT r.rkey, r.cid, b.bytes FROM record r JOIN block b ON b.cid = r.cid
-         WHERE r.collection = ? ${after} AND ${RECORD_SHOWN} ORDER BY r.rkey ${order} LIMIT ?`,
-      )
-      .all(...(cursor === undefined ? [collection, limit] : [collection, cursor, limit]));
-    return rows.map((row) => ({ rkey: row.rkey, cid: cidFromBytes(row.cid), bytes: row.bytes }));
+  listRecords(page: ListRecords): ListedRecord[] {
+    return listRecords(this.#file, page);
   }
 
   /** The collections that have records, sorted; by one seek each. */
   collections(): string[] {
-    const rows = this.#file
-      .statement<{ name: string }>(
-        `WITH RECURSIVE found (name) AS (
-           SELECT min(collection) FROM record
-           UNION ALL
-           SELECT (SELECT min(collection) FROM record WHERE collection > found.name) FROM found WHERE found.name IS NOT NULL
-         ) SELECT name FROM found WHERE name IS NOT NULL`,
-      )
-      .all();
-    return rows.map((row) => row.name);
+    return collections(this.#file);
   }
 
   /**
    * The newest records of commits after `rev`, newest first; none where there is no older one, for then `rev` is not
    * of this repo's past (it has been imported anew, say).
    */
-  recordsSince(rev: string, { limit }: { limit: number }): SinceRecord[] {
-    const older = this.#file.statement("SELECT 1 FROM record WHERE rev <= ? LIMIT 1").get(rev);
-    if (older === null) return [];
-    const rows = this.#file
-      .statement<{ collection: string; rkey: string; cid: Uint8Array; rev: string; bytes: Uint8Array }>(
-        `SELECT r.collection, r.rkey, r.cid, r.rev, b.bytes FROM record r JOIN block b ON b.cid = r.cid
-         WHERE r.rev > ? AND ${RECORD_SHOWN} ORDER BY r.rev DESC LIMIT ?`,
-      )
-      .all(rev, Math.min(limit, PAGE_ROWS_MAX));
-    return rows.map((row) => ({ ...row, cid: cidFromBytes(row.cid) }));
+  recordsSince(rev: string, page: { limit: number }): SinceRecord[] {
+    return recordsSince(this.#file, rev, page);
   }
 
   recordCount(): number {
@@ -312,9 +282,9 @@ export class RepoStore implements BlockReader {
       for (const { collection, rkey } of tx.deletes) {
         this.#file.statement("DELETE FROM record WHERE collection = ? AND rkey = ?").run(collection, rkey);
       }
-      for (const put of tx.puts) this.#put(put, tx.head.rev);
-      for (const cid of tx.removed) if (!this.#isRecord(cid)) this.#exports.remove(cid);
       for (const block of tx.newBlocks) this.#exports.add(block, tx.head.rev);
+      for (const put of tx.puts) this.#put(put, tx.head.rev);
+      this.#removeBlocks(tx);
       this.#file
         .statement("UPDATE meta SET did = ?, generation = ?, head = ?, data = ?, rev = ?")
         .run(this.did, this.generation, tx.head.commit.bytes, tx.head.data.bytes, tx.head.rev);
@@ -329,7 +299,10 @@ export class RepoStore implements BlockReader {
 
   #put({ collection, rkey, cid, blobs, subject }: RecordPut, rev: string): void {
     this.#file
-      .statement("INSERT OR REPLACE INTO record (collection, rkey, cid, rev, subject) VALUES (?, ?, ?, ?, ?)")
+      .statement(
+        `INSERT OR REPLACE INTO record (collection, rkey, cid, rev, subject, block)
+         VALUES (?1, ?2, ?3, ?4, ?5, (SELECT id FROM block WHERE cid = ?3))`,
+      )
       .run(collection, rkey, cid.bytes, rev, subject ?? null);
     for (const blob of blobs) {
       if (!this.blob(blob)) {
@@ -341,6 +314,14 @@ export class RepoStore implements BlockReader {
       this.#file
         .statement("INSERT OR IGNORE INTO record_blob (collection, rkey, cid) VALUES (?, ?, ?)")
         .run(collection, rkey, blob.bytes);
+    }
+  }
+
+  /** What has left the tree: not what is a record elsewhere, nor what the same commit brings back. */
+  #removeBlocks({ removed, newBlocks }: RepoCommit): void {
+    const brought = new Set(newBlocks.map(({ cid }) => cidKey(cid)));
+    for (const cid of removed) {
+      if (!brought.has(cidKey(cid)) && !this.#isRecord(cid)) this.#exports.remove(cid);
     }
   }
 

@@ -118,7 +118,7 @@ test("RepoStore.commit() keeps records, tree, head and the pending event in one 
   const state = repo.store.state();
   expect(state.head).toEqual(head);
   expect(state.lastTid).toBe(head.rev);
-  expect(repo.store.record(COLLECTION, "a")).toEqual({ ...record("one"), rev: head.rev });
+  expect(repo.store.shownRecord(COLLECTION, "a")).toEqual(record("one"));
   expect(repo.store.recordCid(COLLECTION, "b")).toBeUndefined();
   expect(repo.store.recordCount()).toBe(1);
   expect(repo.store.pendingEvents().map((event) => event.key)[1]).toBe(head.rev);
@@ -136,6 +136,7 @@ test("RepoStore holds exactly the blocks of the newest tree after random writes"
     random = (random * 48271) % 2147483647;
     return random % n;
   };
+  const written = new Map<string, Block>();
   for (let step = 0; step < 150; step += 1) {
     const rkey = `k${next(25)}`;
     // few texts, so that many records share a block
@@ -143,8 +144,17 @@ test("RepoStore holds exactly the blocks of the newest tree after random writes"
     const path = `${COLLECTION}/${rkey}`;
     if (!repo.store.recordCid(COLLECTION, rkey)) repo.write([{ action: "create", path, record: block }]);
     else if (next(2) === 0) repo.write([{ action: "update", path, record: block }]);
-    else repo.write([{ action: "delete", path }]);
+    else {
+      repo.write([{ action: "delete", path }]);
+      written.delete(rkey);
+      continue;
+    }
+    written.set(rkey, block);
   }
+  const rows = repo.store.listRecords({ collection: COLLECTION, limit: 100, reverse: true });
+  const expected = [...written].sort().map(([rkey, { cid, bytes }]) => ({ rkey, cid: cid.bytes, bytes }));
+  expect(rows).toEqual(expected);
+  for (const [rkey, block] of written) expect(repo.store.shownRecord(COLLECTION, rkey)).toEqual(block);
   const { head } = repo.store.state();
   expect(cidsInFile(repo)).toEqual(keysOf(exportOrder(head!, repo.store)));
   await repo.store.close();
@@ -156,7 +166,7 @@ test("RepoStore.commit() keeps a removed record that another path still has", as
   repo.create("a", "same");
   repo.create("b", "same");
   repo.remove("a");
-  expect(repo.store.record(COLLECTION, "b")?.bytes).toEqual(record("same").bytes);
+  expect(repo.store.shownRecord(COLLECTION, "b")?.bytes).toEqual(record("same").bytes);
   repo.write([
     { action: "delete", path: `${COLLECTION}/b` },
     { action: "create", path: `${COLLECTION}/c`, record: record("same") },
@@ -436,6 +446,8 @@ test("RepoStore.takedowns hides records and blobs by path and CID, whatever the 
     takedowns.apply({ kind: "record", collection: COLLECTION, rkey, cid: "bafyseen", ref });
   takeDown("b", "ref 1");
   expect([listed(), repo.store.recordsSince(rev, { limit: 9 })]).toEqual([["a"], []]);
+  expect(repo.store.shownRecord(COLLECTION, "b")).toBeUndefined();
+  expect(repo.store.shownRecord(COLLECTION, "a")).toEqual(record("x"));
   expect(takedowns.record(COLLECTION, "b")).toEqual({ cid: "bafyseen", ref: "ref 1" });
   expect(takedowns.record(COLLECTION, "a")).toBeUndefined();
   const { cid: y } = record("y");
