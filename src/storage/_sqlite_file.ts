@@ -7,7 +7,7 @@ import { existsSync, statSync } from "node:fs";
 import { isKithError, KithError } from "../errors.ts";
 import type { CheckpointMode, Maintenance } from "./maintenance.ts";
 import { schemaVersionOf } from "./migrations.ts";
-import { isSyncFailure, openSqlite, storageError, transaction } from "./sqlite.ts";
+import { isSyncFailure, openSqlite, storageError, transaction, withSteadyPlan } from "./sqlite.ts";
 import { type OnFatal, WalSync } from "./wal_sync.ts";
 
 /** A WAL with this much that is not in the file yet is due for a passive checkpoint. */
@@ -66,7 +66,7 @@ export class SqliteFile {
   ): Statement<Row, Params> {
     let statement = this.#statements.get(sql);
     if (!statement) {
-      statement = this.db.prepare<unknown, SQLQueryBindings[]>(sql);
+      statement = this.db.prepare<unknown, SQLQueryBindings[]>(withSteadyPlan(sql));
       this.#statements.set(sql, statement);
     }
     return statement as unknown as Statement<Row, Params>;
