@@ -99,6 +99,9 @@ export class RepoTakedowns {
   }
 }
 
-/** For statements over `record r`: leaves out what is taken down. */
-export const RECORD_SHOWN =
-  "NOT EXISTS (SELECT 1 FROM record_takedown t WHERE t.collection = r.collection AND t.rkey = r.rkey)";
+/**
+ * For statements over `record r`: leaves out what is taken down. Whether anything is, which in most repos nothing is, is asked
+ * once for all rows.
+ */
+export const RECORD_SHOWN = `(NOT EXISTS (SELECT 1 FROM record_takedown) OR
+   NOT EXISTS (SELECT 1 FROM record_takedown t WHERE t.collection = r.collection AND t.rkey = r.rkey))`;
