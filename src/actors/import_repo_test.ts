@@ -76,6 +76,7 @@ function repoOf(
     ops: [],
     newBlocks: [],
     removed: [],
+    replaced: [],
     proof: [],
   };
   const { commit } = signCommit({ ...draft, unsigned }, signer);

@@ -8,6 +8,7 @@ import { type Cid, nextTid, type Signer } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import type { PendingEvent, RepoState, RepoStore, Standing } from "../storage/mod.ts";
 import { AskPort } from "./ask.ts";
+import { HeldTree } from "./held_tree.ts";
 import { statusEvents } from "./pending_events.ts";
 import type { RepoActorDeps } from "./repo_actor_deps.ts";
 import { type Mutation, type RepoEvent, repoMachine } from "./repo_machine.ts";
@@ -78,6 +79,7 @@ export class RepoActor {
       handle: deps.handle,
       nextTid: (state) => this.#nextTid(state),
       signingKey: () => this.#signingKey(),
+      tree: new HeldTree(),
       forgettable: () => this.#forgettable(),
     };
     this.#opened.promise.catch(() => {});

@@ -52,6 +52,10 @@ export class RepoExports {
     this.#commits = last.get()?.last ?? 0;
   }
 
+  get areOpen(): boolean {
+    return this.#open.size > 0;
+  }
+
   /** To be called at the beginning of each transaction that removes or adds blocks. */
   beginCommit(): void {
     this.#commits += 1;

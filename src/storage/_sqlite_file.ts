@@ -90,9 +90,10 @@ export class SqliteFile {
 
   /**
    * Runs one synchronous transaction. Throws KithError storage_full (nothing was written; usable afterwards), or busy
-   * while the WAL is being restarted, and a plain Error where prepareWrites() was not awaited.
+   * while the WAL is being restarted, and a plain Error where prepareWrites() was not awaited. One that is no news says
+   * in other tables what is in the file already: nobody needs to await the disk for it.
    */
-  transaction<T>(fn: () => T): T {
+  transaction<T>(fn: () => T, { isNews = true }: { isNews?: boolean } = {}): T {
     if (!this.#isPrimed)
       throw new Error(`Could not write to "${this.path}": prepareWrites() was not awaited`);
     if (this.#isRestarting) {
@@ -100,11 +101,21 @@ export class SqliteFile {
     }
     try {
       const result = transaction(this.db, fn);
-      this.#walSync.noteCommit();
+      if (isNews) this.#walSync.noteCommit();
       return result;
     } catch (error) {
       if (isSyncFailure(error)) this.#options.onFatal(error);
       throw error;
+    }
+  }
+
+  /** Runs `fn` in a transaction that is taken back: it reads what it has written, and the disk needs no room for it. */
+  undone<T>(fn: () => T): T {
+    this.db.run("BEGIN IMMEDIATE");
+    try {
+      return fn();
+    } finally {
+      this.db.run("ROLLBACK");
     }
   }
 

@@ -39,6 +39,17 @@ export async function syncPath(path: string): Promise<void> {
   }
 }
 
+/** What a crash has left in the tail. */
+async function settleTail(store: RepoStore): Promise<void> {
+  try {
+    await store.prepareWrites();
+    store.settle();
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
 export class RepoFiles {
   readonly #options: RepoFilesOptions;
   #template: Promise<string> | undefined;
@@ -120,7 +131,9 @@ export class RepoFiles {
       );
     }
     const file = (await this.#migrateIfOlder(path)) ?? SqliteFile.open(path, this.#options);
-    return RepoStore.open(file, { did, generation });
+    const store = RepoStore.open(file, { did, generation });
+    if (store.hasTail) await settleTail(store);
+    return store;
   }
 
   /** The open file if its schema is the latest; else undefined, after it was migrated. */

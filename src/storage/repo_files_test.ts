@@ -10,7 +10,7 @@ import { RepoFiles, safeDidName } from "./repo_files.ts";
 
 const DID = "did:plc:abcdefghijklmnopqrstuvwx";
 /** Steps of the schema before records knew their block. */
-const BEFORE_RECORD_BLOCK = 7;
+const BEFORE_RECORD_BLOCK = 8;
 
 function filesIn(folder: Fixture): RepoFiles {
   return new RepoFiles({ folder: folder.path, ...folder.options });
@@ -53,7 +53,7 @@ test("RepoFiles.open() refuses what is not there, what is another's, and what is
   await store.prepareWrites();
   const cid = cidOfRaw(new Uint8Array());
   const head = { commit: cid, data: cid, rev: "3aaaaaaaaaaaa" };
-  const nothing = { newBlocks: [], removed: [], puts: [], deletes: [], events: [] };
+  const nothing = { newBlocks: [], removed: [], replaced: [], puts: [], deletes: [], events: [] };
   store.commit({ head, lastTid: head.rev, ...nothing, now: 0 });
   await store.close();
   await Bun.$`mkdir -p ${dirname(files.path(DID, 2))} && cp ${files.path(DID, 1)} ${files.path(DID, 2)}`.quiet();

@@ -33,6 +33,8 @@ export function openSqlite(path: string, options: OpenSqliteOptions = {}): Datab
     db.run("PRAGMA synchronous = NORMAL");
     db.run("PRAGMA wal_autocheckpoint = 0");
     db.run(`PRAGMA cache_size = -${options.cacheKib ?? CACHE_KIB}`);
+    // Pages of one transaction stay in memory until it ends: a page that leaves early is written, read and written again.
+    db.run("PRAGMA cache_spill = OFF");
     db.run("PRAGMA foreign_keys = ON");
     db.run("PRAGMA temp_store = MEMORY");
     db.run("PRAGMA trusted_schema = OFF");
