@@ -316,7 +316,8 @@ test("RepoStore.prepareWrites() removes what an import that was cut off has left
   const files = new RepoFiles({ folder: folder.path, ...folder.options });
   const target = await Target.open(folder);
   const staging = target.store.beginStaging("3");
-  staging.addBlocks(repoOf(50).blocks);
+  await staging.addBlocks(repoOf(50).blocks);
+  await staging.settled();
   await target.store.durable();
   await target.store.close();
   const store = await files.recover(DID, 1);

@@ -18,6 +18,7 @@ export * from "./lexicon_doc.ts";
 export * from "./memory_blocks.ts";
 export * from "./mst/mod.ts";
 export * from "./plc.ts";
+export * from "./record_scan.ts";
 export * from "./record_subject.ts";
 export * from "./repo_car.ts";
 export * from "./scopes/mod.ts";

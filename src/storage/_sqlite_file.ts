@@ -5,6 +5,7 @@
 import type { Database, SQLQueryBindings, Statement } from "bun:sqlite";
 import { existsSync, statSync } from "node:fs";
 import { isKithError, KithError } from "../errors.ts";
+import type { StagedCounts, StagedRows } from "./_staged_rows.ts";
 import type { CheckpointMode, Maintenance } from "./maintenance.ts";
 import { schemaVersionOf } from "./migrations.ts";
 import { isSyncFailure, openSqlite, storageError, transaction, withSteadyPlan } from "./sqlite.ts";
@@ -173,6 +174,20 @@ export class SqliteFile {
       if (isKithError(error, "busy")) return false;
       throw error;
     });
+  }
+
+  /** Writes rows of an import in the worker. Nothing else is to be written until endStaging(). KithError storage_full. */
+  async stage(rows: StagedRows): Promise<void> {
+    await this.#options.maintenance.stage(this.path, rows);
+    this.#walSync.noteCommit();
+  }
+
+  countStaged(): Promise<StagedCounts> {
+    return this.#options.maintenance.countStaged(this.path);
+  }
+
+  async endStaging(): Promise<void> {
+    await this.#options.maintenance.endStaging(this.path);
   }
 
   /** Empties tables in the worker. Nothing else is to be written meanwhile. */

@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
 import {
   type Block,
+  type CarEntry,
+  cidFromBytes,
   cidKey,
   cidOfRaw,
   cidToString,
@@ -15,10 +17,13 @@ import type { RepoExport } from "./repo_store.ts";
 
 function drain(source: RepoExport, maxBytes = 2000): Block[] {
   const blocks: Block[] = [];
-  for (let next = source.next(maxBytes); next; next = source.next(maxBytes)) blocks.push(...next);
+  for (let next = source.next(maxBytes); next; next = source.next(maxBytes)) blocks.push(...blocksOf(next));
   source.close();
   return blocks;
 }
+
+const blocksOf = (entries: readonly CarEntry[] | null): Block[] =>
+  (entries ?? []).map(({ cid, bytes }) => ({ cid: cidFromBytes(cid), bytes }));
 
 const keysOf = (blocks: Iterable<Block>) => [...blocks].map((block) => cidKey(block.cid)).sort();
 const cidsInFile = (repo: Repo) => {
@@ -235,7 +240,7 @@ test("RepoStore.openExport() gives the tree of its head, whatever is committed m
     return source;
   };
   const first = begin();
-  const firstBlocks = [...(first.next(3000) ?? []), ...(first.next(3000) ?? [])];
+  const firstBlocks = blocksOf([...(first.next(3000) ?? []), ...(first.next(3000) ?? [])]);
   // k1's record left the tree before `first` began and comes back: not in it
   repo.create("k1", "text 1");
   for (let i = 10; i < 40; i += 1) repo.remove(`k${i}`);
@@ -286,6 +291,22 @@ test("RepoStore sweeps marked blocks that a crash left, and an open export dies 
   await again.store.prepareWrites();
   while (cidsAreMarked(again)) await turn();
   await again.store.close();
+});
+
+test("RepoExport.next() leaves no read transaction open: the log can be restarted between its steps", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  for (let i = 0; i < 40; i += 1) repo.create(`k${i}`, `text ${i}`);
+  const source = repo.store.openExport();
+  const blocks = blocksOf(source.next(500));
+  for (let next = source.next(500); next; next = source.next(500)) {
+    blocks.push(...blocksOf(next));
+    expect(await repo.store.checkpoint("restart")).toBe(true);
+    repo.create(`later${blocks.length}`, "later");
+  }
+  source.close();
+  expect(keysOf(blocks)).toEqual(keysOf(exportOrder(source.head, new MemoryBlocks(blocks))));
+  await repo.store.close();
 });
 
 test("RepoExport.next() holds no more than it was asked for, over a repo many times that size", async () => {

@@ -1,7 +1,15 @@
 import { expect, test } from "bun:test";
 import { copyFileSync, existsSync, mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type Cid, cidKey, cidOfRaw, cidToString, exportOrder, type Write } from "../atproto/mod.ts";
+import {
+  type Cid,
+  cidFromBytes,
+  cidKey,
+  cidOfRaw,
+  cidToString,
+  exportOrder,
+  type Write,
+} from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import { Fixture } from "./_fixture.ts";
 import { COLLECTION, DID, Repo, record } from "./_repo_fixture.ts";
@@ -20,7 +28,7 @@ function contentOf(store: RepoStore, rkeys: readonly string[]): unknown {
   const source = store.openExport();
   const exported: string[] = [];
   for (let next = source.next(9_999); next; next = source.next(9_999)) {
-    exported.push(...next.map(({ cid }) => cidKey(cid)));
+    exported.push(...next.map(({ cid }) => cidKey(cidFromBytes(cid))));
   }
   source.close();
   expect(exported.sort()).toEqual(tree);
