@@ -49,18 +49,17 @@ import {
   writeMethods,
 } from "./xrpc/mod.ts";
 
-/** The PLC directory, and where it is built in, its HTTP side. */
+/** The PLC directory, and where it is built in, its HTTP side too. */
 export interface Directory {
   readonly plc: PlcDirectory;
-  fetch(request: Request): Promise<Response | undefined>;
+  fetch?(request: Request): Promise<Response | undefined>;
 }
 
 export function directoryOf(
   { onClose }: StartContext,
   { config, folder }: { config: Config; folder: DataFolder },
 ): Directory {
-  if (!config.plcEmbedded)
-    return { plc: createPlcClient({ url: config.plcUrl }), fetch: async () => undefined };
+  if (!config.plcEmbedded) return { plc: createPlcClient({ url: config.plcUrl }) };
   const store = new PlcStore(join(folder.path, "plc.sqlite"));
   onClose(() => store.close());
   const plc = new EmbeddedPlc({ store });

@@ -9,8 +9,8 @@ export interface Edge {
   readonly http: Http;
   /** What answers on the admin socket. */
   readonly admin: Http;
-  /** Asked first; undefined leaves the request to `http`. */
-  aside(request: Request): Promise<Response | undefined>;
+  /** Asked first, where there is one; undefined leaves the request to `http`. */
+  aside?: ((request: Request) => Promise<Response | undefined>) | undefined;
 }
 
 export class RequestGate implements Handlers {
@@ -73,7 +73,7 @@ export class RequestGate implements Handlers {
     if (!edge || (this.#state !== "open" && !isLook(request))) return this.#refuse();
     this.#underWay++;
     try {
-      return (await edge.aside(request)) ?? (await httpOf(edge).fetch(request, server));
+      return (await edge.aside?.(request)) ?? (await httpOf(edge).fetch(request, server));
     } catch (error) {
       return httpOf(edge).error(error);
     } finally {

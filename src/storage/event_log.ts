@@ -3,8 +3,8 @@
  * seq and the last key of each DID outlive the rows, so that nothing is sent twice and no seq is used again.
  */
 import type { EventKind } from "../atproto/mod.ts";
+import { openServerFile } from "./_server_file.ts";
 import type { SqliteFile, SqliteFileOptions } from "./_sqlite_file.ts";
-import { openServerFile } from "./hub.ts";
 import type { CheckpointMode } from "./maintenance.ts";
 import type { Migration } from "./migrations.ts";
 

@@ -30,7 +30,8 @@ export interface Peer {
  */
 export function clientIp({ socket, forwardedFor, trusts = () => false }: Peer): string {
   let ip = withoutMapping(socket ?? "::1");
-  const entries = (forwardedFor ?? "").split(",").slice(-FORWARDED_ENTRIES_MAX).reverse();
+  if (forwardedFor === null) return ip;
+  const entries = forwardedFor.split(",").slice(-FORWARDED_ENTRIES_MAX).reverse();
   for (const entry of entries) {
     const next = withoutMapping(entry.trim());
     if (isIP(next) === 0 || !(isLocalAddress(ip) || trusts(ip))) break;

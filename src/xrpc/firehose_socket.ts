@@ -6,7 +6,7 @@
 import { ComAtprotoSyncSubscribeRepos } from "@atcute/atproto";
 import { networkOf } from "../accounts/mod.ts";
 import { KithError } from "../errors.ts";
-import { readParams } from "./_params.ts";
+import { queryOf, readParams } from "./_params.ts";
 import type { Caller, LimitBypass } from "./limits/limit_bypass.ts";
 import type { Log } from "./request_log.ts";
 import { type RequestContext, WrongVerb } from "./router.ts";
@@ -179,7 +179,7 @@ function chosenProtocol(request: Request): Record<string, string> {
 
 function readCursor(request: Request): number | undefined {
   const { params } = ComAtprotoSyncSubscribeRepos.mainSchema;
-  const { cursor } = readParams(params, new URL(request.url).searchParams) as { cursor?: number };
+  const { cursor } = readParams(params, queryOf(request)) as { cursor?: number };
   if (cursor === undefined || cursor >= 0) return cursor;
   throw new KithError("invalid_request", `Could not subscribe: the cursor ${cursor} is negative`);
 }

@@ -285,7 +285,7 @@ test("Router.handle() says which verb is allowed", async () => {
 test("Router.handle() keeps answers that depend on the caller out of shared caches", async () => {
   const { response } = await call("com.atproto.server.getSession");
   expect(response.headers.get("cache-control")).toBe("private");
-  expect(response.headers.get("vary")).toBe("Authorization");
+  expect(response.headers.get("vary")).toBe("Authorization, Accept-Encoding");
   expect(response.headers.get("www-authenticate")).toBe("Bearer");
 });
 
