@@ -39,13 +39,13 @@ export function stamp(response: Response, requestId: string): Response {
 /** 200 with this JSON. */
 export function jsonAnswer(
   request: Request,
-  { text, headers }: { text: string; headers: Headers },
+  { text, headers }: { text: string | Uint8Array<ArrayBuffer>; headers: Headers },
 ): Response | Promise<Response> {
   if (!headers.has("Content-Type")) headers.set("Content-Type", JSON_TYPE);
   if (request.method === "HEAD") return new Response(null, { headers });
   headers.append("Vary", "Accept-Encoding");
   if (!isLong(text) || !mayCompress(request, headers)) return new Response(text, { headers });
-  return compressed(Buffer.from(text), { status: 200, headers });
+  return compressed(typeof text === "string" ? Buffer.from(text) : text, { status: 200, headers });
 }
 
 /** CAR files and blobs do not shrink, and stream: `response`, compressed where it is JSON of some length and the client takes gzip. */
@@ -72,7 +72,8 @@ async function compressed(
   return new Response(small, { status, headers });
 }
 
-function isLong(text: string): boolean {
+function isLong(text: string | Uint8Array): boolean {
+  if (typeof text !== "string") return text.length >= COMPRESS_FROM_BYTES;
   if (text.length >= COMPRESS_FROM_BYTES) return true;
   if (text.length * CHARACTER_BYTES_MAX < COMPRESS_FROM_BYTES) return false;
   return Buffer.byteLength(text) >= COMPRESS_FROM_BYTES;
