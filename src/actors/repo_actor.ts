@@ -69,6 +69,8 @@ export class RepoActor {
   #publishedKey = "";
   #forgottenKey = "";
   #unprojected = 0;
+  /** Durable events on their way to the sequencer, in order. */
+  #handing: (readonly PendingEvent[])[] = [];
 
   constructor({ did, deps, opened }: RepoActorOptions) {
     this.did = did;
@@ -370,6 +372,8 @@ export class RepoActor {
     const store = this.#openStore();
     const reply = mutation?.type === "delete" ? mutation.reply : undefined;
     try {
+      // Before the tombstone, which tells that nothing follows.
+      this.#handAll();
       const { sequenced } = await this.#deps.bury(this.#nextTid(store.state()));
       reply?.resolve();
       await sequenced;
@@ -414,14 +418,23 @@ export class RepoActor {
     const last = events.at(-1);
     if (!last) return;
     this.#handedKey = last.key;
-    this.#deps.sequencer.hand(this.did, events).then(
-      () => {
-        this.#publishedKey = last.key;
-        this.#deps.rested();
-      },
-      (error) =>
-        this.#deps.logger.warn("Events wait for the next start to be sequenced", { did: this.did, error }),
-    );
+    // In the next turn of the event loop: the answer leaves first.
+    if (this.#handing.push(events) === 1) setImmediate(() => this.#handAll());
+  }
+
+  #handAll(): void {
+    const all = this.#handing;
+    this.#handing = [];
+    for (const events of all) {
+      this.#deps.sequencer.hand(this.did, events).then(
+        () => {
+          this.#publishedKey = events.at(-1)?.key ?? this.#publishedKey;
+          this.#deps.rested();
+        },
+        (error) =>
+          this.#deps.logger.warn("Events wait for the next start to be sequenced", { did: this.did, error }),
+      );
+    }
   }
 
   /** The key up to which pending rows may go with the next transaction. */

@@ -164,11 +164,13 @@ export class MstTree {
    * place and to both its neighbours; and the root in any case, since consumers read it first.
    */
   coveringProof(keys: readonly string[]): Block[] {
-    const proof = new Map<string, Block>();
+    const proof: Block[] = [];
+    const seen = new Set<TreeNode>();
     const include = (node: TreeNode): void => {
+      if (seen.has(node)) return;
+      seen.add(node);
       const block = node.block as Block;
-      const key = cidKey(block.cid);
-      if (!this.#created.has(key)) proof.set(key, block);
+      if (!this.#created.has(cidKey(block.cid))) proof.push(block);
     };
     include(this.#root);
     for (const key of keys) {
@@ -184,7 +186,7 @@ export class MstTree {
         node = below;
       }
     }
-    return [...proof.values()];
+    return proof;
   }
 
   #readRoot(root: Cid): TreeNode {
