@@ -3,14 +3,14 @@
  * the sequencer. A turn runs to its end without an await: plan, build, sign, one transaction. Then the disk is awaited,
  * the caller is answered, and only then the event goes to the sequencer, first in first out.
  */
-import { type ActorRefFrom, createActor, fromPromise } from "xstate";
+import { type ActorRefFrom, createActor } from "xstate";
 import { type Cid, nextTid, type Signer } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import type { PendingEvent, RepoState, RepoStore, Standing } from "../storage/mod.ts";
 import { AskPort } from "./ask.ts";
 import { statusEvents } from "./pending_events.ts";
 import type { RepoActorDeps } from "./repo_actor_deps.ts";
-import { type Mutation, type RepoEvent, repoMachine } from "./repo_machine.ts";
+import { type Mutation, type RepoEffects, type RepoEvent, repoMachine } from "./repo_machine.ts";
 import {
   announceIdentityTurn,
   moderateTurn,
@@ -81,7 +81,8 @@ export class RepoActor {
       forgettable: () => this.#forgettable(),
     };
     this.#opened.promise.catch(() => {});
-    this.#actor = createActor(this.#machine(opened), { input: { did, armed: opened !== undefined } });
+    const effects = this.#effects(opened);
+    this.#actor = createActor(repoMachine, { input: { did, armed: opened !== undefined, effects } });
     this.#port = new AskPort<RepoEvent>(this.#actor);
     this.#actor.subscribe({
       next: () => deps.rested(),
@@ -189,21 +190,16 @@ export class RepoActor {
     return this.#port.ask(message, { timeoutMs, purpose: `${verb} the repo "${this.did}"` });
   }
 
-  #machine(opened: RepoStore | undefined): typeof repoMachine {
-    return repoMachine.provide({
-      actors: {
-        openRepo: fromPromise(() => this.#open(opened)),
-        importRepo: fromPromise(({ input }) => this.#import(input)),
-        removeRepo: fromPromise(({ input }) => this.#remove(input)),
-        closeRepo: fromPromise(() => this.#close()),
-      },
-      actions: {
-        act: ({ event }) => this.#act(event),
-        arm: () => void this.#arm(),
-        checkpointPassive: () => void this.#checkpoint("passive"),
-        restartWal: () => void this.#checkpoint("restart"),
-      },
-    });
+  #effects(opened: RepoStore | undefined): RepoEffects {
+    return {
+      open: () => this.#open(opened),
+      import: (change) => this.#import(change),
+      remove: (change) => this.#remove(change),
+      close: () => this.#close(),
+      act: (event) => this.#act(event),
+      arm: () => void this.#arm(),
+      checkpoint: (mode) => void this.#checkpoint(mode),
+    };
   }
 
   async #open(opened: RepoStore | undefined): Promise<RepoStatus> {
