@@ -10,7 +10,7 @@ import type { PendingEvent, RepoState, RepoStore, Standing } from "../storage/mo
 import { AskPort } from "./ask.ts";
 import { statusEvents } from "./pending_events.ts";
 import type { RepoActorDeps } from "./repo_actor_deps.ts";
-import { type Mutation, type RepoEffects, type RepoEvent, repoMachine } from "./repo_machine.ts";
+import type { Mutation, RepoEffects, RepoEvent, repoMachine } from "./repo_machine.ts";
 import {
   announceIdentityTurn,
   moderateTurn,
@@ -42,6 +42,11 @@ const MEASURE_WAL_EVERY = 32;
 const MEASURE_WAL_BYTES = 512 * 1024;
 
 export type RepoMachineActor = ActorRefFrom<typeof repoMachine>;
+
+/** Put together with the first repo that is opened: a start does without it. */
+function machine(): typeof repoMachine {
+  return (require("./repo_machine.ts") as typeof import("./repo_machine.ts")).repoMachine;
+}
 
 export interface RepoActorOptions {
   readonly did: string;
@@ -82,7 +87,7 @@ export class RepoActor {
     };
     this.#opened.promise.catch(() => {});
     const effects = this.#effects(opened);
-    this.#actor = createActor(repoMachine, { input: { did, armed: opened !== undefined, effects } });
+    this.#actor = createActor(machine(), { input: { did, armed: opened !== undefined, effects } });
     this.#port = new AskPort<RepoEvent>(this.#actor);
     this.#actor.subscribe({
       next: () => deps.rested(),

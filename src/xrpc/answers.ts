@@ -1,9 +1,15 @@
 /** What all answers have in common: the headers of each, and JSON that is compressed where it is long. */
 import { promisify } from "node:util";
-import { gzip } from "node:zlib";
 import { setCorsHeaders } from "./cors.ts";
 
-const gzipAsync = promisify(gzip);
+type Gzip = (bytes: Uint8Array, options: { level: number }) => Promise<Buffer<ArrayBuffer>>;
+let gzip: Gzip | undefined;
+
+/** Loaded with the first answer that is compressed. */
+function gzipAsync(...given: Parameters<Gzip>): ReturnType<Gzip> {
+  gzip ??= promisify((require("node:zlib") as typeof import("node:zlib")).gzip) as Gzip;
+  return gzip(...given);
+}
 
 export const REQUEST_ID = "X-Request-Id";
 /** As `Response.json` says it. */

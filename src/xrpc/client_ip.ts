@@ -1,5 +1,5 @@
 /** Who is at the other end, behind the reverse proxy that nearly every server stands behind. */
-import { isIP } from "node:net";
+import { isIP } from "../ip.ts";
 
 /** Most entries of X-Forwarded-For that are looked at, from the right. */
 const FORWARDED_ENTRIES_MAX = 16;

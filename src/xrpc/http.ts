@@ -1,8 +1,8 @@
 /** The HTTP server's two hands: `fetch` for requests and `websocket` for the firehose. */
 import { randomBytes } from "node:crypto";
-import { Elysia } from "elysia";
 import type { Authenticator } from "../auth/mod.ts";
 import { KithError } from "../errors.ts";
+import type { PlainSite } from "./_plain_site.ts";
 import { compressJson, REQUEST_ID, stamp } from "./answers.ts";
 import { clientIp } from "./client_ip.ts";
 import { preflightResponse } from "./cors.ts";
@@ -19,16 +19,7 @@ import type { RateLimits } from "./limits/rate_limits.ts";
 import type { Method } from "./method.ts";
 import { type Log, logRequest } from "./request_log.ts";
 import { errorResponse, type MethodProxy, type RequestContext, Router } from "./router.ts";
-import {
-  atprotoDid,
-  front,
-  health,
-  ready,
-  robots,
-  type SiteOptions,
-  serviceDid,
-  tlsCheck,
-} from "./well_known.ts";
+import { health, ready, type SiteOptions } from "./well_known.ts";
 
 /**
  * The address of nearly every call: no URL parser finds anything else in it. The method's name is the first group, what stands
@@ -39,6 +30,13 @@ const PLAIN_CALL =
 /** The path of any call. */
 const CALL_PATH = /^\/xrpc\/([^/]+)\/?$/;
 const HEALTH_PATH = /^\/xrpc\/_health\/?$/;
+
+/** What supervisors and load balancers look at, every few seconds. */
+const LOOKS: ReadonlyMap<string, (site: SiteOptions) => Response> = new Map([
+  ["/health", health],
+  ["/ready", ready],
+  ["/xrpc/_health", health],
+]);
 
 /** Request ids that are made at a time. */
 const REQUEST_IDS_MADE = 256;
@@ -104,7 +102,8 @@ class Edge implements Http {
   readonly #options: HttpOptions;
   readonly #router: Router;
   readonly #firehose: FirehoseEndpoint;
-  readonly #site: ReturnType<typeof createSite>;
+  /** Loaded with the first request for it: those who only look whether the server is well do not wait for it. */
+  #site: Promise<PlainSite> | undefined;
   readonly #contexts = new WeakMap<Request, RequestContext>();
   readonly #trusts: (address: string) => boolean;
 
@@ -112,7 +111,6 @@ class Edge implements Http {
     this.#options = options;
     this.#router = new Router(options);
     this.#firehose = new FirehoseEndpoint(options);
-    this.#site = createSite(options.site, this.#contexts);
     this.#trusts = (address) => options.bypass.names(address);
     this.websocket = this.#firehose.websocket;
   }
@@ -174,9 +172,17 @@ class Edge implements Http {
   ): Promise<Response> {
     const answered = path.startsWith("/xrpc/") ? undefined : await this.#options.aside?.(request, context);
     if (answered) return answered;
+    const look = request.method === "GET" ? LOOKS.get(path) : undefined;
+    if (look) return compressJson(request, look(this.#options.site));
     const routed = routable(request);
     this.#contexts.set(routed, context);
-    return compressJson(routed, await this.#site.fetch(routed));
+    this.#site ??= this.#loadSite();
+    return compressJson(routed, await (await this.#site).fetch(routed));
+  }
+
+  async #loadSite(): Promise<PlainSite> {
+    const { createSite } = await import("./_plain_site.ts");
+    return createSite(this.#options.site, this.#contexts);
   }
 
   /** No page is a call. */
@@ -237,36 +243,6 @@ export function notReadyResponse(message: string): Response {
   const body = { error: "NotReady", message, requestId };
   const headers = { "Retry-After": "1", Connection: "close" };
   return stamp(Response.json(body, { status: 503, headers }), requestId);
-}
-
-/** The plain routes beside pages and calls. */
-function createSite(site: SiteOptions, contexts: WeakMap<Request, RequestContext>) {
-  return new Elysia({ handler: { standardHostname: false } })
-    .onError(({ error, request }) => errorResponse(error, contextOf(contexts, request)))
-    .get("/", ({ request }) => front(site, request))
-    .get(
-      "/oauth/assets/:name",
-      ({ request, params }) => site.pages.file(String(params.name)) ?? notFound(contexts, request),
-    )
-    .get("/robots.txt", () => robots())
-    .get("/health", () => health(site))
-    .get("/ready", () => ready(site))
-    .get("/xrpc/_health", () => health(site))
-    .get("/tls-check", async ({ request }) => (await tlsCheck(site, request)) ?? notFound(contexts, request))
-    .get("/.well-known/atproto-did", ({ request }) => atprotoDid(site, request))
-    .get("/.well-known/did.json", ({ request }) => serviceDid(site, request) ?? notFound(contexts, request))
-    .all("*", ({ request }) => notFound(contexts, request), { parse: "none" });
-}
-
-function notFound(contexts: WeakMap<Request, RequestContext>, request: Request): Response {
-  const { requestId } = contextOf(contexts, request);
-  return Response.json({ error: "NotFound", message: "There is nothing here", requestId }, { status: 404 });
-}
-
-function contextOf(contexts: WeakMap<Request, RequestContext>, request: Request): RequestContext {
-  const context = contexts.get(request);
-  if (!context) throw new TypeError("A request without a context: Elysia handed on another object");
-  return context;
 }
 
 let requestIds = "";
