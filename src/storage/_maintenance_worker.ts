@@ -17,12 +17,15 @@ import { dirname } from "node:path";
 
 declare const self: Worker;
 
+// The executable begins with a policy for starts (tools/build.ts).
+Bun.unsafe.setJITPolicy(1);
+
 /** How long an operation waits for a transaction of the main thread. */
 const BUSY_TIMEOUT_MS = 10_000;
 
 type Request =
   | { id: number; op: "prime" | "hold" | "release" | "passive" | "restart" | "recover"; path: string }
-  | { id: number; op: "migrate"; path: string; steps: string[] }
+  | { id: number; op: "migrate" | "prepare"; path: string; steps: string[] }
   | { id: number; op: "clear"; path: string; tables: string[] };
 
 /** Files that this thread holds open, so that the main thread's close is not the last one. */
@@ -206,6 +209,10 @@ function run(request: Request): unknown {
       return recover(request.path);
     case "migrate":
       return migrate(request.path, request.steps);
+    case "prepare":
+      return existsSync(request.path) && !recover(request.path)
+        ? undefined
+        : migrate(request.path, request.steps);
     case "clear":
       return clear(request.path, request.tables);
   }

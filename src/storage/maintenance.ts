@@ -75,6 +75,13 @@ export class Maintenance {
     return (await this.#ask("migrate", path, { steps })) as number;
   }
 
+  /** recover() where there is a file, then migrate(), without this thread in between: it may be busy with other things. */
+  async prepare(path: string, steps: readonly string[]): Promise<number> {
+    const found = await this.#ask("prepare", path, { steps });
+    if (typeof found === "number") return found;
+    throw new KithError("busy", `Could not recover "${path}": another process has it open`);
+  }
+
   /** Empties tables of a file that this process writes nothing to meanwhile. */
   async clear(path: string, tables: readonly string[]): Promise<void> {
     await this.#ask("clear", path, { tables });

@@ -34,3 +34,11 @@ export async function migrate(
 ): Promise<void> {
   checkSchema(path, await maintenance.migrate(path, migrations), migrations.length);
 }
+
+/** The same, after what a crash may have left was made durable. */
+export async function recoverAndMigrate(
+  path: string,
+  { migrations, maintenance }: { migrations: readonly Migration[]; maintenance: Maintenance },
+): Promise<void> {
+  checkSchema(path, await maintenance.prepare(path, migrations), migrations.length);
+}
