@@ -16,6 +16,7 @@ export interface Edge {
 export class RequestGate implements Handlers {
   #state: "starting" | "open" | "draining" = "starting";
   #underWay = 0;
+  #answered = 0;
   readonly #stopping = new AbortController();
   #edge: Edge | undefined;
 
@@ -26,6 +27,11 @@ export class RequestGate implements Handlers {
   /** Requests that have no answer yet. */
   get underWay(): number {
     return this.#underWay;
+  }
+
+  /** Requests that were answered since the start. */
+  get answered(): number {
+    return this.#answered;
   }
 
   /** Aborted when a draining server waits no longer for bodies that have not arrived. */
@@ -78,6 +84,7 @@ export class RequestGate implements Handlers {
       return httpOf(edge).error(error);
     } finally {
       this.#underWay--;
+      this.#answered++;
     }
   }
 

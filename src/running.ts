@@ -6,6 +6,7 @@ import { adminSocketPath, atPort, type Secrets } from "./config/mod.ts";
 import { adminEdgeOf, edgeOf } from "./edge.ts";
 import { openStores, startActors } from "./engine.ts";
 import { directoryOf, startFeatures } from "./features.ts";
+import { IdleMemory } from "./idle_memory.ts";
 import { type Listener, type Listeners, listen } from "./listen.ts";
 import { RequestGate } from "./request_gate.ts";
 import type { ServerContext, ServerFiles } from "./server_files.ts";
@@ -37,6 +38,8 @@ export async function run(
   gate.open({ http: createHttp(edge), admin: createHttp(adminEdgeOf(edge, edgeParts)), aside: plc.fetch });
 
   let stopped: Promise<void> | undefined;
+  const memory = new IdleMemory({ requests: gate });
+  context.onClose(() => memory.stop());
   return {
     url: `http://localhost:${config.port}`,
     config,

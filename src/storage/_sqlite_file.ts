@@ -5,6 +5,7 @@
 import type { Database, SQLQueryBindings, Statement } from "bun:sqlite";
 import { existsSync, statSync } from "node:fs";
 import { isKithError, KithError } from "../errors.ts";
+import { RestingFiles } from "./_resting_files.ts";
 import type { CheckpointMode, Maintenance } from "./maintenance.ts";
 import { schemaVersionOf } from "./migrations.ts";
 import { isSyncFailure, openSqlite, storageError, transaction } from "./sqlite.ts";
@@ -17,6 +18,9 @@ export const WAL_RESTART_BYTES = 16 * 1024 * 1024;
 
 const WAL_HEADER_BYTES = 32;
 const WAL_FRAME_BYTES = 4096 + 24;
+
+/** All files of the process. */
+const RESTING = new RestingFiles();
 
 export interface SqliteFileOptions {
   readonly maintenance: Maintenance;
@@ -34,12 +38,13 @@ export class SqliteFile {
   readonly #options: SqliteFileOptions;
   readonly #walSync: WalSync;
   readonly #statements = new Map<string, Statement<unknown, SQLQueryBindings[]>>();
-  readonly #walCounts: Statement<{ log: number; checkpointed: number }, []>;
   #primed: Promise<void> | undefined;
   #isPrimed = false;
   #checkpoint: Promise<boolean> | undefined;
   #isRestarting = false;
   #isClosed = false;
+  #isAwake = false;
+  #isUsed = false;
 
   private constructor(path: string, options: SqliteFileOptions) {
     this.path = path;
@@ -48,7 +53,6 @@ export class SqliteFile {
     const dirty = existsSync(wal) && statSync(wal).size > 0;
     this.db = openSqlite(path, { cacheKib: options.cacheKib });
     this.#walSync = new WalSync(wal, { ...options, dirty });
-    this.#walCounts = this.db.prepare("PRAGMA wal_checkpoint(NOOP)");
   }
 
   /** Opens an existing file for reading: no disk sync. Throws KithError storage_damaged. */
@@ -60,16 +64,42 @@ export class SqliteFile {
     return schemaVersionOf(this.db);
   }
 
-  /** The statement of this SQL text, prepared once and held until the file closes. */
+  /** The statement of this SQL text, prepared once and held until the file rests or closes: not to be kept across an await. */
   statement<Row, Params extends SQLQueryBindings[] = SQLQueryBindings[]>(
     sql: string,
   ): Statement<Row, Params> {
+    this.#isUsed = true;
+    if (!this.#isAwake) this.#wake();
     let statement = this.#statements.get(sql);
     if (!statement) {
       statement = this.db.prepare<unknown, SQLQueryBindings[]>(sql);
       this.#statements.set(sql, statement);
     }
     return statement as unknown as Statement<Row, Params>;
+  }
+
+  #wake(): void {
+    if (this.#isClosed) return;
+    this.#isAwake = true;
+    RESTING.wake(this);
+  }
+
+  takeUsed(): boolean {
+    const isUsed = this.#isUsed;
+    this.#isUsed = false;
+    return isUsed;
+  }
+
+  /** Gives back statements and cached pages. Not in the middle of anything: nothing here lasts longer than a turn. */
+  rest(): void {
+    this.#isAwake = false;
+    this.#dropStatements();
+    this.db.run("PRAGMA shrink_memory");
+  }
+
+  #dropStatements(): void {
+    for (const statement of this.#statements.values()) statement.finalize();
+    this.#statements.clear();
   }
 
   /** To be awaited before the first write: the first frame of an empty WAL costs fsyncs, which the worker does. */
@@ -140,7 +170,7 @@ export class SqliteFile {
   }
 
   #counts(): { log: number; checkpointed: number } {
-    const counts = this.#walCounts.get();
+    const counts = this.statement<{ log: number; checkpointed: number }>("PRAGMA wal_checkpoint(NOOP)").get();
     return { log: Math.max(counts?.log ?? 0, 0), checkpointed: Math.max(counts?.checkpointed ?? 0, 0) };
   }
 
@@ -176,6 +206,13 @@ export class SqliteFile {
     return this.#isRestarting;
   }
 
+  /** Closes a file that was read and not written, at once. */
+  abandon(): void {
+    this.#isClosed = true;
+    this.#dropStatements();
+    this.db.close();
+  }
+
   /** Finalizes the statements and closes; through the worker where the WAL holds anything. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
@@ -184,9 +221,7 @@ export class SqliteFile {
     while (this.#checkpoint) await this.#checkpoint;
     const viaWorker = this.walBytes() > 0;
     await this.#walSync.close();
-    for (const statement of this.#statements.values()) statement.finalize();
-    this.#statements.clear();
-    this.#walCounts.finalize();
+    this.#dropStatements();
     this.#isPrimed = false;
     if (viaWorker) await this.#options.maintenance.closeLast(this.path, this.db);
     else this.db.close(true);

@@ -8,7 +8,12 @@ export type Migration = string;
 
 /** The schema version of an open database. */
 export function schemaVersionOf(db: Database): number {
-  return db.query<{ user_version: number }, []>("PRAGMA user_version").get()?.user_version ?? 0;
+  const statement = db.prepare<{ user_version: number }, []>("PRAGMA user_version");
+  try {
+    return statement.get()?.user_version ?? 0;
+  } finally {
+    statement.finalize();
+  }
 }
 
 /**

@@ -74,7 +74,7 @@ export class RepoStore implements BlockReader {
     const store = new RepoStore(file, { did, generation });
     const meta = store.#meta();
     if (meta.did !== null && (meta.did !== did || meta.generation !== generation)) {
-      file.db.close();
+      file.abandon();
       throw new KithError(
         "storage_damaged",
         `Could not open the repo of "${did}": "${file.path}" is of "${meta.did}", generation ${meta.generation}`,
