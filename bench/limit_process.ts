@@ -85,11 +85,13 @@ class LimitRepo {
       lastTid: rev,
       newBlocks: [...signed.newBlocks, signed.commit],
       removed: signed.removed,
+      replaced: signed.replaced,
       puts: writes.map(({ path, record }) => ({
         collection: COLLECTION,
         rkey: path.slice(COLLECTION.length + 1),
         cid: record.cid,
         blobs: [],
+        isNew: true,
       })),
       deletes: [],
       events: [{ key: rev, ...event }],

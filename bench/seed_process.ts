@@ -8,6 +8,7 @@ import { SessionTokens } from "../src/auth/mod.ts";
 import { loadConfig } from "../src/config/mod.ts";
 import { openStores, startActors } from "../src/engine.ts";
 import { createLogger } from "../src/logger.ts";
+import { openServerFiles } from "../src/server_files.ts";
 import { DataFolder } from "../src/storage/mod.ts";
 import { type BenchAccount, COLLECTION, postOf, WRITES_PER_COMMIT } from "./calls.ts";
 import { answerAsChild, childInput } from "./child.ts";
@@ -92,7 +93,8 @@ async function seed(input: SeedInput): Promise<SeedAnswer> {
   };
   const folder = DataFolder.open(config.dataFolder);
   closing.push(() => folder.close());
-  const stores = await openStores(context, { config, folder });
+  const files = await openServerFiles(context, { folder });
+  const stores = await openStores(context, { config, folder, files });
   const parts = { stores, actors: await startActors(context, { config, stores }) };
   const tokens = new SessionTokens({ secret: JWT_SECRET, serviceDid: SERVICE_DID });
   const made: SeedAnswer["accounts"][number][] = [];

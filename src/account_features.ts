@@ -127,7 +127,9 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
     plc,
     documents: didResolver,
     publicUrl: config.publicUrl,
-    rotationKey: parts.rotationKey,
+    get rotationKey() {
+      return parts.rotationKey;
+    },
     onDeleteAfter: () => sweep.plan(),
   });
   const notices = new MemberNotices({ accounts, mail, logger: log });

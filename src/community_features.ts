@@ -279,7 +279,9 @@ function hostsOf(parts: CommunityFeaturesParts, ownHandler: OwnHandler) {
     serviceDid,
     publicUrl,
     handleDomains,
-    rotationKey: rotationSigner.didKey,
+    get rotationKey() {
+      return rotationSigner.didKey;
+    },
   });
   const hostFor: HostFor = createHostFor({ ...rules, native, transports, serviceDid, publicUrl, dids, now });
   const allowlist = EndpointAllowlist.parse(config.communities.pdsAllowlist, rules);
@@ -342,7 +344,9 @@ function makersOf(
     communities: stores.communities,
     chooseHost: hosts.choose,
     checkCreator: (caller) => requireCreator(rules, caller),
-    ownKeys: [rotationSigner.didKey],
+    get ownKeys() {
+      return [rotationSigner.didKey];
+    },
   });
   return { attempts, reaper: new Reaper(work) };
 }

@@ -7,10 +7,10 @@ import { SocketAuthenticator } from "./auth/mod.ts";
 import { type Config, type Secrets, VERSION } from "./config/mod.ts";
 import { type Actors, requestCrawlOf, type Stores } from "./engine.ts";
 import type { Features } from "./features.ts";
-import { frontPages } from "./front_pages.ts";
 import type { RootLogger } from "./logger.ts";
+import { isPagePath } from "./oauth/mod.ts";
 import { oauthLimits } from "./oauth_features.ts";
-import { pageServerOf } from "./page_features.ts";
+import type { PageParts, Pages } from "./page_features.ts";
 import type { RequestGate } from "./request_gate.ts";
 import {
   accountMethods,
@@ -58,11 +58,20 @@ export function edgeOf(parts: {
   secrets: Pick<Secrets, "jwtSecret">;
 }): Parameters<typeof createHttp>[0] {
   const { config, log, stores, actors, features, gate } = parts;
+  const { authenticator, proxy } = features;
+  const { enabled, bypassKey, bypassIps } = config.rateLimits;
+  if (bypassKey !== undefined) log.hide(bypassKey);
+  const bypass = new LimitBypass({ key: bypassKey, addresses: bypassIps });
+  const limits = enabled ? new RateLimits({ bypass, log }) : undefined;
+  const pages = lazyPages(parts, limits);
   const site: SiteOptions = {
     version: VERSION,
     publicUrl: config.publicUrl,
     handleDomains: config.handleDomains,
-    pages: frontPages({ config, pages: features.pages }),
+    pages: {
+      welcome: async (request) => (await pages()).front.welcome(request),
+      file: async (name) => (await pages()).front.file(name),
+    },
     readiness: () => ({ ready: gate.state === "open", state: gate.state }),
     serviceDidDocument: () =>
       serviceDidDocument({
@@ -75,11 +84,6 @@ export function edgeOf(parts: {
       return account?.state === "active" ? account.did : undefined;
     },
   };
-  const { authenticator, proxy } = features;
-  const { enabled, bypassKey, bypassIps } = config.rateLimits;
-  if (bypassKey !== undefined) log.hide(bypassKey);
-  const bypass = new LimitBypass({ key: bypassKey, addresses: bypassIps });
-  const limits = enabled ? new RateLimits({ bypass, log }) : undefined;
   const oauth = features.oauth.server(limits && oauthLimits(limits));
   const edge: Parameters<typeof createHttp>[0] = {
     methods: [...methodsOf(parts), ...adminMethods(parts)],
@@ -88,7 +92,10 @@ export function edgeOf(parts: {
     firehose: actors.firehose,
     lexiconCheck: config.mode === "dev" ? new LexiconCheck(log) : undefined,
     limits,
-    pages: pageServerOf(parts, limits),
+    pages: {
+      owns: isPagePath,
+      fetch: async (request, context) => (await pages()).server.fetch(request, context),
+    },
     aside: async (request, context) =>
       (await features.clientDocuments.fetch(request)) ?? (await oauth.fetch(request, context)),
     bypass,
@@ -100,6 +107,18 @@ export function edgeOf(parts: {
   // What the server calls itself for is limited where it is asked for.
   features.communities.ownHandler.open(createHttp({ ...edge, limits: undefined, pages: undefined }));
   return edge;
+}
+
+/** The pages, once somebody opens one, or at once where there are pictures to be fetched for them. */
+function lazyPages(parts: PageParts, limits: RateLimits | undefined): () => Promise<Pages> {
+  let loaded: Promise<Pages> | undefined;
+  const pages = (): Promise<Pages> => {
+    loaded ??= import("./page_features.ts").then(({ pagesOf }) => pagesOf(parts, limits));
+    return loaded;
+  };
+  const { logoUrl, backgroundLightUrl, backgroundDarkUrl } = parts.config.branding;
+  if (logoUrl ?? backgroundLightUrl ?? backgroundDarkUrl) void pages();
+  return pages;
 }
 
 /** What answers on the admin socket: the same, with methods of its own, to the admin. */
@@ -175,7 +194,12 @@ function methodsOf({
       welcome: owners.welcome,
     }),
     ...keyMethods({ keys }),
-    ...plcMethods({ ...plcIdentity, accounts, repos, changes }),
+    ...plcMethods({
+      ...{ plc: plcIdentity.plc, dids, publicUrl, accounts, repos, changes },
+      get rotationKeys() {
+        return plcIdentity.rotationKeys;
+      },
+    }),
     ...signMethods({ signing }),
     updateHandleMethod({
       changes,

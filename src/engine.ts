@@ -19,6 +19,7 @@ import type { Config } from "./config/mod.ts";
 import { KithError } from "./errors.ts";
 import { createSafeFetch, type SafeFetch } from "./identity/mod.ts";
 import type { RootLogger } from "./logger.ts";
+import type { FilesContext, ServerFiles } from "./server_files.ts";
 import {
   AccountStore,
   AppPasswordStore,
@@ -38,15 +39,10 @@ import {
   DeviceStore,
   DiskBlobStore,
   EmailTokenStore,
-  EventLog,
-  Hub,
   IdentityChangeStore,
   InviteStore,
-  Keyring,
   LanguageStore,
-  LexiconStore,
   MailQueueStore,
-  Maintenance,
   OAuthStore,
   RepoFiles,
   ReservedHandleStore,
@@ -56,34 +52,17 @@ import {
   SessionStore,
 } from "./storage/mod.ts";
 
-/** What the parts of a server are started with. */
-export interface StartContext {
+export interface StartContext extends FilesContext {
   readonly config: Config;
-  readonly log: RootLogger;
-  /** Told of a failed disk; must not return. */
-  readonly onFatal: (error: unknown) => void;
-  /** What is registered last is closed first. */
-  onClose(close: () => unknown): void;
 }
 
 export type Stores = Awaited<ReturnType<typeof openStores>>;
 
 export async function openStores(
-  { onFatal: stop, log, onClose }: StartContext,
-  { config, folder }: { config: Config; folder: DataFolder },
+  { log }: Pick<StartContext, "log">,
+  { config, folder, files: opened }: { config: Config; folder: DataFolder; files: ServerFiles },
 ) {
-  const onFatal = (error: unknown): void => {
-    log.error("The disk failed; stopping at once, because what is on it is unknown", { error });
-    stop(error);
-  };
-  const maintenance = Maintenance.start({ onFatal });
-  onClose(() => maintenance.stop());
-  // Before the accounts: a folder that has accounts and no master key is refused.
-  const keyring = Keyring.open(folder.masterKey);
-  const hub = await Hub.open(folder.accounts, { maintenance, onFatal });
-  onClose(() => hub.close());
-  const eventLog = await EventLog.open(folder.events, { maintenance, onFatal });
-  onClose(() => eventLog.close());
+  const { maintenance, onFatal, keyring, hub, eventLog, lexicons } = opened;
   const files = new RepoFiles({ folder: folder.repos, tmp: folder.tmp, maintenance, onFatal });
   const accounts = new AccountStore(hub, keyring);
   const blobLooks = new BlobLooks(hub);
@@ -96,8 +75,6 @@ export async function openStores(
   const emailTokens = new EmailTokenStore(hub);
   const mailQueue = new MailQueueStore(hub, keyring);
   const reservedHandles = new ReservedHandleStore(hub);
-  const lexicons = await LexiconStore.open(folder.lexicons, { maintenance, onFatal });
-  onClose(() => lexicons.close());
   const secondFactors = new SecondFactorStore(hub, keyring);
   const signingIn = { sessions, appPasswords, secondFactors, devices: new DeviceStore(hub) };
   const languages = new LanguageStore(hub);

@@ -10,7 +10,7 @@ import {
   KeyReservations,
   Passwords,
 } from "./accounts/mod.ts";
-import { parseDidDocument, signerFromPrivateKey } from "./atproto/mod.ts";
+import { parseDidDocument, type Signer, signerFromPrivateKey } from "./atproto/mod.ts";
 import {
   HeaderAuthenticator,
   type HeaderAuthenticatorOptions,
@@ -22,7 +22,6 @@ import { AccountEnds, ClientDocuments } from "./communities/mod.ts";
 import { startCommunities } from "./community_features.ts";
 import type { Config, Secrets } from "./config/mod.ts";
 import { type Actors, type StartContext, type Stores, safeFetchOf } from "./engine.ts";
-import { clientLogosOf, pageSiteOf } from "./front_pages.ts";
 import {
   createDidResolver,
   createHandleResolver,
@@ -49,18 +48,17 @@ import {
   writeMethods,
 } from "./xrpc/mod.ts";
 
-/** The PLC directory, and where it is built in, its HTTP side. */
+/** The PLC directory, and where it is built in, its HTTP side too. */
 export interface Directory {
   readonly plc: PlcDirectory;
-  fetch(request: Request): Promise<Response | undefined>;
+  fetch?(request: Request): Promise<Response | undefined>;
 }
 
 export function directoryOf(
   { onClose }: StartContext,
   { config, folder }: { config: Config; folder: DataFolder },
 ): Directory {
-  if (!config.plcEmbedded)
-    return { plc: createPlcClient({ url: config.plcUrl }), fetch: async () => undefined };
+  if (!config.plcEmbedded) return { plc: createPlcClient({ url: config.plcUrl }) };
   const store = new PlcStore(join(folder.path, "plc.sqlite"));
   onClose(() => store.close());
   const plc = new EmbeddedPlc({ store });
@@ -89,11 +87,15 @@ export async function startFeatures(
   const passwords = new Passwords();
   const { reservedHandles: reserved } = stores;
   const handles = new HandleRules(config.handleDomains, { hostname: config.hostname, reserved });
-  const rotationSigner = signerFromPrivateKey("k256", Buffer.from(secrets.plcRotationKeyHex, "hex"));
+  const rotationSigner = lateSigner("ES256K", () =>
+    signerFromPrivateKey("k256", Buffer.from(secrets.plcRotationKeyHex, "hex")),
+  );
   const ends = await guardedEnds({ config, stores, actors, dids, log });
   const owners = startAccountFeatures({
     ...{ config, stores, repos: actors.registry, ends, plc, didResolver, tokens, passwords, log, onClose },
-    rotationKey: rotationSigner.didKey,
+    get rotationKey() {
+      return rotationSigner.didKey;
+    },
   });
   const { hostname, accountKeyType: keyType } = config;
   const invites = new Invites({ codes: stores.invites, hostname });
@@ -110,8 +112,6 @@ export async function startFeatures(
     ...{ config, stores, actors, plc, dids, creator, handles, handleFinder: finder },
     ...{ rotationSigner, repoMethods, clientDocuments },
   });
-  const safeFetch = safeFetchOf(config);
-  const pages = pageSiteOf({ config, safeFetch, log });
   const serviceJwts = new ServiceJwts({ signer: (did) => accounts.signer(did), now: actors.now });
   return {
     authenticator,
@@ -132,8 +132,22 @@ export async function startFeatures(
     ...identity,
     serviceJwts,
     proxy: serviceProxyOf(config, { dids, authenticator, serviceJwts }),
-    pages,
-    clientLogos: clientLogosOf({ config, pages, safeFetch, log }),
+  };
+}
+
+/** A signer that is made when it is first needed: its curve takes a start some milliseconds to load. */
+function lateSigner(jwtAlg: Signer["jwtAlg"], make: () => Signer): Signer {
+  let made: Signer | undefined;
+  const signer = (): Signer => {
+    made ??= make();
+    return made;
+  };
+  return {
+    get didKey() {
+      return signer().didKey;
+    },
+    jwtAlg,
+    sign: (bytes) => signer().sign(bytes),
   };
 }
 

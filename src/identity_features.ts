@@ -47,7 +47,12 @@ export function startIdentityFeatures(parts: IdentityFeaturesParts) {
   void identityChanges.settleAll();
   const { mail, emailTokens: tokens } = owners;
   const signing = new PlcSigning({ accounts, mail, tokens, plc, rotationSigner });
-  const rotationKeys = [config.recoveryDidKey, rotationSigner.didKey].filter((key) => key !== undefined);
-  const plcIdentity = { plc, dids, rotationKeys: [...new Set(rotationKeys)], publicUrl };
+  const plcIdentity = {
+    ...{ plc, dids, publicUrl },
+    get rotationKeys() {
+      const keys = [config.recoveryDidKey, rotationSigner.didKey].filter((key) => key !== undefined);
+      return [...new Set(keys)];
+    },
+  };
   return { identityChanges, signing, plcIdentity };
 }

@@ -67,6 +67,8 @@ test.each([
   [`the token ${JWT} is old`, "the token [hidden] is old"],
   ["smtps://user:pa55@mail.example.com", "smtps://[hidden]@mail.example.com"],
   ["/x?token=abcd&b=1", "/x?token=[hidden]&b=1"],
+  ["b=1&CODE=abcd", "b=1&CODE=[hidden]"],
+  ["BEARER abcdef", "BEARER [hidden]"],
   ["login with abcd-efgh-2345-wxyz", "login with [hidden]"],
   [
     "did:plc:ewvi7nxzyoun6zhxrhs64oiz app.bsky.feed.post",

@@ -4,12 +4,14 @@ import { accountPagesOf } from "./account_page_features.ts";
 import { networkOf } from "./accounts/mod.ts";
 import { ConsentDenied, OAUTH_PATHS } from "./communities/mod.ts";
 import type { Config, Secrets } from "./config/mod.ts";
-import type { Stores } from "./engine.ts";
+import { type Stores, safeFetchOf } from "./engine.ts";
 import type { Features } from "./features.ts";
+import { clientLogosOf, frontPages, pageSiteOf } from "./front_pages.ts";
 import type { RootLogger } from "./logger.ts";
 import {
   AdoptionPages,
   AuthorizePages,
+  type ClientLogos,
   Entrance,
   type PageAct,
   type PageLimits,
@@ -18,7 +20,8 @@ import {
   SignInPages,
   SignUpPages,
 } from "./oauth/mod.ts";
-import type { RateLimits } from "./xrpc/mod.ts";
+import type { PageSite } from "./web/mod.ts";
+import type { FrontPages, RateLimits } from "./xrpc/mod.ts";
 
 const CSRF_KEY_BYTES = 32;
 const FIVE_MINUTES_MS = 5 * 60_000;
@@ -47,8 +50,31 @@ export interface PageParts {
   readonly log: RootLogger;
 }
 
-export function pageServerOf(
+/** All pages of a server. */
+export interface Pages {
+  readonly server: PageServer;
+  readonly front: FrontPages;
+}
+
+/** They are loaded with the first that somebody opens; the operator's pictures, where there are any, are fetched from then on. */
+export function pagesOf(
   parts: PageParts,
+  limits: Pick<RateLimits, "countRequest" | "charge"> | undefined,
+): Pages {
+  const { config, log } = parts;
+  const safeFetch = safeFetchOf(config);
+  const pages = pageSiteOf({ config, safeFetch, log });
+  const logos = clientLogosOf({ config, pages, safeFetch, log });
+  return {
+    server: pageServerOf({ ...parts, pages, logos }, limits),
+    front: frontPages({ config, pages }),
+  };
+}
+
+type SitedParts = PageParts & { readonly pages: PageSite; readonly logos: ClientLogos };
+
+function pageServerOf(
+  parts: SitedParts,
   limits: Pick<RateLimits, "countRequest" | "charge"> | undefined,
 ): PageServer {
   const { config, secrets, features } = parts;
@@ -56,7 +82,7 @@ export function pageServerOf(
   return new PageServer({
     publicUrl: config.publicUrl,
     csrfKey: new Uint8Array(hkdfSync("sha256", secrets.jwtSecret, "", "kith csrf", CSRF_KEY_BYTES)),
-    pages: features.pages,
+    pages: parts.pages,
     devices: features.owners.devices,
     limits: limits && pageLimits(limits),
     routes: routesOf(parts),
@@ -65,8 +91,8 @@ export function pageServerOf(
 }
 
 /** Every page by its path. */
-function routesOf({ config, features, stores: { accounts } }: PageParts): PageRoutes {
-  const { owners, creator, oauth, clientLogos: logos } = features;
+function routesOf({ config, features, logos, stores: { accounts } }: SitedParts): PageRoutes {
+  const { owners, creator, oauth } = features;
   const { signIns, credentials, welcome, devices, status, languages } = owners;
   const { handleDomains: domains, inviteRequired: isInviteRequired } = config;
   const hasSignUp = domains.length > 0;

@@ -9,13 +9,14 @@ export interface Edge {
   readonly http: Http;
   /** What answers on the admin socket. */
   readonly admin: Http;
-  /** Asked first; undefined leaves the request to `http`. */
-  aside(request: Request): Promise<Response | undefined>;
+  /** Asked first, where there is one; undefined leaves the request to `http`. */
+  aside?: ((request: Request) => Promise<Response | undefined>) | undefined;
 }
 
 export class RequestGate implements Handlers {
   #state: "starting" | "open" | "draining" = "starting";
   #underWay = 0;
+  #answered = 0;
   readonly #stopping = new AbortController();
   #edge: Edge | undefined;
 
@@ -26,6 +27,11 @@ export class RequestGate implements Handlers {
   /** Requests that have no answer yet. */
   get underWay(): number {
     return this.#underWay;
+  }
+
+  /** Requests that were answered since the start. */
+  get answered(): number {
+    return this.#answered;
   }
 
   /** Aborted when a draining server waits no longer for bodies that have not arrived. */
@@ -73,11 +79,12 @@ export class RequestGate implements Handlers {
     if (!edge || (this.#state !== "open" && !isLook(request))) return this.#refuse();
     this.#underWay++;
     try {
-      return (await edge.aside(request)) ?? (await httpOf(edge).fetch(request, server));
+      return (await edge.aside?.(request)) ?? (await httpOf(edge).fetch(request, server));
     } catch (error) {
       return httpOf(edge).error(error);
     } finally {
       this.#underWay--;
+      this.#answered++;
     }
   }
 

@@ -6,7 +6,7 @@ const NO_SERVER = undefined as never;
 function openGate(edge: { aside?: Edge["aside"]; fetch?: Edge["http"]["fetch"] }): RequestGate {
   const gate = new RequestGate();
   const error = () => Response.json({ error: "InternalServerError" }, { status: 500 });
-  const { aside = async () => undefined, fetch = async () => new Response("from the edge") } = edge;
+  const { aside, fetch = async () => new Response("from the edge") } = edge;
   const websocket = {} as Edge["http"]["websocket"];
   const admin = { fetch: async () => new Response("from the admin's"), error, websocket };
   gate.open({ aside, http: { fetch, error, websocket }, admin });

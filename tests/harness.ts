@@ -142,7 +142,7 @@ export class TestServer implements AsyncDisposable {
     await waitFor(
       `the server to answer; it printed:\n${this.output.slice(printedBefore)}`,
       async () => {
-        if (child?.exitCode !== null) return "exited" as const;
+        if (isGone(child)) return "exited" as const;
         for (const port of this.#port ? [this.#port] : this.#printedPorts(printedBefore)) {
           const health = await fetch(`http://localhost:${port}/xrpc/_health`).catch(() => undefined);
           if (!health?.ok) continue;
@@ -155,9 +155,11 @@ export class TestServer implements AsyncDisposable {
     ).catch((error: unknown) => {
       throw new Error(`The server did not start:\n${this.output.slice(printedBefore)}`, { cause: error });
     });
-    if (child?.exitCode !== null) {
+    if (isGone(child)) {
       await Promise.all(this.#pumps);
-      throw new Error(`The server ended with code ${child?.exitCode}:\n${this.output.slice(printedBefore)}`);
+      throw new Error(
+        `The server ended with ${child?.signalCode ?? `code ${child?.exitCode}`}:\n${this.output.slice(printedBefore)}`,
+      );
     }
   }
 
@@ -197,7 +199,7 @@ export class TestServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#process?.exitCode === null) await this.kill();
+    if (this.#process && !isGone(this.#process)) await this.kill();
     if (this.#ownsFolder) rmSync(this.folder, { recursive: true, force: true });
     // In dev mode the server itself holds its answers against the lexicons.
     const deviations = new Set(this.output.split("\n").flatMap((line) => DEVIATION.exec(line)?.[0] ?? []));
@@ -214,4 +216,9 @@ export class TestServer implements AsyncDisposable {
     const ports = [...this.output.slice(from).matchAll(URL_IN_OUTPUT)].map((match) => match[1] ?? "");
     return [...new Set(ports.filter((port) => !known.has(port)))].map(Number);
   }
+}
+
+/** True of a process that was never started, too. */
+function isGone(child: Bun.Subprocess | undefined): boolean {
+  return !child || child.exitCode !== null || child.signalCode !== null;
 }

@@ -8,6 +8,7 @@ import { type Actors, openStores, type Stores, startActors } from "../src/engine
 import { directoryOf, type Features, startFeatures } from "../src/features.ts";
 import { createLogger } from "../src/logger.ts";
 import { RequestGate } from "../src/request_gate.ts";
+import { openServerFiles } from "../src/server_files.ts";
 import { DataFolder } from "../src/storage/mod.ts";
 import { createHttp } from "../src/xrpc/mod.ts";
 import { ADMIN_PASSWORD, serverEnv } from "./harness.ts";
@@ -61,7 +62,8 @@ export class KithParts implements AsyncDisposable {
       const dataFolder = DataFolder.open(config.dataFolder);
       onClose(() => dataFolder.close());
       const { secrets } = await ensureSecrets(config);
-      const stores = await openStores(context, { config, folder: dataFolder });
+      const files = await openServerFiles(context, { folder: dataFolder });
+      const stores = await openStores(context, { config, folder: dataFolder, files });
       const actors = await startActors(context, { config, stores });
       const plc = directoryOf(context, { config, folder: dataFolder });
       const features = await startFeatures(context, { config, secrets, stores, actors, plc });

@@ -16,8 +16,21 @@ function workerEntries(): string[] {
   return [...new Bun.Glob("src/**/*_worker.ts").scanSync({ cwd: ROOT })].sort();
 }
 
-/** Bundles and compiles into `outfile`; throws with the bundler's words when that fails. */
-function compile(outfile: string, target?: string): void {
+/**
+ * While a start runs everything once, compiling it would only take time: code is run as often before it is compiled. Each thread
+ * sets it back when it has come up (Bun.unsafe.setJITPolicy).
+ */
+const JIT_POLICY_AT_START = 100;
+
+interface Compiled {
+  readonly outfile: string;
+  readonly target?: string;
+  /** What a start has run, from a build before: it stands together in the file, so that a start reads no more. */
+  readonly order?: string;
+}
+
+/** Bundles and compiles; throws with the bundler's words when that fails. */
+function compile({ outfile, target, order }: Compiled): void {
   const run = Bun.spawnSync(
     [
       process.execPath,
@@ -25,6 +38,13 @@ function compile(outfile: string, target?: string): void {
       "--compile",
       "--bytecode",
       "--format=esm",
+      // what a start does not need is loaded when it is needed
+      "--splitting",
+      "--minify-syntax",
+      '--define=process.env.NODE_ENV="production"',
+      "--conditions=production",
+      `--compile-jit-policy=${JIT_POLICY_AT_START}`,
+      ...(order ? [`--bytecode-order=${order}`] : []),
       "--no-compile-autoload-dotenv",
       "--no-compile-autoload-bunfig",
       // flat names: beside the main file is where a compiled program looks for its workers
@@ -40,13 +60,16 @@ function compile(outfile: string, target?: string): void {
   console.log(`${outfile} ${(statSync(outfile).size / 1_000_000).toFixed(1)} MB`);
 }
 
-/** Starts the executable in a folder that holds nothing else and waits for its health answer. */
-async function smokeTest(executable: string): Promise<void> {
+/** Starts the executable in a folder that holds nothing else and waits for its health answer. What it runs is written to `order`. */
+async function smokeTest(executable: string, { order }: { order?: string } = {}): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "kith-build-"));
   copyFileSync(executable, join(folder, "kith"));
   const server = Bun.spawn([join(folder, "kith"), "serve"], {
     cwd: folder,
-    env: { PATH: process.env.PATH ?? "", HOME: folder, PDS_PORT: "0" },
+    env: {
+      ...{ PATH: process.env.PATH ?? "", HOME: folder, PDS_PORT: "0" },
+      ...(order ? { BUN_BYTECODE_ORDER_OUT: order } : {}),
+    },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "inherit",
@@ -80,12 +103,20 @@ async function firstUrl(output: ReadableStream<Uint8Array>): Promise<string> {
 process.chdir(ROOT);
 const to = process.argv.find((arg) => arg.startsWith("--to="))?.slice("--to=".length) ?? "dist";
 mkdirSync(to, { recursive: true });
-if (process.argv.includes("--all")) {
-  for (const platform of PLATFORMS) compile(join(to, `kith-${platform}`), platform);
-} else {
-  const executable = join(to, "kith");
-  // a running copy of it goes on with the old file
-  rmSync(executable, { force: true });
-  compile(executable);
-  await smokeTest(executable);
+const trial = mkdtempSync(join(tmpdir(), "kith-trial-"));
+try {
+  const order = join(trial, "order");
+  compile({ outfile: join(trial, "kith") });
+  await smokeTest(join(trial, "kith"), { order });
+  if (process.argv.includes("--all")) {
+    for (const target of PLATFORMS) compile({ outfile: join(to, `kith-${target}`), target, order });
+  } else {
+    const executable = join(to, "kith");
+    // a running copy of it goes on with the old file
+    rmSync(executable, { force: true });
+    compile({ outfile: executable, order });
+    await smokeTest(executable);
+  }
+} finally {
+  rmSync(trial, { recursive: true, force: true });
 }

@@ -8,6 +8,7 @@ import { dirname, join, normalize } from "node:path";
 /** Layer by folder or top-level file of src/; a file imports its own folder and any lower layer. */
 export const LAYERS: Readonly<Record<string, number>> = {
   "errors.ts": 0,
+  "ip.ts": 0,
   "logger.ts": 0,
   atproto: 0,
   lexicons: 0,
@@ -31,6 +32,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   "admin_socket.ts": 6,
   "admin_features.ts": 6,
   "identity_features.ts": 6,
+  "idle_memory.ts": 6,
   cli: 6,
   "edge.ts": 6,
   "engine.ts": 6,
@@ -42,7 +44,9 @@ export const LAYERS: Readonly<Record<string, number>> = {
   "oauth_features.ts": 6,
   "page_features.ts": 6,
   "request_gate.ts": 6,
+  "running.ts": 6,
   "server.ts": 6,
+  "server_files.ts": 6,
 };
 
 /** Wiring files see one another; everywhere else one layer is blind to its neighbours. */
@@ -50,6 +54,8 @@ const WIRING_LAYER = 6;
 
 const IMPORT = /(?:^|\n)\s*(?:import|export)\s+(?:type\s+)?(?:[^"';]*?\sfrom\s+)?["']([^"']+)["']/g;
 const DYNAMIC_IMPORT = /\bimport\(\s*["']([^"']+)["']\s*\)/g;
+/** A module that is loaded where it is first needed, without waiting. */
+const REQUIRE = /\brequire\(\s*["'](\.[^"']+)["']\s*\)/g;
 const WORKER_URL = /new URL\(\s*["'](\.[^"']+)["']\s*,\s*import\.meta\.url\s*\)/g;
 
 export interface SourceFile {
@@ -61,7 +67,7 @@ export interface SourceFile {
 /** The specifiers a file imports, in order of appearance. */
 export function importsOf(text: string): string[] {
   const bare = text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|\s)\/\/.*$/gm, "$1");
-  return [IMPORT, DYNAMIC_IMPORT, WORKER_URL].flatMap((pattern) =>
+  return [IMPORT, DYNAMIC_IMPORT, REQUIRE, WORKER_URL].flatMap((pattern) =>
     [...bare.matchAll(pattern)].map((match) => match[1] ?? ""),
   );
 }

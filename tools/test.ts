@@ -15,6 +15,8 @@ import { installReference } from "./reference.ts";
 const TEST_TIMEOUT_MS = 120_000;
 /** A test process that hangs beyond this is killed and counts as failed. */
 const PROCESS_TIMEOUT_MS = 900_000;
+/** Those that crash the server as often as they are told to may take longer. */
+const CRASH_PROCESS_TIMEOUT_MS = 7_200_000;
 /** End-to-end files at once; what measures (restart, crash, scale) or has a browser runs alone. */
 const PARALLEL_MAX = 2;
 
@@ -22,6 +24,8 @@ const PARALLEL_MAX = 2;
 const BROWSER_TESTS = "./tests/browser/";
 /** These have the reference PDS as a peer. */
 const REFERENCE_TESTS = "./tests/reference/";
+
+const CRASH_TESTS = "./tests/crash/";
 
 const ROOT = join(import.meta.dir, "..");
 /** Where the shared test vectors are, no test may be left out; a plain clone has none of them, and says so. */
@@ -55,7 +59,7 @@ async function runTests(step: Step, reports: string): Promise<Tally> {
       `--reporter-outfile=${report}`,
       ...step.files,
     ],
-    { cwd: ROOT, stdin: "ignore", stdout: output, stderr: output, timeout: PROCESS_TIMEOUT_MS },
+    { cwd: ROOT, stdin: "ignore", stdout: output, stderr: output, timeout: timeoutOf(step) },
   );
   const exitCode = await run.exited;
   closeSync(output);
@@ -65,6 +69,10 @@ async function runTests(step: Step, reports: string): Promise<Tally> {
   if (tally.failed > 0) console.log(readFileSync(log, "utf8"));
   console.log(`${state} ${step.name} (${tally.passed} passed, ${tally.failed} failed, ${seconds} s)`);
   return tally;
+}
+
+function timeoutOf({ files }: Step): number {
+  return files.some((file) => file.startsWith(CRASH_TESTS)) ? CRASH_PROCESS_TIMEOUT_MS : PROCESS_TIMEOUT_MS;
 }
 
 function readReport(path: string): string {

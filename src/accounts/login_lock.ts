@@ -1,5 +1,5 @@
-import { isIPv6 } from "node:net";
 import { isKithError, KithError } from "../errors.ts";
+import { isIPv6 } from "../ip.ts";
 
 /** Wrong passwords in a row after which an account is locked for the network that they came from, and for how long. */
 export const LOGIN_FAILURES_MAX = 5;

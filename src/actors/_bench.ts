@@ -138,6 +138,9 @@ export interface BenchOptions {
   readonly nowMs?: number;
 }
 
+/** No other process looks at these files, so the locks that a copy drops protect nothing. */
+const COPIED = { recursive: true, filter: (path: string) => !path.endsWith("-shm") };
+
 type Stores = Awaited<ReturnType<typeof openStores>>;
 
 async function openStores(folder: string) {
@@ -226,11 +229,24 @@ export class Bench implements AsyncDisposable {
     return new Bench(folder, stores, { ...options, firstSeq });
   }
 
-  /** The same folder as `kill -9` would leave it now, started anew. This one goes on with its own. */
-  async crash(options: BenchOptions = {}): Promise<Bench> {
+  /** The repo files as they are now, for crash(); the caller removes the folder. */
+  copyRepos(): string {
+    const copy = mkdtempSync(join(tmpdir(), "kith-actors-"));
+    cpSync(join(this.folder, "repos"), copy, COPIED);
+    return copy;
+  }
+
+  /**
+   * The same folder as `kill -9` would leave it now, started anew; or, with an earlier copy of the repo files, as a power
+   * cut would that came before their disk had more. This one goes on with its own.
+   */
+  async crash({ repos, ...options }: BenchOptions & { repos?: string } = {}): Promise<Bench> {
     const folder = mkdtempSync(join(tmpdir(), "kith-actors-"));
-    // No other process looks at these files, so the locks that a copy drops protect nothing.
-    cpSync(this.folder, folder, { recursive: true, filter: (path) => !path.endsWith("-shm") });
+    cpSync(this.folder, folder, COPIED);
+    if (repos) {
+      rmSync(join(folder, "repos"), { recursive: true });
+      cpSync(repos, join(folder, "repos"), COPIED);
+    }
     return Bench.start({ nowMs: this.nowMs, ...options, folder });
   }
 

@@ -14,6 +14,8 @@ export class FakeLog implements SequencerLog, FirehoseLog {
   diskAnswers = true;
   full = false;
   pruned = 0;
+  /** As told with the last append. */
+  publishedUpTo: number | undefined;
 
   lastSeq(): number {
     return this.rows.at(-1)?.seq ?? 0;
@@ -21,12 +23,16 @@ export class FakeLog implements SequencerLog, FirehoseLog {
   lastKey(did: string): string | undefined {
     return this.#keys.get(did);
   }
-  append(rows: readonly LogRow[]): void {
+  append(rows: readonly LogRow[], publishedUpTo?: number): void {
     if (this.full) throw new KithError("storage_full", "no room");
+    this.publishedUpTo = publishedUpTo;
     for (const row of rows) {
       this.rows.push(row);
       this.#keys.set(row.did, row.key);
     }
+  }
+  dropUnkept(): number {
+    return 0;
   }
   durable(): Promise<void> {
     return this.diskAnswers ? Promise.resolve() : new Promise((resolve) => this.#waiters.push(resolve));

@@ -50,6 +50,7 @@ function writeGenesis(store: RepoStore, { handle, signer, now, clockId, movesIn 
     lastTid: syncKey,
     newBlocks: [...signed.newBlocks, signed.commit],
     removed: [],
+    replaced: [],
     puts: [],
     deletes: [],
     events: movesIn ? [] : events,

@@ -79,6 +79,7 @@ function commitKey(store: RepoStore, facts: IdentityFacts, options: IdentityTask
     lastTid: syncKey,
     newBlocks: [...signed.newBlocks, signed.commit],
     removed: signed.removed,
+    replaced: signed.replaced,
     puts: [],
     deletes: [],
     events,

@@ -1,4 +1,4 @@
-import { carBlock, carHeader, cidToString } from "../atproto/mod.ts";
+import { carEntries, carHeader, cidToString } from "../atproto/mod.ts";
 import type { RepoExport } from "../storage/mod.ts";
 
 /** Bytes of blocks read from the file for one chunk of a CAR. */
@@ -61,7 +61,7 @@ export class CarExport {
         if (this.#ended) return;
         blocks = this.#source.next(CHUNK_BYTES);
       }
-      if (blocks) return controller.enqueue(Buffer.concat(blocks.map(carBlock)));
+      if (blocks) return controller.enqueue(carEntries(blocks));
       this.#end();
       controller.close();
     } catch (cause) {

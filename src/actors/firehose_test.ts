@@ -16,6 +16,12 @@ class FakeSink implements FrameSink {
     if (this.answer !== "dropped") this.frames.push(frame);
     return this.answer;
   }
+  /** What the socket has held back after all sends of one `together()`. */
+  afterwards: "sent" | "queued" = "sent";
+  together(sends: () => void): "sent" | "queued" {
+    sends();
+    return this.afterwards;
+  }
   close(code: number): void {
     this.closedWith = code;
   }
@@ -153,6 +159,22 @@ describe("a slow subscriber", () => {
     await until(() => sink.frames.length === 2_001);
     expect(sink.seqs).toEqual(range(1, 2_001));
     await until(() => outbox?.state === "live");
+  });
+
+  test("is not pushed to either where only all sends of a batch together filled its socket", async () => {
+    const bench = new Bench();
+    const sink = new FakeSink();
+    const outbox = bench.firehose.subscribe({ cursor: undefined, sink });
+    await until(() => outbox?.state === "live");
+    sink.afterwards = "queued";
+    await bench.emit(3);
+    expect([outbox?.state, outbox?.cursor]).toEqual(["stalled", 3]);
+    await bench.emit(2);
+    expect(sink.seqs).toEqual(range(1, 3));
+    sink.afterwards = "sent";
+    outbox?.drained();
+    await until(() => sink.frames.length === 5);
+    expect(sink.seqs).toEqual(range(1, 5));
   });
 
   test("is told ConsumerTooSlow where the socket would drop a frame", async () => {

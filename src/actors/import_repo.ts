@@ -20,6 +20,7 @@ import {
   type RepoRecord,
   readCarStream,
   type Signer,
+  scanRecord,
   signCommit,
   subjectOf,
   syncEvent,
@@ -35,12 +36,12 @@ import type { ImportTask } from "./repo_types.ts";
 
 /** Blocks of one import, nodes and records together. */
 export const IMPORT_BLOCKS_MAX = 10_000_000;
-/** What is staged in one transaction. */
-const BATCH_BLOCKS_MAX = 2_000;
+/** What is staged in one transaction. The larger, the less is written: their CIDs are all over the indexes. */
+const BATCH_BLOCKS_MAX = 4_000;
 const BATCH_BYTES_MAX = 1024 * 1024;
-const BATCH_RECORDS_MAX = 1_000;
+const BATCH_RECORDS_MAX = 4_000;
 /** How long an import may keep other work of this process waiting at a time. */
-const SLICE_MS = 10;
+const SLICE_MS = 5;
 /** Relays refuse a rev that is further ahead of their clock. */
 const REV_AHEAD_MAX_MS = 5 * 60_000;
 
@@ -80,7 +81,7 @@ export function importTask(options: ImportOptions): ImportTask {
       const run = new ImportRun(store, staging, options);
       await run.stageAndSwitch();
     } finally {
-      staging.end();
+      await staging.end().catch(options.onLeftover);
       await store.clearStaging().catch(options.onLeftover);
     }
   };
@@ -102,8 +103,8 @@ class ImportRun {
     const { root, didKey, bytes } = await this.#stageBlocks();
     const repo = await this.#stageRecords({ root, didKey, bytes });
     const { head, nodeCount: nodes } = repo;
-    const strays = this.#staging.dropStrays({ root: head.commit, data: head.data, nodes });
-    while (!strays.next().done) await this.#turn();
+    const tree = { root: head.commit, data: head.data, nodes };
+    for await (const _ of this.#staging.dropStrays(tree)) await this.#turn();
     this.#switch(head);
   }
 
@@ -116,17 +117,19 @@ class ImportRun {
     let [bytes, batchBytes] = [0, 0];
     let didKey: string | undefined;
     let batch: Block[] = [];
-    for await (const block of car.blocks) {
-      if (didKey === undefined && cidEquals(block.cid, root)) didKey = await this.#keyOf(block);
-      batch.push(block);
-      batchBytes += block.bytes.length;
+    for await (const blocks of car.batches) {
+      for (const block of blocks) {
+        if (didKey === undefined && cidEquals(block.cid, root)) didKey = await this.#keyOf(block);
+        batch.push(block);
+        batchBytes += block.bytes.length;
+      }
       if (batch.length < BATCH_BLOCKS_MAX && batchBytes < BATCH_BYTES_MAX) continue;
-      this.#staging.addBlocks(batch);
+      await this.#staging.addBlocks(batch);
       bytes += batchBytes;
       [batch, batchBytes] = [[], 0];
       await this.#turn();
     }
-    this.#staging.addBlocks(batch);
+    await this.#staging.addBlocks(batch);
     if (didKey === undefined) throw refusal(`its root, "${cidToString(root)}", is not in it`);
     return { root, didKey, bytes: bytes + batchBytes };
   }
@@ -152,6 +155,7 @@ class ImportRun {
 
   /** Checks the tree, and stages its records as they are met. */
   async #stageRecords(found: { root: Cid; didKey: string; bytes: number }): Promise<VerifiedRepo> {
+    await this.#staging.readable();
     const source = {
       root: found.root,
       blocks: this.#staging,
@@ -159,16 +163,25 @@ class ImportRun {
     };
     const steps = verifyRepoSteps(source, { did: this.#store.did, didKey: found.didKey });
     let batch: StagedRecord[] = [];
-    for (let step = steps.next(); ; step = steps.next()) {
-      if (!step.done) batch.push(stagedRecord(step.value));
-      if (step.done || batch.length >= BATCH_RECORDS_MAX) {
-        this.#staging.addRecords(batch);
+    for (;;) {
+      const verified = this.#staging.reading(() => this.#takeRecords(steps, batch));
+      if (verified || batch.length >= BATCH_RECORDS_MAX) {
+        await this.#staging.addRecords(batch);
         batch = [];
-        await this.#turn();
       }
-      if (step.done) return step.value;
-      if (performance.now() > this.#sliceEndsMs) await this.#turn();
+      await this.#turn();
+      if (verified) return verified;
     }
+  }
+
+  /** Checks on until the batch is full, or it is time to let others have their turn. What verified it has when it is at the end. */
+  #takeRecords(steps: ReturnType<typeof verifyRepoSteps>, batch: StagedRecord[]): VerifiedRepo | undefined {
+    while (batch.length < BATCH_RECORDS_MAX && !this.#sliceIsOver()) {
+      const step = steps.next();
+      if (step.done) return step.value;
+      batch.push(stagedRecord(step.value));
+    }
+    return undefined;
   }
 
   /** Fresh rev, fresh commit, and where the account is active the #sync: in one transaction, without an await. */
@@ -189,13 +202,16 @@ class ImportRun {
     this.#store.switchStaging({ head, commit, lastTid: key, events });
   }
 
-  /** Lets others have their turn, and keeps the WAL short. */
+  #sliceIsOver(): boolean {
+    return performance.now() > this.#sliceEndsMs;
+  }
+
+  /** Lets others have their turn, and bounds the WAL; nobody else writes to the file, so there is no need to begin sooner. */
   async #turn(): Promise<void> {
     if (performance.now() > this.#options.deadlineMs) {
       throw new KithError("timeout", `Could not import the repo of "${this.#store.did}": it took too long`);
     }
-    const due = this.#store.checkpointDue();
-    if (due) await this.#store.checkpoint(due);
+    if (this.#store.checkpointDue() === "restart") await this.#store.checkpoint("restart");
     else await new Promise((resolve) => setImmediate(resolve));
     this.#sliceEndsMs = performance.now() + SLICE_MS;
   }
@@ -212,7 +228,10 @@ function isSignedBy(block: Block, didKey: string): boolean {
 }
 
 function stagedRecord({ path, cid, bytes }: RepoRecord): StagedRecord {
-  const [collection = "", rkey = ""] = path.split("/");
+  const slash = path.indexOf("/");
+  const [collection, rkey] = [path.slice(0, slash), path.slice(slash + 1)];
+  const scanned = scanRecord(collection, bytes);
+  if (scanned) return { collection, rkey, cid, blobs: [], ...scanned };
   let value: unknown;
   let refs: BlobRef[];
   try {
@@ -226,8 +245,12 @@ function stagedRecord({ path, cid, bytes }: RepoRecord): StagedRecord {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw refusal(`the record "${path}" is not an object`);
   }
-  const blobs = new Map(refs.map((blob) => [cidKey(blob.cid), blob.cid]));
-  return { collection, rkey, cid, blobs: [...blobs.values()], subject: subjectOf(collection, value) };
+  return { collection, rkey, cid, blobs: distinctBlobs(refs), subject: subjectOf(collection, value) };
+}
+
+function distinctBlobs(refs: readonly BlobRef[]): Cid[] {
+  if (refs.length === 0) return [];
+  return [...new Map(refs.map(({ cid }) => [cidKey(cid), cid])).values()];
 }
 
 function refusal(why: string): KithError {

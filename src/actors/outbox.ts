@@ -31,6 +31,8 @@ const CLOSE_RESTART = 1012;
  */
 export interface FrameSink {
   send(frame: Uint8Array): "sent" | "queued" | "dropped";
+  /** Runs several sends, which reach the system in as few writes as can be: "queued" where it did not take all of them. */
+  together(sends: () => void): "sent" | "queued";
   close(code: number, reason: string): void;
 }
 
@@ -162,20 +164,30 @@ export class Outbox {
 
   /** True when the socket took all of them and has room for more. */
   #sendAll(frames: readonly SequencedFrame[]): boolean {
+    const taken = frames.length === 1 ? this.#sendEach(frames) : this.#sendTogether(frames);
+    if (taken === "dropped") this.#actor.send({ type: "tooSlow" });
+    if (taken === "queued") this.#actor.send({ type: "full" });
+    return taken === "sent";
+  }
+
+  /** A write of the system costs more than all else here. What it leaves is known only once all of them were made. */
+  #sendTogether(frames: readonly SequencedFrame[]): "sent" | "queued" | "dropped" {
+    let each: "sent" | "queued" | "dropped" = "sent";
+    const all = this.#options.sink.together(() => {
+      each = this.#sendEach(frames);
+    });
+    return each === "sent" ? all : each;
+  }
+
+  /** Up to the first frame that is not simply taken. */
+  #sendEach(frames: readonly SequencedFrame[]): "sent" | "queued" | "dropped" {
     for (const { seq, frame } of frames) {
       if (seq <= this.#cursor) continue;
       const taken = this.#options.sink.send(frame);
-      if (taken === "dropped") {
-        this.#actor.send({ type: "tooSlow" });
-        return false;
-      }
-      this.#cursor = seq;
-      if (taken === "queued") {
-        this.#actor.send({ type: "full" });
-        return false;
-      }
+      if (taken !== "dropped") this.#cursor = seq;
+      if (taken !== "sent") return taken;
     }
-    return true;
+    return "sent";
   }
 
   #refuse(): void {

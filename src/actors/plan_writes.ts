@@ -73,7 +73,8 @@ function planWrite(repo: RepoView, write: RecordWrite, plan: WritePlan): void {
   if (write.action === "create" && write.replacesSubject) makeRoom(repo, write, plan);
   const action = write.action === "put" ? (current ? "update" : "create") : write.action;
   plan.writes.push({ action, path, record });
-  plan.puts.push({ collection, rkey, cid: record.cid, blobs: distinct(write.blobs), subject });
+  const isNew = action === "create";
+  plan.puts.push({ collection, rkey, cid: record.cid, blobs: distinct(write.blobs), subject, isNew });
   plan.results.push({ action, uri, cid: record.cid });
 }
 

@@ -1,16 +1,17 @@
 /**
  * The effects of the repo machine, for one open repo: the turn that writes, the disk it awaits, the events it hands to
- * the sequencer. A turn runs to its end without an await: plan, build, sign, one transaction. Then the disk is awaited,
- * the caller is answered, and only then the event goes to the sequencer, first in first out.
+ * the sequencer. A turn runs to its end without an await: plan, build, sign, one transaction. Its event goes to the sequencer
+ * at once, first in first out, which publishes it only when the disk has answered; then the caller is answered, too.
  */
-import { type ActorRefFrom, createActor, fromPromise } from "xstate";
+import { type ActorRefFrom, createActor } from "xstate";
 import { type Cid, nextTid, type Signer } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import type { PendingEvent, RepoState, RepoStore, Standing } from "../storage/mod.ts";
 import { AskPort } from "./ask.ts";
+import { HeldTree } from "./held_tree.ts";
 import { statusEvents } from "./pending_events.ts";
 import type { RepoActorDeps } from "./repo_actor_deps.ts";
-import { type Mutation, type RepoEvent, repoMachine } from "./repo_machine.ts";
+import type { Mutation, RepoEffects, RepoEvent, repoMachine } from "./repo_machine.ts";
 import {
   announceIdentityTurn,
   moderateTurn,
@@ -42,6 +43,11 @@ const MEASURE_WAL_EVERY = 32;
 const MEASURE_WAL_BYTES = 512 * 1024;
 
 export type RepoMachineActor = ActorRefFrom<typeof repoMachine>;
+
+/** Put together with the first repo that is opened: a start does without it. */
+function machine(): typeof repoMachine {
+  return (require("./repo_machine.ts") as typeof import("./repo_machine.ts")).repoMachine;
+}
 
 export interface RepoActorOptions {
   readonly did: string;
@@ -78,10 +84,12 @@ export class RepoActor {
       handle: deps.handle,
       nextTid: (state) => this.#nextTid(state),
       signingKey: () => this.#signingKey(),
+      tree: new HeldTree(),
       forgettable: () => this.#forgettable(),
     };
     this.#opened.promise.catch(() => {});
-    this.#actor = createActor(this.#machine(opened), { input: { did, armed: opened !== undefined } });
+    const effects = this.#effects(opened);
+    this.#actor = createActor(machine(), { input: { did, armed: opened !== undefined, effects } });
     this.#port = new AskPort<RepoEvent>(this.#actor);
     this.#actor.subscribe({
       next: () => deps.rested(),
@@ -189,21 +197,16 @@ export class RepoActor {
     return this.#port.ask(message, { timeoutMs, purpose: `${verb} the repo "${this.did}"` });
   }
 
-  #machine(opened: RepoStore | undefined): typeof repoMachine {
-    return repoMachine.provide({
-      actors: {
-        openRepo: fromPromise(() => this.#open(opened)),
-        importRepo: fromPromise(({ input }) => this.#import(input)),
-        removeRepo: fromPromise(({ input }) => this.#remove(input)),
-        closeRepo: fromPromise(() => this.#close()),
-      },
-      actions: {
-        act: ({ event }) => this.#act(event),
-        arm: () => void this.#arm(),
-        checkpointPassive: () => void this.#checkpoint("passive"),
-        restartWal: () => void this.#checkpoint("restart"),
-      },
-    });
+  #effects(opened: RepoStore | undefined): RepoEffects {
+    return {
+      open: () => this.#open(opened),
+      import: (change) => this.#import(change),
+      remove: (change) => this.#remove(change),
+      close: () => this.#close(),
+      act: (event) => this.#act(event),
+      arm: () => void this.#arm(),
+      checkpoint: (mode) => void this.#checkpoint(mode),
+    };
   }
 
   async #open(opened: RepoStore | undefined): Promise<RepoStatus> {
@@ -255,7 +258,7 @@ export class RepoActor {
     else throw new Error(`There is no turn for "${event.type}"`);
   }
 
-  /** Runs a turn, awaits the disk, answers, hands over: in this order. */
+  /** Runs a turn, hands over, awaits the disk, answers: in this order. */
   #settle<Answer>(
     mutation: { readonly reply: { resolve(answer: Answer): void; reject(error: unknown): void } },
     turn: (store: RepoStore) => Turn<Answer>,
@@ -270,18 +273,19 @@ export class RepoActor {
       return;
     }
     this.#measureWal(store, done.events);
-    void this.#awaitDisk(store, done, mutation.reply);
+    const disk = store.durable();
+    void this.#awaitDisk(disk, { ...done, published: this.#hand(done.events, disk) }, mutation.reply);
   }
 
   async #awaitDisk<Answer>(
-    store: RepoStore,
-    done: Turn<Answer>,
+    disk: Promise<void>,
+    done: Turn<Answer> & { published: Promise<void> | undefined },
     reply: { resolve(answer: Answer): void },
   ): Promise<void> {
     try {
-      await store.durable();
+      await disk;
+      if (done.published) await this.#deps.sequencer.answerTime(done.published);
       reply.resolve(done.answer);
-      this.#hand(done.events);
       if (done.unreferenced?.length) void this.#removeBlobs(done.unreferenced);
     } catch (error) {
       this.#deps.logger.error("A change is durable, but not all that follows from it was done", {
@@ -327,16 +331,17 @@ export class RepoActor {
     }
     this.#measureWal(store, events);
     this.#unprojected++;
-    void this.#projectStatus(store, { mutation, standing, events });
+    const disk = store.durable();
+    this.#hand(events, disk);
+    void this.#projectStatus(disk, { mutation, standing });
   }
 
   async #projectStatus(
-    store: RepoStore,
-    done: { mutation: Mutation & { type: "setStatus" }; standing: Standing; events: readonly PendingEvent[] },
+    disk: Promise<void>,
+    done: { mutation: Mutation & { type: "setStatus" }; standing: Standing },
   ): Promise<void> {
-    const { mutation, standing, events } = done;
-    await store.durable();
-    this.#hand(events);
+    const { mutation, standing } = done;
+    await disk;
     try {
       await this.#deps.projectStatus(standing);
       mutation.reply.resolve();
@@ -407,12 +412,16 @@ export class RepoActor {
     return this.#signer;
   }
 
-  /** Hands durable events to the sequencer; their rows may be deleted once they are durable in the event log. */
-  #hand(events: readonly PendingEvent[]): void {
+  /**
+   * Hands events to the sequencer, which `disk` makes durable where they are not; their rows may be deleted once they are
+   * durable in the event log. To be called in the turn that has committed them: the log takes keys in their order only.
+   */
+  #hand(events: readonly PendingEvent[], disk?: Promise<void>): Promise<void> | undefined {
     const last = events.at(-1);
-    if (!last) return;
+    if (!last) return undefined;
     this.#handedKey = last.key;
-    this.#deps.sequencer.hand(this.did, events).then(
+    const published = this.#deps.sequencer.hand(this.did, events, disk);
+    published.then(
       () => {
         this.#publishedKey = last.key;
         this.#deps.rested();
@@ -420,6 +429,7 @@ export class RepoActor {
       (error) =>
         this.#deps.logger.warn("Events wait for the next start to be sequenced", { did: this.did, error }),
     );
+    return published;
   }
 
   /** The key up to which pending rows may go with the next transaction. */

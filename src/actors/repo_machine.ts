@@ -1,7 +1,7 @@
 /**
  * The repo machine: what may happen to one account's repo, and when. It decides and orders; it touches no file. The
- * effects (`act`, `arm`, the checkpoints, and the invoked steps) are provided by repo_actor.ts, so that every
- * transition can be tested pure.
+ * effects stand in its context and are those of repo_actor.ts, so that every transition can be tested pure, and all
+ * open repos share this one machine.
  *
  * A change ("mutation") is acted upon, held, or refused by the state it meets:
  *   opening      held until the file is open
@@ -82,17 +82,31 @@ export interface RepoContext {
   readonly walBytes: number;
   /** The import, change of identity or deletion under way. */
   readonly current: Mutation | undefined;
+  readonly effects: RepoEffects | undefined;
+}
+
+/** What a machine that runs does to its repo. A step that fails rejects; the others never throw. */
+export interface RepoEffects {
+  open(): Promise<RepoStatus>;
+  import(change: Mutation | undefined): Promise<RepoStatus>;
+  remove(change: Mutation | undefined): Promise<void>;
+  close(): Promise<void>;
+  act(event: RepoEvent): void;
+  arm(): void;
+  checkpoint(mode: "passive" | "restart"): void;
 }
 
 export interface RepoInput {
   readonly did: string;
   /** True where the account's birth has made the file ready for writing already. */
   readonly armed: boolean;
+  /** Without them its transitions can be looked at, and nothing run. */
+  readonly effects?: RepoEffects;
 }
 
-/** Effects are given by repo_actor.ts; a machine without them refuses to run. */
-function notProvided(): never {
-  throw new Error("The repo machine runs only with its effects provided");
+function effectsOf({ effects }: RepoContext): RepoEffects {
+  if (effects === undefined) throw new Error("The repo machine runs only with its effects");
+  return effects;
 }
 
 function isMutation(event: RepoEvent): event is Mutation {
@@ -133,16 +147,16 @@ function freeFor(context: RepoContext, event: RepoEvent, status: RepoStatus): bo
 const machineSetup = setup({
   types: { context: {} as RepoContext, events: {} as RepoEvent, input: {} as RepoInput },
   actors: {
-    openRepo: fromPromise<RepoStatus>(notProvided),
-    importRepo: fromPromise<RepoStatus, Mutation | undefined>(notProvided),
-    removeRepo: fromPromise<void, Mutation | undefined>(notProvided),
-    closeRepo: fromPromise<void>(notProvided),
+    openRepo: fromPromise<RepoStatus, RepoContext>(({ input }) => effectsOf(input).open()),
+    importRepo: fromPromise<RepoStatus, RepoContext>(({ input }) => effectsOf(input).import(input.current)),
+    removeRepo: fromPromise<void, RepoContext>(({ input }) => effectsOf(input).remove(input.current)),
+    closeRepo: fromPromise<void, RepoContext>(({ input }) => effectsOf(input).close()),
   },
   actions: {
-    act: notProvided,
-    arm: notProvided,
-    checkpointPassive: notProvided,
-    restartWal: notProvided,
+    act: ({ context, event }) => effectsOf(context).act(event),
+    arm: ({ context }) => effectsOf(context).arm(),
+    checkpointPassive: ({ context }) => effectsOf(context).checkpoint("passive"),
+    restartWal: ({ context }) => effectsOf(context).checkpoint("restart"),
     countIn: assign({ inFlight: ({ context }) => context.inFlight + 1 }),
     countOut: assign({ inFlight: ({ context }) => context.inFlight - 1 }),
     begin: assign({ current: ({ event }) => (isMutation(event) ? event : undefined) }),
@@ -258,10 +272,13 @@ const HOLD_ALL = everyChange(HOLD_ONLY);
 const REFUSE_GONE = everyChange(fragment({ actions: "refuseGone" }));
 const REFUSE_CLOSED = everyChange(fragment({ actions: "refuseClosed" }));
 
+const input = ({ context }: { context: RepoContext }): RepoContext => context;
+
 export const repoMachine = machineSetup.createMachine({
   id: "repo",
   initial: "opening",
   context: ({ input }) => ({
+    effects: input.effects,
     did: input.did,
     status: "active",
     disk: input.armed ? "writing" : "reading",
@@ -314,6 +331,7 @@ export const repoMachine = machineSetup.createMachine({
       invoke: {
         id: "open",
         src: "openRepo",
+        input,
         onDone: { target: "resting", actions: assign({ status: ({ event }) => event.output }) },
         onError: { target: "failed" },
       },
@@ -376,7 +394,7 @@ export const repoMachine = machineSetup.createMachine({
       invoke: {
         id: "import",
         src: "importRepo",
-        input: ({ context }) => context.current,
+        input,
         onDone: {
           target: "resting",
           actions: assign({ status: ({ event }) => event.output, current: undefined }),
@@ -397,7 +415,7 @@ export const repoMachine = machineSetup.createMachine({
           invoke: {
             id: "remove",
             src: "removeRepo",
-            input: ({ context }) => context.current,
+            input,
             onDone: "#repo.closed",
             onError: "#repo.failed",
           },
@@ -405,7 +423,7 @@ export const repoMachine = machineSetup.createMachine({
       },
     },
     closing: {
-      invoke: { id: "close", src: "closeRepo", onDone: "closed", onError: "failed" },
+      invoke: { id: "close", src: "closeRepo", input, onDone: "closed", onError: "failed" },
       on: REFUSE_CLOSED,
     },
     closed: { type: "final" },

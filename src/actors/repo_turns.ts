@@ -10,6 +10,7 @@ import {
 } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import type { PendingEvent, RepoState, RepoStore } from "../storage/mod.ts";
+import type { HeldTree } from "./held_tree.ts";
 import { pendingOf, standingEvent } from "./pending_events.ts";
 import { planWrites } from "./plan_writes.ts";
 import type {
@@ -36,6 +37,7 @@ export interface TurnContext {
   nextTid(state: Pick<RepoState, "lastTid">): string;
   signingKey(): Signer;
   handle(): string | undefined;
+  readonly tree: HeldTree;
   /** The key up to which pending rows may go with the next transaction. */
   forgettable(): string | undefined;
 }
@@ -49,7 +51,8 @@ export function writeTurn(store: RepoStore, request: WriteRequest, context: Turn
   const plan = planWrites(store, { request, head });
   if (plan.writes.length === 0) return { answer: { results: plan.results }, events: [] };
   const rev = context.nextTid(state);
-  const draft = buildCommit({ did, head, writes: plan.writes, rev, blocks: store });
+  const tree = context.tree.take(head.data, store);
+  const draft = buildCommit({ did, head, writes: plan.writes, rev, blocks: store, tree });
   const signed = signCommit(draft, context.signingKey());
   const now = context.now();
   const events = [pendingOf(rev, commitEvent(signed, { time: new Date(now).toISOString() }))];
@@ -58,12 +61,14 @@ export function writeTurn(store: RepoStore, request: WriteRequest, context: Turn
     lastTid: rev,
     newBlocks: [...signed.newBlocks, signed.commit],
     removed: signed.removed,
+    replaced: signed.replaced,
     puts: plan.puts,
     deletes: plan.deletes,
     events,
     forgetPendingUpTo: context.forgettable(),
     now,
   });
+  context.tree.keep(tree);
   const commit = { cid: signed.commit.cid, rev };
   return { answer: { commit, results: plan.results }, events, unreferenced };
 }

@@ -1,7 +1,8 @@
 /**
  * The sequencer: the single writer of the event log. It gives each event its seq, encodes the wire frame once, appends
- * all that waits in one transaction, awaits the disk, and only then hands the very same bytes to every outbox, in seq
- * order.
+ * all that waits in one transaction, and awaits the disk. An event may come before its repo's disk has answered, so that
+ * both disks are awaited at once: only when both have, the very same bytes are handed to every outbox, in seq order. What
+ * a crash leaves in the log and not in the repo was never published, and is dropped at the next start.
  */
 import { createActor } from "xstate";
 import { type EventKind, sealFrame } from "../atproto/mod.ts";
@@ -16,6 +17,10 @@ export const BATCH_EVENTS_MAX = 500;
 export const BATCH_BYTES_MAX = 16 * 1024 * 1024;
 /** Past so many waiting events, new writes are refused as busy: the log is full or far too slow. */
 export const BACKLOG_EVENTS_MAX = 10_000;
+/** Others write, where another account's event was handed over in the last so many ms. */
+export const OTHERS_WRITE_MS = 50;
+/** Where nothing was published for so long, no answer waits for its event. */
+export const ANSWER_WAIT_MS = 20;
 /** A WAL of the event log this large is checkpointed. */
 const CHECKPOINT_AT_BYTES = 8 * 1024 * 1024;
 
@@ -25,7 +30,10 @@ export interface SequencerLog {
   /** The newest seq that retention has removed; 0 where none was. */
   prunedUpTo(): number;
   lastKey(did: string): string | undefined;
-  append(rows: readonly LogRow[]): void;
+  /** `publishedUpTo` is kept with the rows; undefined leaves what is kept. */
+  append(rows: readonly LogRow[], publishedUpTo: number | undefined): void;
+  /** Removes the DID's rows that were never published and have a key above this one; returns how many. */
+  dropUnkept(did: string, key: string): number;
   durable(): Promise<void>;
   walBytes(): number;
   /** False where it could not be completed. */
@@ -56,22 +64,51 @@ export interface SequencerOptions {
   readonly logger: Logger;
 }
 
-interface Waiting {
+/** What one call has handed over. */
+interface Handed {
+  /** Durable in the repo. */
+  isKept: boolean;
+  readonly published: PromiseWithResolvers<void>;
+}
+
+interface Entry {
   readonly did: string;
   readonly event: PendingEvent;
-  readonly published: (() => void) | undefined;
+  readonly handed: Handed;
+  readonly isLast: boolean;
+  /** Absent until it is appended, and where the log had it already. */
+  row: LogRow | undefined;
+  /** Durable in the log. */
+  isLogged: boolean;
 }
 
 export class Sequencer {
   readonly #options: SequencerOptions;
-  readonly #waiting: Waiting[] = [];
+  /** Not in the log yet. */
+  readonly #waiting: Entry[] = [];
+  /** In the log, in the order of their seqs, and not published yet. */
+  readonly #appended: Entry[] = [];
   readonly #listeners = new Set<(frames: readonly SequencedFrame[]) => void>();
   readonly #actor;
   readonly #stopped = Promise.withResolvers<void>();
+  /** Calls of hand() whose events are not published. */
+  #underWay = 0;
+  /** Whose events were handed over last, and when; and when another's were before, in Unix ms. */
+  #lastDid: string | undefined;
+  #lastAt = Number.NEGATIVE_INFINITY;
+  #othersAt = Number.NEGATIVE_INFINITY;
   #nextSeq: number;
   #publishedSeq: number;
+  #willAppend = false;
+  #willPublish = false;
+  #isRecovered = false;
   #stopping = false;
   #checkpoint: "none" | "passive" | "restart due" = "none";
+  #restart: Promise<unknown> | undefined;
+  /** Resolved while the log refuses events, or is slow with them. */
+  #behind = Promise.withResolvers<void>();
+  #isBehind = false;
+  #answerTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: SequencerOptions) {
     this.#options = options;
@@ -108,22 +145,55 @@ export class Sequencer {
   }
 
   /**
-   * Takes events that are durable in their repo, in the order of their keys. Events that the log has already, by their
-   * key, are passed over. Resolves when all of them are durable in the log and published.
+   * Takes events that their repo has committed, in the order of their keys; `kept` resolves when they are durable there,
+   * and is left out where they are. Events that the log has already, by their key, are passed over. Resolves when all of
+   * them are durable in both and published.
    */
-  hand(did: string, events: readonly PendingEvent[]): Promise<void> {
+  hand(did: string, events: readonly PendingEvent[], kept?: Promise<void>): Promise<void> {
     if (events.length === 0) return Promise.resolve();
     if (this.#stopping) {
       return Promise.reject(
         new KithError("shutting_down", `Could not sequence events of "${did}": the sequencer has stopped`),
       );
     }
-    const { promise, resolve } = Promise.withResolvers<void>();
-    for (const [index, event] of events.entries()) {
-      this.#waiting.push({ did, event, published: index === events.length - 1 ? resolve : undefined });
+    const handed: Handed = { isKept: kept === undefined, published: Promise.withResolvers<void>() };
+    for (const [at, event] of events.entries()) {
+      const isLast = at === events.length - 1;
+      this.#waiting.push({ did, event, handed, isLast, row: undefined, isLogged: false });
     }
-    this.#actor.send({ type: "handed" });
-    return promise;
+    this.#underWay++;
+    if (did !== this.#lastDid) this.#othersAt = this.#lastAt;
+    this.#lastDid = did;
+    this.#lastAt = this.#options.now();
+    void kept?.then(() => this.#keep(handed));
+    this.#appendSoon();
+    return handed.published.promise;
+  }
+
+  /**
+   * When the writer of those events may be told. Undefined: now, as nobody else writes. While others do, one turn of the
+   * event loop has many writes in it, and an event whose writer was told at once would come a whole turn later: then the
+   * answer goes with the event. Both disks are awaited at once, so it costs next to nothing. Where the log falls behind,
+   * no answer waits for it.
+   */
+  answerTime(published: Promise<void>): Promise<void> | undefined {
+    const isAlone = this.#underWay <= 1 && this.#options.now() - this.#othersAt >= OTHERS_WRITE_MS;
+    if (isAlone || this.#isBehind) return undefined;
+    this.#answerTimer ??= setTimeout(() => this.#fallBehind(), ANSWER_WAIT_MS);
+    const ended = published.catch(() => {});
+    return Promise.race([ended, this.#behind.promise]);
+  }
+
+  #fallBehind(): void {
+    this.#isBehind = true;
+    this.#behind.resolve();
+  }
+
+  #catchUp(): void {
+    clearTimeout(this.#answerTimer);
+    this.#answerTimer = undefined;
+    if (this.#isBehind) this.#behind = Promise.withResolvers();
+    this.#isBehind = false;
   }
 
   /** Calls `listener` with each published batch until the returned function is called. */
@@ -133,36 +203,82 @@ export class Sequencer {
   }
 
   /**
+   * For a start, before anything of the DID is handed over: drops what the log has of it above the repo's last key. The
+   * repo lost it, so it was never published.
+   */
+  async dropUnkept(did: string, lastKey: string): Promise<void> {
+    await this.#restart;
+    const events = this.#options.log.dropUnkept(did, lastKey);
+    if (events === 0) return;
+    await this.#options.log.durable();
+    this.#options.logger.warn("Dropped events that the event log had and their repo had not", {
+      did,
+      events,
+    });
+  }
+
+  /** For a start: every repo that was open has been compared with the log. */
+  recovered(): void {
+    this.#isRecovered = true;
+  }
+
+  /**
    * Resolves when everything handed over has been published, or the log refuses it: then the rest stays pending in the
    * repos' files, for the next start. Nothing may be handed over after this call.
    */
-  stop(): Promise<void> {
+  async stop(): Promise<void> {
     this.#stopping = true;
+    if (this.#waiting.length > 0) this.#actor.send({ type: "handed" });
     this.#actor.send({ type: "stop" });
-    return this.#stopped.promise;
+    await this.#stopped.promise;
+    await this.#appended.at(-1)?.handed.published.promise;
+  }
+
+  /** After the events of this turn of the event loop, which go into one transaction. */
+  #appendSoon(): void {
+    if (this.#willAppend) return;
+    this.#willAppend = true;
+    setImmediate(() => {
+      this.#willAppend = false;
+      if (this.#waiting.length > 0) this.#actor.send({ type: "handed" });
+    });
+  }
+
+  /** The repo's disk has them. Where the log's was faster, they go out with all whose repos' disks answer in this turn. */
+  #keep(handed: Handed): void {
+    handed.isKept = true;
+    if (this.#willPublish || !this.#appended[0]?.isLogged) return;
+    this.#willPublish = true;
+    setImmediate(() => {
+      this.#willPublish = false;
+      this.#publish();
+    });
   }
 
   /** Appends the next batch; what comes of it is sent back to the machine, never thrown into it. */
   #append(): void {
     const batch = this.#takeBatch();
+    const { log } = this.#options;
     let rows: LogRow[];
     try {
       rows = this.#rowsOf(batch);
-      if (rows.length > 0) this.#options.log.append(rows);
+      if (rows.length > 0) log.append(rows, this.#isRecovered ? this.#publishedSeq : undefined);
     } catch (error) {
       this.#logRefusal(error, batch.length);
+      this.#fallBehind();
       queueMicrotask(() => this.#actor.send({ type: "appendFailed" }));
       return;
     }
     this.#waiting.splice(0, batch.length);
+    this.#appended.push(...batch);
     this.#nextSeq += rows.length;
-    void this.#awaitDisk(batch, rows);
+    void this.#awaitDisk(batch);
   }
 
   /** The oldest waiting events, within the bounds of one transaction. They stay in the queue until appended. */
-  #takeBatch(): Waiting[] {
+  #takeBatch(): Entry[] {
     let bytes = 0;
-    const batch: Waiting[] = [];
+    const batch: Entry[] = [];
     for (const entry of this.#waiting) {
       bytes += entry.event.before.length + entry.event.after.length;
       if (batch.length > 0 && (batch.length >= BATCH_EVENTS_MAX || bytes > BATCH_BYTES_MAX)) break;
@@ -171,30 +287,46 @@ export class Sequencer {
     return batch;
   }
 
-  #rowsOf(batch: readonly Waiting[]): LogRow[] {
+  #rowsOf(batch: readonly Entry[]): LogRow[] {
     const rows: LogRow[] = [];
     const lastKeys = new Map<string, string>();
     const at = this.#options.now();
-    for (const { did, event } of batch) {
+    for (const entry of batch) {
+      const { did, event } = entry;
       const lastKey = lastKeys.get(did) ?? this.#options.log.lastKey(did) ?? "";
       if (event.key <= lastKey) continue;
       lastKeys.set(did, event.key);
       const seq = this.#nextSeq + rows.length;
-      rows.push({ seq, did, key: event.key, kind: event.kind, at, frame: sealFrame(event, seq) });
+      entry.row = { seq, did, key: event.key, kind: event.kind, at, frame: sealFrame(event, seq) };
+      rows.push(entry.row);
     }
     return rows;
   }
 
-  async #awaitDisk(batch: readonly Waiting[], rows: readonly LogRow[]): Promise<void> {
+  async #awaitDisk(batch: readonly Entry[]): Promise<void> {
     await this.#options.log.durable();
+    for (const entry of batch) entry.isLogged = true;
+    this.#publish();
+    await this.#checkpointIfDue();
+    this.#actor.send({ type: "logged", waiting: this.#waiting.length });
+  }
+
+  /** Publishes, in the order of the seqs, up to the first that is not durable in its repo and in the log. */
+  #publish(): void {
+    const end = this.#appended.findIndex(({ isLogged, handed }) => !isLogged || !handed.isKept);
+    const entries = this.#appended.splice(0, end === -1 ? this.#appended.length : end);
+    if (entries.length > 0) this.#catchUp();
+    const rows = entries.flatMap(({ row }) => row ?? []);
     const last = rows.at(-1);
     if (last) {
       this.#publishedSeq = last.seq;
       for (const listener of [...this.#listeners]) this.#tell(listener, rows);
     }
-    for (const { published } of batch) published?.();
-    await this.#checkpointIfDue();
-    this.#actor.send({ type: "published", waiting: this.#waiting.length });
+    for (const { isLast, handed } of entries) {
+      if (!isLast) continue;
+      this.#underWay--;
+      handed.published.resolve();
+    }
   }
 
   /** A listener that fails holds up neither the others nor the next batch. */
@@ -217,7 +349,8 @@ export class Sequencer {
         this.#checkpoint = done ? "restart due" : "none";
       });
     } else if (this.#checkpoint === "restart due") {
-      await this.#tryCheckpoint("restart");
+      this.#restart = this.#tryCheckpoint("restart");
+      await this.#restart;
       this.#checkpoint = "none";
     }
   }

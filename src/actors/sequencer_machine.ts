@@ -1,10 +1,10 @@
 /**
- * The states of the sequencer. Events that have reached their repo's disk wait in its queue; one batch at a time is
- * appended to the event log, reaches the disk, and only then is published.
+ * The states of the sequencer. Events wait in its queue; one batch at a time is appended to the event log and reaches the
+ * disk. Which of them are published then is sequencer.ts's.
  *   idle        nothing waits
  *   appending   a batch has been appended, or was refused; the disk is awaited
  *   retrying    the log had no room: nothing is dropped, the same batch is tried again
- *   stopped     everything handed over has been published, or the log had no room for it at the stop
+ *   stopped     everything handed over is durable in the log, or it had no room for it at the stop
  */
 import { assign, setup } from "xstate";
 
@@ -13,7 +13,7 @@ export const APPEND_RETRY_MS = 250;
 
 export type SequencerEvent =
   | { type: "handed" }
-  | { type: "published"; waiting: number }
+  | { type: "logged"; waiting: number }
   | { type: "appendFailed" }
   | { type: "stop" };
 
@@ -26,7 +26,7 @@ export const sequencerMachine = setup({
   types: { context: {} as { stopping: boolean }, events: {} as SequencerEvent },
   actions: { append: notProvided, reportStopped: notProvided },
   guards: {
-    moreWaits: ({ event }) => event.type === "published" && event.waiting > 0,
+    moreWaits: ({ event }) => event.type === "logged" && event.waiting > 0,
     stopping: ({ context }) => context.stopping,
   },
   delays: { APPEND_RETRY_MS },
@@ -40,7 +40,7 @@ export const sequencerMachine = setup({
     appending: {
       entry: "append",
       on: {
-        published: [{ guard: "moreWaits", target: "appending", reenter: true }, { target: "idle" }],
+        logged: [{ guard: "moreWaits", target: "appending", reenter: true }, { target: "idle" }],
         appendFailed: "retrying",
       },
     },

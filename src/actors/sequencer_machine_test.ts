@@ -19,15 +19,15 @@ test("sequencerMachine appends what is handed over, one batch at a time", () => 
 });
 
 test("sequencerMachine goes on while more waits, and rests when nothing does", () => {
-  const more = run({ type: "handed" }, { type: "published", waiting: 3 });
+  const more = run({ type: "handed" }, { type: "logged", waiting: 3 });
   expect(more.value).toBe("appending");
   expect(more.actions.filter((name) => name === "append")).toHaveLength(2);
-  expect(run({ type: "handed" }, { type: "published", waiting: 0 }).value).toBe("idle");
+  expect(run({ type: "handed" }, { type: "logged", waiting: 0 }).value).toBe("idle");
 });
 
-test("sequencerMachine stops only after everything has been published", () => {
+test("sequencerMachine stops only after everything is in the log", () => {
   expect(run({ type: "handed" }, { type: "stop" }).value).toBe("appending");
-  const stopped = run({ type: "handed" }, { type: "stop" }, { type: "published", waiting: 0 });
+  const stopped = run({ type: "handed" }, { type: "stop" }, { type: "logged", waiting: 0 });
   expect(stopped.value).toBe("stopped");
   expect(stopped.actions).toContain("reportStopped");
   expect(run({ type: "stop" }).value).toBe("stopped");

@@ -1,13 +1,19 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { decodeFrame } from "../atproto/mod.ts";
 import { isKithError } from "../errors.ts";
 import { FakeLog, pending, QUIET, until } from "./_fake_log.ts";
-import { BACKLOG_EVENTS_MAX, BATCH_EVENTS_MAX, type SequencedFrame, Sequencer } from "./sequencer.ts";
+import {
+  BACKLOG_EVENTS_MAX,
+  BATCH_EVENTS_MAX,
+  OTHERS_WRITE_MS,
+  type SequencedFrame,
+  Sequencer,
+} from "./sequencer.ts";
 
 const FIRST_SEQ = 1_000;
 
-function make(log = new FakeLog()): { log: FakeLog; sequencer: Sequencer; seen: SequencedFrame[] } {
-  const sequencer = new Sequencer({ log, firstSeq: FIRST_SEQ, now: () => 5, logger: QUIET });
+function make(log = new FakeLog(), now = () => 5) {
+  const sequencer = new Sequencer({ log, firstSeq: FIRST_SEQ, now, logger: QUIET });
   const seen: SequencedFrame[] = [];
   sequencer.onPublished((frames) => seen.push(...frames));
   return { log, sequencer, seen };
@@ -37,12 +43,135 @@ test("Sequencer publishes nothing before the log is durable", async () => {
   expect(seen).toHaveLength(1);
 });
 
+test("Sequencer publishes nothing before its repo is durable, and nothing of others before it", async () => {
+  const { log, sequencer, seen } = make();
+  const disk = Promise.withResolvers<void>();
+  const first = sequencer.hand("did:plc:a", [pending("did:plc:a", "1")], disk.promise);
+  const second = sequencer.hand("did:plc:b", [pending("did:plc:b", "1")], Promise.resolve());
+  await until(() => log.rows.length === 2);
+  const third = sequencer.hand("did:plc:c", [pending("did:plc:c", "1")]);
+  await until(() => log.rows.length === 3);
+  expect([seen.length, sequencer.publishedSeq]).toEqual([0, 0]);
+  disk.resolve();
+  await Promise.all([first, second, third]);
+  expect(seen.map(({ seq }) => seq - FIRST_SEQ)).toEqual([0, 1, 2]);
+});
+
+test("Sequencer.stop() waits for the disks of repos whose events are in the log", async () => {
+  const { log, sequencer, seen } = make();
+  const disk = Promise.withResolvers<void>();
+  void sequencer.hand("did:plc:a", [pending("did:plc:a", "1")], disk.promise);
+  let isStopped = false;
+  const stopped = sequencer.stop().then(() => {
+    isStopped = true;
+  });
+  await until(() => log.rows.length === 1);
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+  expect([isStopped, seen.length]).toEqual([false, 0]);
+  disk.resolve();
+  await stopped;
+  expect(seen).toHaveLength(1);
+});
+
+describe("Sequencer.answerTime()", () => {
+  const HANDED = [
+    ["now, where nobody has written before", [], 0, false],
+    ["now, where others have not written lately", [["did:plc:b", 0]], OTHERS_WRITE_MS, false],
+    ["with the event, where another wrote lately", [["did:plc:b", 0]], OTHERS_WRITE_MS - 1, true],
+    [
+      "now, where only the account itself wrote lately",
+      [
+        ["did:plc:b", 0],
+        ["did:plc:a", 10],
+      ],
+      60,
+      false,
+    ],
+  ] as const;
+  test.each(HANDED)("is %s", async (_title, before, atMs, waits) => {
+    let nowMs = 0;
+    const { sequencer, seen } = make(new FakeLog(), () => nowMs);
+    await sequencer.hand("did:plc:a", [pending("did:plc:a", "1")]);
+    nowMs = 1_000;
+    for (const [did, at] of before) {
+      nowMs = 1_000 + at;
+      await sequencer.hand(did, [pending(did, "2")]);
+    }
+    nowMs = 1_000 + atMs;
+    const count = seen.length;
+    const handed = sequencer.hand("did:plc:a", [pending("did:plc:a", "3")]);
+    const answer = sequencer.answerTime(handed);
+    expect(answer !== undefined).toBe(waits);
+    await answer;
+    if (waits) expect(seen).toHaveLength(count + 1);
+    await handed;
+  });
+
+  test("is the time of the event where others' are under way", async () => {
+    const { log, sequencer, seen } = make();
+    log.diskAnswers = false;
+    const all = ["1", "2"].map((key) => sequencer.hand("did:plc:a", [pending("did:plc:a", key)]));
+    const answer = sequencer.answerTime(all[1] ?? Promise.resolve());
+    expect(answer).toBeDefined();
+    await until(() => log.rows.length === 2);
+    log.flush();
+    await answer;
+    expect(seen).toHaveLength(2);
+    await Promise.all(all);
+  });
+
+  test("is now where the log refuses events, until it takes them again", async () => {
+    const { log, sequencer, seen } = make();
+    log.full = true;
+    const one = sequencer.hand("did:plc:a", [pending("did:plc:a", "1")]);
+    const two = sequencer.hand("did:plc:b", [pending("did:plc:b", "1")]);
+    await sequencer.answerTime(two);
+    expect(seen).toEqual([]);
+    expect(sequencer.answerTime(two)).toBeUndefined();
+    log.full = false;
+    await Promise.all([one, two]);
+    const more = ["2", "3"].map((key) => sequencer.hand("did:plc:a", [pending("did:plc:a", key)]));
+    expect(more.map((each) => sequencer.answerTime(each) !== undefined)).toEqual([true, true]);
+    await Promise.all(more);
+  });
+
+  test("is now where the log's disk does not answer for long", async () => {
+    const { log, sequencer, seen } = make();
+    log.diskAnswers = false;
+    const all = ["1", "2"].map((key) => sequencer.hand("did:plc:a", [pending("did:plc:a", key)]));
+    await Promise.all(all.map((each) => sequencer.answerTime(each)));
+    expect(seen).toEqual([]);
+    await until(() => log.rows.length === 2);
+    log.flush();
+    await Promise.all(all);
+  });
+
+  test("is now at a stop, whose events wait for the next start", async () => {
+    const { sequencer } = make();
+    await sequencer.stop();
+    const refused = sequencer.hand("did:plc:a", [pending("did:plc:a", "1")]);
+    expect(sequencer.answerTime(refused)).toBeUndefined();
+    expect(await refused.catch(() => "refused")).toBe("refused");
+  });
+});
+
+test("Sequencer keeps in the log up to where all was published, once a start has compared every repo", async () => {
+  const { log, sequencer } = make();
+  await sequencer.hand("did:plc:a", [pending("did:plc:a", "1")]);
+  await sequencer.hand("did:plc:a", [pending("did:plc:a", "2")]);
+  expect(log.publishedUpTo).toBeUndefined();
+  sequencer.recovered();
+  await sequencer.hand("did:plc:a", [pending("did:plc:a", "3")]);
+  expect(log.publishedUpTo).toBe(FIRST_SEQ + 1);
+});
+
 test("Sequencer collects what comes while the disk is awaited into the next batch", async () => {
   const { log, sequencer, seen } = make();
   log.diskAnswers = false;
   const first = sequencer.hand("did:plc:a", [pending("did:plc:a", "1")]);
-  const more = ["2", "3", "4"].map((key) => sequencer.hand("did:plc:a", [pending("did:plc:a", key)]));
   await until(() => log.rows.length === 1);
+  const more = ["2", "3", "4"].map((key) => sequencer.hand("did:plc:a", [pending("did:plc:a", key)]));
+  expect(log.rows).toHaveLength(1);
   log.diskAnswers = true;
   log.flush();
   await Promise.all([first, ...more]);

@@ -82,6 +82,7 @@ export async function recoverRepos(options: StartUpOptions): Promise<{ recovered
         .map((row) => unlessDamaged(row.did, options.logger, () => recoverRepo(row, options))),
     );
   }
+  options.sequencer.recovered();
   return { recovered: open.length, deleted: deleting.length };
 }
 
@@ -138,6 +139,7 @@ async function recoverRepo(row: { did: string; generation: number }, options: St
   }
   const store = await recoverFile(row, options);
   if (!store) return;
+  await sequencer.dropUnkept(row.did, store.state().lastTid ?? "");
   const pending = store.pendingEvents();
   await sequencer.hand(row.did, pending);
   const last = pending.at(-1);

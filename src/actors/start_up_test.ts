@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { tidToMicros } from "../atproto/mod.ts";
-import { Bench, didOf, fill, handleOf, outcomeOf, post, START_MS } from "./_bench.ts";
+import { Bench, didOf, fill, handleOf, outcomeOf, post, START_MS, watch } from "./_bench.ts";
 import { until } from "./_fake_log.ts";
 import { reserveFirstSeq } from "./start_up.ts";
 
@@ -35,6 +35,45 @@ test("recoverRepos() sequences what a crashed repo has pending, once, and brings
   await using again = await after.crash();
   expect(await again.recover()).toEqual({ recovered: 0, deleted: 0 });
   expect(again.events).toEqual([]);
+});
+
+test("recoverRepos() drops what the log has and a repo has lost, but nothing that was published", async () => {
+  await using bench = await Bench.start();
+  await bench.recover();
+  await bench.createAccounts(DID, BOB);
+  const one = await bench.write(DID, post("one"));
+  await until(() => bench.sequencer.publishedSeq === bench.eventLog.lastSeq());
+  const repos = bench.copyRepos();
+  // Published, so its repo was durable: an older file of it was put there by hand.
+  const told = await bench.write(BOB, post("told"));
+  await until(() => bench.sequencer.publishedSeq === bench.eventLog.lastSeq());
+  const published = bench.eventLog.lastSeq();
+  bench.disks.repo.hold();
+  const lost = ["two", "three"].map((rkey) => watch(bench.write(DID, post(rkey))));
+  await until(() => bench.logged(DID).filter(({ seq }) => seq > published).length === 2);
+  await until(() => bench.eventLog.isDurable());
+  const used = bench.eventLog.lastSeq();
+
+  await using first = await bench.crash({ repos });
+  expect(lost.map(({ answered }) => answered)).toEqual([false, false]);
+  expect(bench.sequencer.publishedSeq).toBe(published);
+  const gate = first.stopBefore("unmarkOpen");
+  const recovered = first.recover();
+  await gate.reached;
+  await using after = await first.crash();
+  gate.open();
+  await recovered;
+  for (const started of [first, after]) {
+    if (started === after) await after.recover();
+    expect(started.logged(DID).at(-1)?.payload.rev).toBe(one.commit?.rev);
+    expect(started.eventLog.lastKey(DID)).toBe(one.commit?.rev);
+    expect(started.logged(BOB).at(-1)?.payload.rev).toBe(told.commit?.rev);
+    expect(started.eventLog.highWater()).toBeGreaterThanOrEqual(used);
+    const { commit } = await started.write(DID, post("two"));
+    await until(() => started.eventsOf(DID).some(({ payload }) => payload.rev === commit?.rev));
+    expect(started.eventsOf(DID).at(-1)?.seq).toBeGreaterThan(used);
+  }
+  rmSync(repos, { recursive: true });
 });
 
 test("recoverRepos() may die at every step and is as good as new when repeated", async () => {

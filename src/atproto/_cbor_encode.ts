@@ -32,6 +32,13 @@ export function encodeCbor(value: unknown): Uint8Array {
   }
 }
 
+/** What stands before so many bytes of a byte string, for one that is long and need not be copied here. */
+export function cborBytesHead(length: number): Uint8Array {
+  at = 0;
+  writeHead(2, length);
+  return Uint8Array.from(scratch.subarray(0, at));
+}
+
 function reserve(bytes: number): void {
   if (at + bytes <= scratch.length) return;
   const larger = Buffer.allocUnsafeSlow(Math.max(scratch.length * 2, at + bytes));

@@ -14,7 +14,8 @@ export interface Car {
 
 export interface CarStream {
   readonly roots: Cid[];
-  readonly blocks: AsyncIterable<Block>;
+  /** In the file's order, as many at a time as have come and are within the bounds of a batch. */
+  readonly batches: AsyncIterable<Block[]>;
 }
 
 export interface CarLimits {
@@ -25,9 +26,18 @@ export interface CarLimits {
   readonly bytesMax?: number;
 }
 
+/** A block as it goes into a CAR file: its CID in binary, and its bytes. */
+export interface CarEntry {
+  readonly cid: Uint8Array;
+  readonly bytes: Uint8Array;
+}
+
 /** Room for a record of the largest size, or an MST node, with a margin. */
 const BLOCK_BYTES_MAX = 4 * 1024 * 1024;
 const HEADER_BYTES_MAX = 64 * 1024;
+/** Blocks read from a stream at a time, and their bytes: a few milliseconds of hashing. */
+const BATCH_BLOCKS_MAX = 2_000;
+const BATCH_BYTES_MAX = 1024 * 1024;
 /** Seven bits a byte: lengths stay below 2^49, exact in a number. */
 const VARINT_BYTES_MAX = 7;
 
@@ -39,21 +49,24 @@ export function carHeader(roots: readonly Cid[]): Uint8Array {
   return entry;
 }
 
-/** One block as it stands in a CAR file: length, CID, bytes. */
-export function carBlock(block: Block): Uint8Array {
-  const entry = new Uint8Array(carBlockBytes(block));
-  writeBlock(entry, block, 0);
-  return entry;
+/** Blocks as they stand in a CAR file, each with its length and its CID before it. */
+export function carEntries(entries: readonly CarEntry[]): Uint8Array {
+  let size = 0;
+  for (const { bytes } of entries) size += entryBytes(bytes);
+  const section = new Uint8Array(size);
+  let at = 0;
+  for (const { cid, bytes } of entries) at = writeEntry(section, { cid, bytes }, at);
+  return section;
 }
 
 /** A whole CAR file in memory. */
 export function encodeCar(roots: readonly Cid[], blocks: Iterable<Block>): Uint8Array {
   const all = [...blocks];
   const header = carHeader(roots);
-  const file = new Uint8Array(all.reduce((sum, block) => sum + carBlockBytes(block), header.length));
+  const file = new Uint8Array(all.reduce((sum, { bytes }) => sum + entryBytes(bytes), header.length));
   file.set(header);
   let at = header.length;
-  for (const block of all) at = writeBlock(file, block, at);
+  for (const { cid, bytes } of all) at = writeEntry(file, { cid: cid.bytes, bytes }, at);
   return file;
 }
 
@@ -79,30 +92,52 @@ export function readCar(bytes: Uint8Array, limits: CarLimits = {}): Car {
 }
 
 /**
- * As `readCar`, but holds one block at a time. Resolves when the header is there; the blocks are read as they are
- * asked for, once. The same errors, thrown from here or from the iteration.
+ * As `readCar`, but holds little more than a batch of blocks at a time. Resolves when the header is there; the batches are
+ * read as they are asked for, once. The blocks of a batch share memory with each other, and not with the chunks. The same
+ * errors, thrown from here or from the iteration.
  */
 export async function readCarStream(
   chunks: AsyncIterable<Uint8Array>,
   limits: CarLimits = {},
 ): Promise<CarStream> {
   const source = new EntrySource(chunks, limits.bytesMax ?? Number.POSITIVE_INFINITY);
-  const header = await source.next(HEADER_BYTES_MAX);
-  if (header === undefined) throw refusal("it is cut off");
-  return { roots: readHeader(header), blocks: streamBlocks(source, limits) };
+  let header = source.take(HEADER_BYTES_MAX);
+  while (header === undefined) {
+    if (!(await source.more())) throw refusal("it is cut off");
+    header = source.take(HEADER_BYTES_MAX);
+  }
+  return { roots: readHeader(header), batches: streamBatches(source, limits) };
 }
 
-async function* streamBlocks(source: EntrySource, limits: CarLimits): AsyncGenerator<Block> {
+async function* streamBatches(source: EntrySource, limits: CarLimits): AsyncGenerator<Block[]> {
+  let blocksLeft = limits.blocksMax ?? Number.POSITIVE_INFINITY;
   try {
-    for (let count = 0; ; count++) {
-      const entry = await source.next(BLOCK_BYTES_MAX + CID_BYTES);
-      if (entry === undefined) return;
-      if (count >= (limits.blocksMax ?? Number.POSITIVE_INFINITY)) throw refusal("too many blocks");
-      yield readBlock(entry, limits);
-    }
+    do {
+      for (let batch = takeBatch(source, { limits, blocksLeft }); batch.length > 0; ) {
+        blocksLeft -= batch.length;
+        yield batch;
+        batch = takeBatch(source, { limits, blocksLeft });
+      }
+    } while (await source.more());
   } finally {
     await source.cancel();
   }
+}
+
+/** What is there of the file, up to the bounds of a batch. */
+function takeBatch(
+  source: EntrySource,
+  { limits, blocksLeft }: { limits: CarLimits; blocksLeft: number },
+): Block[] {
+  const batch: Block[] = [];
+  for (let bytes = 0; batch.length < BATCH_BLOCKS_MAX && bytes < BATCH_BYTES_MAX; ) {
+    const entry = source.take(BLOCK_BYTES_MAX + CID_BYTES);
+    if (entry === undefined) break;
+    if (batch.length >= blocksLeft) throw refusal("too many blocks");
+    batch.push(readBlock(entry, limits));
+    bytes += entry.length;
+  }
+  return batch;
 }
 
 /** Cuts chunks of any size into the entries of a CAR file. */
@@ -111,37 +146,31 @@ class EntrySource {
   readonly #bytesMax: number;
   #bytes = 0;
   #held: Uint8Array = new Uint8Array(0);
+  #at = 0;
 
   constructor(chunks: AsyncIterable<Uint8Array>, bytesMax: number) {
     this.#chunks = chunks[Symbol.asyncIterator]();
     this.#bytesMax = bytesMax;
   }
 
-  /** The next entry in memory of its own, or undefined at the end. */
-  async next(entryBytesMax: number): Promise<Uint8Array | undefined> {
-    for (;;) {
-      const entry = this.#held.length === 0 ? undefined : entryAt(this.#held, 0, entryBytesMax);
-      if (entry !== undefined) {
-        const bytes = this.#held.slice(entry.start, entry.end);
-        this.#held = this.#held.subarray(entry.end);
-        return bytes;
-      }
-      if (!(await this.#more())) {
-        if (this.#held.length > 0) throw refusal("it is cut off");
-        return undefined;
-      }
-    }
+  /** The next entry, or undefined where it is not all there: more() is needed. */
+  take(entryBytesMax: number): Uint8Array | undefined {
+    if (this.#at === this.#held.length) return undefined;
+    const entry = entryAt(this.#held, this.#at, entryBytesMax);
+    if (entry === undefined) return undefined;
+    this.#at = entry.end;
+    return this.#held.subarray(entry.start, entry.end);
   }
 
-  async cancel(): Promise<void> {
-    await this.#chunks.return?.();
-  }
-
-  /** Takes in at least as much again as is held, so that what is copied stays linear in what is read. */
-  async #more(): Promise<boolean> {
-    const parts = [this.#held];
+  /**
+   * Takes in at least as much again as is left, so that what is copied stays linear in what is read. False at the end; throws
+   * where that is within an entry.
+   */
+  async more(): Promise<boolean> {
+    const rest = this.#held.subarray(this.#at);
+    const parts: Uint8Array[] = [];
     let added = 0;
-    while (added <= this.#held.length) {
+    while (added <= rest.length) {
       const { done, value } = await this.#chunks.next();
       if (done) break;
       added += value.length;
@@ -149,8 +178,23 @@ class EntrySource {
       if (this.#bytes > this.#bytesMax) throw refusal("too many bytes");
       parts.push(value);
     }
-    this.#held = added === 0 ? this.#held : new Uint8Array(Buffer.concat(parts));
-    return added > 0;
+    if (added === 0) {
+      if (rest.length > 0) throw refusal("it is cut off");
+      return false;
+    }
+    const held = new Uint8Array(rest.length + added);
+    held.set(rest);
+    let at = rest.length;
+    for (const part of parts) {
+      held.set(part, at);
+      at += part.length;
+    }
+    [this.#held, this.#at] = [held, 0];
+    return true;
+  }
+
+  async cancel(): Promise<void> {
+    await this.#chunks.return?.();
   }
 }
 
@@ -158,17 +202,17 @@ function refusal(why: string, cause?: unknown): KithError {
   return new KithError("invalid_request", `Could not read the CAR file: ${why}`, { cause });
 }
 
-function carBlockBytes(block: Block): number {
-  const length = CID_BYTES + block.bytes.length;
+function entryBytes(bytes: Uint8Array): number {
+  const length = CID_BYTES + bytes.length;
   return varintBytes(length) + length;
 }
 
-function writeBlock(target: Uint8Array, block: Block, offset: number): number {
-  let at = writeVarint(target, CID_BYTES + block.bytes.length, offset);
-  target.set(block.cid.bytes, at);
+function writeEntry(target: Uint8Array, { cid, bytes }: CarEntry, offset: number): number {
+  let at = writeVarint(target, CID_BYTES + bytes.length, offset);
+  target.set(cid, at);
   at += CID_BYTES;
-  target.set(block.bytes, at);
-  return at + block.bytes.length;
+  target.set(bytes, at);
+  return at + bytes.length;
 }
 
 function varintBytes(value: number): number {

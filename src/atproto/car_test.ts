@@ -3,7 +3,7 @@ import { Random } from "../../tests/random.ts";
 import { hasVectors, vectorBytes, vectorJson } from "../../tests/vectors.ts";
 import { isKithError } from "../errors.ts";
 import type { Block } from "./block.ts";
-import { carBlock, carHeader, encodeCar, readCar, readCarStream } from "./car.ts";
+import { carEntries, carHeader, encodeCar, readCar, readCarStream } from "./car.ts";
 import { encodeCbor } from "./cbor.ts";
 import { cidEquals, cidOfCbor, cidOfRaw, cidToString } from "./cid.ts";
 
@@ -31,7 +31,10 @@ async function stream(
 ): Promise<Block[]> {
   const car = await readCarStream(inChunks(bytes, options.size ?? (() => 1000)), options.limits);
   const blocks: Block[] = [];
-  for await (const item of car.blocks) blocks.push(item);
+  for await (const batch of car.batches) {
+    expect(batch.length).toBeGreaterThan(0);
+    blocks.push(...batch);
+  }
   return blocks;
 }
 
@@ -68,8 +71,10 @@ describe.skipIf(!hasVectors("car"))("car vectors", () => {
   });
 });
 
-test("carHeader() and carBlock() are the parts of encodeCar()", () => {
-  expect(Buffer.concat([carHeader([ROOT]), ...BLOCKS.map(carBlock)]).equals(FILE)).toBe(true);
+test("carHeader() and carEntries() are the parts of encodeCar()", () => {
+  const entries = BLOCKS.map(({ cid, bytes }) => ({ cid: cid.bytes, bytes }));
+  expect(Buffer.concat([carHeader([ROOT]), carEntries(entries)]).equals(FILE)).toBe(true);
+  expect(carEntries([])).toHaveLength(0);
 });
 
 test("readCar() gives back what encodeCar() was given, repeats and order included", () => {
@@ -88,21 +93,43 @@ test("readCarStream() reads chunks of any size", async () => {
   }
 });
 
-test("readCarStream() gives blocks that own their memory, and cancels its source when left", async () => {
+test("readCarStream() gives blocks with no memory of the chunks', batch after batch, and cancels its source when left", async () => {
   let cancelled = false;
+  let taken = 0;
   async function* source(): AsyncGenerator<Uint8Array> {
     try {
-      for (;;) yield FILE;
+      for (;;) {
+        const chunk = Uint8Array.from(taken++ === 0 ? FILE : FILE.subarray(carHeader([ROOT]).length));
+        yield chunk;
+        chunk.fill(0);
+      }
     } finally {
       cancelled = true;
     }
   }
   const car = await readCarStream(source());
-  for await (const { bytes } of car.blocks) {
-    expect(bytes.buffer.byteLength).toBeLessThan(200);
-    break;
+  const kept: Block[] = [];
+  for await (const batch of car.batches) {
+    kept.push(...batch);
+    if (kept.length >= 3 * BLOCKS.length) break;
   }
-  expect(cancelled).toBe(true);
+  expect(texts(kept)).toEqual(texts([...BLOCKS, ...BLOCKS, ...BLOCKS]));
+  expect([taken, cancelled]).toEqual([3, true]);
+});
+
+test.each([
+  ["blocks", 5_000, 10],
+  ["bytes", 40, 100_000],
+])("readCarStream() bounds the %s of a batch, however large the chunks are", async (_, count, bytes) => {
+  const many = Array.from({ length: count }, (_, i) => block([i, "x".repeat(bytes)]));
+  const car = await readCarStream(inChunks(encodeCar([ROOT], many), () => 1e9));
+  const read: Block[] = [];
+  for await (const batch of car.batches) {
+    expect(batch.length).toBeLessThanOrEqual(2_000);
+    expect(batch.slice(1).reduce((sum, item) => sum + item.bytes.length, 0)).toBeLessThanOrEqual(1024 * 1024);
+    read.push(...batch);
+  }
+  expect(texts(read)).toEqual(texts(many));
 });
 
 /** What is wrong with a file, by both readers, which must agree. */

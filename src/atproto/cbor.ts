@@ -7,4 +7,4 @@
 
 export { type Bytes, type CidLink, fromBytes, fromCidLink, toBytes, toCidLink } from "@atcute/cbor";
 export { decodeCbor, decodeFirstCbor } from "./_cbor_decode.ts";
-export { encodeCbor } from "./_cbor_encode.ts";
+export { cborBytesHead, encodeCbor } from "./_cbor_encode.ts";

@@ -64,6 +64,8 @@ export interface CommitDraft {
   readonly newBlocks: Block[];
   /** MST nodes no longer reachable, replaced and deleted records (which another path may still hold), the old commit. */
   readonly removed: Cid[];
+  /** Those of `removed` that are replaced and deleted records. */
+  readonly replaced: Cid[];
   /** Stored MST nodes that inverting the ops takes, none of them in `newBlocks`. */
   readonly proof: Block[];
   /** The bytes that are signed. */
@@ -85,6 +87,8 @@ export interface BuildCommitInput {
   readonly rev: string;
   /** Where the head's MST nodes are read from. */
   readonly blocks: BlockReader;
+  /** The head's tree where it is held already; not to be used any more where `buildCommit` throws. */
+  readonly tree?: MstTree;
 }
 
 /**
@@ -92,10 +96,11 @@ export interface BuildCommitInput {
  * Throws KithError `invalid_request` on a bad or repeated path, on creating what exists, on updating or deleting what
  * does not, and past the limits of a commit; `storage_damaged` where a needed block is missing or malformed.
  */
-export function buildCommit({ did, head, writes, rev, blocks }: BuildCommitInput): CommitDraft {
+export function buildCommit(input: BuildCommitInput): CommitDraft {
+  const { did, head, writes, rev, blocks } = input;
   if (head && rev <= head.rev) throw new RangeError(`rev "${rev}" is not above the head's "${head.rev}"`);
   checkWrites(writes);
-  const tree = new MstTree(head?.data ?? null, blocks);
+  const tree = input.tree ?? new MstTree(head?.data ?? null, blocks);
   const ops = writes.map((write) => applyWrite(tree, write));
   const change = tree.finish();
   const proof = head ? tree.coveringProof(ops.filter(needsCover).map((op) => op.path)) : [];
@@ -114,6 +119,7 @@ export function buildCommit({ did, head, writes, rev, blocks }: BuildCommitInput
     ops,
     newBlocks: [...change.created, ...records.values()],
     removed: [...change.removed, ...gone.values(), ...(head ? [head.commit] : [])],
+    replaced: [...gone.values()],
     proof,
     unsigned: encodeCbor({ did, version: 3, data: toCidLink(change.root), rev, prev: null }),
   };

@@ -8,7 +8,7 @@ import { buildCommit, type Head, type RepoOp, signCommit, type Write } from "./c
 import { commitEvent, decodeFrame, sealFrame } from "./events.ts";
 import { checkCommitEvent, invertCommit } from "./inversion.ts";
 import { MemoryBlocks } from "./memory_blocks.ts";
-import { buildTree, diffTrees, walkTree } from "./mst/mod.ts";
+import { buildTree, diffTrees, MstTree, walkTree } from "./mst/mod.ts";
 import { nextTid } from "./tid.ts";
 
 const DID = "did:plc:wqgdnqlv2mwiio6pfchwtrff";
@@ -145,6 +145,38 @@ test.each([
       expect(signed.removed.length).toBe(
         removedNodes.length + oldRecords.difference(recordCids).size + (before ? 1 : 0),
       );
+    }
+  },
+);
+
+test.each([
+  [31, 12, 300, 3],
+  [32, 300, 200, 6],
+  [33, 20_000, 30, 200],
+])(
+  "buildCommit() by the tree of the commit before is as by one that is read (seed %i, %i keys)",
+  (seed, keySpace, rounds, most) => {
+    const repo = new ModelRepo(seed, keySpace);
+    repo.apply([]);
+    let tree: MstTree | undefined;
+    for (let round = 0; round < rounds; round++) {
+      const head = repo.head as Head;
+      if (!tree || repo.random() < 0.1) tree = new MstTree(head.data, repo.blocks);
+      expect(cidToString(tree.root as Cid)).toBe(cidToString(head.data));
+      const writes = repo.writes(repo.int(most + 1));
+      const rev = nextTid(head.rev, 0, 7);
+      const held = buildCommit({ did: DID, head, writes, rev, blocks: repo.blocks, tree });
+      const { commit: _, head: __, ...read } = repo.apply(writes);
+      const bytesOf = (blocks: readonly Block[]) =>
+        blocks.map(({ bytes }) => Buffer.from(bytes).toString("hex"));
+      const plain = (draft: typeof held) => ({
+        ...draft,
+        newBlocks: bytesOf(draft.newBlocks),
+        proof: bytesOf(draft.proof),
+        removed: texts(draft.removed),
+      });
+      expect(plain(held)).toEqual(plain(read));
+      tree.renew();
     }
   },
 );

@@ -2,9 +2,18 @@
  * Firehose frames. A body is encoded once, without its seq, and stored; sealing it splices the seq in.
  * https://atproto.com/specs/sync and https://atproto.com/specs/event-stream
  */
+import { isBytes } from "@atcute/cbor";
 import type { Block } from "./block.ts";
 import { encodeCar } from "./car.ts";
-import { decodeCbor, decodeFirstCbor, encodeCbor, toBytes, toCidLink } from "./cbor.ts";
+import {
+  cborBytesHead,
+  decodeCbor,
+  decodeFirstCbor,
+  encodeCbor,
+  fromBytes,
+  toBytes,
+  toCidLink,
+} from "./cbor.ts";
 import { carSlice, type RepoOp, type SignedCommit } from "./commit.ts";
 
 export type EventKind = "commit" | "sync" | "identity" | "account";
@@ -75,8 +84,10 @@ function eventBody(kind: EventKind, payload: Readonly<Record<string, unknown>>):
   let side = before;
   for (const key of keys) {
     side.push(encodeCbor(key));
+    const value = payload[key];
     if (key === "seq") side = after;
-    else side.push(encodeCbor(payload[key]));
+    else if (isBytes(value)) side.push(cborBytesHead(fromBytes(value).length), fromBytes(value));
+    else side.push(encodeCbor(value));
   }
   return { kind, before: concat(before), after: concat(after) };
 }

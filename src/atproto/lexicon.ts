@@ -1,54 +1,46 @@
 /**
- * Which record types are known here, and whether a record is what its lexicon says. The schemas are those of
- * @atcute/bluesky and @atcute/atproto, found by looking through these packages.
+ * Which record types are known here, and whether a record is what its lexicon says.
  * https://atproto.com/specs/lexicon, https://atproto.com/specs/record-key
  */
-import * as atproto from "@atcute/atproto";
-import * as bluesky from "@atcute/bluesky";
 import { type BaseSchema, safeParse } from "@atcute/lexicons/validations";
+import type { RecordLexicon } from "./_record_schemas.ts";
 import { isRecordKey } from "./syntax.ts";
 
-export type RecordValidity = { readonly ok: true } | { readonly ok: false; readonly message: string };
+export type { RecordLexicon } from "./_record_schemas.ts";
 
-/** What judges the records of one type. */
-export interface RecordLexicon extends BaseSchema {
-  readonly type: "record";
-  readonly key: BaseSchema;
-  readonly object: { readonly shape: { readonly $type: { readonly expected: string } } };
-}
+export type RecordValidity = { readonly ok: true } | { readonly ok: false; readonly message: string };
 
 /** Problems quote what the caller sent: a message stays readable. */
 const MESSAGE_CHARS_MAX = 300;
 
-const SCHEMAS: ReadonlyMap<string, RecordLexicon> = new Map(
-  [...Object.values(atproto), ...Object.values(bluesky)].flatMap((module) => {
-    const { mainSchema } = module as { mainSchema?: RecordLexicon };
-    return mainSchema?.type === "record"
-      ? [[mainSchema.object.shape.$type.expected, mainSchema] as const]
-      : [];
-  }),
-);
+let known: ReadonlyMap<string, RecordLexicon> | undefined;
+
+/** Loaded with the first record that is looked at: a start does without these hundreds of schemas. */
+function schemas(): ReadonlyMap<string, RecordLexicon> {
+  known ??= (require("./_record_schemas.ts") as typeof import("./_record_schemas.ts")).RECORD_SCHEMAS;
+  return known;
+}
 
 /** True where the schema of the record type is at hand. */
 export function isKnownRecordType(nsid: string): boolean {
-  return SCHEMAS.has(nsid);
+  return schemas().has(nsid);
 }
 
 /** The lexicon of a record type that is at hand. */
 export function knownRecordLexicon(nsid: string): RecordLexicon | undefined {
-  return SCHEMAS.get(nsid);
+  return schemas().get(nsid);
 }
 
 /** The record types whose schemas are at hand, sorted. */
 export function knownRecordTypes(): string[] {
-  return [...SCHEMAS.keys()].sort();
+  return [...schemas().keys()].sort();
 }
 
 /**
  * Judges a record, decoded or as JSON, by its lexicon: the message names the place and what was expected there. Blobs
  * must be of an accepted type and size. A type that is not known, and comes without its lexicon, is not ok.
  */
-export function validateRecord(nsid: string, value: unknown, lexicon = SCHEMAS.get(nsid)): RecordValidity {
+export function validateRecord(nsid: string, value: unknown, lexicon = schemas().get(nsid)): RecordValidity {
   if (lexicon === undefined) return { ok: false, message: `the lexicon "${nsid}" is not known here` };
   return judge(lexicon, value);
 }
@@ -57,7 +49,7 @@ export function validateRecord(nsid: string, value: unknown, lexicon = SCHEMAS.g
 export function recordKeyProblem(
   nsid: string,
   rkey: string,
-  lexicon = SCHEMAS.get(nsid),
+  lexicon = schemas().get(nsid),
 ): string | undefined {
   if (!isRecordKey(rkey)) return "not a record key: 1 to 512 of A-Z a-z 0-9 . - _ : ~, and not . or ..";
   const verdict = lexicon && judge(lexicon.key, rkey);

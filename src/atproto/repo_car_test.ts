@@ -50,7 +50,7 @@ function texts(blocks: Iterable<Block>): string[] {
 function carOver(data: Cid, blocks: readonly Block[]): Uint8Array {
   const rev = "3mbbbbbbbbbb2";
   const unsigned = encodeCbor({ did: DID, version: 3, data: toCidLink(data), rev, prev: null });
-  const empty = { since: null, prevData: null, ops: [], newBlocks: [], removed: [], proof: [] };
+  const empty = { since: null, prevData: null, ops: [], newBlocks: [], removed: [], replaced: [], proof: [] };
   const { commit } = signCommit({ ...empty, unsigned, did: DID, rev, data }, SIGNER);
   return encodeCar([commit.cid], [commit, ...blocks]);
 }

@@ -12,7 +12,7 @@ export const AUTHORIZATION_CHARS_MAX = 8_192;
 export interface Authenticator {
   authenticate(request: Request, kind: AuthKind, call: { readonly nsid: string }): Promise<Principal | null>;
   /** Headers of every answer to this request, also of a refusal. */
-  answerHeaders?(request: Request): Readonly<Record<string, string>>;
+  answerHeaders?(request: Request): Readonly<Record<string, string>> | undefined;
 }
 
 /** What the authenticator asks about an account, on every request with a session: it must be cheap. */
@@ -101,10 +101,10 @@ export class HeaderAuthenticator implements Authenticator {
   }
 
   /** The nonce for the next proof, on every answer to one who sends proofs. RFC 9449 section 8.2 */
-  answerHeaders(request: Request): Readonly<Record<string, string>> {
+  answerHeaders(request: Request): Readonly<Record<string, string>> | undefined {
     const sendsProofs =
       request.headers.has("dpop") || /^dpop /i.test(request.headers.get("authorization") ?? "");
-    return this.#oauth && sendsProofs ? { "DPoP-Nonce": this.#oauth.nonce() } : {};
+    return this.#oauth && sendsProofs ? { "DPoP-Nonce": this.#oauth.nonce() } : undefined;
   }
 
   /** The claims of the refresh token in the header, also of an expired one: to end a session needs no more. */

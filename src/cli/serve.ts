@@ -45,6 +45,7 @@ async function serve(loaded: LoadedConfig, { io, loadServer }: CommandContext): 
     } catch (error) {
       return explain(error, { loaded, io, log });
     }
+    setNormalJit();
     announce(server, { loaded, io, log });
     const name = await signal.received;
     log.info("Stopping", { signal: name });
@@ -52,6 +53,11 @@ async function serve(loaded: LoadedConfig, { io, loadServer }: CommandContext): 
   } finally {
     signal.release();
   }
+}
+
+/** Ends what tools/build.ts has the executable begin with: that hardly anything is compiled to machine code. */
+export function setNormalJit(): void {
+  Bun.unsafe.setJITPolicy(1);
 }
 
 function loggerFor({ config }: LoadedConfig, io: Io): RootLogger {

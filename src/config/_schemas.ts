@@ -1,7 +1,14 @@
 /** Zod schemas from the text of an environment variable to a value. Their messages complete "NAME is VALUE: it must ...". */
-import { isIP } from "node:net";
+
 import { isDid } from "@atcute/lexicons/syntax";
 import { z } from "zod";
+import { isIP } from "../ip.ts";
+
+// Each schema here is used a few times at most: compiling it would take longer than all that it is used for.
+z.config({ jitless: true });
+
+// Each schema here is used a few times at most: compiling it would take longer than all that it is used for.
+z.config({ jitless: true });
 
 const DOMAIN = /^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/;
 /** Order of the K-256 group: a private key lies below it. */

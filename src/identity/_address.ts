@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { isIP } from "../ip.ts";
 
 /** Blocks of IPv4 that are not public: IANA's special-purpose registry, multicast and the reserved top. */
 const V4_BLOCKED = [

@@ -1,8 +1,8 @@
 /** DIDs that the DNS names in text records (`did=...`), as handles and the authorities of lexicons have them. */
 import { lookup, Resolver } from "node:dns/promises";
-import { isIP } from "node:net";
 import { isDid } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
+import { isIP } from "../ip.ts";
 
 export interface TxtOptions {
   /** For each question. */

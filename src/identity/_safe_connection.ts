@@ -1,7 +1,7 @@
 /** Connecting by the rules of safe_fetch.ts: which URLs, which addresses, and to the address that was checked. */
 import { lookup as systemLookup } from "node:dns/promises";
-import { isIP } from "node:net";
 import { KithError } from "../errors.ts";
+import { isIP } from "../ip.ts";
 import { isPublicAddress } from "./_address.ts";
 
 const URL_CHARS_MAX = 16_384;

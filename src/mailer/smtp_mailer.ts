@@ -1,4 +1,4 @@
-import { createTransport } from "nodemailer";
+import type { Transporter } from "nodemailer";
 import { KithError } from "../errors.ts";
 import type { Mail, Mailer } from "./mailer.ts";
 
@@ -18,14 +18,7 @@ export interface SmtpMailerOptions {
 
 /** A mailer that hands each message to an SMTP server, or to sendmail. */
 export function createSmtpMailer({ url, from, timeoutMs = SEND_TIMEOUT_MS }: SmtpMailerOptions): Mailer {
-  const transport = createTransport({
-    url,
-    connectionTimeout: CONNECT_TIMEOUT_MS,
-    greetingTimeout: CONNECT_TIMEOUT_MS,
-    socketTimeout: SILENCE_TIMEOUT_MS,
-    disableFileAccess: true,
-    disableUrlAccess: true,
-  });
+  let transport: Promise<Transporter> | undefined;
   return {
     send: async ({ to, subject, text, html }: Mail) => {
       const { promise: late, reject } = Promise.withResolvers<never>();
@@ -37,7 +30,9 @@ export function createSmtpMailer({ url, from, timeoutMs = SEND_TIMEOUT_MS }: Smt
         // As an object, so that no text in it can be a second recipient.
         const recipient = { name: "", address: to };
         const headers = { "Auto-Submitted": "auto-generated" };
-        await Promise.race([transport.sendMail({ from, to: recipient, subject, text, html, headers }), late]);
+        transport ??= transportOf(url);
+        const sent = (await transport).sendMail({ from, to: recipient, subject, text, html, headers });
+        await Promise.race([sent, late]);
       } catch (cause) {
         throw failureOf(cause);
       } finally {
@@ -45,6 +40,19 @@ export function createSmtpMailer({ url, from, timeoutMs = SEND_TIMEOUT_MS }: Smt
       }
     },
   };
+}
+
+/** With the first mail: a server that sends none does without the library. */
+async function transportOf(url: string): Promise<Transporter> {
+  const { createTransport } = await import("nodemailer");
+  return createTransport({
+    url,
+    connectionTimeout: CONNECT_TIMEOUT_MS,
+    greetingTimeout: CONNECT_TIMEOUT_MS,
+    socketTimeout: SILENCE_TIMEOUT_MS,
+    disableFileAccess: true,
+    disableUrlAccess: true,
+  });
 }
 
 /** What the server says of the recipient or the message with a 5xx is final; all else may pass. */

@@ -1,6 +1,7 @@
 /** The document in which an app says what it is, and what of it may be believed. https://atproto.com/specs/oauth#clients */
-import { isIP } from "node:net";
+
 import { hasScope, isScopeText, scopeValues } from "../atproto/mod.ts";
+import { isIP } from "../ip.ts";
 import { CLIENT_ALGORITHMS } from "./metadata.ts";
 import { OAuthError } from "./oauth_error.ts";
 

@@ -22,6 +22,7 @@ export { AuthorizePages, type AuthorizePagesOptions } from "./pages/authorize_pa
 export { Form, readForm } from "./pages/form.ts";
 export { chosenLanguage, languageCookie } from "./pages/language_cookie.ts";
 export { PageCall, type PageContext } from "./pages/page_call.ts";
+export { isPagePath } from "./pages/page_paths.ts";
 export {
   type PageAct,
   type PageLimits,

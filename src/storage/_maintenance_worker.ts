@@ -14,19 +14,27 @@ import {
   statSync,
 } from "node:fs";
 import { dirname } from "node:path";
+import { type StagedRows, StagedRowsWriter } from "./_staged_rows.ts";
 
 declare const self: Worker;
+
+// The executable begins with a policy for starts (tools/build.ts).
+Bun.unsafe.setJITPolicy(1);
 
 /** How long an operation waits for a transaction of the main thread. */
 const BUSY_TIMEOUT_MS = 10_000;
 
 type Request =
   | { id: number; op: "prime" | "hold" | "release" | "passive" | "restart" | "recover"; path: string }
-  | { id: number; op: "migrate"; path: string; steps: string[] }
+  | { id: number; op: "migrate" | "prepare"; path: string; steps: string[] }
+  | { id: number; op: "stage"; path: string; rows: StagedRows }
+  | { id: number; op: "countStaged" | "endStaging"; path: string }
   | { id: number; op: "clear"; path: string; tables: string[] };
 
 /** Files that this thread holds open, so that the main thread's close is not the last one. */
 const held = new Map<string, Database>();
+/** Of the files into which a repo is being imported. */
+const staging = new Map<string, StagedRowsWriter>();
 
 function open(path: string): Database {
   const db = new Database(path, { readwrite: true, create: false, strict: true });
@@ -156,6 +164,18 @@ function step(db: Database, sql: string, version: number): void {
   }
 }
 
+/** What writes rows of an import while the main thread writes nothing to the file. */
+function stagingWriter(path: string): StagedRowsWriter {
+  const writer = staging.get(path) ?? new StagedRowsWriter(open(path));
+  staging.set(path, writer);
+  return writer;
+}
+
+function endStaging(path: string): void {
+  staging.get(path)?.close();
+  staging.delete(path);
+}
+
 /** Empties tables while the main thread writes nothing: every page of theirs is read, which takes its time. */
 function clear(path: string, tables: readonly string[]): void {
   using(path, (db) => {
@@ -206,6 +226,16 @@ function run(request: Request): unknown {
       return recover(request.path);
     case "migrate":
       return migrate(request.path, request.steps);
+    case "stage":
+      return stagingWriter(request.path).write(request.rows);
+    case "countStaged":
+      return stagingWriter(request.path).count();
+    case "endStaging":
+      return endStaging(request.path);
+    case "prepare":
+      return existsSync(request.path) && !recover(request.path)
+        ? undefined
+        : migrate(request.path, request.steps);
     case "clear":
       return clear(request.path, request.tables);
   }

@@ -1,4 +1,4 @@
-/** Pages of the blobs that an account's records refer to. */
+/** Pages of the blobs that an account's records refer to, and of those to which none does. */
 import { type Cid, cidFromBytes, parseCid } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import type { SqliteFile } from "./_sqlite_file.ts";
@@ -34,6 +34,31 @@ export function listMissingBlobs(
     )
     .all(after(cursor), Math.min(limit, PAGE_ROWS_MAX));
   return rows.map((row) => ({ cid: cidFromBytes(row.cid), path: row.path }));
+}
+
+/** Uploads older than `olderThan` (milliseconds) that no record refers to. */
+export function temporaryBlobs(
+  file: SqliteFile,
+  { olderThan, limit }: { olderThan: number; limit: number },
+): Cid[] {
+  const rows = file
+    .statement<{ cid: Uint8Array }>(
+      `SELECT cid FROM blob WHERE created_at < ?
+       AND NOT EXISTS (SELECT 1 FROM record_blob r WHERE r.cid = blob.cid) LIMIT ?`,
+    )
+    .all(olderThan, Math.min(limit, PAGE_ROWS_MAX));
+  return rows.map((row) => cidFromBytes(row.cid));
+}
+
+/** When the oldest upload came that no record refers to, in milliseconds. */
+export function oldestTemporaryBlob(file: SqliteFile): number | undefined {
+  const row = file
+    .statement<{ at: number | null }>(
+      `SELECT min(created_at) AS at FROM blob
+       WHERE NOT EXISTS (SELECT 1 FROM record_blob r WHERE r.cid = blob.cid)`,
+    )
+    .get();
+  return row?.at ?? undefined;
 }
 
 function after(cursor: string | undefined): Uint8Array {

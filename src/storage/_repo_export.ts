@@ -5,7 +5,7 @@
  * while any export is open are marked with the number of the commit instead of deleted, so an export still finds what
  * was in the tree when it began; the marked ones are deleted, in bounded steps, after the last export closed.
  */
-import { type Block, type Cid, cidEquals, cidFromBytes, type Head } from "../atproto/mod.ts";
+import type { Block, CarEntry, Cid, Head } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import type { SqliteFile } from "./_sqlite_file.ts";
 
@@ -24,7 +24,7 @@ export interface RepoExport {
    * Up to `maxBytes` of blocks (at least one), the commit first and the others in no order. An empty array: nothing in
    * this window, ask again. null: the end.
    */
-  next(maxBytes: number): Block[] | null;
+  next(maxBytes: number): CarEntry[] | null;
   /** Must be called, at the end or before it; repeatable. */
   close(): void;
 }
@@ -50,6 +50,10 @@ export class RepoExports {
       "SELECT max(removed) AS last FROM block WHERE removed <> 0",
     );
     this.#commits = last.get()?.last ?? 0;
+  }
+
+  get areOpen(): boolean {
+    return this.#open.size > 0;
   }
 
   /** To be called at the beginning of each transaction that removes or adds blocks. */
@@ -148,51 +152,49 @@ interface Scan {
   readonly open: Open;
 }
 
-/** A function that gives the next blocks of an export. Sizes are looked at first, so that a step holds `maxBytes`. */
-function scan(file: SqliteFile, { head, since, open }: Scan): (maxBytes: number) => Block[] | null {
+interface BlockRow extends CarEntry {
+  readonly id: number;
+}
+
+/**
+ * A function that gives the next blocks of an export. Rows are stepped through one by one, by one statement for as many as
+ * `maxBytes` holds; it ends, and with it its read transaction, before the function returns.
+ */
+function scan(file: SqliteFile, { head, since, open }: Scan): (maxBytes: number) => CarEntry[] | null {
   const last = file.statement<{ id: number | null }>("SELECT max(id) AS id FROM block").get()?.id ?? 0;
-  const sizes = file.statement<{ id: number; bytes: number }>(
-    `SELECT id, length(bytes) AS bytes FROM block
-     WHERE id > ? AND id <= ? AND (removed = 0 OR removed > ?) AND rev > ? ORDER BY id`,
-  );
-  let [position, commitSent] = [0, false];
-  let window: { id: number; bytes: number }[] = [];
+  let position = 0;
+  let commit: BlockRow | undefined;
   return (maxBytes) => {
-    if (!commitSent) {
-      commitSent = true;
-      return [readCommit(file, head)];
+    if (!commit) {
+      commit = readCommit(file, head);
+      return [commit];
     }
-    if (window.length === 0) {
-      if (position >= last) return null;
-      const end = Math.min(position + EXPORT_WINDOW_IDS, last);
-      window = sizes.all(position, end, open.mark, since ?? "");
-      position = end;
+    if (position >= last) return null;
+    const end = Math.min(position + EXPORT_WINDOW_IDS, last);
+    const blocks: CarEntry[] = [];
+    let bytes = 0;
+    // Asked for anew each time: a reader may take so long that the file rests meanwhile.
+    const rows = file.statement<BlockRow>(
+      `SELECT id, cid, bytes FROM block
+       WHERE id > ? AND id <= ? AND (removed = 0 OR removed > ?) AND rev > ? ORDER BY id`,
+    );
+    for (const row of rows.iterate(position, end, open.mark, since ?? "")) {
+      bytes += row.bytes.length;
+      if (bytes > maxBytes && blocks.length > 0) return blocks;
+      position = row.id;
+      if (row.id !== commit.id && !open.excluded.has(row.id)) blocks.push(row);
     }
-    let [bytes, count] = [0, 0];
-    for (const row of window) {
-      if (count > 0 && bytes + row.bytes > maxBytes) break;
-      [bytes, count] = [bytes + row.bytes, count + 1];
-    }
-    const ids = window.splice(0, count).filter(({ id }) => !open.excluded.has(id));
-    return ids.map(({ id }) => readBlock(file, id)).filter(({ cid }) => !cidEquals(cid, head.commit));
+    position = end;
+    return blocks;
   };
 }
 
-function readBlock(file: SqliteFile, id: number): Block {
-  const row = file
-    .statement<{ cid: Uint8Array; bytes: Uint8Array }>("SELECT cid, bytes FROM block WHERE id = ?")
-    .get(id);
-  if (!row)
-    throw new KithError("storage_damaged", `Could not export from "${file.path}": block ${id} is gone`);
-  return { cid: cidFromBytes(row.cid), bytes: row.bytes };
-}
-
 /** The commit comes first, even of a repo that has not changed since the rev that was asked for. */
-function readCommit(file: SqliteFile, head: Head): Block {
+function readCommit(file: SqliteFile, head: Head): BlockRow {
   const row = file
-    .statement<{ bytes: Uint8Array }>("SELECT bytes FROM block WHERE cid = ?")
+    .statement<BlockRow>("SELECT id, cid, bytes FROM block WHERE cid = ?")
     .get(head.commit.bytes);
   if (!row)
     throw new KithError("storage_damaged", `Could not export from "${file.path}": its commit is gone`);
-  return { cid: head.commit, bytes: row.bytes };
+  return row;
 }

@@ -10,7 +10,12 @@ import type { Migration } from "./migrations.ts";
  * pending_event.id rises with key, which is all the order that it needs. preference.name is the $type of its JSON value;
  * there may be several of one name, and they keep their order. meta.status is what holds, meta.owner_status what the owner
  * has made of the account, which holds again when a takedown is lifted. meta.handle and meta.signing_key (a did:key) are
- * null in files from before they were kept here: then the accounts store alone knows them.
+ * null in files from before they were kept here: then the accounts store alone knows them. record.block is the id of the
+ * block with record.cid, which stays as long as the record does: reading a page of records finds the blocks side by side,
+ * and not by CIDs, which are all over the index.
+ *
+ * A pending_event with `effects` and a key above meta.settled is a commit of the tail (_repo_tail.ts): meta has its head,
+ * and record, block and record_blob do not have it yet.
  */
 export const REPO_MIGRATIONS: readonly Migration[] = [
   `
@@ -131,5 +136,14 @@ export const REPO_MIGRATIONS: readonly Migration[] = [
   `
   ALTER TABLE meta ADD COLUMN handle TEXT;
   ALTER TABLE meta ADD COLUMN signing_key TEXT;
+  `,
+  `
+  ALTER TABLE pending_event ADD COLUMN effects BLOB;
+  ALTER TABLE meta ADD COLUMN settled TEXT NOT NULL DEFAULT '';
+  `,
+  `
+  ALTER TABLE record ADD COLUMN block INTEGER;
+  UPDATE record SET block = (SELECT id FROM block WHERE block.cid = record.cid);
+  ALTER TABLE staged_record ADD COLUMN block INTEGER;
   `,
 ];

@@ -3,11 +3,16 @@
  * which take the place of the live ones by a change of names, whatever their size. What the live ones held is then what
  * is staged, and is removed like an import that failed.
  */
-import { type Block, type BlockReader, type Cid, walkTree } from "../atproto/mod.ts";
+import { type Block, type BlockReader, type Cid, cidKey, walkTree } from "../atproto/mod.ts";
 import type { SqliteFile } from "./_sqlite_file.ts";
+import { packBlocks, packCids, type RecordName, type StagedRows } from "./_staged_rows.ts";
 
-/** Page cache while a repo is staged: its CIDs come in no order, and every one goes into an index. */
-const STAGING_CACHE_KIB = 16 * 1024;
+/** Staged blocks kept in memory too, by bytes: the trees of most repos are checked without reading them back. */
+const HELD_BYTES_MAX = 8 * 1024 * 1024;
+/** What holding a block takes beside its bytes, about. */
+const HELD_BLOCK_BYTES = 300;
+/** Transactions that the worker has still to make: one at work, one waiting. */
+const SENT_MAX = 2;
 /** Blocks looked at in one step of removing strays. */
 const STRAY_WINDOW_IDS = 2_000;
 
@@ -44,63 +49,97 @@ export function swapStaged(file: SqliteFile): void {
   }
 }
 
-/** One import's staging. Each method is one bounded step; the caller lets others have their turns in between. */
+/**
+ * One import's staging. Rows are written by the worker, and read here. Each method is one bounded step; the caller lets others
+ * have their turns in between.
+ */
 export class RepoStaging implements BlockReader {
   readonly #file: SqliteFile;
   readonly #rev: string;
-  readonly #cacheKib: number;
+  readonly #held = new Map<string, Uint8Array>();
+  #heldBytes = 0;
+  readonly #sent: Promise<void>[] = [];
 
   /** `rev`: of all rows that it stages; above every rev of the file. */
   constructor(file: SqliteFile, rev: string) {
     this.#file = file;
     this.#rev = rev;
-    const cache = file.db.query<{ cache_size: number }, []>("PRAGMA cache_size").get();
-    this.#cacheKib = -(cache?.cache_size ?? 0);
-    file.db.run(`PRAGMA cache_size = -${STAGING_CACHE_KIB}`);
   }
 
-  /** Adds blocks that hash to their CIDs; repeats are left out. KithError storage_full. */
-  addBlocks(blocks: readonly Block[]): void {
-    const insert = this.#file.statement(
-      "INSERT INTO staged_block (cid, rev, bytes) VALUES (?, ?, ?) ON CONFLICT (cid) DO NOTHING",
+  /**
+   * Adds blocks that hash to their CIDs; repeats are left out. Their memory must stay as it is. Resolves when there is room for
+   * more; KithError storage_full, of these or of what was added before.
+   */
+  async addBlocks(blocks: readonly Block[]): Promise<void> {
+    for (const block of blocks) {
+      if (this.#heldBytes >= HELD_BYTES_MAX) break;
+      this.#held.set(cidKey(block.cid), block.bytes);
+      this.#heldBytes += block.bytes.length + HELD_BLOCK_BYTES;
+    }
+    if (blocks.length > 0) await this.#send({ kind: "blocks", rev: this.#rev, ...packBlocks(blocks) });
+  }
+
+  /** As addBlocks(). */
+  async addRecords(records: readonly StagedRecord[]): Promise<void> {
+    if (records.length === 0) return;
+    const names = records.map(
+      ({ collection, rkey, subject, blobs }): RecordName => [collection, rkey, subject ?? null, blobs.length],
     );
-    this.#file.transaction(() => {
-      for (const { cid, bytes } of blocks) insert.run(cid.bytes, this.#rev, bytes);
-    });
+    const cids = packCids(records.flatMap(({ cid, blobs }) => [cid, ...blobs]));
+    await this.#send({ kind: "records", rev: this.#rev, names: JSON.stringify(names), cids });
+  }
+
+  async #send(rows: StagedRows): Promise<void> {
+    const sent = this.#file.stage(rows);
+    // A failure is told by whoever awaits it below.
+    sent.catch(() => {});
+    this.#sent.push(sent);
+    while (this.#sent.length > SENT_MAX) await this.#sent.shift();
+  }
+
+  /** To be awaited between the last addBlocks() and the first get(). */
+  async readable(): Promise<void> {
+    if (this.#heldBytes >= HELD_BYTES_MAX) await this.settled();
+  }
+
+  /** Resolves when all that was added is in the file. */
+  async settled(): Promise<void> {
+    while (this.#sent.length > 0) await this.#sent.shift();
+  }
+
+  /** Runs `read`, which must be synchronous and write nothing, in one read transaction: each get() of its own costs one. */
+  reading<T>(read: () => T): T {
+    this.#file.db.run("BEGIN");
+    try {
+      return read();
+    } finally {
+      if (this.#file.db.inTransaction) this.#file.db.run("COMMIT");
+    }
   }
 
   get(cid: Cid): Uint8Array | undefined {
+    const held = this.#held.get(cidKey(cid));
+    if (held) return held;
     const row = this.#file
       .statement<{ bytes: Uint8Array }>("SELECT bytes FROM staged_block WHERE cid = ?")
       .get(cid.bytes);
     return row?.bytes;
   }
 
-  addRecords(records: readonly StagedRecord[]): void {
-    const insert = this.#file.statement(
-      "INSERT INTO staged_record (collection, rkey, cid, rev, subject) VALUES (?, ?, ?, ?, ?)",
-    );
-    const refer = this.#file.statement(
-      "INSERT OR IGNORE INTO staged_record_blob (collection, rkey, cid) VALUES (?, ?, ?)",
-    );
+  /**
+   * To be awaited when everything was added: removes the commit `root`, and whatever the tree `data` of so many nodes does not
+   * reach, one step a `next()`.
+   */
+  async *dropStrays(tree: { root: Cid; data: Cid; nodes: number }): AsyncGenerator<void, void> {
+    await this.settled();
     this.#file.transaction(() => {
-      for (const { collection, rkey, cid, blobs, subject } of records) {
-        insert.run(collection, rkey, cid.bytes, this.#rev, subject ?? null);
-        for (const blob of blobs) refer.run(collection, rkey, blob.bytes);
-      }
+      this.#file.statement("DELETE FROM staged_block WHERE cid = ?").run(tree.root.bytes);
     });
-  }
-
-  /** Removes the commit `root`, and whatever the tree `data` of so many nodes does not reach: one step a `next()`. */
-  *dropStrays({ root, data, nodes }: { root: Cid; data: Cid; nodes: number }): Generator<void, void> {
-    this.#file.transaction(() => {
-      this.#file.statement("DELETE FROM staged_block WHERE cid = ?").run(root.bytes);
-    });
-    const blocks = this.#number("SELECT count(*) AS n FROM staged_block");
-    const records = this.#number("SELECT count(DISTINCT cid) AS n FROM staged_record");
-    if (blocks === nodes + records) return;
-    yield* this.#markNodes(data);
-    const last = this.#number("SELECT max(id) AS n FROM staged_block");
+    const { blocks, records } = await this.#file.countStaged();
+    if (blocks === tree.nodes + records) return;
+    yield* this.#markNodes(tree.data);
+    const newest = this.#file.statement<{ id: number | null }>("SELECT max(id) AS id FROM staged_block");
+    const last = newest.get()?.id ?? 0;
     for (let from = 0; from <= last; from += STRAY_WINDOW_IDS) {
       this.#file.transaction(() => {
         this.#file
@@ -118,9 +157,9 @@ export class RepoStaging implements BlockReader {
   }
 
   *#markNodes(data: Cid): Generator<void, void> {
-    const mark = this.#file.statement(`UPDATE staged_block SET removed = ${REACHED} WHERE cid = ?`);
     let found: Cid[] = [];
     const flush = () => {
+      const mark = this.#file.statement(`UPDATE staged_block SET removed = ${REACHED} WHERE cid = ?`);
       this.#file.transaction(() => {
         for (const cid of found) mark.run(cid.bytes);
       });
@@ -135,12 +174,10 @@ export class RepoStaging implements BlockReader {
     flush();
   }
 
-  #number(sql: string): number {
-    return this.#file.statement<{ n: number | null }>(sql).get()?.n ?? 0;
-  }
-
-  /** To be called once, whatever came of the import. */
-  end(): void {
-    this.#file.db.run(`PRAGMA cache_size = -${this.#cacheKib}`);
+  /** To be awaited once, whatever came of the import. */
+  async end(): Promise<void> {
+    await Promise.allSettled(this.#sent);
+    await this.#file.endStaging();
+    this.#held.clear();
   }
 }

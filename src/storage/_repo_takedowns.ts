@@ -26,9 +26,12 @@ export interface RecordTakedown {
 
 export class RepoTakedowns {
   readonly #file: SqliteFile;
+  readonly #settled: <T>(read: () => T) => T;
 
-  constructor(file: SqliteFile) {
+  /** `settled` runs what reads the table of records. */
+  constructor(file: SqliteFile, settled: <T>(read: () => T) => T) {
     this.#file = file;
+    this.#settled = settled;
   }
 
   /** One transaction. */
@@ -89,16 +92,18 @@ export class RepoTakedowns {
 
   /** True for the block of a record that is taken down, and of no other. */
   hidesBlock(cid: Cid): boolean {
-    const row = this.#file
-      .statement<{ shown: number; hidden: number }>(
-        `SELECT count(*) FILTER (WHERE t.ref IS NULL) AS shown, count(t.ref) AS hidden FROM record r
-         LEFT JOIN record_takedown t ON t.collection = r.collection AND t.rkey = r.rkey WHERE r.cid = ?`,
-      )
-      .get(cid.bytes);
+    const counts = this.#file.statement<{ shown: number; hidden: number }>(
+      `SELECT count(*) FILTER (WHERE t.ref IS NULL) AS shown, count(t.ref) AS hidden FROM record r
+       LEFT JOIN record_takedown t ON t.collection = r.collection AND t.rkey = r.rkey WHERE r.cid = ?`,
+    );
+    const row = this.#settled(() => counts.get(cid.bytes));
     return row !== null && row.hidden > 0 && row.shown === 0;
   }
 }
 
-/** For statements over `record r`: leaves out what is taken down. */
-export const RECORD_SHOWN =
-  "NOT EXISTS (SELECT 1 FROM record_takedown t WHERE t.collection = r.collection AND t.rkey = r.rkey)";
+/**
+ * For statements over `record r`: leaves out what is taken down. Whether anything is, which in most repos nothing is, is asked
+ * once for all rows.
+ */
+export const RECORD_SHOWN = `(NOT EXISTS (SELECT 1 FROM record_takedown) OR
+   NOT EXISTS (SELECT 1 FROM record_takedown t WHERE t.collection = r.collection AND t.rkey = r.rkey))`;

@@ -3,9 +3,9 @@
  * statuses apart, and sends a file without holding it in memory. Every one of them may be repeated.
  */
 
-import { isIP } from "node:net";
 import { S3Client } from "bun";
 import { KithError } from "../errors.ts";
+import { isIP } from "../ip.ts";
 
 /** How often a request is sent that the bucket fails, and the first pause in between; each next one is twice as long. */
 const ATTEMPTS_MAX = 3;

@@ -5,9 +5,11 @@
 import type { Database, SQLQueryBindings, Statement } from "bun:sqlite";
 import { existsSync, statSync } from "node:fs";
 import { isKithError, KithError } from "../errors.ts";
+import { RestingFiles } from "./_resting_files.ts";
+import type { StagedCounts, StagedRows } from "./_staged_rows.ts";
 import type { CheckpointMode, Maintenance } from "./maintenance.ts";
 import { schemaVersionOf } from "./migrations.ts";
-import { isSyncFailure, openSqlite, storageError, transaction } from "./sqlite.ts";
+import { isSyncFailure, openSqlite, storageError, transaction, withSteadyPlan } from "./sqlite.ts";
 import { type OnFatal, WalSync } from "./wal_sync.ts";
 
 /** A WAL with this much that is not in the file yet is due for a passive checkpoint. */
@@ -17,6 +19,9 @@ export const WAL_RESTART_BYTES = 16 * 1024 * 1024;
 
 const WAL_HEADER_BYTES = 32;
 const WAL_FRAME_BYTES = 4096 + 24;
+
+/** All files of the process. */
+const RESTING = new RestingFiles();
 
 export interface SqliteFileOptions {
   readonly maintenance: Maintenance;
@@ -34,12 +39,13 @@ export class SqliteFile {
   readonly #options: SqliteFileOptions;
   readonly #walSync: WalSync;
   readonly #statements = new Map<string, Statement<unknown, SQLQueryBindings[]>>();
-  readonly #walCounts: Statement<{ log: number; checkpointed: number }, []>;
   #primed: Promise<void> | undefined;
   #isPrimed = false;
   #checkpoint: Promise<boolean> | undefined;
   #isRestarting = false;
   #isClosed = false;
+  #isAwake = false;
+  #isUsed = false;
 
   private constructor(path: string, options: SqliteFileOptions) {
     this.path = path;
@@ -48,7 +54,6 @@ export class SqliteFile {
     const dirty = existsSync(wal) && statSync(wal).size > 0;
     this.db = openSqlite(path, { cacheKib: options.cacheKib });
     this.#walSync = new WalSync(wal, { ...options, dirty });
-    this.#walCounts = this.db.prepare("PRAGMA wal_checkpoint(NOOP)");
   }
 
   /** Opens an existing file for reading: no disk sync. Throws KithError storage_damaged. */
@@ -60,16 +65,42 @@ export class SqliteFile {
     return schemaVersionOf(this.db);
   }
 
-  /** The statement of this SQL text, prepared once and held until the file closes. */
+  /** The statement of this SQL text, prepared once and held until the file rests or closes: not to be kept across an await. */
   statement<Row, Params extends SQLQueryBindings[] = SQLQueryBindings[]>(
     sql: string,
   ): Statement<Row, Params> {
+    this.#isUsed = true;
+    if (!this.#isAwake) this.#wake();
     let statement = this.#statements.get(sql);
     if (!statement) {
-      statement = this.db.prepare<unknown, SQLQueryBindings[]>(sql);
+      statement = this.db.prepare<unknown, SQLQueryBindings[]>(withSteadyPlan(sql));
       this.#statements.set(sql, statement);
     }
     return statement as unknown as Statement<Row, Params>;
+  }
+
+  #wake(): void {
+    if (this.#isClosed) return;
+    this.#isAwake = true;
+    RESTING.wake(this);
+  }
+
+  takeUsed(): boolean {
+    const isUsed = this.#isUsed;
+    this.#isUsed = false;
+    return isUsed;
+  }
+
+  /** Gives back statements and cached pages. Not in the middle of anything: nothing here lasts longer than a turn. */
+  rest(): void {
+    this.#isAwake = false;
+    this.#dropStatements();
+    this.db.run("PRAGMA shrink_memory");
+  }
+
+  #dropStatements(): void {
+    for (const statement of this.#statements.values()) statement.finalize();
+    this.#statements.clear();
   }
 
   /** To be awaited before the first write: the first frame of an empty WAL costs fsyncs, which the worker does. */
@@ -90,9 +121,10 @@ export class SqliteFile {
 
   /**
    * Runs one synchronous transaction. Throws KithError storage_full (nothing was written; usable afterwards), or busy
-   * while the WAL is being restarted, and a plain Error where prepareWrites() was not awaited.
+   * while the WAL is being restarted, and a plain Error where prepareWrites() was not awaited. One that is no news says
+   * in other tables what is in the file already: nobody needs to await the disk for it.
    */
-  transaction<T>(fn: () => T): T {
+  transaction<T>(fn: () => T, { isNews = true }: { isNews?: boolean } = {}): T {
     if (!this.#isPrimed)
       throw new Error(`Could not write to "${this.path}": prepareWrites() was not awaited`);
     if (this.#isRestarting) {
@@ -100,11 +132,21 @@ export class SqliteFile {
     }
     try {
       const result = transaction(this.db, fn);
-      this.#walSync.noteCommit();
+      if (isNews) this.#walSync.noteCommit();
       return result;
     } catch (error) {
       if (isSyncFailure(error)) this.#options.onFatal(error);
       throw error;
+    }
+  }
+
+  /** Runs `fn` in a transaction that is taken back: it reads what it has written, and the disk needs no room for it. */
+  undone<T>(fn: () => T): T {
+    this.db.run("BEGIN IMMEDIATE");
+    try {
+      return fn();
+    } finally {
+      this.db.run("ROLLBACK");
     }
   }
 
@@ -140,7 +182,7 @@ export class SqliteFile {
   }
 
   #counts(): { log: number; checkpointed: number } {
-    const counts = this.#walCounts.get();
+    const counts = this.statement<{ log: number; checkpointed: number }>("PRAGMA wal_checkpoint(NOOP)").get();
     return { log: Math.max(counts?.log ?? 0, 0), checkpointed: Math.max(counts?.checkpointed ?? 0, 0) };
   }
 
@@ -164,6 +206,20 @@ export class SqliteFile {
     });
   }
 
+  /** Writes rows of an import in the worker. Nothing else is to be written until endStaging(). KithError storage_full. */
+  async stage(rows: StagedRows): Promise<void> {
+    await this.#options.maintenance.stage(this.path, rows);
+    this.#walSync.noteCommit();
+  }
+
+  countStaged(): Promise<StagedCounts> {
+    return this.#options.maintenance.countStaged(this.path);
+  }
+
+  async endStaging(): Promise<void> {
+    await this.#options.maintenance.endStaging(this.path);
+  }
+
   /** Empties tables in the worker. Nothing else is to be written meanwhile. */
   async clear(tables: readonly string[]): Promise<void> {
     while (this.#checkpoint) await this.#checkpoint;
@@ -176,6 +232,13 @@ export class SqliteFile {
     return this.#isRestarting;
   }
 
+  /** Closes a file that was read and not written, at once. */
+  abandon(): void {
+    this.#isClosed = true;
+    this.#dropStatements();
+    this.db.close();
+  }
+
   /** Finalizes the statements and closes; through the worker where the WAL holds anything. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
@@ -184,9 +247,7 @@ export class SqliteFile {
     while (this.#checkpoint) await this.#checkpoint;
     const viaWorker = this.walBytes() > 0;
     await this.#walSync.close();
-    for (const statement of this.#statements.values()) statement.finalize();
-    this.#statements.clear();
-    this.#walCounts.finalize();
+    this.#dropStatements();
     this.#isPrimed = false;
     if (viaWorker) await this.#options.maintenance.closeLast(this.path, this.db);
     else this.db.close(true);

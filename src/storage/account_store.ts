@@ -1,6 +1,7 @@
 /** Accounts: who is here, under which names, in which state, with which sealed signing key. */
 import type { KeyType, Signer } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
+import type { KeptReads } from "./_kept_reads.ts";
 import { accountSigner, accountKeyPlace as keyPlace } from "./_signing_keys.ts";
 import type { Hub, Run } from "./hub.ts";
 import { INVITE_USABLE } from "./invite_store.ts";
@@ -78,23 +79,30 @@ interface Row {
 const COLUMNS =
   "did, handle, email, email_confirmed_at, password_hash, state, generation, created_at, deactivated_at, invites_disabled, invite_note, takedown_ref, sessions_from, recovery_key, state = 'creating' AND genesis_operation IS NULL AS moves_in";
 const HANDLE_GONE = "handle.invalid";
+/** Accounts that are kept in memory, by DID and by handle: nearly every request asks for one. */
+export const ACCOUNTS_KEPT_MAX = 4_096;
 
 export class AccountStore {
   readonly #hub: Hub;
   readonly #keyring: Keyring;
+  readonly #byDid: KeptReads<Account>;
+  readonly #byHandle: KeptReads<Account>;
 
   constructor(hub: Hub, keyring: Keyring) {
     this.#hub = hub;
     this.#keyring = keyring;
+    this.#byDid = hub.keep({ tables: ["account"], keysMax: ACCOUNTS_KEPT_MAX });
+    this.#byHandle = hub.keep({ tables: ["account"], keysMax: ACCOUNTS_KEPT_MAX });
   }
 
   account(did: string): Account | undefined {
-    return this.#one("did = ?", did);
+    return this.#byDid.get(did, () => this.#one("did = ?", did));
   }
 
   /** Handles are compared in lower case. */
   accountByHandle(handle: string): Account | undefined {
-    return this.#one("handle = ?", handle.toLowerCase());
+    const lower = handle.toLowerCase();
+    return this.#byHandle.get(lower, () => this.#one("handle = ?", lower));
   }
 
   /** E-mail addresses are compared in lower case. */

@@ -3,8 +3,8 @@
  * seq and the last key of each DID outlive the rows, so that nothing is sent twice and no seq is used again.
  */
 import type { EventKind } from "../atproto/mod.ts";
+import { openServerFile } from "./_server_file.ts";
 import type { SqliteFile, SqliteFileOptions } from "./_sqlite_file.ts";
-import { openServerFile } from "./hub.ts";
 import type { CheckpointMode } from "./maintenance.ts";
 import type { Migration } from "./migrations.ts";
 
@@ -25,6 +25,12 @@ const EVENT_LOG_MIGRATIONS: readonly Migration[] = [
   CREATE TABLE last_key (did TEXT PRIMARY KEY, key TEXT NOT NULL) WITHOUT ROWID;
   CREATE TABLE high_water (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, pruned_up_to INTEGER NOT NULL);
   INSERT INTO high_water (id, seq, pruned_up_to) VALUES (1, 0, 0);
+  `,
+  // What came before has no key: all of it was durable in its repo before it was appended.
+  `
+  ALTER TABLE event ADD COLUMN key TEXT;
+  ALTER TABLE high_water ADD COLUMN published_up_to INTEGER NOT NULL DEFAULT 0;
+  UPDATE high_water SET published_up_to = seq;
   `,
 ];
 
@@ -95,11 +101,11 @@ export class EventLog {
   }
 
   /**
-   * Appends rows in one transaction, with the high-water seq and each DID's last key. Refuses (Error, nothing written)
-   * a seq that is not above all before, or a key that is not above its DID's last: the caller filters by lastKey().
-   * Throws KithError storage_full or busy; then nothing was written.
+   * Appends rows in one transaction, with the high-water seq and each DID's last key, and with the seq up to which all was
+   * published. Refuses (Error, nothing written) a seq that is not above all before, or a key that is not above its DID's
+   * last: the caller filters by lastKey(). Throws KithError storage_full or busy; then nothing was written.
    */
-  append(rows: readonly EventRow[]): void {
+  append(rows: readonly EventRow[], publishedUpTo = 0): void {
     if (rows.length === 0) return;
     this.#file.transaction(() => {
       let seq = this.highWater();
@@ -108,14 +114,16 @@ export class EventLog {
         seq = row.seq;
         this.#appendRow(row);
       }
-      this.#file.statement("UPDATE high_water SET seq = ?").run(seq);
+      this.#file
+        .statement("UPDATE high_water SET seq = ?, published_up_to = max(published_up_to, ?)")
+        .run(seq, publishedUpTo);
     });
   }
 
   #appendRow({ seq, did, key, kind, at, frame }: EventRow): void {
     this.#file
-      .statement("INSERT INTO event (seq, did, kind, at, frame) VALUES (?, ?, ?, ?, ?)")
-      .run(seq, did, kind, at, frame);
+      .statement("INSERT INTO event (seq, did, key, kind, at, frame) VALUES (?, ?, ?, ?, ?, ?)")
+      .run(seq, did, key, kind, at, frame);
     const { changes } = this.#file
       .statement(
         `INSERT INTO last_key (did, key) VALUES (?, ?)
@@ -124,6 +132,23 @@ export class EventLog {
       .run(did, key);
     if (changes === 0)
       throw new RangeError(`Could not append the event "${key}" of "${did}": it is in the log`);
+  }
+
+  /**
+   * Removes the DID's rows above the seq that is known as published and above this key, which is its last from then on; its
+   * seqs stay used up. Returns how many. For a start, where a repo has lost what the log has of it.
+   */
+  dropUnkept(did: string, key: string): number {
+    if ((this.lastKey(did) ?? "") <= key) return 0;
+    return this.#file.transaction(() => {
+      const { changes } = this.#file
+        .statement(
+          "DELETE FROM event WHERE seq > (SELECT published_up_to FROM high_water) AND did = ? AND key > ?",
+        )
+        .run(did, key);
+      if (changes > 0) this.#file.statement("UPDATE last_key SET key = ? WHERE did = ?").run(key, did);
+      return changes;
+    });
   }
 
   /** Stores that every seq up to `seq` is used up: what start-up jumps over. Then await durable(). */

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { Fixture } from "./_fixture.ts";
 import { EventLog, type EventRow } from "./event_log.ts";
+import { openSqlite } from "./sqlite.ts";
 
 function row(seq: number, more: Partial<EventRow> = {}): EventRow {
   const key = `3${String(seq).padStart(12, "0")}`;
@@ -71,6 +72,51 @@ test("EventLog.prune() and firstSeqAt() go by age; what outlives rows stays", as
   expect(() => log.append([row(3001)])).toThrow("not above");
   expect(() => log.append([row(3002, { key: row(3001).key })])).toThrow("it is in the log");
   expect(log.firstSeqAt(0)).toBe(0);
+  await log.close();
+});
+
+test("EventLog.dropUnkept() drops a DID's rows above a key, and none that was published", async () => {
+  await using folder = new Fixture();
+  const log = await open(folder);
+  const other = { did: "did:plc:b" };
+  log.append([row(1), row(2), row(3, other)], 0);
+  log.append([row(4), row(5), row(6, other), row(7)], 2);
+  const seqs = () => log.read({ after: 0, upTo: 99, rowsMax: 99, bytesMax: 1e6 }).map(({ seq }) => seq);
+  expect(log.dropUnkept("did:plc:a", row(7).key)).toBe(0);
+  expect(log.dropUnkept("did:plc:c", "")).toBe(0);
+  expect(log.dropUnkept("did:plc:a", row(4).key)).toBe(2);
+  expect([log.lastKey("did:plc:a"), log.lastKey("did:plc:b"), log.highWater()]).toEqual([
+    row(4).key,
+    row(6).key,
+    7,
+  ]);
+  expect(seqs()).toEqual([1, 2, 3, 4, 6]);
+  // An older file of the repo: what was published stays, and so does the key of the newest of it.
+  log.append([row(8)], 7);
+  log.append([row(9, other)], 8);
+  expect(log.dropUnkept("did:plc:a", row(1).key)).toBe(0);
+  expect([seqs().includes(8), log.lastKey("did:plc:a")]).toEqual([true, row(8).key]);
+  expect(() => log.append([row(7)])).toThrow("not above");
+  await log.close();
+});
+
+test("EventLog.open() takes over a log from before rows had keys, all of it as published", async () => {
+  await using folder = new Fixture();
+  const path = folder.file("events.sqlite");
+  const old = openSqlite(path, { create: true });
+  old.run(`CREATE TABLE event (seq INTEGER PRIMARY KEY, did TEXT NOT NULL, kind TEXT NOT NULL, at INTEGER NOT NULL, frame BLOB NOT NULL);
+    CREATE TABLE last_key (did TEXT PRIMARY KEY, key TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE high_water (id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, pruned_up_to INTEGER NOT NULL);
+    INSERT INTO high_water VALUES (1, 6, 2);
+    INSERT INTO event VALUES (5, 'did:plc:a', 'commit', 50, x'05');
+    INSERT INTO last_key VALUES ('did:plc:a', '3x');
+    PRAGMA user_version = 1`);
+  old.close();
+  const log = await open(folder);
+  expect(log.dropUnkept("did:plc:a", "3a")).toBe(0);
+  log.append([row(7, { key: "3y" })]);
+  expect(log.dropUnkept("did:plc:a", "3x")).toBe(1);
+  expect([log.lastSeq(), log.lastKey("did:plc:a"), log.prunedUpTo()]).toEqual([5, "3x", 2]);
   await log.close();
 });
 

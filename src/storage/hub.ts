@@ -4,9 +4,10 @@
  * checkpoint, the restart, makes them wait.
  */
 import type { Database } from "bun:sqlite";
-import { existsSync } from "node:fs";
-import { SqliteFile, type SqliteFileOptions } from "./_sqlite_file.ts";
-import { type Migration, migrate } from "./migrations.ts";
+import { type KeptReads, type KeptReadsOptions, KeptTables } from "./_kept_reads.ts";
+import { openServerFile } from "./_server_file.ts";
+import type { SqliteFile, SqliteFileOptions } from "./_sqlite_file.ts";
+import type { Migration } from "./migrations.ts";
 
 /** Page cache of the hub: it is read on every request. */
 const CACHE_KIB = 8 * 1024;
@@ -394,21 +395,9 @@ const MIGRATIONS: readonly Migration[] = [
   "ALTER TABLE community_member ADD COLUMN leaving INTEGER NOT NULL DEFAULT 0",
 ];
 
-/** Makes the file durable after a crash, brings it to the latest schema, and opens it ready for writes. */
-export async function openServerFile(
-  path: string,
-  { migrations, ...options }: SqliteFileOptions & { migrations: readonly Migration[] },
-): Promise<SqliteFile> {
-  if (existsSync(path)) await options.maintenance.recover(path);
-  await migrate(path, { migrations, maintenance: options.maintenance });
-  const file = SqliteFile.open(path, options);
-  await file.prepareWrites();
-  await file.durable();
-  return file;
-}
-
 export class Hub {
   readonly #file: SqliteFile;
+  readonly #kept = new KeptTables();
   /** Writes wait for it while the WAL is being restarted. */
   #gate: Promise<void> | undefined;
   #openGate: (() => void) | undefined;
@@ -439,14 +428,25 @@ export class Hub {
     return this.#file.statement<Row>(sql).get(...params) ?? undefined;
   }
 
+  /** Keeps what a read of some tables answers, by a key, until one of them is written. */
+  keep<V>(options: KeptReadsOptions): KeptReads<V> {
+    return this.#kept.keep(options);
+  }
+
   /**
    * Runs `change` as one synchronous transaction. Resolves with its result once that is durable.
    * Throws what `change` throws, and KithError storage_full; then nothing has changed.
    */
   async write<T>(change: (run: Run) => T): Promise<T> {
     while (this.#gate) await this.#gate;
-    const result = this.#file.transaction(() =>
-      change((sql, ...params) => this.#file.statement<never>(sql).run(...params)),
+    const result = this.#kept.during((note) =>
+      this.#file.transaction(() =>
+        change((sql, ...params) => {
+          const done = this.#file.statement<never>(sql).run(...params);
+          note(sql);
+          return done;
+        }),
+      ),
     );
     this.#checkpointIfDue();
     await this.#file.durable();

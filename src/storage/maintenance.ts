@@ -1,6 +1,7 @@
 /** The main thread's side of the maintenance worker: what SQLite does with fsyncs is done over there. */
 import type { Database } from "bun:sqlite";
 import { KithError } from "../errors.ts";
+import { memoryOf, type StagedCounts, type StagedRows } from "./_staged_rows.ts";
 import { isSyncFailure, storageError } from "./sqlite.ts";
 import type { OnFatal } from "./wal_sync.ts";
 
@@ -72,12 +73,37 @@ export class Maintenance {
    * if absent. Returns the version that it found; a newer file than `steps` know is left alone.
    */
   async migrate(path: string, steps: readonly string[]): Promise<number> {
-    return (await this.#ask("migrate", path, { steps })) as number;
+    return (await this.#ask("migrate", path, { more: { steps } })) as number;
+  }
+
+  /**
+   * Writes rows of an import, in one transaction, into a file that this process writes nothing else to until endStaging(). The
+   * memory of the rows goes over to the worker.
+   */
+  async stage(path: string, rows: StagedRows): Promise<void> {
+    await this.#ask("stage", path, { more: { rows }, memory: memoryOf(rows) });
+  }
+
+  /** Of what stage() has written, all of which is read: this takes its time. */
+  async countStaged(path: string): Promise<StagedCounts> {
+    return (await this.#ask("countStaged", path)) as StagedCounts;
+  }
+
+  /** To be called once after the last of these, whatever came of it. */
+  async endStaging(path: string): Promise<void> {
+    await this.#ask("endStaging", path);
+  }
+
+  /** recover() where there is a file, then migrate(), without this thread in between: it may be busy with other things. */
+  async prepare(path: string, steps: readonly string[]): Promise<number> {
+    const found = await this.#ask("prepare", path, { more: { steps } });
+    if (typeof found === "number") return found;
+    throw new KithError("busy", `Could not recover "${path}": another process has it open`);
   }
 
   /** Empties tables of a file that this process writes nothing to meanwhile. */
   async clear(path: string, tables: readonly string[]): Promise<void> {
-    await this.#ask("clear", path, { tables });
+    await this.#ask("clear", path, { more: { tables } });
   }
 
   /** Closes `db` such that the worker closes last: the last close syncs twice and swallows errors. */
@@ -97,7 +123,11 @@ export class Maintenance {
     this.#worker.terminate();
   }
 
-  #ask(op: string, path: string, more: object = {}): Promise<unknown> {
+  #ask(
+    op: string,
+    path: string,
+    { more = {}, memory = [] }: { more?: object; memory?: ArrayBuffer[] } = {},
+  ): Promise<unknown> {
     if (this.#stopped) throw new KithError("shutting_down", `Could not ${op} "${path}": storage is closed`);
     if (this.#waiting.size >= REQUESTS_MAX) {
       throw new KithError("busy", `Could not ${op} "${path}": ${REQUESTS_MAX} requests wait`);
@@ -106,7 +136,7 @@ export class Maintenance {
     const id = this.#lastId;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { action: `Could not ${op} "${path}"`, resolve, reject });
-      this.#worker.postMessage({ id, op, path, ...more });
+      this.#worker.postMessage({ id, op, path, ...more }, memory);
     });
   }
 

@@ -8,7 +8,12 @@ export type Migration = string;
 
 /** The schema version of an open database. */
 export function schemaVersionOf(db: Database): number {
-  return db.query<{ user_version: number }, []>("PRAGMA user_version").get()?.user_version ?? 0;
+  const statement = db.prepare<{ user_version: number }, []>("PRAGMA user_version");
+  try {
+    return statement.get()?.user_version ?? 0;
+  } finally {
+    statement.finalize();
+  }
 }
 
 /**
@@ -33,4 +38,12 @@ export async function migrate(
   { migrations, maintenance }: { migrations: readonly Migration[]; maintenance: Maintenance },
 ): Promise<void> {
   checkSchema(path, await maintenance.migrate(path, migrations), migrations.length);
+}
+
+/** The same, after what a crash may have left was made durable. */
+export async function recoverAndMigrate(
+  path: string,
+  { migrations, maintenance }: { migrations: readonly Migration[]; maintenance: Maintenance },
+): Promise<void> {
+  checkSchema(path, await maintenance.prepare(path, migrations), migrations.length);
 }

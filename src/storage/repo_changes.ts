@@ -42,6 +42,8 @@ export interface RecordPut {
   readonly cid: Cid;
   readonly blobs: readonly Cid[];
   readonly subject?: string;
+  /** True where there is no record at the path. */
+  readonly isNew?: boolean;
 }
 
 export interface RecordKey {
@@ -55,8 +57,11 @@ export interface RepoCommit {
   /** The commit, the new MST nodes and the new records. */
   readonly newBlocks: readonly Block[];
   readonly removed: readonly Cid[];
+  /** Those of `removed` that are replaced and deleted records, which another path may still hold. */
+  readonly replaced: readonly Cid[];
   readonly puts: readonly RecordPut[];
   readonly deletes: readonly RecordKey[];
+  /** A single one of a commit is its `commitEvent`, as it carries the new blocks. */
   readonly events: readonly PendingEvent[];
   /** Of an account's first commit: the status that it begins with; active where absent. */
   readonly status?: RepoStatus;
@@ -106,6 +111,14 @@ export interface ListRecords {
   readonly cursor?: string;
   /** Oldest rkey first. */
   readonly reverse?: boolean;
+}
+
+/** A record of a page, as it is stored. */
+export interface ListedRecord {
+  readonly rkey: string;
+  /** In binary. */
+  readonly cid: Uint8Array;
+  readonly bytes: Uint8Array;
 }
 
 /** Rows of one page of a listing, and the one more that tells whether another page follows. */

@@ -3,7 +3,7 @@ import { constants, existsSync } from "node:fs";
 import { chmod, copyFile, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { sha256 } from "../atproto/mod.ts";
-import { KithError } from "../errors.ts";
+import { isKithError, KithError } from "../errors.ts";
 import { REPO_MIGRATIONS } from "./_repo_schema.ts";
 import { SqliteFile, type SqliteFileOptions } from "./_sqlite_file.ts";
 import { checkSchema, migrate } from "./migrations.ts";
@@ -39,6 +39,17 @@ export async function syncPath(path: string): Promise<void> {
   }
 }
 
+/** What a crash has left in the tail. */
+async function settleTail(store: RepoStore): Promise<void> {
+  try {
+    await store.prepareWrites();
+    store.settle();
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
 export class RepoFiles {
   readonly #options: RepoFilesOptions;
   #template: Promise<string> | undefined;
@@ -71,7 +82,11 @@ export class RepoFiles {
       await syncPath(dirname(path));
       await syncPath(this.#options.folder);
     } catch (error) {
-      throw storageError(error, `Could not make the repo file of "${did}"`);
+      const action = `Could not make the repo file of "${did}"`;
+      const known = storageError(error, action);
+      // Where nothing can be damaged yet, a file that SQLite cannot open is one that the disk does not take.
+      if (!isKithError(known, "storage_damaged")) throw known;
+      throw new KithError("storage_full", `${action}: the disk refused it`, { cause: known });
     }
   }
 
@@ -120,7 +135,9 @@ export class RepoFiles {
       );
     }
     const file = (await this.#migrateIfOlder(path)) ?? SqliteFile.open(path, this.#options);
-    return RepoStore.open(file, { did, generation });
+    const store = RepoStore.open(file, { did, generation });
+    if (store.hasTail) await settleTail(store);
+    return store;
   }
 
   /** The open file if its schema is the latest; else undefined, after it was migrated. */

@@ -1,12 +1,16 @@
+import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
-import { existsSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { cidOfRaw } from "../atproto/mod.ts";
 import { Fixture } from "./_fixture.ts";
 import { REPO_MIGRATIONS } from "./_repo_schema.ts";
+import { migrate } from "./migrations.ts";
 import { RepoFiles, safeDidName } from "./repo_files.ts";
 
 const DID = "did:plc:abcdefghijklmnopqrstuvwx";
+/** Steps of the schema before records knew their block. */
+const BEFORE_RECORD_BLOCK = 8;
 
 function filesIn(folder: Fixture): RepoFiles {
   return new RepoFiles({ folder: folder.path, ...folder.options });
@@ -49,7 +53,7 @@ test("RepoFiles.open() refuses what is not there, what is another's, and what is
   await store.prepareWrites();
   const cid = cidOfRaw(new Uint8Array());
   const head = { commit: cid, data: cid, rev: "3aaaaaaaaaaaa" };
-  const nothing = { newBlocks: [], removed: [], puts: [], deletes: [], events: [] };
+  const nothing = { newBlocks: [], removed: [], replaced: [], puts: [], deletes: [], events: [] };
   store.commit({ head, lastTid: head.rev, ...nothing, now: 0 });
   await store.close();
   await Bun.$`mkdir -p ${dirname(files.path(DID, 2))} && cp ${files.path(DID, 1)} ${files.path(DID, 2)}`.quiet();
@@ -62,11 +66,37 @@ test("RepoFiles.open() migrates an older file first, and refuses a newer one", a
   await using folder = new Fixture();
   const files = filesIn(folder);
   await files.create(DID, 1);
-  const db = new (await import("bun:sqlite")).Database(files.path(DID, 1));
+  const db = new Database(files.path(DID, 1));
   db.run(`PRAGMA user_version = ${REPO_MIGRATIONS.length + 1}`);
   db.close(true);
   const error = await files.open(DID, 1).catch((cause) => cause);
   expect(error).toMatchObject({ code: "data_folder_refused" });
+});
+
+test("RepoFiles.open() finds the blocks of records that an older version has written", async () => {
+  await using folder = new Fixture();
+  const files = filesIn(folder);
+  const path = files.path(DID, 1);
+  mkdirSync(dirname(path));
+  const migrations = REPO_MIGRATIONS.slice(0, BEFORE_RECORD_BLOCK);
+  await migrate(path, { migrations, maintenance: folder.maintenance });
+  const rows = ["a", "b", "c"].map((rkey, at) => ({
+    rkey,
+    cid: cidOfRaw(Uint8Array.of(at)).bytes,
+    bytes: Uint8Array.of(at),
+  }));
+  const db = new Database(path);
+  for (const { cid, bytes } of rows.toReversed()) {
+    db.run("INSERT INTO block (cid, rev, bytes) VALUES (?, 'r', ?)", [cid, bytes]);
+  }
+  for (const { rkey, cid } of rows) {
+    db.run("INSERT INTO record (collection, rkey, cid, rev) VALUES ('x.y.z', ?, ?, 'r')", [rkey, cid]);
+  }
+  db.close(true);
+  const store = await files.open(DID, 1);
+  expect(store.listRecords({ collection: "x.y.z", limit: 9, reverse: true })).toEqual(rows);
+  expect(store.shownRecord("x.y.z", "b")?.bytes).toEqual(Uint8Array.of(1));
+  await store.close();
 });
 
 test("RepoFiles.recover() finds what a killed process had committed, and remove() leaves nothing", async () => {

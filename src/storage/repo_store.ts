@@ -2,18 +2,22 @@
  * One account's file: records, blocks, blob rows, head, status and the events that tell the network, in one transaction
  * of its actor. It is the truth about the account; whoever else knows something of it, knows it from here.
  */
-import { type BlockReader, type Cid, cidFromBytes } from "../atproto/mod.ts";
+import { type BlockReader, type Cid, cidFromBytes, cidKey } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
-import { listBlobs, listMissingBlobs } from "./_repo_blob_pages.ts";
+import { listBlobs, listMissingBlobs, oldestTemporaryBlob, temporaryBlobs } from "./_repo_blob_pages.ts";
 import { type RepoExport, RepoExports } from "./_repo_export.ts";
+import { readMeta, stateOf } from "./_repo_meta.ts";
 import {
   type Preference,
   type PreferencesChange,
   readPreferences,
   replacePreferences,
 } from "./_repo_preferences.ts";
+import { collections, listRecords, recordsSince, shownRecord } from "./_repo_record_pages.ts";
+import { RepoSettling } from "./_repo_settling.ts";
 import { clearStaged, hasStaged, RepoStaging, swapStaged } from "./_repo_staging.ts";
-import { RECORD_SHOWN, RepoTakedowns } from "./_repo_takedowns.ts";
+import { RepoTables } from "./_repo_tables.ts";
+import { RepoTakedowns } from "./_repo_takedowns.ts";
 import type { SqliteFile } from "./_sqlite_file.ts";
 import type { CheckpointMode } from "./maintenance.ts";
 import {
@@ -21,16 +25,13 @@ import {
   type EventsChange,
   type ImportSwitch,
   type ListBlobs,
+  type ListedRecord,
   type ListRecords,
-  type OwnerStatus,
   PAGE_ROWS_MAX,
   type PendingEvent,
-  type RecordKey,
-  type RecordPut,
   type RepoCommit,
   type RepoCounts,
   type RepoState,
-  type RepoStatus,
   type SinceRecord,
   type StatusChange,
 } from "./repo_changes.ts";
@@ -40,47 +41,44 @@ export type { Preference, PreferencesChange } from "./_repo_preferences.ts";
 export type { RepoStaging, StagedRecord } from "./_repo_staging.ts";
 export type { RecordTakedown, RepoTakedowns, TakedownChange } from "./_repo_takedowns.ts";
 
-interface MetaRow {
-  did: string | null;
-  generation: number | null;
-  head: Uint8Array | null;
-  data: Uint8Array | null;
-  rev: string | null;
-  status: RepoStatus;
-  owner_status: OwnerStatus;
-  takedown_ref: string | null;
-  last_tid: string | null;
-  handle: string | null;
-  signing_key: string | null;
-}
-
 export class RepoStore implements BlockReader {
   readonly did: string;
   readonly generation: number;
   readonly takedowns: RepoTakedowns;
   readonly #file: SqliteFile;
   readonly #exports: RepoExports;
+  readonly #tables: RepoTables;
+  readonly #settling: RepoSettling;
+  #state: RepoState | undefined;
 
   private constructor(file: SqliteFile, { did, generation }: { did: string; generation: number }) {
     this.did = did;
     this.generation = generation;
     this.#file = file;
     this.#exports = new RepoExports(file);
-    this.takedowns = new RepoTakedowns(file);
+    this.#tables = new RepoTables(file, this.#exports);
+    this.#settling = new RepoSettling(file, { tables: this.#tables, exports: this.#exports });
+    this.takedowns = new RepoTakedowns(file, (read) => this.#settling.settled(read));
   }
 
   /** Takes over an open file of the current schema (RepoFiles.open). Throws KithError storage_damaged. */
   static open(file: SqliteFile, { did, generation }: { did: string; generation: number }): RepoStore {
     const store = new RepoStore(file, { did, generation });
-    const meta = store.#meta();
+    const meta = readMeta(file);
     if (meta.did !== null && (meta.did !== did || meta.generation !== generation)) {
-      file.db.close();
+      file.abandon();
       throw new KithError(
         "storage_damaged",
         `Could not open the repo of "${did}": "${file.path}" is of "${meta.did}", generation ${meta.generation}`,
       );
     }
+    store.#settling.load();
     return store;
+  }
+
+  /** True while the tables lack commits: after a crash, settle() is to be called before anything is read. */
+  get hasTail(): boolean {
+    return !this.#settling.tail.isEmpty;
   }
 
   /** The file below, for tests that fill the disk or look at rows. */
@@ -91,40 +89,37 @@ export class RepoStore implements BlockReader {
   // Reading
 
   state(): RepoState {
-    const { head, data, rev, status, ...meta } = this.#meta();
-    const { last_tid: lastTid, owner_status: ownerStatus, takedown_ref: takedownRef } = meta;
-    const { handle, signing_key: signingKey } = meta;
-    const rest = { status, ownerStatus, takedownRef, lastTid, handle, signingKey };
-    if (!head || !data || rev === null) return { head: null, ...rest };
-    return { head: { commit: cidFromBytes(head), rev, data: cidFromBytes(data) }, ...rest };
-  }
-
-  #meta(): MetaRow {
-    const row = this.#file.statement<MetaRow>("SELECT * FROM meta").get();
-    if (!row)
-      throw new KithError("storage_damaged", `Could not read "${this.#file.path}": it has no meta row`);
-    return row;
+    this.#state ??= stateOf(readMeta(this.#file));
+    return this.#state;
   }
 
   /** The bytes of a block of the current tree. */
   get(cid: Cid): Uint8Array | undefined {
+    if (this.#settling.tail.isEmpty) return this.#block(cid);
+    if (this.#settling.tail.replaces) return this.#settling.settled(() => this.#block(cid));
+    const key = cidKey(cid);
+    return (
+      this.#settling.tail.bytes(key) ?? (this.#settling.tail.gone.has(key) ? undefined : this.#block(cid))
+    );
+  }
+
+  #block(cid: Cid): Uint8Array | undefined {
     const row = this.#file
       .statement<{ bytes: Uint8Array }>("SELECT bytes FROM block WHERE cid = ? AND removed = 0")
       .get(cid.bytes);
     return row?.bytes;
   }
 
-  record(collection: string, rkey: string): { cid: Cid; bytes: Uint8Array; rev: string } | undefined {
-    const row = this.#file
-      .statement<{ cid: Uint8Array; rev: string; bytes: Uint8Array }>(
-        `SELECT r.cid, r.rev, b.bytes FROM record r JOIN block b ON b.cid = r.cid
-         WHERE r.collection = ? AND r.rkey = ?`,
-      )
-      .get(collection, rkey);
-    return row ? { cid: cidFromBytes(row.cid), bytes: row.bytes, rev: row.rev } : undefined;
+  /** A record that is not taken down. */
+  shownRecord(collection: string, rkey: string): { cid: Cid; bytes: Uint8Array } | undefined {
+    const late = this.#settling.tail.record({ collection, rkey });
+    if (late === undefined) return shownRecord(this.#file, { collection, rkey });
+    return late && !this.takedowns.record(collection, rkey) ? late : undefined;
   }
 
   recordCid(collection: string, rkey: string): Cid | undefined {
+    const late = this.#settling.tail.record({ collection, rkey });
+    if (late !== undefined) return late?.cid;
     const row = this.#file
       .statement<{ cid: Uint8Array }>("SELECT cid FROM record WHERE collection = ? AND rkey = ?")
       .get(collection, rkey);
@@ -132,69 +127,52 @@ export class RepoStore implements BlockReader {
   }
 
   /** A page of a collection, newest rkey first unless `reverse`; without what is taken down. */
-  listRecords(options: ListRecords): { rkey: string; cid: Cid; bytes: Uint8Array }[] {
-    const { collection, cursor, reverse } = options;
-    const [before, order] = reverse ? [">", "ASC"] : ["<", "DESC"];
-    const after = cursor === undefined ? "" : `AND r.rkey ${before} ?`;
-    const limit = Math.min(options.limit, PAGE_ROWS_MAX);
-    const rows = this.#file
-      .statement<{ rkey: string; cid: Uint8Array; bytes: Uint8Array }>(
-        `SELECT r.rkey, r.cid, b.bytes FROM record r JOIN block b ON b.cid = r.cid
-         WHERE r.collection = ? ${after} AND ${RECORD_SHOWN} ORDER BY r.rkey ${order} LIMIT ?`,
-      )
-      .all(...(cursor === undefined ? [collection, limit] : [collection, cursor, limit]));
-    return rows.map((row) => ({ rkey: row.rkey, cid: cidFromBytes(row.cid), bytes: row.bytes }));
+  listRecords(page: ListRecords): ListedRecord[] {
+    return this.#settling.settled(() => listRecords(this.#file, page));
   }
 
   /** The collections that have records, sorted; by one seek each. */
   collections(): string[] {
-    const rows = this.#file
-      .statement<{ name: string }>(
-        `WITH RECURSIVE found (name) AS (
-           SELECT min(collection) FROM record
-           UNION ALL
-           SELECT (SELECT min(collection) FROM record WHERE collection > found.name) FROM found WHERE found.name IS NOT NULL
-         ) SELECT name FROM found WHERE name IS NOT NULL`,
-      )
-      .all();
-    return rows.map((row) => row.name);
+    return this.#settling.settled(() => collections(this.#file));
   }
 
   /**
    * The newest records of commits after `rev`, newest first; none where there is no older one, for then `rev` is not
    * of this repo's past (it has been imported anew, say).
    */
-  recordsSince(rev: string, { limit }: { limit: number }): SinceRecord[] {
-    const older = this.#file.statement("SELECT 1 FROM record WHERE rev <= ? LIMIT 1").get(rev);
-    if (older === null) return [];
-    const rows = this.#file
-      .statement<{ collection: string; rkey: string; cid: Uint8Array; rev: string; bytes: Uint8Array }>(
-        `SELECT r.collection, r.rkey, r.cid, r.rev, b.bytes FROM record r JOIN block b ON b.cid = r.cid
-         WHERE r.rev > ? AND ${RECORD_SHOWN} ORDER BY r.rev DESC LIMIT ?`,
-      )
-      .all(rev, Math.min(limit, PAGE_ROWS_MAX));
-    return rows.map((row) => ({ ...row, cid: cidFromBytes(row.cid) }));
+  recordsSince(rev: string, page: { limit: number }): SinceRecord[] {
+    return this.#settling.settled(() => recordsSince(this.#file, rev, page));
   }
 
   recordCount(): number {
-    return this.#file.statement<{ n: number }>("SELECT count(*) AS n FROM record").get()?.n ?? 0;
+    const count = this.#file.statement<{ n: number }>("SELECT count(*) AS n FROM record");
+    return this.#settling.settled(() => count.get()?.n ?? 0);
   }
 
   /** How much there is: blocks and records of the tree, blobs that records refer to, blobs that are here. */
   counts(): RepoCounts {
-    const row = this.#file
-      .statement<RepoCounts>(
-        `SELECT (SELECT count(*) FROM block) - (SELECT count(*) FROM block WHERE removed <> 0) AS blocks,
-           (SELECT count(*) FROM record) AS records,
-           (SELECT count(DISTINCT cid) FROM record_blob) AS expectedBlobs,
-           (SELECT count(*) FROM blob) AS importedBlobs`,
-      )
-      .get();
+    const counts = this.#file.statement<RepoCounts>(
+      `SELECT (SELECT count(*) FROM block) - (SELECT count(*) FROM block WHERE removed <> 0) AS blocks,
+         (SELECT count(*) FROM record) AS records,
+         (SELECT count(DISTINCT cid) FROM record_blob) AS expectedBlobs,
+         (SELECT count(*) FROM blob) AS importedBlobs`,
+    );
+    const row = this.#settling.settled(() => counts.get());
     return row ?? { blocks: 0, records: 0, expectedBlobs: 0, importedBlobs: 0 };
   }
 
   /** The rkey of the newest record of a collection with this subject: of a like, repost, follow or block. */
   recordWithSubject(collection: string, subject: string): string | undefined {
+    if (this.#settling.tail.replaces)
+      return this.#settling.settled(() => this.#newestWithSubject(collection, subject));
+    const [late, earlier] = [
+      this.#settling.tail.recordWithSubject(collection, subject),
+      this.#newestWithSubject(collection, subject),
+    ];
+    return late !== undefined && earlier !== undefined && earlier > late ? earlier : (late ?? earlier);
+  }
+
+  #newestWithSubject(collection: string, subject: string): string | undefined {
     return this.#file
       .statement<{ rkey: string }>(
         "SELECT rkey FROM record WHERE collection = ? AND subject = ? ORDER BY rkey DESC LIMIT 1",
@@ -212,39 +190,27 @@ export class RepoStore implements BlockReader {
   }
 
   blobIsReferenced(cid: Cid): boolean {
-    return this.#file.statement("SELECT 1 FROM record_blob WHERE cid = ? LIMIT 1").get(cid.bytes) !== null;
+    return this.#settling.settled(() => this.#tables.blobIsReferenced(cid));
   }
 
   /** By CID bytes; with `since`, those of records written after that rev. */
   listBlobs(page: ListBlobs): Cid[] {
-    return listBlobs(this.#file, page);
+    return this.#settling.settled(() => listBlobs(this.#file, page));
   }
 
   /** Blobs that records refer to and that are not here, by CID, each with one of the records. */
   listMissingBlobs(page: { limit: number; cursor?: string }): { cid: Cid; path: string }[] {
-    return listMissingBlobs(this.#file, page);
+    return this.#settling.settled(() => listMissingBlobs(this.#file, page));
   }
 
   /** Uploads older than `olderThan` (milliseconds) that no record refers to. */
   temporaryBlobs(olderThan: number, { limit = PAGE_ROWS_MAX }: { limit?: number } = {}): Cid[] {
-    const rows = this.#file
-      .statement<{ cid: Uint8Array }>(
-        `SELECT cid FROM blob WHERE created_at < ?
-         AND NOT EXISTS (SELECT 1 FROM record_blob r WHERE r.cid = blob.cid) LIMIT ?`,
-      )
-      .all(olderThan, Math.min(limit, PAGE_ROWS_MAX));
-    return rows.map((row) => cidFromBytes(row.cid));
+    return this.#settling.settled(() => temporaryBlobs(this.#file, { olderThan, limit }));
   }
 
   /** When the oldest upload came that no record refers to, in milliseconds; undefined where there is none. */
   oldestTemporaryBlob(): number | undefined {
-    const row = this.#file
-      .statement<{ at: number | null }>(
-        `SELECT min(created_at) AS at FROM blob
-         WHERE NOT EXISTS (SELECT 1 FROM record_blob r WHERE r.cid = blob.cid)`,
-      )
-      .get();
-    return row?.at ?? undefined;
+    return this.#settling.settled(() => oldestTemporaryBlob(this.#file));
   }
 
   /** What the blobs that are here take, referred to or not. */
@@ -280,12 +246,14 @@ export class RepoStore implements BlockReader {
 
   /** Begins to stage a whole repo; `rev`, above all here, is that of its rows. Nothing else is to be written meanwhile. */
   beginStaging(rev: string): RepoStaging {
+    this.settle();
     return new RepoStaging(this.#file, rev);
   }
 
   /** Puts the staged repo in the place of the present one, in one transaction. Exports that are open end with an error. */
   switchStaging(tx: ImportSwitch): void {
-    this.#file.transaction(() => {
+    this.settle();
+    this.#write(() => {
       swapStaged(this.#file);
       this.#exports.add(tx.commit, tx.head.rev);
       this.#file
@@ -306,65 +274,57 @@ export class RepoStore implements BlockReader {
    * Throws KithError storage_full, busy, or blob_not_found for a reference to a blob without a row; nothing is written.
    */
   commit(tx: RepoCommit): { unreferenced: Cid[] } {
-    return this.#file.transaction(() => {
-      this.#exports.beginCommit();
-      const released = [...tx.deletes, ...tx.puts].flatMap((record) => this.#releaseBlobs(record));
-      for (const { collection, rkey } of tx.deletes) {
-        this.#file.statement("DELETE FROM record WHERE collection = ? AND rkey = ?").run(collection, rkey);
-      }
-      for (const put of tx.puts) this.#put(put, tx.head.rev);
-      for (const cid of tx.removed) if (!this.#isRecord(cid)) this.#exports.remove(cid);
-      for (const block of tx.newBlocks) this.#exports.add(block, tx.head.rev);
-      this.#file
-        .statement("UPDATE meta SET did = ?, generation = ?, head = ?, data = ?, rev = ?")
-        .run(this.did, this.generation, tx.head.commit.bytes, tx.head.data.bytes, tx.head.rev);
+    const [event] = tx.events;
+    if (event && this.#settling.takes(tx)) {
+      this.#commitToTail(tx, event);
+      return { unreferenced: [] };
+    }
+    this.settle();
+    return this.#write(() => {
+      const unreferenced = this.#tables.apply(tx);
+      this.#head(tx);
       if (tx.status) {
         const owner = tx.status === "deactivated" ? "deactivated" : "active";
         this.#file.statement("UPDATE meta SET status = ?, owner_status = ?").run(tx.status, owner);
       }
       this.#events(tx);
-      return { unreferenced: released.filter((cid) => this.#dropUnreferenced(cid)) };
+      return { unreferenced };
     });
   }
 
-  #put({ collection, rkey, cid, blobs, subject }: RecordPut, rev: string): void {
+  #head({ head, lastTid }: Pick<RepoCommit, "head" | "lastTid">): void {
     this.#file
-      .statement("INSERT OR REPLACE INTO record (collection, rkey, cid, rev, subject) VALUES (?, ?, ?, ?, ?)")
-      .run(collection, rkey, cid.bytes, rev, subject ?? null);
-    for (const blob of blobs) {
-      if (!this.blob(blob)) {
-        throw new KithError(
-          "blob_not_found",
-          `Could not write the record "${collection}/${rkey}": a blob is absent`,
-        );
-      }
-      this.#file
-        .statement("INSERT OR IGNORE INTO record_blob (collection, rkey, cid) VALUES (?, ?, ?)")
-        .run(collection, rkey, blob.bytes);
-    }
+      .statement("UPDATE meta SET did = ?, generation = ?, head = ?, data = ?, rev = ?, last_tid = ?")
+      .run(this.did, this.generation, head.commit.bytes, head.data.bytes, head.rev, lastTid);
   }
 
-  #releaseBlobs({ collection, rkey }: RecordKey): Cid[] {
-    const rows = this.#file
-      .statement<{ cid: Uint8Array }>(
-        "DELETE FROM record_blob WHERE collection = ? AND rkey = ? RETURNING cid",
-      )
-      .all(collection, rkey);
-    return rows.map((row) => cidFromBytes(row.cid));
+  #commitToTail(tx: RepoCommit, event: PendingEvent): void {
+    const { newBlocks, removed, replaced, puts, deletes, head, lastTid } = tx;
+    if (this.#settling.tail.isFull) this.settle();
+    const commit = { rev: head.rev, newBlocks, removed, replaced, puts, deletes };
+    const state = { ...this.state(), head, lastTid };
+    this.#write(() => {
+      this.#head(tx);
+      this.#settling.store(commit, event);
+    }, state);
+    this.#settling.add(commit, tx);
   }
 
-  /** True where the blob's row was deleted just now, because no record refers to it any more. */
-  #dropUnreferenced(cid: Cid): boolean {
-    if (this.blobIsReferenced(cid)) return false;
-    return this.#file.statement("DELETE FROM blob WHERE cid = ?").run(cid.bytes).changes > 0;
+  /** One transaction; `state` is what it leaves, where that is known. */
+  #write<T>(fn: () => T, state?: RepoState): T {
+    this.#state = undefined;
+    const result = this.#file.transaction(fn);
+    this.#state = state;
+    return result;
   }
 
-  #isRecord(cid: Cid): boolean {
-    return this.#file.statement("SELECT 1 FROM record WHERE cid = ? LIMIT 1").get(cid.bytes) !== null;
+  /** Brings the tables up to commits that are in the file and not in them yet. KithError storage_full, busy. */
+  settle(): void {
+    this.#settling.settle();
   }
 
   setStatus(tx: StatusChange): void {
-    this.#file.transaction(() => {
+    this.#write(() => {
       this.#file
         .statement("UPDATE meta SET status = ?, owner_status = ?, takedown_ref = ?")
         .run(tx.status, tx.ownerStatus, tx.takedownRef);
@@ -373,7 +333,7 @@ export class RepoStore implements BlockReader {
   }
 
   appendEvents(tx: EventsChange): void {
-    this.#file.transaction(() => this.#events(tx));
+    this.#write(() => this.#events(tx));
   }
 
   #events({ lastTid, events, identity, forgetPendingUpTo }: EventsChange): void {
@@ -383,7 +343,7 @@ export class RepoStore implements BlockReader {
         .statement("UPDATE meta SET handle = coalesce(?, handle), signing_key = coalesce(?, signing_key)")
         .run(identity.handle ?? null, identity.signingKey ?? null);
     }
-    if (forgetPendingUpTo !== undefined) this.#forget(forgetPendingUpTo);
+    this.#settling.forget(forgetPendingUpTo);
     for (const { key, kind, before, after } of events) {
       this.#file
         .statement("INSERT INTO pending_event (key, kind, before, after) VALUES (?, ?, ?, ?)")
@@ -393,11 +353,8 @@ export class RepoStore implements BlockReader {
 
   /** Deletes pending events up to and including `key`: their rows in the event log are durable. */
   forgetPending(key: string): void {
-    this.#file.transaction(() => this.#forget(key));
-  }
-
-  #forget(key: string): void {
-    this.#file.statement("DELETE FROM pending_event WHERE key <= ?").run(key);
+    this.settle();
+    this.#file.transaction(() => this.#settling.forget(key));
   }
 
   /**
@@ -405,6 +362,7 @@ export class RepoStore implements BlockReader {
    * now: the given one, unless records refer to it already by another. KithError invalid_request where it is taken down.
    */
   putBlob({ forgetPendingUpTo, ...blob }: BlobRow & { forgetPendingUpTo?: string }): string {
+    this.settle();
     return this.#file.transaction(() => {
       this.takedowns.refuseBlob(blob.cid);
       const known = this.blobIsReferenced(blob.cid) ? this.blob(blob.cid)?.mimeType : undefined;
@@ -415,7 +373,7 @@ export class RepoStore implements BlockReader {
            ON CONFLICT (cid) DO UPDATE SET mime_type = excluded.mime_type, created_at = excluded.created_at`,
         )
         .run(blob.cid.bytes, mimeType, blob.size, blob.createdAt);
-      if (forgetPendingUpTo !== undefined) this.#forget(forgetPendingUpTo);
+      this.#settling.forget(forgetPendingUpTo);
       return mimeType;
     });
   }
@@ -424,15 +382,16 @@ export class RepoStore implements BlockReader {
   putPreferences({ forgetPendingUpTo, ...change }: PreferencesChange & { forgetPendingUpTo?: string }): void {
     this.#file.transaction(() => {
       replacePreferences(this.#file, change);
-      if (forgetPendingUpTo !== undefined) this.#forget(forgetPendingUpTo);
+      this.#settling.forget(forgetPendingUpTo);
     });
   }
 
   /** Deletes the rows of those blobs that no record refers to, and returns them: their files are the caller's. */
   deleteBlobs(cids: readonly Cid[], { forgetPendingUpTo }: { forgetPendingUpTo?: string } = {}): Cid[] {
+    this.settle();
     return this.#file.transaction(() => {
-      if (forgetPendingUpTo !== undefined) this.#forget(forgetPendingUpTo);
-      return cids.filter((cid) => this.#dropUnreferenced(cid));
+      this.#settling.forget(forgetPendingUpTo);
+      return cids.filter((cid) => this.#tables.dropUnreferenced(cid));
     });
   }
 
@@ -459,12 +418,15 @@ export class RepoStore implements BlockReader {
   }
 
   /** In the maintenance worker. While a "restart" runs, writes are refused as busy. False: incomplete. */
-  checkpoint(mode: CheckpointMode): Promise<boolean> {
+  async checkpoint(mode: CheckpointMode): Promise<boolean> {
+    // Meanwhile nobody could read what is not in the tables.
+    if (mode === "restart") this.settle();
     return this.#file.checkpoint(mode);
   }
 
   /** Starts an export of the tree as it is now; writes may go on. Throws KithError repo_not_found without a head. */
   openExport({ since }: { since?: string } = {}): RepoExport {
+    this.settle();
     const { head } = this.state();
     if (!head)
       throw new KithError("repo_not_found", `Could not export the repo of "${this.did}": it has no commit`);
@@ -474,6 +436,9 @@ export class RepoStore implements BlockReader {
   /** Closes open exports and the file; through the maintenance worker when anything was written. */
   async close(): Promise<void> {
     this.#exports.closeAll();
+    // What stays is in the file, and settled when it is opened again.
+    this.#settling.trySettle();
+    this.#settling.stop();
     await this.#file.close();
   }
 }

@@ -1,106 +1,29 @@
 import { expect, test } from "bun:test";
 import {
   type Block,
-  buildCommit,
-  type Cid,
+  type CarEntry,
+  cidFromBytes,
   cidKey,
-  cidOfCbor,
   cidOfRaw,
   cidToString,
-  encodeCbor,
   exportOrder,
-  type Head,
   MemoryBlocks,
-  nextTid,
-  type Signer,
-  signCommit,
   type Write,
 } from "../atproto/mod.ts";
 import { Fixture } from "./_fixture.ts";
-import type { PendingEvent, RepoCommit } from "./repo_changes.ts";
+import { COLLECTION, DID, Repo, record } from "./_repo_fixture.ts";
 import { RepoFiles } from "./repo_files.ts";
-import type { RepoExport, RepoStore } from "./repo_store.ts";
-
-const DID = "did:plc:repostore";
-const SIGNER: Signer = { didKey: "did:key:none", jwtAlg: "ES256K", sign: () => new Uint8Array(64) };
-const COLLECTION = "app.bsky.feed.post";
-
-function record(text: string): Block {
-  const bytes = encodeCbor({ $type: COLLECTION, text });
-  return { cid: cidOfCbor(bytes), bytes };
-}
-
-/** A repo in a temporary folder, written through the real commit builder. */
-class Repo {
-  #micros = 1_700_000_000_000_000;
-  readonly store: RepoStore;
-  constructor(store: RepoStore) {
-    this.store = store;
-  }
-  static async open(folder: Fixture): Promise<Repo> {
-    const files = new RepoFiles({ folder: folder.path, ...folder.options });
-    await files.create(DID, 1);
-    const store = await files.open(DID, 1);
-    await store.prepareWrites();
-    return new Repo(store);
-  }
-  tid(): string {
-    this.#micros += 10;
-    return nextTid(this.store.state().lastTid, this.#micros, 1);
-  }
-  event(key = this.tid()): PendingEvent {
-    return { key, kind: "commit", before: Uint8Array.of(1, 2), after: Uint8Array.of(3) };
-  }
-  /** Writes as the actor does. `more` holds blobs and subjects by rkey, and overrides. */
-  write(
-    writes: Write[],
-    more: { blobs?: Cid[]; subject?: string; tx?: Partial<RepoCommit> } = {},
-  ): { head: Head; unreferenced: Cid[] } {
-    const rev = this.tid();
-    const { head } = this.store.state();
-    const signed = signCommit(buildCommit({ did: DID, head, writes, rev, blocks: this.store }), SIGNER);
-    const split = (path: string) => {
-      const [collection = "", rkey = ""] = path.split("/");
-      return { collection, rkey };
-    };
-    const { unreferenced } = this.store.commit({
-      head: signed.head,
-      lastTid: rev,
-      newBlocks: [signed.commit, ...signed.newBlocks],
-      removed: signed.removed,
-      puts: writes.flatMap((write) =>
-        write.action === "delete"
-          ? []
-          : [
-              {
-                ...split(write.path),
-                cid: write.record.cid,
-                blobs: more.blobs ?? [],
-                subject: more.subject,
-              },
-            ],
-      ),
-      deletes: writes.flatMap((write) => (write.action === "delete" ? [split(write.path)] : [])),
-      events: [this.event(rev)],
-      now: 0,
-      ...more.tx,
-    });
-    return { head: signed.head, unreferenced };
-  }
-  create(rkey: string, text: string, more = {}) {
-    return this.write([{ action: "create", path: `${COLLECTION}/${rkey}`, record: record(text) }], more);
-  }
-  remove(rkey: string) {
-    return this.write([{ action: "delete", path: `${COLLECTION}/${rkey}` }]);
-  }
-}
+import type { RepoExport } from "./repo_store.ts";
 
 function drain(source: RepoExport, maxBytes = 2000): Block[] {
   const blocks: Block[] = [];
-  for (let next = source.next(maxBytes); next; next = source.next(maxBytes)) blocks.push(...next);
+  for (let next = source.next(maxBytes); next; next = source.next(maxBytes)) blocks.push(...blocksOf(next));
   source.close();
   return blocks;
 }
+
+const blocksOf = (entries: readonly CarEntry[] | null): Block[] =>
+  (entries ?? []).map(({ cid, bytes }) => ({ cid: cidFromBytes(cid), bytes }));
 
 const keysOf = (blocks: Iterable<Block>) => [...blocks].map((block) => cidKey(block.cid)).sort();
 const cidsInFile = (repo: Repo) => {
@@ -118,11 +41,11 @@ test("RepoStore.commit() keeps records, tree, head and the pending event in one 
   const state = repo.store.state();
   expect(state.head).toEqual(head);
   expect(state.lastTid).toBe(head.rev);
-  expect(repo.store.record(COLLECTION, "a")).toEqual({ ...record("one"), rev: head.rev });
+  expect(repo.store.shownRecord(COLLECTION, "a")).toEqual(record("one"));
   expect(repo.store.recordCid(COLLECTION, "b")).toBeUndefined();
   expect(repo.store.recordCount()).toBe(1);
   expect(repo.store.pendingEvents().map((event) => event.key)[1]).toBe(head.rev);
-  expect(repo.store.pendingEvents()[0]?.before).toEqual(Uint8Array.of(1, 2));
+  expect(repo.store.pendingEvents()[0]?.kind).toBe("commit");
   await repo.store.durable();
   expect(repo.store.isDurable()).toBe(true);
   await repo.store.close();
@@ -136,6 +59,7 @@ test("RepoStore holds exactly the blocks of the newest tree after random writes"
     random = (random * 48271) % 2147483647;
     return random % n;
   };
+  const written = new Map<string, Block>();
   for (let step = 0; step < 150; step += 1) {
     const rkey = `k${next(25)}`;
     // few texts, so that many records share a block
@@ -143,8 +67,17 @@ test("RepoStore holds exactly the blocks of the newest tree after random writes"
     const path = `${COLLECTION}/${rkey}`;
     if (!repo.store.recordCid(COLLECTION, rkey)) repo.write([{ action: "create", path, record: block }]);
     else if (next(2) === 0) repo.write([{ action: "update", path, record: block }]);
-    else repo.write([{ action: "delete", path }]);
+    else {
+      repo.write([{ action: "delete", path }]);
+      written.delete(rkey);
+      continue;
+    }
+    written.set(rkey, block);
   }
+  const rows = repo.store.listRecords({ collection: COLLECTION, limit: 100, reverse: true });
+  const expected = [...written].sort().map(([rkey, { cid, bytes }]) => ({ rkey, cid: cid.bytes, bytes }));
+  expect(rows).toEqual(expected);
+  for (const [rkey, block] of written) expect(repo.store.shownRecord(COLLECTION, rkey)).toEqual(block);
   const { head } = repo.store.state();
   expect(cidsInFile(repo)).toEqual(keysOf(exportOrder(head!, repo.store)));
   await repo.store.close();
@@ -156,7 +89,7 @@ test("RepoStore.commit() keeps a removed record that another path still has", as
   repo.create("a", "same");
   repo.create("b", "same");
   repo.remove("a");
-  expect(repo.store.record(COLLECTION, "b")?.bytes).toEqual(record("same").bytes);
+  expect(repo.store.shownRecord(COLLECTION, "b")?.bytes).toEqual(record("same").bytes);
   repo.write([
     { action: "delete", path: `${COLLECTION}/b` },
     { action: "create", path: `${COLLECTION}/c`, record: record("same") },
@@ -307,7 +240,7 @@ test("RepoStore.openExport() gives the tree of its head, whatever is committed m
     return source;
   };
   const first = begin();
-  const firstBlocks = [...(first.next(3000) ?? []), ...(first.next(3000) ?? [])];
+  const firstBlocks = blocksOf([...(first.next(3000) ?? []), ...(first.next(3000) ?? [])]);
   // k1's record left the tree before `first` began and comes back: not in it
   repo.create("k1", "text 1");
   for (let i = 10; i < 40; i += 1) repo.remove(`k${i}`);
@@ -319,6 +252,22 @@ test("RepoStore.openExport() gives the tree of its head, whatever is committed m
   drain(early);
   while (cidsAreMarked(repo)) await turn();
   expect(cidsInFile(repo)).toEqual(keysOf(exportOrder(repo.store.state().head!, repo.store)));
+  await repo.store.close();
+});
+
+test("RepoStore.openExport() goes on in a file that has rested since the step before", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  for (let i = 0; i < 60; i += 1) repo.create(`k${i}`, `text ${i}`);
+  const expected = keysOf(exportOrder(repo.store.state().head!, repo.store));
+  const source = repo.store.openExport();
+  const entries = [...(source.next(3000) ?? [])];
+  for (let next = source.next(3000); next; next = source.next(3000)) {
+    entries.push(...next);
+    repo.store.fileForTests.rest();
+  }
+  expect(keysOf(blocksOf(entries))).toEqual(expected);
+  source.close();
   await repo.store.close();
 });
 
@@ -358,6 +307,22 @@ test("RepoStore sweeps marked blocks that a crash left, and an open export dies 
   await again.store.prepareWrites();
   while (cidsAreMarked(again)) await turn();
   await again.store.close();
+});
+
+test("RepoExport.next() leaves no read transaction open: the log can be restarted between its steps", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  for (let i = 0; i < 40; i += 1) repo.create(`k${i}`, `text ${i}`);
+  const source = repo.store.openExport();
+  const blocks = blocksOf(source.next(500));
+  for (let next = source.next(500); next; next = source.next(500)) {
+    blocks.push(...blocksOf(next));
+    expect(await repo.store.checkpoint("restart")).toBe(true);
+    repo.create(`later${blocks.length}`, "later");
+  }
+  source.close();
+  expect(keysOf(blocks)).toEqual(keysOf(exportOrder(source.head, new MemoryBlocks(blocks))));
+  await repo.store.close();
 });
 
 test("RepoExport.next() holds no more than it was asked for, over a repo many times that size", async () => {
@@ -435,7 +400,11 @@ test("RepoStore.takedowns hides records and blobs by path and CID, whatever the 
   const takeDown = (rkey: string, ref: string | null) =>
     takedowns.apply({ kind: "record", collection: COLLECTION, rkey, cid: "bafyseen", ref });
   takeDown("b", "ref 1");
+  const shown = () => ["a", "b"].map((rkey) => repo.store.shownRecord(COLLECTION, rkey));
+  expect(repo.store.hasTail).toBe(true);
+  expect(shown()).toEqual([record("x"), undefined]);
   expect([listed(), repo.store.recordsSince(rev, { limit: 9 })]).toEqual([["a"], []]);
+  expect(shown()).toEqual([record("x"), undefined]);
   expect(takedowns.record(COLLECTION, "b")).toEqual({ cid: "bafyseen", ref: "ref 1" });
   expect(takedowns.record(COLLECTION, "a")).toBeUndefined();
   const { cid: y } = record("y");

@@ -3,6 +3,7 @@
  * passkeys. Times are Unix milliseconds.
  */
 import { KithError } from "../errors.ts";
+import type { KeptReads } from "./_kept_reads.ts";
 import type { Hub, Run } from "./hub.ts";
 import type { Keyring, SealedPlace } from "./keyring.ts";
 
@@ -58,16 +59,28 @@ const STATE = `SELECT f.totp_since, f.passkey_required,
   (SELECT count(*) FROM backup_code WHERE did = ?1) backup_codes
   FROM (SELECT ?1 did) wanted LEFT JOIN second_factor f ON f.did = wanted.did`;
 
+/** States that are kept in memory: every look at a session asks for one. */
+const STATES_KEPT_MAX = 4_096;
+
 export class SecondFactorStore {
   readonly #hub: Hub;
   readonly #keyring: Keyring;
+  readonly #states: KeptReads<SecondFactorState>;
 
   constructor(hub: Hub, keyring: Keyring) {
     this.#hub = hub;
     this.#keyring = keyring;
+    this.#states = hub.keep({
+      tables: ["account", "second_factor", "passkey", "backup_code"],
+      keysMax: STATES_KEPT_MAX,
+    });
   }
 
   state(did: string): SecondFactorState {
+    return this.#states.get(did, () => this.#readState(did)) as SecondFactorState;
+  }
+
+  #readState(did: string): SecondFactorState {
     const row = this.#hub.readOne<StateRow>(STATE, did);
     const passkeys = row?.passkeys ?? 0;
     return {

@@ -14,16 +14,17 @@ export interface WalSyncOptions {
   readonly dirty?: boolean;
 }
 
-interface Round {
-  /** The number of commits that it covers: those made before it started. */
-  readonly covers: number;
-  readonly done: Promise<void>;
+interface Waiter {
+  /** The number of commits that must be on the disk. */
+  readonly upTo: number;
+  resolve(): void;
 }
 
 /**
- * One running sync and at most one that follows it. A sync covers what was committed before it STARTED and nothing
- * later, so a waiter joins the running one only if nothing was committed since. After a failure nobody is ever
- * released and nothing is retried: a second fdatasync may succeed and have stored nothing.
+ * One running sync at a time. A sync covers what was committed before it STARTED and nothing later; who waits for what was
+ * committed since is served by the next one. Waiters are released in the order in which they came: what follows from a commit
+ * never overtakes what follows from an earlier one. After a failure nobody is ever released and nothing is retried: a second
+ * fdatasync may succeed and have stored nothing.
  */
 export class WalSync {
   readonly #path: string;
@@ -31,8 +32,9 @@ export class WalSync {
   #fd: number | undefined;
   #committed: number;
   #durable = 0;
-  #running: Round | undefined;
-  #queued: Promise<void> | undefined;
+  #waiters: Waiter[] = [];
+  /** Resolves when the running sync has ended; undefined while none runs. */
+  #running: Promise<void> | undefined;
   #failed = false;
 
   /** `path` is the -wal file; it is opened at the first sync, by which time SQLite has made it. */
@@ -55,26 +57,27 @@ export class WalSync {
   /** Resolves when everything committed before this call is on the disk; after a failure, never. */
   sync(): Promise<void> {
     if (this.isDurable()) return Promise.resolve();
-    if (this.#running && this.#running.covers >= this.#committed) return this.#running.done;
-    if (!this.#running) return this.#start();
-    this.#queued ??= this.#running.done.then(() => {
-      this.#queued = undefined;
-      return this.#start();
+    return new Promise((resolve) => {
+      this.#waiters.push({ upTo: this.#committed, resolve });
+      if (!this.#running) this.#start();
     });
-    return this.#queued;
   }
 
-  #start(): Promise<void> {
+  #start(): void {
     const covers = this.#committed;
-    const done = this.#syncOnce().then(
-      () => {
-        this.#durable = covers;
-        this.#running = undefined;
-      },
+    this.#running = this.#syncOnce().then(
+      () => this.#release(covers),
       (error) => this.#fail(error),
     );
-    this.#running = { covers, done };
-    return done;
+  }
+
+  #release(covers: number): void {
+    this.#durable = covers;
+    this.#running = undefined;
+    const later = this.#waiters.findIndex(({ upTo }) => upTo > covers);
+    const served = this.#waiters.splice(0, later === -1 ? this.#waiters.length : later);
+    if (this.#waiters.length > 0) this.#start();
+    for (const { resolve } of served) resolve();
   }
 
   #fail(error: unknown): Promise<never> {
@@ -103,7 +106,7 @@ export class WalSync {
 
   /** Closes the descriptor once a running sync has ended. The -wal carries no locks, so this is harmless. */
   async close(): Promise<void> {
-    while (this.#running && !this.#failed) await this.#running.done;
+    while (this.#running && !this.#failed) await this.#running;
     const fd = this.#fd;
     this.#fd = undefined;
     if (fd !== undefined) await new Promise<void>((resolve) => close(fd, () => resolve()));

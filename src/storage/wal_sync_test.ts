@@ -82,6 +82,27 @@ test("WalSync.sync() shares one sync among all who wait, and needs none when not
   expect(disk.started).toBe(2);
 });
 
+test("WalSync.sync() releases in order, also who comes while others are being released", async () => {
+  const disk = new Disk();
+  const sync = new WalSync("/nowhere", { onFatal: () => {}, sync: disk.sync });
+  const released: string[] = [];
+  const commit = (name: string, then = () => {}) => {
+    sync.noteCommit();
+    void sync.sync().then(() => {
+      released.push(name);
+      then();
+    });
+  };
+  commit("a", () => commit("c", () => commit("e")));
+  commit("b", () => commit("d"));
+  while (disk.running > 0) {
+    expect(disk.running).toBe(1);
+    disk.end();
+    await settle();
+  }
+  expect([released, disk.started]).toEqual([["a", "b", "c", "d", "e"], 5]);
+});
+
 test("WalSync.sync() tells of a failure once, releases nobody and never tries again", async () => {
   const disk = new Disk();
   const fatal: unknown[] = [];

@@ -19,8 +19,8 @@ import {
   to,
   UNTITLED_NSID,
 } from "./_sample_data.ts";
-import { textsOf } from "./locale.ts";
 import * as pages from "./mod.ts";
+import { textsOf } from "./texts_of.ts";
 import type { View } from "./view.ts";
 
 export { PLAIN_WORDS, type SampleWords } from "./_sample_data.ts";

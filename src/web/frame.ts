@@ -1,8 +1,9 @@
 /** The page around what a page says: head, banner, landmarks, foot. */
 import { type Content, type Html, html } from "./html.ts";
 import { icon, MARK } from "./icons.ts";
-import { LOCALES, textsOf } from "./locale.ts";
+import { LOCALES } from "./locale.ts";
 import { breakable, note, who } from "./parts.ts";
+import { textsOf } from "./texts_of.ts";
 import type { AccountName, View } from "./view.ts";
 
 /** A step of signing in or of allowing: on a wide screen what it is about stands left, and what to do right. */

@@ -1,18 +1,9 @@
-import { de } from "./texts/de.ts";
-import { en } from "./texts/en.ts";
-import type { Texts } from "./texts/texts.ts";
-
 /** The languages that pages are written in; the first is for everybody whose own is not among them. */
 export const LOCALES = ["en", "de"] as const;
 export type Locale = (typeof LOCALES)[number];
 
-const TEXTS: Readonly<Record<Locale, Texts>> = { en, de };
 /** Languages of one header that are looked at. */
 const RANGES_MAX = 32;
-
-export function textsOf(locale: Locale): Texts {
-  return TEXTS[locale];
-}
 
 /** What a browser or an app says about languages. */
 export interface LocaleWishes {

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { chooseLocale, formatDay, LOCALES, type LocaleWishes, pickText, textsOf } from "./locale.ts";
+import { chooseLocale, formatDay, LOCALES, type LocaleWishes, pickText } from "./locale.ts";
+import { textsOf } from "./texts_of.ts";
 
 const ROWS: readonly [string, LocaleWishes, string][] = [
   ["nothing is said", {}, "en"],

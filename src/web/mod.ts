@@ -11,7 +11,7 @@ export {
 export type { BrandColors } from "./colors.ts";
 export { ACCOUNT_SECTIONS, type AccountFrame, type AccountSection } from "./frame.ts";
 export { newNonce, type PageHeaderOptions, pageHeaders } from "./headers.ts";
-export { chooseLocale, LOCALES, type Locale, type LocaleWishes, textsOf, wishedLocale } from "./locale.ts";
+export { chooseLocale, LOCALES, type Locale, type LocaleWishes, wishedLocale } from "./locale.ts";
 export { PageSite, type PageSiteOptions, type PictureUrls } from "./page_site.ts";
 export { type ChangeEmailData, changeEmailPage } from "./pages/account_email.ts";
 export { type ChangeHandleData, changeHandlePage } from "./pages/account_handle.ts";
@@ -91,6 +91,7 @@ export {
 } from "./pages/totp_setup.ts";
 export { type WelcomeData, welcomePage } from "./pages/welcome.ts";
 export type { Texts } from "./texts/texts.ts";
+export { textsOf } from "./texts_of.ts";
 export type {
   AccountName,
   AssetPaths,

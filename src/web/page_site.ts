@@ -1,6 +1,7 @@
 import { type Asset, type Assets, type BrandImage, createAssets, imageAsset, isImageType } from "./assets.ts";
 import type { BrandColors } from "./colors.ts";
-import { type Locale, textsOf } from "./locale.ts";
+import type { Locale } from "./locale.ts";
+import { textsOf } from "./texts_of.ts";
 import type { Site, View } from "./view.ts";
 
 /** The operator's pictures, by where their settings say that they are. */

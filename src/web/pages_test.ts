@@ -2,7 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { faultsOf, readPage } from "./_html_check.ts";
 import { PLAIN_WORDS, type SampleWords, samplePages } from "./_samples.ts";
 import { createAssets } from "./assets.ts";
-import { LOCALES, type Locale, textsOf } from "./locale.ts";
+import { LOCALES, type Locale } from "./locale.ts";
+import { textsOf } from "./texts_of.ts";
 import type { View } from "./view.ts";
 
 const { paths } = createAssets({ folder: "/assets" });

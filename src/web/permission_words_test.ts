@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { explain, parsePermissionSet } from "../atproto/mod.ts";
-import { type Locale, textsOf } from "./locale.ts";
+import type { Locale } from "./locale.ts";
 import { permissionWords } from "./permission_words.ts";
+import { textsOf } from "./texts_of.ts";
 
 const VIEW = { locale: "en", t: textsOf("en") } as const;
 

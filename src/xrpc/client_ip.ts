@@ -1,5 +1,5 @@
 /** Who is at the other end, behind the reverse proxy that nearly every server stands behind. */
-import { isIP } from "node:net";
+import { isIP } from "../ip.ts";
 
 /** Most entries of X-Forwarded-For that are looked at, from the right. */
 const FORWARDED_ENTRIES_MAX = 16;
@@ -30,7 +30,8 @@ export interface Peer {
  */
 export function clientIp({ socket, forwardedFor, trusts = () => false }: Peer): string {
   let ip = withoutMapping(socket ?? "::1");
-  const entries = (forwardedFor ?? "").split(",").slice(-FORWARDED_ENTRIES_MAX).reverse();
+  if (forwardedFor === null) return ip;
+  const entries = forwardedFor.split(",").slice(-FORWARDED_ENTRIES_MAX).reverse();
   for (const entry of entries) {
     const next = withoutMapping(entry.trim());
     if (isIP(next) === 0 || !(isLocalAddress(ip) || trusts(ip))) break;

@@ -6,7 +6,7 @@
 import { ComAtprotoSyncSubscribeRepos } from "@atcute/atproto";
 import { networkOf } from "../accounts/mod.ts";
 import { KithError } from "../errors.ts";
-import { readParams } from "./_params.ts";
+import { queryOf, readParams } from "./_params.ts";
 import type { Caller, LimitBypass } from "./limits/limit_bypass.ts";
 import type { Log } from "./request_log.ts";
 import { type RequestContext, WrongVerb } from "./router.ts";
@@ -43,6 +43,8 @@ const CLOSE_INTERNAL = 1011;
  */
 export interface FirehoseSink {
   send(frame: Uint8Array): "sent" | "queued" | "dropped";
+  /** Runs several sends, which reach the system in as few writes as can be: "queued" where it did not take all of them. */
+  together(sends: () => void): "sent" | "queued";
   close(code: number, reason: string): void;
 }
 
@@ -149,6 +151,10 @@ export class FirehoseEndpoint {
         if (sent > 0) return "sent";
         return sent === -1 ? "queued" : "dropped";
       },
+      together: (sends) => {
+        socket.cork(sends);
+        return socket.getBufferedAmount() > 0 ? "queued" : "sent";
+      },
       close: (code, reason) => socket.close(code, reason),
     };
     try {
@@ -179,7 +185,7 @@ function chosenProtocol(request: Request): Record<string, string> {
 
 function readCursor(request: Request): number | undefined {
   const { params } = ComAtprotoSyncSubscribeRepos.mainSchema;
-  const { cursor } = readParams(params, new URL(request.url).searchParams) as { cursor?: number };
+  const { cursor } = readParams(params, queryOf(request)) as { cursor?: number };
   if (cursor === undefined || cursor >= 0) return cursor;
   throw new KithError("invalid_request", `Could not subscribe: the cursor ${cursor} is negative`);
 }

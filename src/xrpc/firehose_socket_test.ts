@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from "bun:test";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { KithError } from "../errors.ts";
 import { type Firehose, FirehoseEndpoint, type FirehoseSink } from "./firehose_socket.ts";
 import { errorResponse } from "./router.ts";
@@ -107,6 +107,12 @@ test("FirehoseEndpoint closes with the outbox's code, and tells the outbox once 
   expect({ code, reason }).toEqual({ code: 1008, reason: "ConsumerTooSlow" });
   await until(() => subscribers[0]?.closed === 1);
   expect(subscribers[0]?.sink.send(new Uint8Array([1]))).toBe("dropped");
+  let answer = "";
+  const late = (): void => {
+    answer = subscribers[0]?.sink.send(new Uint8Array([1])) ?? "";
+  };
+  subscribers[0]?.sink.together(late);
+  expect(answer).toBe("dropped");
 });
 
 test("FirehoseEndpoint ignores messages, answers pings, and closes on an oversize message", async () => {
@@ -184,14 +190,20 @@ test("FirehoseEndpoint closes with 1011 where no outbox can be opened", async ()
   expect((await closed.promise).code).toBe(1011);
 });
 
-test("FirehoseEndpoint says queued while a reader stalls, drops nothing, and says drained when it reads on", async () => {
-  const { server, subscribers } = serve();
-  const socket = connect({ port: server.port ?? 0, host: "127.0.0.1" });
+/** A subscriber on a bare connection, which can stop reading. */
+function subscribeBare(port: number | undefined): Socket {
+  const socket = connect({ port: port ?? 0, host: "127.0.0.1" });
   cleanups.push(() => socket.destroy());
   socket.write(
     `GET ${PATH} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
       "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
   );
+  return socket;
+}
+
+test("FirehoseEndpoint says queued while a reader stalls, drops nothing, and says drained when it reads on", async () => {
+  const { server, subscribers } = serve();
+  const socket = subscribeBare(server.port);
   let bytes = 0;
   socket.on("data", (chunk) => {
     bytes += chunk.length;
@@ -211,4 +223,40 @@ test("FirehoseEndpoint says queued while a reader stalls, drops nothing, and say
   socket.resume();
   await until(() => (subscribers[0]?.drained ?? 0) > 0);
   await until(() => bytes > sent * frame.length);
+});
+
+test("FirehoseEndpoint sends together what a stalled reader still gets in full and in order, and says when it is queued", async () => {
+  const { server, subscribers } = serve();
+  const socket = subscribeBare(server.port);
+  const chunks: Buffer[] = [];
+  socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+  await until(() => subscribers.length === 1 && chunks.length > 0);
+  socket.pause();
+  const [payloadBytes, headBytes] = [1_000, 4];
+  let [sent, all] = [0, "sent"];
+  while (all === "sent" && sent < 100_000) {
+    const answers: string[] = [];
+    all =
+      subscribers[0]?.sink.together(() => {
+        for (let at = 0; at < 7; at++) {
+          const frame = Buffer.alloc(payloadBytes);
+          frame.writeUInt32BE(sent++);
+          answers.push(subscribers[0]?.sink.send(frame) ?? "dropped");
+        }
+      }) ?? "dropped";
+    expect(answers).not.toContain("dropped");
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(all).toBe("queued");
+  socket.resume();
+  await until(() => (subscribers[0]?.drained ?? 0) > 0);
+  const total = (): number => chunks.reduce((sum, { length }) => sum + length, 0);
+  await until(() => total() >= sent * (payloadBytes + headBytes));
+  const bytes = Buffer.concat(chunks);
+  const frames = bytes.subarray(bytes.indexOf("\r\n\r\n") + 4);
+  expect(frames.length).toBe(sent * (payloadBytes + headBytes));
+  const numbers = Array.from({ length: sent }, (_, at) =>
+    frames.readUInt32BE(at * (payloadBytes + headBytes) + headBytes),
+  );
+  expect(numbers).toEqual(Array.from({ length: sent }, (_, at) => at));
 });

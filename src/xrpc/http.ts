@@ -1,11 +1,11 @@
 /** The HTTP server's two hands: `fetch` for requests and `websocket` for the firehose. */
 import { randomBytes } from "node:crypto";
-import { Elysia } from "elysia";
 import type { Authenticator } from "../auth/mod.ts";
 import { KithError } from "../errors.ts";
+import type { PlainSite } from "./_plain_site.ts";
+import { compressJson, REQUEST_ID, stamp } from "./answers.ts";
 import { clientIp } from "./client_ip.ts";
-import { compressJson } from "./compress.ts";
-import { preflightResponse, setCorsHeaders } from "./cors.ts";
+import { preflightResponse } from "./cors.ts";
 import {
   type Firehose,
   FirehoseEndpoint,
@@ -19,18 +19,28 @@ import type { RateLimits } from "./limits/rate_limits.ts";
 import type { Method } from "./method.ts";
 import { type Log, logRequest } from "./request_log.ts";
 import { errorResponse, type MethodProxy, type RequestContext, Router } from "./router.ts";
-import {
-  atprotoDid,
-  front,
-  health,
-  ready,
-  robots,
-  type SiteOptions,
-  serviceDid,
-  tlsCheck,
-} from "./well_known.ts";
+import { health, ready, type SiteOptions } from "./well_known.ts";
 
-const REQUEST_ID = "X-Request-Id";
+/**
+ * The address of nearly every call: no URL parser finds anything else in it. The method's name is the first group, what stands
+ * behind the question mark the second.
+ */
+const PLAIN_CALL =
+  /^https?:\/\/(?:(?!xn--)[a-z0-9-]+\.)*(?!xn--)[a-z][a-z0-9-]*(?::\d{1,4})?\/xrpc\/([A-Za-z][A-Za-z0-9.-]*)(?:\?([!-"$-~]*))?$/;
+/** The path of any call. */
+const CALL_PATH = /^\/xrpc\/([^/]+)\/?$/;
+const HEALTH_PATH = /^\/xrpc\/_health\/?$/;
+
+/** What supervisors and load balancers look at, every few seconds. */
+const LOOKS: ReadonlyMap<string, (site: SiteOptions) => Response> = new Map([
+  ["/health", health],
+  ["/ready", ready],
+  ["/xrpc/_health", health],
+]);
+
+/** Request ids that are made at a time. */
+const REQUEST_IDS_MADE = 256;
+const REQUEST_ID_BYTES = 8;
 
 export interface HttpOptions {
   readonly methods: readonly Method[];
@@ -79,71 +89,152 @@ export interface Http {
  * that it is we who refuse a large body and say why.
  */
 export function createHttp(options: HttpOptions): Http {
-  const firehose = new FirehoseEndpoint(options);
-  const contexts = new WeakMap<Request, RequestContext>();
-  const app = createApp(options, contexts);
-  const answer = async (request: Request, at: Arrival): Promise<Response | undefined> => {
-    if (options.pages?.owns(at.path)) return options.pages.fetch(request, at.context);
-    if (request.method === "OPTIONS") return preflightResponse(request);
-    if (at.path === `/xrpc/${SUBSCRIBE_REPOS}`) {
-      options.limits?.countRequest({ request, ip: at.context.ip });
-      firehose.upgrade(request, { server: at.server, context: at.context });
+  const edge = new Edge(options);
+  return {
+    websocket: edge.websocket,
+    error: (failure) => edge.error(failure),
+    fetch: (request, server) => edge.fetch(request, server),
+  };
+}
+
+class Edge implements Http {
+  readonly websocket: Http["websocket"];
+  readonly #options: HttpOptions;
+  readonly #router: Router;
+  readonly #firehose: FirehoseEndpoint;
+  /** Loaded with the first request for it: those who only look whether the server is well do not wait for it. */
+  #site: Promise<PlainSite> | undefined;
+  readonly #contexts = new WeakMap<Request, RequestContext>();
+  readonly #trusts: (address: string) => boolean;
+
+  constructor(options: HttpOptions) {
+    this.#options = options;
+    this.#router = new Router(options);
+    this.#firehose = new FirehoseEndpoint(options);
+    this.#trusts = (address) => options.bypass.names(address);
+    this.websocket = this.#firehose.websocket;
+  }
+
+  error(failure: unknown): Response {
+    const requestId = newRequestId();
+    this.#options.log.error("Could not send an answer", { requestId, failure });
+    return stamp(errorResponse(undefined, { requestId }), requestId);
+  }
+
+  async fetch(request: Request, server: HttpServer): Promise<Response | undefined> {
+    const startedMs = performance.now();
+    const context = this.#newContext(request, server);
+    const address = addressOf(request);
+    let response: Response | undefined;
+    try {
+      response = await this.#answer(request, { address, context, server });
+    } catch (thrown) {
+      context.failure = thrown;
+      response = errorResponse(thrown, context);
+      if (address && this.#isPage(address)) response.headers.set(REQUEST_ID, context.requestId);
+      else stamp(response, context.requestId);
+    }
+    const length = response?.headers.get("content-length");
+    const outcome = {
+      method: request.method,
+      path: address?.path ?? "",
+      status: response?.status ?? 101,
+      bytes: length ? Number(length) : undefined,
+      ms: performance.now() - startedMs,
+    };
+    logRequest(this.#options.log, { context, outcome });
+    return response;
+  }
+
+  async #answer(request: Request, { address, context, server }: Arrival): Promise<Response | undefined> {
+    if (!address) throw new KithError("invalid_request", "Could not read the URL or the Host header");
+    const { nsid, query } = address;
+    const { requestId } = context;
+    if (this.#isPage(address)) {
+      const page = await this.#options.pages?.fetch(request, context);
+      page?.headers.set(REQUEST_ID, requestId);
+      return page;
+    }
+    if (request.method === "OPTIONS") return stamp(preflightResponse(request), requestId);
+    if (nsid === SUBSCRIBE_REPOS) {
+      this.#options.limits?.countRequest({ request, ip: context.ip });
+      this.#firehose.upgrade(request, { server, context });
       return undefined;
     }
-    const answered = at.path.startsWith("/xrpc/") ? undefined : await options.aside?.(request, at.context);
+    if (nsid !== undefined) return this.#router.handle(request, { nsid, query, context });
+    return stamp(await this.#beside(request, { path: address.path, context }), requestId);
+  }
+
+  /** Answers what is neither a page nor a call. */
+  async #beside(
+    request: Request,
+    { path, context }: { path: string; context: RequestContext },
+  ): Promise<Response> {
+    const answered = path.startsWith("/xrpc/") ? undefined : await this.#options.aside?.(request, context);
     if (answered) return answered;
+    const look = request.method === "GET" ? LOOKS.get(path) : undefined;
+    if (look) return compressJson(request, look(this.#options.site));
     const routed = routable(request);
-    contexts.set(routed, at.context);
-    return compressJson(routed, await app.fetch(routed));
-  };
-  return {
-    websocket: firehose.websocket,
-    error: (failure) => {
-      const requestId = newRequestId();
-      options.log.error("Could not send an answer", { requestId, failure });
-      return stamp(errorResponse(undefined, { requestId }), requestId);
-    },
-    fetch: async (request, server) => {
-      const startedMs = performance.now();
-      const context = newContext(request, { server, bypass: options.bypass });
-      const path = pathOf(request.url);
-      let response: Response | undefined;
-      try {
-        if (path === undefined)
-          throw new KithError("invalid_request", "Could not read the URL or the Host header");
-        response = await answer(request, { path, context, server });
-      } catch (thrown) {
-        context.failure = thrown;
-        response = errorResponse(thrown, context);
-      }
-      const isPage = path !== undefined && options.pages?.owns(path) === true;
-      if (response && isPage) response.headers.set(REQUEST_ID, context.requestId);
-      else if (response) stamp(response, context.requestId);
-      const length = response?.headers.get("content-length");
-      const outcome = {
-        method: request.method,
-        path: path ?? "",
-        status: response?.status ?? 101,
-        bytes: length ? Number(length) : undefined,
-        ms: performance.now() - startedMs,
-      };
-      logRequest(options.log, { context, outcome });
-      return response;
-    },
-  };
+    this.#contexts.set(routed, context);
+    this.#site ??= this.#loadSite();
+    return compressJson(routed, await (await this.#site).fetch(routed));
+  }
+
+  async #loadSite(): Promise<PlainSite> {
+    const { createSite } = await import("./_plain_site.ts");
+    return createSite(this.#options.site, this.#contexts);
+  }
+
+  /** No page is a call. */
+  #isPage({ path, nsid }: Address): boolean {
+    return nsid === undefined && this.#options.pages?.owns(path) === true;
+  }
+
+  #newContext(request: Request, server: HttpServer): RequestContext {
+    const socket = server.requestIP(request)?.address;
+    const forwardedFor = request.headers.get("x-forwarded-for");
+    return { requestId: newRequestId(), ip: clientIp({ socket, forwardedFor, trusts: this.#trusts }) };
+  }
+}
+
+/** Where a request goes. */
+interface Address {
+  readonly path: string;
+  /** What a call names as its method. */
+  readonly nsid?: string;
+  /** What stands behind the question mark, where that is read already. */
+  readonly query?: string;
+}
+
+interface Arrival {
+  /** Undefined where it cannot be read. */
+  readonly address: Address | undefined;
+  readonly context: RequestContext;
+  readonly server: HttpServer;
+}
+
+function addressOf({ url, method }: Request): Address | undefined {
+  const [, name, query = ""] = PLAIN_CALL.exec(url) ?? [];
+  if (name !== undefined) return { path: `/xrpc/${name}`, nsid: name, query };
+  const path = URL.parse(url)?.pathname;
+  if (path === undefined) return undefined;
+  const isLook = HEALTH_PATH.test(path) && (method === "GET" || method === "HEAD");
+  const called = isLook ? undefined : CALL_PATH.exec(path)?.[1];
+  return called === undefined ? { path } : { path, nsid: decoded(called) };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** The router finds the path by counting the letters of "http://". */
 function routable(request: Request): Request {
   const { url } = request;
   return url.startsWith("https:") ? new Request(`http${url.slice("https".length)}`, request) : request;
-}
-
-/** Sets what every answer has. */
-function stamp(response: Response, requestId: string): Response {
-  setCorsHeaders(response.headers);
-  response.headers.set(REQUEST_ID, requestId);
-  return response;
 }
 
 /** The answer while there is nobody to ask: at the start, and while the server drains. */
@@ -154,64 +245,11 @@ export function notReadyResponse(message: string): Response {
   return stamp(Response.json(body, { status: 503, headers }), requestId);
 }
 
-interface Arrival {
-  readonly path: string;
-  readonly context: RequestContext;
-  readonly server: HttpServer;
-}
-
-function createApp({ site, ...options }: HttpOptions, contexts: WeakMap<Request, RequestContext>) {
-  const router = new Router(options);
-  return new Elysia({ handler: { standardHostname: false } })
-    .onError(({ error, request }) => errorResponse(error, contextOf(contexts, request)))
-    .get("/", ({ request }) => front(site, request))
-    .get(
-      "/oauth/assets/:name",
-      ({ request, params }) => site.pages.file(String(params.name)) ?? notFound(contexts, request),
-    )
-    .get("/robots.txt", () => robots())
-    .get("/health", () => health(site))
-    .get("/ready", () => ready(site))
-    .get("/xrpc/_health", () => health(site))
-    .get("/tls-check", async ({ request }) => (await tlsCheck(site, request)) ?? notFound(contexts, request))
-    .get("/.well-known/atproto-did", ({ request }) => atprotoDid(site, request))
-    .get("/.well-known/did.json", ({ request }) => serviceDid(site, request) ?? notFound(contexts, request))
-    .all(
-      "/xrpc/:nsid",
-      ({ request, params }) =>
-        router.handle(request, { nsid: String(params.nsid), context: contextOf(contexts, request) }),
-      { parse: "none" },
-    )
-    .all("*", ({ request }) => notFound(contexts, request), { parse: "none" });
-}
-
-function notFound(contexts: WeakMap<Request, RequestContext>, request: Request): Response {
-  const { requestId } = contextOf(contexts, request);
-  return Response.json({ error: "NotFound", message: "There is nothing here", requestId }, { status: 404 });
-}
-
-function contextOf(contexts: WeakMap<Request, RequestContext>, request: Request): RequestContext {
-  const context = contexts.get(request);
-  if (!context) throw new TypeError("A request without a context: Elysia handed on another object");
-  return context;
-}
-
-function newContext(
-  request: Request,
-  { server, bypass }: { server: HttpServer; bypass: LimitBypass },
-): RequestContext {
-  const socket = server.requestIP(request)?.address;
-  const forwardedFor = request.headers.get("x-forwarded-for");
-  return {
-    requestId: newRequestId(),
-    ip: clientIp({ socket, forwardedFor, trusts: (address) => bypass.names(address) }),
-  };
-}
+let requestIds = "";
 
 function newRequestId(): string {
-  return randomBytes(8).toString("hex");
-}
-
-function pathOf(url: string): string | undefined {
-  return URL.canParse(url) ? new URL(url).pathname : undefined;
+  if (requestIds === "") requestIds = randomBytes(REQUEST_ID_BYTES * REQUEST_IDS_MADE).toString("hex");
+  const id = requestIds.slice(0, 2 * REQUEST_ID_BYTES);
+  requestIds = requestIds.slice(2 * REQUEST_ID_BYTES);
+  return id;
 }

@@ -3,7 +3,7 @@ import { safeParse } from "@atcute/lexicons/validations";
 import { readableIssue } from "../atproto/mod.ts";
 import { DECLARED_ERRORS } from "./_declared_errors.ts";
 import { AnswerMismatch, toXrpcError } from "./error_table.ts";
-import type { Method } from "./method.ts";
+import { JsonText, type Method } from "./method.ts";
 import { UpstreamError } from "./proxy/upstream_error.ts";
 
 /** Errors that any method may answer, by the specification or by the reference. https://atproto.com/specs/xrpc#error-responses */
@@ -101,7 +101,8 @@ function wrongValue({ output: expected }: Method["schema"], output: unknown): st
   if (expected.type !== "lex") return "it is to be bytes";
   if (output === undefined) return "there is none";
   // As it goes over the wire: without what is undefined.
-  const verdict = safeParse(expected.schema, JSON.parse(JSON.stringify(output)));
+  const sent = output instanceof JsonText ? output.parse() : JSON.parse(JSON.stringify(output));
+  const verdict = safeParse(expected.schema, sent);
   return verdict.ok ? undefined : readableIssue(verdict.message);
 }
 

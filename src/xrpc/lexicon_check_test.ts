@@ -7,7 +7,7 @@ import {
 } from "@atcute/atproto";
 import { type ErrorCode, KithError } from "../errors.ts";
 import { LexiconCheck } from "./lexicon_check.ts";
-import { type Method, type MethodSchema, method } from "./method.ts";
+import { JsonText, type Method, type MethodSchema, method } from "./method.ts";
 import { UpstreamError } from "./proxy/upstream_error.ts";
 import { Router } from "./router.ts";
 
@@ -46,6 +46,28 @@ test.each([
   ["what it does not say", GET, GET_PATH, { uri: "here", value: {} }, "uri: not a valid at-uri"],
   ["without what it says", GET, GET_PATH, { uri: URI }, "value: missing"],
   ["with what does not go over the wire", GET, GET_PATH, { uri: URI, value: undefined }, "value: missing"],
+  ["as text, what it says", GET, GET_PATH, new JsonText(JSON.stringify({ uri: URI, value: {} })), undefined],
+  [
+    "as text, without what it says",
+    GET,
+    GET_PATH,
+    new JsonText(JSON.stringify({ uri: URI })),
+    "value: missing",
+  ],
+  [
+    "as bytes, what it says",
+    GET,
+    GET_PATH,
+    new JsonText(Buffer.from(`{"uri":"${URI}","value":{}}`)),
+    undefined,
+  ],
+  [
+    "as bytes, without what it says",
+    GET,
+    GET_PATH,
+    new JsonText(Buffer.from(`{"uri":"${URI}"}`)),
+    "value: missing",
+  ],
   ["nothing", GET, GET_PATH, undefined, "there is none"],
   ["JSON of a service", GET, GET_PATH, typed("application/json"), undefined],
   ["nothing, rightly", LEAVE, LEAVE.nsid, undefined, undefined],

@@ -44,6 +44,20 @@ export interface Call<P = unknown, I = unknown> {
   readonly headers: Headers;
 }
 
+/** An answer whose JSON is written already: sent as it is. */
+export class JsonText {
+  /** As bytes it is UTF-8. */
+  readonly text: string | Uint8Array<ArrayBuffer>;
+
+  constructor(text: string | Uint8Array<ArrayBuffer>) {
+    this.text = text;
+  }
+
+  parse(): unknown {
+    return JSON.parse(typeof this.text === "string" ? this.text : new TextDecoder().decode(this.text));
+  }
+}
+
 /** Kinds of `auth` that admit no user, and so no app either. */
 type UserlessAuth = "none" | "refresh" | "service" | "optionalService" | "moderator" | "admin";
 
@@ -73,7 +87,7 @@ export interface MethodParts<S extends MethodSchema> {
   /** True for a call that is another service's to answer, by its `atproto-proxy` header; no call is where absent. */
   goesOn?(request: Request): boolean;
   /**
-   * The answer: a JSON value, undefined for none (200, empty), or a Response to send as it is. A KithError becomes the
+   * The answer: a JSON value or its `JsonText`, undefined for none (200, empty), or a Response to send as it is. A KithError becomes the
    * XRPC error of `error_table.ts`; anything else thrown is answered 500 without details.
    */
   handler(call: Call<ParamsOf<S>, InputOf<S>>): unknown;

@@ -30,7 +30,8 @@ export function logRequest(
   const { nsid, did, ip, requestId, failure } = context;
   const fields = {
     method: outcome.method,
-    ...(nsid === undefined ? { path: outcome.path.slice(0, PATH_CHARS_MAX) } : { nsid }),
+    path: nsid === undefined ? outcome.path.slice(0, PATH_CHARS_MAX) : undefined,
+    nsid,
     status: outcome.status,
     ms: Math.round(outcome.ms * 10) / 10,
     bytes: outcome.bytes,

@@ -2,12 +2,13 @@
 import { isNsid } from "../atproto/mod.ts";
 import { type Authenticator, dpopChallenge } from "../auth/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
-import { readParams } from "./_params.ts";
+import { queryOf, readParams } from "./_params.ts";
+import { compressJson, jsonAnswer, setCommonHeaders, stamp } from "./answers.ts";
 import { decodedBody, readJsonInput } from "./body.ts";
 import { toXrpcError } from "./error_table.ts";
 import { declaresError, type LexiconCheck } from "./lexicon_check.ts";
 import { type Left, RateLimited, type RateLimits, setLimitHeaders, tighter } from "./limits/rate_limits.ts";
-import { type Call, type Method, refuseUnpermitted, setPrivate } from "./method.ts";
+import { type Call, JsonText, type Method, refuseUnpermitted, setPrivate } from "./method.ts";
 import { UpstreamError } from "./proxy/upstream_error.ts";
 
 /** How long a caller is asked to wait after a 503, in seconds. */
@@ -33,6 +34,14 @@ export interface MethodProxy {
     request: Request,
     call: { nsid: string; context: RequestContext; headers: Headers },
   ): Promise<Response>;
+}
+
+/** What is to be answered. */
+export interface Arrival {
+  readonly nsid: string;
+  /** What stands behind the question mark of its address; read from there where absent. */
+  readonly query?: string | undefined;
+  readonly context: RequestContext;
 }
 
 export interface RouterOptions {
@@ -67,11 +76,11 @@ export class Router {
     this.#stopping = stopping;
   }
 
-  /** Answers one request for the method `nsid`. Never rejects: whatever is thrown becomes an error answer. */
-  async handle(
-    request: Request,
-    { nsid, context }: { nsid: string; context: RequestContext },
-  ): Promise<Response> {
+  /**
+   * Answers one request for the method `nsid`, whole: with the headers that every answer has. Never rejects: whatever is
+   * thrown becomes an error answer.
+   */
+  async handle(request: Request, { nsid, query, context }: Arrival): Promise<Response> {
     const headers = new Headers(this.#authenticator.answerHeaders?.(request));
     let method = this.#methods.get(nsid);
     let call: Call | undefined;
@@ -84,29 +93,29 @@ export class Router {
       refuseWrongVerb(method, request.method);
       context.nsid = method.nsid;
       if (method.auth !== "none") setPrivate(headers);
-      call = await this.#readCall(request, { method, context, headers });
+      call = await this.#readCall(request, { method, query, context, headers });
       refuseUnpermitted(method, call);
-      await this.#charge(method, { call, context });
+      if (this.#limits && method.limit) await this.#charge(this.#limits, { method, call, context });
       const output = await method.handler(call);
       this.#lexiconCheck?.answer(method, output);
-      if (context.left) setLimitHeaders(headers, context.left);
-      const response =
-        output instanceof Response ? withHeaders(output, headers) : jsonResponse(output, headers);
-      return request.method === "HEAD" ? withoutBody(response) : response;
+      return await answerOf(output, { request, context, headers });
     } catch (error) {
       const thrown = method ? ofAccount(method, error) : error;
       context.failure = thrown;
       if (method) this.#lexiconCheck?.error(method, thrown);
       if (context.left) setLimitHeaders(headers, context.left);
       if (call?.principal?.kind === "service") call.principal.release();
-      const response = errorResponse(thrown, { requestId: context.requestId, headers });
-      return request.method === "HEAD" ? withoutBody(response) : response;
+      const { requestId } = context;
+      return whole(errorResponse(thrown, { requestId, headers }), { request, requestId });
     }
   }
 
-  async #charge(method: Method, { call, context }: { call: Call; context: RequestContext }): Promise<void> {
-    if (!this.#limits || !method.limit) return;
-    context.left = tighter(context.left, this.#limits.charge(await method.limit(call), call));
+  async #charge(
+    limits: RateLimits,
+    { method, call, context }: { method: Method; call: Call; context: RequestContext },
+  ): Promise<void> {
+    const charge = await method.limit?.(call);
+    if (charge) context.left = tighter(context.left, limits.charge(charge, call));
   }
 
   async #passOn(
@@ -118,17 +127,15 @@ export class Router {
       throw new KithError("method_not_implemented", `Could not call "${nsid}": it is not served here`);
     setPrivate(headers);
     context.nsid = nsid;
-    const response = await this.#proxy.handle(request, call);
-    if (context.left) setLimitHeaders(headers, context.left);
-    return withHeaders(response, headers);
+    return answerOf(await this.#proxy.handle(request, call), { request, context, headers });
   }
 
   /** Cheap checks first: parameters, then who is calling, then the body. */
   async #readCall(
     request: Request,
-    { method, context, headers }: { method: Method; context: RequestContext; headers: Headers },
+    { method, query, context, headers }: Omit<Arrival, "nsid"> & { method: Method; headers: Headers },
   ): Promise<Call> {
-    const params = readParams(method.schema.params, new URL(request.url).searchParams);
+    const params = readParams(method.schema.params, query ?? queryOf(request));
     const principal =
       method.auth === "none" ? null : await this.#authenticator.authenticate(request, method.auth, method);
     if (principal && principal.kind !== "admin") context.did = principal.did;
@@ -209,9 +216,27 @@ export function errorResponse(
   return Response.json({ error, message, requestId }, { status, headers });
 }
 
-/** 200 with a JSON value, or with nothing for undefined. */
-function jsonResponse(output: unknown, headers: Headers): Response {
-  return output === undefined ? new Response(null, { headers }) : Response.json(output, { headers });
+/** What a handler gave as an answer: a JSON value or its text, nothing for undefined, or a Response. */
+function answerOf(
+  output: unknown,
+  { request, context, headers }: { request: Request; context: RequestContext; headers: Headers },
+): Response | Promise<Response> {
+  const { requestId, left } = context;
+  if (left) setLimitHeaders(headers, left);
+  if (output instanceof Response) return whole(withHeaders(output, headers), { request, requestId });
+  setCommonHeaders(headers, requestId);
+  if (output === undefined) return new Response(null, { headers });
+  const text = output instanceof JsonText ? output.text : JSON.stringify(output);
+  return jsonAnswer(request, { text, headers });
+}
+
+/** `response` with all that an answer of a method has. */
+function whole(
+  response: Response,
+  { request, requestId }: { request: Request; requestId: string },
+): Response | Promise<Response> {
+  stamp(response, requestId);
+  return request.method === "HEAD" ? withoutBody(response) : compressJson(request, response);
 }
 
 function withHeaders(response: Response, headers: Headers): Response {

@@ -10,7 +10,7 @@ import {
 import { cidOfRaw, cidToString } from "../atproto/mod.ts";
 import type { Authenticator, AuthKind, Principal } from "../auth/mod.ts";
 import { KithError } from "../errors.ts";
-import { callerDid, method } from "./method.ts";
+import { callerDid, JsonText, method } from "./method.ts";
 import { Router } from "./router.ts";
 
 const CALLER: Principal = { kind: "user", did: "did:plc:caller", scope: "com.atproto.access" };
@@ -285,7 +285,7 @@ test("Router.handle() says which verb is allowed", async () => {
 test("Router.handle() keeps answers that depend on the caller out of shared caches", async () => {
   const { response } = await call("com.atproto.server.getSession");
   expect(response.headers.get("cache-control")).toBe("private");
-  expect(response.headers.get("vary")).toBe("Authorization");
+  expect(response.headers.get("vary")).toBe("Authorization, Accept-Encoding");
   expect(response.headers.get("www-authenticate")).toBe("Bearer");
 });
 
@@ -357,4 +357,21 @@ test("Router.handle() passes on what a method says is another service's", async 
   expect(passed).toEqual([]);
   expect(await ask("did:web:other.test#svc")).toEqual({ from: "elsewhere" });
   expect(passed).toEqual([nsid]);
+});
+
+test("handle() sends a JsonText as it would the value", async () => {
+  const answered = async (output: unknown) => {
+    const one = method(ComAtprotoServerRefreshSession.mainSchema, { auth: "none", handler: () => output });
+    const request = new Request(`http://kith.test/xrpc/${one.nsid}`, { method: "POST" });
+    const context = { requestId: "r1", ip: "203.0.113.1" };
+    const response = await new Router({ methods: [one], authenticator }).handle(request, {
+      nsid: one.nsid,
+      context,
+    });
+    return { status: response.status, headers: [...response.headers], text: await response.text() };
+  };
+  const value = { text: "ü", list: [1] };
+  const text = JSON.stringify(value);
+  expect(await answered(new JsonText(text))).toEqual(await answered(value));
+  expect(await answered(new JsonText(new TextEncoder().encode(text)))).toEqual(await answered(value));
 });

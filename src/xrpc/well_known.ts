@@ -26,17 +26,17 @@ export interface SiteOptions {
 /** The pages of this server that need nobody to be signed in. */
 export interface FrontPages {
   /** The front page, for a browser. */
-  welcome(request: Request): Response;
+  welcome(request: Request): Response | Promise<Response>;
   /** A file that pages are made of, by its name. */
-  file(name: string): Response | undefined;
+  file(name: string): Response | undefined | Promise<Response | undefined>;
 }
 
 const TEXT = { "Content-Type": "text/plain; charset=utf-8" };
 
 /** What this is: as a page for browsers, in plain words for everything else. */
-export function front(site: SiteOptions, request: Request): Response {
+export async function front(site: SiteOptions, request: Request): Promise<Response> {
   const response = request.headers.get("accept")?.includes("text/html")
-    ? site.pages.welcome(request)
+    ? await site.pages.welcome(request)
     : banner(site);
   response.headers.set("Vary", "Accept, Accept-Language");
   return response;

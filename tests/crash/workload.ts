@@ -30,6 +30,8 @@ export class Writer {
   #open: Change | undefined;
   #count = 0;
   answered = 0;
+  /** Answers 503: of these nothing may be there. */
+  refused = 0;
 
   constructor(account: Account, options: { prefix: string; random: () => number }) {
     this.account = account;
@@ -37,8 +39,8 @@ export class Writer {
     this.#random = options.random;
   }
 
-  /** Writes until the server is gone. Throws on any answer but 200. */
-  async run(server: string): Promise<void> {
+  /** Writes until the server is gone. Throws on any answer but 200, and 503 where the disk `mayRefuse`. */
+  async run(server: string, { mayRefuse = false }: { mayRefuse?: boolean } = {}): Promise<void> {
     for (;;) {
       const step = await this.#next();
       this.#open = step.change;
@@ -49,6 +51,11 @@ export class Writer {
       };
       const answer = await xrpc(server, step.nsid, call).catch(() => undefined);
       if (!answer) return;
+      if (mayRefuse && answer.status === 503) {
+        this.#open = undefined;
+        this.refused += 1;
+        continue;
+      }
       if (answer.status !== 200)
         throw new Error(`${step.nsid} answers ${answer.status} ${JSON.stringify(answer.json)}`);
       this.#settle(step.change);
@@ -174,13 +181,14 @@ export class Creator {
     this.#prefix = prefix;
   }
 
-  async run(server: string): Promise<void> {
+  /** A refusal, where the disk `mayRefuse`, is as if no answer had come. */
+  async run(server: string, { mayRefuse = false }: { mayRefuse?: boolean } = {}): Promise<void> {
     for (;;) {
       this.#count += 1;
       const name = `${this.#prefix}${this.#count}`;
       this.open = { handle: `${name}.test`, email: `${name}@example.com` };
       const answer = await signUp(server, this.open).catch(() => undefined);
-      if (!answer) return;
+      if (!answer || (mayRefuse && answer.status === 503)) return;
       if (answer.status !== 200)
         throw new Error(`createAccount answers ${answer.status} ${JSON.stringify(answer.json)}`);
       this.answered.set(String(answer.json.did), this.open);

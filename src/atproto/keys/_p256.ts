@@ -1,8 +1,7 @@
 import { createPrivateKey, createPublicKey, ECDH, sign, verify } from "node:crypto";
-import { p256 } from "@noble/curves/nist.js";
 import { type Curve, flipS, isHighS } from "./_curve.ts";
 
-const ORDER = p256.Point.Fn.ORDER;
+const ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
 const CURVE_NAME = "prime256v1";
 /** SubjectPublicKeyInfo of a compressed P-256 point, up to the point. */
 const SPKI_PREFIX = Buffer.from("3039301306072a8648ce3d020106082a8648ce3d030107032200", "hex");
@@ -12,11 +11,16 @@ const PKCS8_PREFIX = Buffer.from(
   "hex",
 );
 
+/** For what node:crypto has no call for; loaded with the first private key. */
+function noble() {
+  return (require("@noble/curves/nist.js") as typeof import("@noble/curves/nist.js")).p256;
+}
+
 /** P-256 by node:crypto, which neither makes nor demands low-S: both are done here. */
 export const p256Native: Curve = {
   order: ORDER,
-  isPrivateKey: (privateKey) => p256.utils.isValidSecretKey(privateKey),
-  publicKeyOf: (privateKey) => p256.getPublicKey(privateKey, true),
+  isPrivateKey: (privateKey) => noble().utils.isValidSecretKey(privateKey),
+  publicKeyOf: (privateKey) => noble().getPublicKey(privateKey, true),
   compress(publicKey) {
     const hybrid = publicKey.length === 65 && publicKey[0] !== 4;
     if (hybrid) return undefined;

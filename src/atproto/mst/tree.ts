@@ -2,7 +2,8 @@
  * A tree under change: nodes are read when a change comes to them, changed in memory, and encoded once at the end,
  * so that many writes produce only the nodes of the last state.
  *
- * Phases: `put` and `delete` in any number, then `finish`, then `coveringProof`.
+ * Phases: `put` and `delete` in any number, then `finish`, then `coveringProof`; then `renew`, and from the beginning. A tree
+ * in which one of these threw is not to be used any more.
  */
 import { KithError } from "../../errors.ts";
 import type { Block, BlockReader } from "../block.ts";
@@ -58,6 +59,7 @@ export class MstTree {
   readonly #blocks: BlockReader;
   readonly #fault: BlockFault;
   #root: TreeNode;
+  #nodesHeld = 0;
   /** Stored nodes that were changed or dropped, by `cidKey`. */
   readonly #touched = new Map<string, Cid>();
   /** Nodes that were encoded and not stored before, by `cidKey`, children first. */
@@ -68,6 +70,22 @@ export class MstTree {
     this.#blocks = blocks;
     this.#fault = options.fault ?? "storage_damaged";
     this.#root = root ? this.#readRoot(root) : new TreeNode(0, { keys: [], values: [], subs: [null] });
+  }
+
+  /** The root as `finish` or the constructor has left it; null where nothing is stored. */
+  get root(): Cid | null {
+    return this.#root.block?.cid ?? null;
+  }
+
+  /** How many nodes were read or came to be, at the most so many it holds. */
+  get nodesHeld(): number {
+    return this.#nodesHeld;
+  }
+
+  /** Goes on with the tree that `finish` has made, whose nodes are stored by now. */
+  renew(): void {
+    this.#touched.clear();
+    this.#created.clear();
   }
 
   /** The value of `key`, or null. */
@@ -146,11 +164,13 @@ export class MstTree {
    * place and to both its neighbours; and the root in any case, since consumers read it first.
    */
   coveringProof(keys: readonly string[]): Block[] {
-    const proof = new Map<string, Block>();
+    const proof: Block[] = [];
+    const seen = new Set<TreeNode>();
     const include = (node: TreeNode): void => {
+      if (seen.has(node)) return;
+      seen.add(node);
       const block = node.block as Block;
-      const key = cidKey(block.cid);
-      if (!this.#created.has(key)) proof.set(key, block);
+      if (!this.#created.has(cidKey(block.cid))) proof.push(block);
     };
     include(this.#root);
     for (const key of keys) {
@@ -166,7 +186,7 @@ export class MstTree {
         node = below;
       }
     }
-    return [...proof.values()];
+    return proof;
   }
 
   #readRoot(root: Cid): TreeNode {
@@ -185,13 +205,17 @@ export class MstTree {
       throw new KithError(this.#fault, "Could not read the MST: a node below the lowest layer");
     const read = new TreeNode(node.depth - 1, readNode(this.#blocks, sub, this.#fault));
     node.subs[at] = read;
+    this.#nodesHeld += 1;
     return read;
   }
 
   #subOrNew(node: TreeNode, at: number): TreeNode {
-    const sub = this.#sub(node, at) ?? new TreeNode(node.depth - 1, { keys: [], values: [], subs: [null] });
-    node.subs[at] = sub;
-    return sub;
+    const sub = this.#sub(node, at);
+    if (sub) return sub;
+    const made = new TreeNode(node.depth - 1, { keys: [], values: [], subs: [null] });
+    this.#nodesHeld += 1;
+    node.subs[at] = made;
+    return made;
   }
 
   #touch(node: TreeNode): void {
@@ -219,6 +243,7 @@ export class MstTree {
     if (at === 0 && left === null) return [null, node];
     if (at === node.keys.length && right === null) return [node, null];
     this.#touch(node);
+    this.#nodesHeld += 1;
     const { depth, keys, values, subs } = node;
     return [
       new TreeNode(depth, {

@@ -1,7 +1,8 @@
 /** Which servers a community may be made at: the one spelling of an address, and the operator's list of them. */
-import { isIP } from "node:net";
+
 import { isReservedHandle } from "../../atproto/mod.ts";
 import { KithError } from "../../errors.ts";
+import { isIP } from "../../ip.ts";
 
 /** Past these nothing is looked at. */
 export const ENDPOINT_CHARS_MAX = 300;

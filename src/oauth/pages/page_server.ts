@@ -6,6 +6,7 @@ import { RequestGone } from "../authorization_requests.ts";
 import { OAuthError } from "../oauth_error.ts";
 import { readForm } from "./form.ts";
 import { PageCall, type PageContext, type PageSetting } from "./page_call.ts";
+import { isPagePath } from "./page_paths.ts";
 
 export type PageAct =
   | "page"
@@ -47,9 +48,6 @@ export interface PageServerOptions extends PageSetting {
   recover?(call: PageCall, error: unknown): Promise<Response | undefined> | Response | undefined;
 }
 
-/** Paths that are pages: what lies below them and is no route is a page that says so. */
-const OWN =
-  /^\/(?:oauth\/authorize|oauth\/communities\/callback|account)(?:\/|$)|^\/\.well-known\/change-password$/;
 const RETRY_AFTER_S = 5;
 
 interface Problem {
@@ -66,15 +64,10 @@ export class PageServer {
     this.#options = options;
   }
 
-  /** Whether a path is a page's: no other origin may read what it answers. */
-  owns(path: string): boolean {
-    return OWN.test(path);
-  }
-
   /** Answers what is for a page; undefined for all else. */
   async fetch(request: Request, context: PageContext): Promise<Response | undefined> {
     const url = new URL(request.url);
-    if (!this.owns(url.pathname)) return undefined;
+    if (!isPagePath(url.pathname)) return undefined;
     const { devices } = this.#options;
     const cookie = request.headers.get("cookie");
     const userAgent = request.headers.get("user-agent") ?? "";

@@ -35,8 +35,8 @@ interface RepoRecord {
 /** One open repo, as these reads see it. */
 export interface LocalRepo {
   recordsSince(rev: string, page: { limit: number }): readonly RepoRecord[];
-  record(collection: string, rkey: string): { readonly bytes: Uint8Array } | undefined;
-  readonly takedowns: { record(collection: string, rkey: string): unknown };
+  /** Undefined also for one that is taken down. */
+  shownRecord(collection: string, rkey: string): { readonly bytes: Uint8Array } | undefined;
 }
 
 /** The profile and the posts of commits after `rev`. */
@@ -52,7 +52,7 @@ export function localRecordsSince(repo: LocalRepo, { did, rev }: { did: string; 
 
 /** The profile as it is now, unless it is taken down. */
 export function localProfile(repo: LocalRepo): Json | undefined {
-  const found = repo.takedowns.record(PROFILE, "self") ? undefined : repo.record(PROFILE, "self");
+  const found = repo.shownRecord(PROFILE, "self");
   return found && (recordToJson(found.bytes) as Json);
 }
 

@@ -17,14 +17,22 @@ export interface Accounts {
   byIdentifier(identifier: string): Awaitable<AccountView | undefined>;
 }
 
+/** A record of a page, its CID in binary. */
+export interface RecordRow {
+  readonly rkey: string;
+  readonly cid: Uint8Array;
+  readonly bytes: Uint8Array;
+}
+
 /** One open repo, as read inside `Repos.read`. */
 export interface RepoView {
   state(): { readonly head: Head | null };
   get(cid: Cid): Uint8Array | undefined;
-  record(
+  /** Undefined also for one that is taken down. */
+  shownRecord(
     collection: string,
     rkey: string,
-  ): { readonly cid: Cid; readonly bytes: Uint8Array; readonly rev: string } | undefined;
+  ): { readonly cid: Cid; readonly bytes: Uint8Array } | undefined;
   /** What moderators have taken down: hidden from everybody, in whole exports alone it is left in the signed tree. */
   readonly takedowns: {
     record(collection: string, rkey: string): unknown;
@@ -37,7 +45,7 @@ export interface RepoView {
     limit: number;
     cursor?: string;
     reverse?: boolean;
-  }): { readonly rkey: string; readonly cid: Cid; readonly bytes: Uint8Array }[];
+  }): readonly RecordRow[];
   collections(): string[];
   blob(cid: Cid): { readonly mimeType: string; readonly size: number } | undefined;
   blobIsReferenced(cid: Cid): boolean;
@@ -69,7 +77,14 @@ export async function servedAccount(
   accounts: Accounts,
   { identifier, principal = null }: { identifier: string; principal?: Principal | null },
 ): Promise<AccountView> {
-  const account = await findAccount(accounts, identifier);
+  return served(await findAccount(accounts, identifier), { identifier, principal });
+}
+
+/** As `servedAccount`, of what `findAccount` has found. */
+export function served(
+  account: AccountView | undefined,
+  { identifier, principal = null }: { identifier: string; principal?: Principal | null },
+): AccountView {
   if (!account || account.state === "deleted" || account.state === "deleting") {
     throw new KithError("repo_not_found", `Could not find the repo of "${identifier}"`);
   }

@@ -72,6 +72,10 @@ export class TestRepo implements RepoView {
     return this.#records.get(`${collection}/${rkey}`);
   }
 
+  shownRecord(collection: string, rkey: string): { cid: Cid; bytes: Uint8Array } | undefined {
+    return this.takedowns.record(collection, rkey) ? undefined : this.record(collection, rkey);
+  }
+
   listRecords(page: { collection: string; limit: number; cursor?: string; reverse?: boolean }) {
     const { collection, limit, cursor, reverse = false } = page;
     const rkeys = [...this.#records.keys()]
@@ -81,7 +85,10 @@ export class TestRepo implements RepoView {
       .filter((rkey) => cursor === undefined || (reverse ? rkey > cursor : rkey < cursor))
       .sort();
     if (!reverse) rkeys.reverse();
-    return rkeys.slice(0, limit).map((rkey) => ({ rkey, ...this.record(collection, rkey)! }));
+    return rkeys.slice(0, limit).map((rkey) => {
+      const { cid, bytes } = this.record(collection, rkey)!;
+      return { rkey, cid: cid.bytes, bytes };
+    });
   }
 
   collections(): string[] {

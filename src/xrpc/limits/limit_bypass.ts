@@ -1,6 +1,7 @@
 /** Who is not limited: callers that know the operator's key, and those at addresses that the operator has named. */
 import { createHash, timingSafeEqual } from "node:crypto";
-import { BlockList, isIP, isIPv6 } from "node:net";
+import type { BlockList } from "node:net";
+import { isIP, isIPv6 } from "../../ip.ts";
 import { OWN_ADDRESS } from "../client_ip.ts";
 
 const BYPASS_HEADER = "x-ratelimit-bypass";
@@ -46,7 +47,8 @@ export class LimitBypass {
 }
 
 function listOf(addresses: readonly string[]): BlockList {
-  const list = new BlockList();
+  const net = require("node:net") as typeof import("node:net");
+  const list = new net.BlockList();
   for (const entry of addresses) {
     const [address = "", bits] = entry.split("/");
     const family = isIPv6(address) ? "ipv6" : "ipv4";

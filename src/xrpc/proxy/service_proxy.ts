@@ -4,7 +4,7 @@
  */
 import type { Authenticator } from "../../auth/mod.ts";
 import { KithError } from "../../errors.ts";
-import { sendAsItIs } from "../compress.ts";
+import { sendAsItIs } from "../answers.ts";
 import { requireRpc } from "../oauth_rules.ts";
 import type { RequestContext } from "../router.ts";
 import { readDecoded } from "./_decode.ts";

@@ -4,19 +4,34 @@ import {
   ComAtprotoRepoGetRecord,
   ComAtprotoRepoListRecords,
 } from "@atcute/atproto";
-import { cidToString, type DidDocument, handleOf, recordToJson } from "../../../atproto/mod.ts";
+import {
+  cidToString,
+  type DidDocument,
+  handleOf,
+  type JsonWriter,
+  jsonPart,
+  writeJson,
+} from "../../../atproto/mod.ts";
 import { isKithError, KithError } from "../../../errors.ts";
-import { type Method, method } from "../../method.ts";
+import { JsonText, type Method, method } from "../../method.ts";
 import {
   type Accounts,
   type AccountView,
   findAccount,
+  type RecordRow,
   type RepoReads,
+  served,
   servedAccount,
 } from "../repo_access.ts";
 
 /** DRISL bytes of records on one page of listRecords; a page that reaches it ends early, with a cursor. */
 const PAGE_BYTES_MAX = 4 * 1024 * 1024;
+
+const CID = jsonPart('","cid":');
+const VALUE = jsonPart(',"value":');
+const COMMA = jsonPart(",");
+const CLOSE = jsonPart("}");
+const CLOSE_ALL = jsonPart("]}");
 
 export interface ReadMethodsOptions {
   readonly accounts: Accounts;
@@ -37,21 +52,38 @@ function getRecord({ accounts, repos, recordElsewhere }: ReadMethodsOptions): Me
     auth: "none",
     handler: async ({ params, request }) => {
       const { repo, collection, rkey, cid } = params;
+      const account = await findAccount(accounts, repo);
       // Apps ask their own server for everybody's records.
-      if (recordElsewhere && !(await findAccount(accounts, repo))) {
-        const answer = recordElsewhere(request);
-        if (answer) return answer;
-      }
+      const elsewhere = account ? undefined : recordElsewhere?.(request);
+      if (elsewhere) return elsewhere;
       const notFound = `Could not locate record: at://${repo}/${collection}/${rkey}`;
-      const { did } = await visibleAccount(accounts, { repo, code: "record_not_found", message: notFound });
-      const found = await repos.read(did, (view) =>
-        view.takedowns.record(collection, rkey) ? undefined : view.record(collection, rkey),
+      const { did } = visible(account, { repo, code: "record_not_found", message: notFound });
+      const found = await repos.read(did, (view) => view.shownRecord(collection, rkey));
+      if (!found || (cid !== undefined && cid !== cidToString(found.cid))) {
+        throw new KithError("record_not_found", notFound);
+      }
+      const row = { rkey, cid: found.cid.bytes, bytes: found.bytes };
+      return new JsonText(
+        writeJson((json) => writeRecord(json, { before: beforeRkey(did, collection), row })),
       );
-      const text = found && cidToString(found.cid);
-      if (!found || (cid !== undefined && cid !== text)) throw new KithError("record_not_found", notFound);
-      return { uri: `at://${did}/${collection}/${rkey}`, cid: text, value: recordToJson(found.bytes) };
     },
   });
+}
+
+/** A record up to its key: the same for all of a page. */
+function beforeRkey(did: string, collection: string): Uint8Array {
+  return jsonPart(`{"uri":${JSON.stringify(`at://${did}/${collection}/`).slice(0, -1)}`);
+}
+
+/** `{uri, cid, value}` */
+function writeRecord(json: JsonWriter, { before, row }: { before: Uint8Array; row: RecordRow }): void {
+  json.raw(before);
+  json.inString(row.rkey);
+  json.raw(CID);
+  json.cid(row.cid);
+  json.raw(VALUE);
+  json.record(row.bytes);
+  json.raw(CLOSE);
 }
 
 function listRecords({ accounts, repos }: ReadMethodsOptions): Method {
@@ -60,20 +92,34 @@ function listRecords({ accounts, repos }: ReadMethodsOptions): Method {
     handler: async ({ params }) => {
       const { repo, collection, limit, reverse } = params;
       const message = `Could not find repo: ${repo}`;
-      const { did } = await visibleAccount(accounts, { repo, code: "invalid_request", message });
+      const account = await findAccount(accounts, repo);
+      const { did } = visible(account, { repo, code: "invalid_request", message });
       const cursor = params.cursor === "" ? undefined : params.cursor;
       const found = await repos.read(did, (view) =>
         view.listRecords({ collection, limit: limit + 1, cursor, reverse }),
       );
       const page = found.slice(0, pageLength(found, limit));
-      const records = page.map(({ rkey, cid, bytes }) => ({
-        uri: `at://${did}/${collection}/${rkey}`,
-        cid: cidToString(cid),
-        value: recordToJson(bytes),
-      }));
-      return { cursor: page.length < found.length ? page.at(-1)?.rkey : undefined, records };
+      const next = page.length < found.length ? page.at(-1)?.rkey : undefined;
+      return pageOf(page, { before: beforeRkey(did, collection), cursor: next });
     },
   });
+}
+
+/** `{cursor?, records}` */
+function pageOf(
+  page: readonly RecordRow[],
+  { before, cursor }: { before: Uint8Array; cursor: string | undefined },
+): JsonText {
+  const open = `{${cursor === undefined ? "" : `"cursor":${JSON.stringify(cursor)},`}"records":[`;
+  const bytes = writeJson((json) => {
+    json.raw(jsonPart(open));
+    for (const [at, row] of page.entries()) {
+      if (at > 0) json.raw(COMMA);
+      writeRecord(json, { before, row });
+    }
+    json.raw(CLOSE_ALL);
+  });
+  return new JsonText(bytes);
 }
 
 /** How many of the records go on one page: at least one, at most `limit`, and within the bytes. */
@@ -101,12 +147,12 @@ function describeRepo({ accounts, repos, dids }: ReadMethodsOptions): Method {
 }
 
 /** These two methods know no error of a repo that is hidden: it looks like one that is not there. */
-async function visibleAccount(
-  accounts: Accounts,
+function visible(
+  account: AccountView | undefined,
   { repo, code, message }: { repo: string; code: "record_not_found" | "invalid_request"; message: string },
-): Promise<AccountView> {
+): AccountView {
   try {
-    return await servedAccount(accounts, { identifier: repo });
+    return served(account, { identifier: repo });
   } catch (cause) {
     if (!isKithError(cause)) throw cause;
     throw new KithError(code, message, { cause });

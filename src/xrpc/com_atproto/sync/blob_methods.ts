@@ -3,8 +3,8 @@ import { ComAtprotoSyncGetBlob, ComAtprotoSyncListBlobs } from "@atcute/atproto"
 import { type Cid, cidToString } from "../../../atproto/mod.ts";
 import { KithError } from "../../../errors.ts";
 import type { Logger } from "../../../logger.ts";
+import { sendAsItIs } from "../../answers.ts";
 import { type ByteRange, isKnown, rangeOf } from "../../byte_range.ts";
-import { sendAsItIs } from "../../compress.ts";
 import { type Method, method } from "../../method.ts";
 import { type Accounts, type RepoReads, servedAccount } from "../repo_access.ts";
 import { readCid } from "./repo_methods.ts";

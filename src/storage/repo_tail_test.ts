@@ -1,0 +1,182 @@
+import { expect, test } from "bun:test";
+import { copyFileSync, existsSync, mkdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import {
+  type Cid,
+  cidFromBytes,
+  cidKey,
+  cidOfRaw,
+  cidToString,
+  exportOrder,
+  type Write,
+} from "../atproto/mod.ts";
+import { KithError } from "../errors.ts";
+import { Fixture } from "./_fixture.ts";
+import { COLLECTION, DID, Repo, record } from "./_repo_fixture.ts";
+import { TAIL_COMMITS_MAX } from "./_repo_tail.ts";
+import { RepoFiles } from "./repo_files.ts";
+import type { RepoStore } from "./repo_store.ts";
+
+const LIKE = "app.bsky.feed.like";
+
+/** Everything that can be read of a repo, the tail where it may be looked at first. */
+function contentOf(store: RepoStore, rkeys: readonly string[]): unknown {
+  const early = rkeys.map((rkey) => [store.shownRecord(COLLECTION, rkey), store.recordCid(LIKE, rkey)]);
+  const liked = rkeys.map((rkey) => store.recordWithSubject(LIKE, `at://${rkey}`));
+  const { head } = store.state();
+  const tree = [...exportOrder(head!, store)].map(({ cid }) => cidKey(cid)).sort();
+  const source = store.openExport();
+  const exported: string[] = [];
+  for (let next = source.next(9_999); next; next = source.next(9_999)) {
+    exported.push(...next.map(({ cid }) => cidKey(cidFromBytes(cid))));
+  }
+  source.close();
+  expect(exported.sort()).toEqual(tree);
+  return {
+    ...store.state(),
+    early,
+    liked,
+    tree,
+    records: store.listRecords({ collection: COLLECTION, limit: 99 }),
+    likes: store.listRecords({ collection: LIKE, limit: 99 }),
+    newer: store.recordsSince(head!.rev, { limit: 9 }),
+    counts: store.counts(),
+    blobs: store.listBlobs({ limit: 99 }).map(cidToString),
+    unused: store.temporaryBlobs(999).map(cidToString),
+  };
+}
+
+/** The store as a crash at this moment would leave it, opened again. */
+async function crashed(repo: Repo, folder: Fixture, name: string): Promise<RepoStore> {
+  const files = new RepoFiles({ folder: folder.file(name), ...folder.options });
+  const to = files.path(DID, 1);
+  mkdirSync(dirname(to), { recursive: true });
+  for (const suffix of ["", "-wal"]) {
+    const from = `${repo.store.fileForTests.path}${suffix}`;
+    if (existsSync(from)) copyFileSync(from, `${to}${suffix}`);
+  }
+  return await files.recover(DID, 1);
+}
+
+/** The same repo twice: one with a tail, one whose tables have each commit at once. */
+async function twins(folder: Fixture): Promise<[Repo, Repo]> {
+  for (const name of ["a", "b"]) mkdirSync(folder.file(name), { recursive: true });
+  const open = async (name: string): Promise<Repo> => {
+    const files = new RepoFiles({ folder: join(folder.path, name), ...folder.options });
+    await files.create(DID, 1);
+    const store = await files.open(DID, 1);
+    await store.prepareWrites();
+    return new Repo(store);
+  };
+  return [await open("a"), await open("b")];
+}
+
+test("RepoStore answers with commits in its tail as it does with them in its tables, also after a crash", async () => {
+  await using folder = new Fixture();
+  const [repo, plain] = await twins(folder);
+  let random = 11;
+  const next = (n: number) => {
+    random = (random * 48271) % 2147483647;
+    return random % n;
+  };
+  const rkeys = Array.from({ length: 14 }, (_, at) => `k${at}`);
+  const blobs = [1, 2, 3].map((byte) => cidOfRaw(Uint8Array.of(byte)));
+  const writeBoth = (writes: Write[], more: { blobs?: Cid[]; subject?: string }) => {
+    const [one, two] = [repo.write(writes, more), plain.write(writes, more)];
+    plain.store.settle();
+    expect(one.unreferenced).toEqual(two.unreferenced);
+  };
+  for (const { store } of [repo, plain]) {
+    for (const cid of blobs) store.putBlob({ cid, mimeType: "image/png", size: 1, createdAt: 1 });
+  }
+  for (let step = 0; step < 240; step += 1) {
+    const rkey = rkeys[next(rkeys.length)] ?? "";
+    const collection = next(4) === 0 ? LIKE : COLLECTION;
+    const path = `${collection}/${rkey}`;
+    // Few texts, so that many records share a block, and trees come back to what they were.
+    const block = record(`text ${next(4)}`);
+    const subject = collection === LIKE ? `at://${rkeys[next(3)]}` : undefined;
+    const there = plain.store.recordCid(collection, rkey);
+    expect(repo.store.recordCid(collection, rkey)).toEqual(there);
+    const free = blobs.filter((cid) => plain.store.blob(cid));
+    const more = { subject, blobs: next(6) === 0 ? free.slice(0, 1) : [] };
+    if (!there) writeBoth([{ action: "create", path, record: block }], more);
+    else if (next(2) === 0) writeBoth([{ action: "update", path, record: block }], more);
+    else writeBoth([{ action: "delete", path }], {});
+    if (next(20) === 0) {
+      const again = await crashed(repo, folder, `crash${step}`);
+      expect(contentOf(again, rkeys)).toEqual(contentOf(plain.store, rkeys));
+      await again.close();
+    }
+    if (next(12) === 0) expect(contentOf(repo.store, rkeys)).toEqual(contentOf(plain.store, rkeys));
+    const shared = record(`text ${next(4)}`).cid;
+    if (next(5) === 0) expect(repo.store.get(shared)).toEqual(plain.store.get(shared));
+  }
+  expect(contentOf(repo.store, rkeys)).toEqual(contentOf(plain.store, rkeys));
+  expect(folder.fatal).toEqual([]);
+  await repo.store.close();
+  await plain.store.close();
+}, 30_000);
+
+test("RepoStore keeps its tail short, and empties it after a while and when it closes", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  const { store } = repo;
+  const inTables = () =>
+    store.fileForTests.db.query<{ n: number }, []>("SELECT count(*) AS n FROM record").get()?.n;
+  repo.write([]);
+  repo.create("a", "one");
+  expect([inTables(), store.hasTail]).toEqual([0, true]);
+  while (store.hasTail) await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(inTables()).toBe(1);
+  for (let at = 0; at < TAIL_COMMITS_MAX + 1; at += 1) repo.create(`k${at}`, `text ${at}`);
+  expect(inTables()).toBe(1 + TAIL_COMMITS_MAX);
+  await store.close();
+  const files = new RepoFiles({ folder: folder.path, ...folder.options });
+  const again = await files.open(DID, 1);
+  expect([again.hasTail, again.recordCount()]).toEqual([false, TAIL_COMMITS_MAX + 2]);
+  await again.close();
+});
+
+test("RepoStore forgets pending events of its tail only when the tables have what is in them", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  const { store } = repo;
+  repo.write([]);
+  const { rev } = repo.create("a", "one").head;
+  repo.create("b", "two", { tx: { forgetPendingUpTo: rev } });
+  store.appendEvents({ lastTid: repo.tid(), events: [], forgetPendingUpTo: rev });
+  expect(store.pendingEvents().length).toBe(3);
+  const again = await crashed(repo, folder, "crash");
+  expect(again.recordCount()).toBe(2);
+  await again.close();
+  store.settle();
+  expect(store.pendingEvents().length).toBe(1);
+  await store.close();
+});
+
+test("RepoStore reads what is in its tail on a full disk, and settles when there is room", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  const { store } = repo;
+  repo.write([]);
+  repo.create("a", "one");
+  repo.create("b", "two");
+  repo.remove("a");
+  const file = store.fileForTests;
+  // As a COMMIT that finds no room for the frames of its pages.
+  const full = () => {
+    throw new KithError("storage_full", "Could not write: the disk is full");
+  };
+  const transaction = file.transaction.bind(file);
+  Object.assign(file, { transaction: full });
+  const rkeys = () => store.listRecords({ collection: COLLECTION, limit: 9 }).map(({ rkey }) => rkey);
+  expect([rkeys(), rkeys(), store.recordCount()]).toEqual([["b"], ["b"], 1]);
+  expect(store.get(record("one").cid)).toBeUndefined();
+  expect([store.hasTail, store.pendingEvents().length]).toEqual([true, 4]);
+  expect(() => repo.create("c", "three")).toThrow(expect.objectContaining({ code: "storage_full" }));
+  Object.assign(file, { transaction });
+  while (store.hasTail) await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(rkeys()).toEqual(["b"]);
+  await store.close();
+});
