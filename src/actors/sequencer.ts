@@ -105,10 +105,13 @@ export class Sequencer {
   #stopping = false;
   #checkpoint: "none" | "passive" | "restart due" = "none";
   #restart: Promise<unknown> | undefined;
-  /** Resolved while the log refuses events, or is slow with them. */
-  #behind = Promise.withResolvers<void>();
+  /** Each ends the wait of an answer for its event. */
+  readonly #answers = new Set<() => void>();
+  /** The log refuses events, or is slow with them. */
   #isBehind = false;
   #answerTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Resolves when all that is in the log is published, at a stop. */
+  #drained: (() => void) | undefined;
 
   constructor(options: SequencerOptions) {
     this.#options = options;
@@ -132,16 +135,13 @@ export class Sequencer {
     return this.#waiting.length;
   }
 
-  /** Throws "busy" where so much waits that no more writes should be taken. */
+  /** Throws "busy" where so much waits, for the log or for the disk of a repo, that no more writes should be taken. */
   assertRoom(): void {
-    if (this.#waiting.length < BACKLOG_EVENTS_MAX) return;
-    throw new KithError(
-      "busy",
-      `Could not take the write: ${this.#waiting.length} events wait for the event log`,
-      {
-        hint: "The event log cannot be written: is the disk full?",
-      },
-    );
+    const events = this.#waiting.length + this.#appended.length;
+    if (events < BACKLOG_EVENTS_MAX) return;
+    throw new KithError("busy", `Could not take the write: ${events} events wait to be published`, {
+      hint: "The event log cannot be written, or the disk does not answer: is it full?",
+    });
   }
 
   /**
@@ -179,21 +179,34 @@ export class Sequencer {
   answerTime(published: Promise<void>): Promise<void> | undefined {
     const isAlone = this.#underWay <= 1 && this.#options.now() - this.#othersAt >= OTHERS_WRITE_MS;
     if (isAlone || this.#isBehind) return undefined;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const end = (): void => {
+      this.#answers.delete(end);
+      resolve();
+    };
+    this.#answers.add(end);
+    published.then(end, end);
+    this.#boundAnswers();
+    return promise;
+  }
+
+  #boundAnswers(): void {
+    if (this.#answers.size === 0) return;
     this.#answerTimer ??= setTimeout(() => this.#fallBehind(), ANSWER_WAIT_MS);
-    const ended = published.catch(() => {});
-    return Promise.race([ended, this.#behind.promise]);
   }
 
   #fallBehind(): void {
     this.#isBehind = true;
-    this.#behind.resolve();
+    for (const end of [...this.#answers]) end();
   }
 
+  /** To be called when events are published. Answers that wait for others have a bound of their own from now on. */
   #catchUp(): void {
     clearTimeout(this.#answerTimer);
     this.#answerTimer = undefined;
-    if (this.#isBehind) this.#behind = Promise.withResolvers();
     this.#isBehind = false;
+    // By then the answers to what is published have left.
+    queueMicrotask(() => this.#boundAnswers());
   }
 
   /** Calls `listener` with each published batch until the returned function is called. */
@@ -231,7 +244,10 @@ export class Sequencer {
     if (this.#waiting.length > 0) this.#actor.send({ type: "handed" });
     this.#actor.send({ type: "stop" });
     await this.#stopped.promise;
-    await this.#appended.at(-1)?.handed.published.promise;
+    if (this.#appended.length === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#drained = resolve;
+    });
   }
 
   /** After the events of this turn of the event loop, which go into one transaction. */
@@ -315,7 +331,6 @@ export class Sequencer {
   #publish(): void {
     const end = this.#appended.findIndex(({ isLogged, handed }) => !isLogged || !handed.isKept);
     const entries = this.#appended.splice(0, end === -1 ? this.#appended.length : end);
-    if (entries.length > 0) this.#catchUp();
     const rows = entries.flatMap(({ row }) => row ?? []);
     const last = rows.at(-1);
     if (last) {
@@ -327,6 +342,8 @@ export class Sequencer {
       this.#underWay--;
       handed.published.resolve();
     }
+    if (entries.length > 0) this.#catchUp();
+    if (this.#appended.length === 0) this.#drained?.();
   }
 
   /** A listener that fails holds up neither the others nor the next batch. */

@@ -1,3 +1,4 @@
+import { heapStats } from "bun:jsc";
 import { describe, expect, test } from "bun:test";
 import { decodeFrame } from "../atproto/mod.ts";
 import { isKithError } from "../errors.ts";
@@ -146,6 +147,38 @@ describe("Sequencer.answerTime()", () => {
     await Promise.all(all);
   });
 
+  test("is now where the log's disk does not answer for long, also where it has answered others meanwhile", async () => {
+    const { log, sequencer, seen } = make();
+    log.diskAnswers = false;
+    const all = ["1", "2"].map((key) => sequencer.hand("did:plc:a", [pending("did:plc:a", key)]));
+    await until(() => log.rows.length === 2);
+    const late = sequencer.hand("did:plc:b", [pending("did:plc:b", "1")]);
+    const answers = [...all, late].map((each) => sequencer.answerTime(each));
+    log.flush();
+    await Promise.all(answers);
+    expect(seen).toHaveLength(2);
+    await until(() => log.rows.length === 3);
+    log.flush();
+    await late;
+  });
+
+  test("leaves nothing behind that lives longer than the answer", async () => {
+    const { sequencer } = make();
+    const promises = () => {
+      Bun.gc(true);
+      return heapStats().objectTypeCounts.Promise ?? 0;
+    };
+    const write = async (key: number) => {
+      const dids = ["did:plc:a", "did:plc:b"];
+      const all = dids.map((did) => sequencer.hand(did, [pending(did, String(key).padStart(6, "0"))]));
+      await Promise.all(all.map((each) => sequencer.answerTime(each)));
+    };
+    await write(0);
+    const before = promises();
+    for (let key = 1; key <= 500; key++) await write(key);
+    expect(promises() - before).toBeLessThan(100);
+  });
+
   test("is now at a stop, whose events wait for the next start", async () => {
     const { sequencer } = make();
     await sequencer.stop();
@@ -153,6 +186,22 @@ describe("Sequencer.answerTime()", () => {
     expect(sequencer.answerTime(refused)).toBeUndefined();
     expect(await refused.catch(() => "refused")).toBe("refused");
   });
+});
+
+test("Sequencer.stop() waits for no events that the log refuses, though others of their call are in it", async () => {
+  const { log, sequencer, seen } = make();
+  const disk = Promise.withResolvers<void>();
+  const keys = Array.from({ length: BATCH_EVENTS_MAX + 1 }, (_, at) => String(at).padStart(6, "0"));
+  const events = keys.map((key) => pending("did:plc:a", key));
+  log.diskAnswers = false;
+  void sequencer.hand("did:plc:a", events, disk.promise);
+  await until(() => log.rows.length > 0);
+  log.full = true;
+  log.flush();
+  const stopped = sequencer.stop();
+  disk.resolve();
+  await stopped;
+  expect([seen.length, sequencer.backlog]).toEqual([BATCH_EVENTS_MAX, 1]);
 });
 
 test("Sequencer keeps in the log up to where all was published, once a start has compared every repo", async () => {
@@ -223,7 +272,21 @@ test("Sequencer refuses new writes past its backlog", () => {
   log.full = true;
   const event = pending("did:plc:a", "1");
   void sequencer.hand("did:plc:a", new Array(BACKLOG_EVENTS_MAX).fill(event));
-  expect(() => sequencer.assertRoom()).toThrow("wait for the event log");
+  expect(() => sequencer.assertRoom()).toThrow("wait to be published");
+});
+
+test("Sequencer refuses new writes past its backlog, be they in the log and wait for the disk of a repo", async () => {
+  const { sequencer } = make();
+  const disk = Promise.withResolvers<void>();
+  const events = Array.from({ length: BACKLOG_EVENTS_MAX }, (_, at) =>
+    pending("did:plc:a", String(at).padStart(6, "0")),
+  );
+  const handed = sequencer.hand("did:plc:a", events, disk.promise);
+  await until(() => sequencer.publishedSeq === 0 && sequencer.backlog === 0);
+  expect(() => sequencer.assertRoom()).toThrow("wait to be published");
+  disk.resolve();
+  await handed;
+  expect(() => sequencer.assertRoom()).not.toThrow();
 });
 
 test("Sequencer.stop() resolves once everything handed over is published, and takes no more", async () => {
