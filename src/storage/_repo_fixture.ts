@@ -74,6 +74,7 @@ export class Repo {
                 cid: write.record.cid,
                 blobs: more.blobs ?? [],
                 subject: more.subject,
+                isNew: write.action === "create",
               },
             ],
       ),

@@ -60,7 +60,7 @@ export class RepoTail {
     return this.commits.length >= TAIL_COMMITS_MAX || this.#bytes >= TAIL_BYTES_MAX;
   }
 
-  /** True where a record was replaced or deleted: whether its block stays, the tables know. */
+  /** True where a record was replaced or deleted: whether its block stays, and whose its subject is, the tables know. */
   get replaces(): boolean {
     return this.#replaces;
   }
@@ -71,7 +71,8 @@ export class RepoTail {
     const replacedKeys = new Set(replaced.map(cidKey));
     const records: Block[] = [];
     this.commits.push({ ...commit, records });
-    this.#replaces ||= replaced.length > 0;
+    // `replaced` says nothing of a record whose block another path has got in the same commit.
+    this.#replaces ||= deletes.length > 0 || puts.some(({ isNew }) => !isNew);
     for (const cid of removed) {
       const key = cidKey(cid);
       if (!replacedKeys.has(key) && !this.nodes.delete(key)) this.gone.set(key, cid);

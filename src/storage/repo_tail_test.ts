@@ -118,6 +118,25 @@ test("RepoStore answers with commits in its tail as it does with them in its tab
   await plain.store.close();
 }, 30_000);
 
+test("RepoStore knows which record of its tail has a subject where another path has got its block", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  const { store } = repo;
+  const like = (action: "create" | "update", rkey: string, text = "one"): Write => ({
+    action,
+    path: `${LIKE}/${rkey}`,
+    record: record(text),
+  });
+  repo.write([]);
+  repo.write([like("create", "c")], { subject: "at://a" });
+  store.settle();
+  repo.write([{ action: "delete", path: `${LIKE}/c` }, like("create", "b")], { subject: "at://a" });
+  expect([store.recordWithSubject(LIKE, "at://a"), store.hasTail]).toEqual(["b", false]);
+  repo.write([like("update", "b", "two"), like("create", "a")], { subject: "at://b" });
+  expect(store.recordWithSubject(LIKE, "at://a")).toBeUndefined();
+  await store.close();
+});
+
 test("RepoStore keeps its tail short, and empties it after a while and when it closes", async () => {
   await using folder = new Fixture();
   const repo = await Repo.open(folder);
