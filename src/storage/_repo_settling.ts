@@ -67,6 +67,13 @@ export class RepoSettling {
   settle(): void {
     this.stop();
     if (this.tail.isEmpty) return;
+    // Opened with a tail, it would have been made ready for writing.
+    if (!this.#file.isPrimed) {
+      throw new KithError(
+        "storage_full",
+        `Could not write to "${this.#file.path}": it found no room when it was opened`,
+      );
+    }
     try {
       // Nothing that the file did not say before: nobody awaits the disk for it.
       this.#file.transaction(() => this.#settleRows(), { isNews: false });

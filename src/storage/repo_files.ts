@@ -39,12 +39,14 @@ export async function syncPath(path: string): Promise<void> {
   }
 }
 
-/** What a crash has left in the tail. */
+/** What a crash has left in the tail, or a disk that was full when the file was closed. */
 async function settleTail(store: RepoStore): Promise<void> {
   try {
     await store.prepareWrites();
     store.settle();
   } catch (error) {
+    // It is still full: what is in the tail can be read meanwhile.
+    if (isKithError(error, "storage_full")) return;
     await store.close();
     throw error;
   }

@@ -1,3 +1,4 @@
+import type { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { copyFileSync, existsSync, mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -14,6 +15,7 @@ import { KithError } from "../errors.ts";
 import { Fixture } from "./_fixture.ts";
 import { COLLECTION, DID, Repo, record } from "./_repo_fixture.ts";
 import { TAIL_COMMITS_MAX } from "./_repo_tail.ts";
+import type { Maintenance } from "./maintenance.ts";
 import { RepoFiles } from "./repo_files.ts";
 import type { RepoStore } from "./repo_store.ts";
 
@@ -198,4 +200,39 @@ test("RepoStore reads what is in its tail on a full disk, and settles when there
   while (store.hasTail) await new Promise((resolve) => setTimeout(resolve, 5));
   expect(rkeys()).toEqual(["b"]);
   await store.close();
+});
+
+test("RepoFiles.open() gives a repo to read whose tail finds no room on the disk, and settles it later", async () => {
+  await using folder = new Fixture();
+  const repo = await Repo.open(folder);
+  repo.write([]);
+  repo.create("a", "one");
+  const name = "full";
+  const files = new RepoFiles({ folder: folder.file(name), ...folder.options });
+  const to = files.path(DID, 1);
+  mkdirSync(dirname(to), { recursive: true });
+  for (const suffix of ["", "-wal"])
+    copyFileSync(`${repo.store.fileForTests.path}${suffix}`, `${to}${suffix}`);
+  let isFull = true;
+  const { maintenance } = folder;
+  const onFullDisk = {
+    prime: async (path: string) => {
+      if (isFull) throw new KithError("storage_full", "Could not write: the disk is full");
+      await maintenance.prime(path);
+    },
+    closeLast: (path: string, db: Database) => maintenance.closeLast(path, db),
+  } as Maintenance;
+  const full = new RepoFiles({ folder: folder.file(name), ...folder.options, maintenance: onFullDisk });
+  const store = await full.open(DID, 1);
+  expect([store.hasTail, store.recordCount(), store.get(record("one").cid) !== undefined]).toEqual([
+    true,
+    1,
+    true,
+  ]);
+  expect(() => store.openExport()).toThrow(expect.objectContaining({ code: "storage_full" }));
+  isFull = false;
+  await store.prepareWrites();
+  expect([store.recordCount(), store.hasTail]).toEqual([1, false]);
+  await store.close();
+  await repo.store.close();
 });
