@@ -266,7 +266,10 @@ export class RepoStore implements BlockReader {
 
   /** Removes what is staged, be it an import that failed or the repo that one has replaced. */
   async clearStaging(): Promise<void> {
-    if (this.hasStaging()) await clearStaged(this.#file);
+    if (!this.hasStaging()) return;
+    // Meanwhile nobody could.
+    this.#settling.trySettle();
+    await clearStaged(this.#file);
   }
 
   /**

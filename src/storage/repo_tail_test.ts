@@ -1,4 +1,4 @@
-import type { Database } from "bun:sqlite";
+import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { copyFileSync, existsSync, mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -15,9 +15,10 @@ import { KithError } from "../errors.ts";
 import { Fixture } from "./_fixture.ts";
 import { COLLECTION, DID, Repo, record } from "./_repo_fixture.ts";
 import { TAIL_COMMITS_MAX } from "./_repo_tail.ts";
+import { SqliteFile } from "./_sqlite_file.ts";
 import type { Maintenance } from "./maintenance.ts";
 import { RepoFiles } from "./repo_files.ts";
-import type { RepoStore } from "./repo_store.ts";
+import { RepoStore } from "./repo_store.ts";
 
 const LIKE = "app.bsky.feed.like";
 
@@ -235,4 +236,36 @@ test("RepoFiles.open() gives a repo to read whose tail finds no room on the disk
   expect([store.recordCount(), store.hasTail]).toEqual([1, false]);
   await store.close();
   await repo.store.close();
+});
+
+test("RepoStore.clearStaging() settles before the worker has the file to itself", async () => {
+  await using folder = new Fixture();
+  const lock = (path: string) => {
+    const db = new Database(path);
+    db.run("BEGIN IMMEDIATE");
+    return db;
+  };
+  const { maintenance } = folder;
+  let seen: number | undefined;
+  const slow = {
+    prime: (path: string) => maintenance.prime(path),
+    clear: async (path: string) => {
+      const db = lock(path);
+      seen = store.recordCount();
+      db.close();
+    },
+    closeLast: (path: string, db: Database) => maintenance.closeLast(path, db),
+  } as Maintenance;
+  const files = new RepoFiles({ folder: folder.path, ...folder.options });
+  await files.create(DID, 1);
+  const file = SqliteFile.open(files.path(DID, 1), { ...folder.options, maintenance: slow });
+  const store = RepoStore.open(file, { did: DID, generation: 1 });
+  await store.prepareWrites();
+  const repo = new Repo(store);
+  repo.write([]);
+  repo.create("a", "one");
+  file.db.run("INSERT INTO staged_block (cid, rev, bytes) VALUES (x'00', 'r', x'00')");
+  await store.clearStaging();
+  expect(seen).toBe(1);
+  await store.close();
 });
