@@ -422,8 +422,8 @@ export class RepoStore implements BlockReader {
 
   /** In the maintenance worker. While a "restart" runs, writes are refused as busy. False: incomplete. */
   async checkpoint(mode: CheckpointMode): Promise<boolean> {
-    // Meanwhile nobody could read what is not in the tables.
-    if (mode === "restart") this.settle();
+    // Meanwhile nobody can read what is not in the tables. On a full disk they must wait: this is what gives it room.
+    if (mode === "restart") this.#settling.trySettle();
     return this.#file.checkpoint(mode);
   }
 

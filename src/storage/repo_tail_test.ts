@@ -197,6 +197,9 @@ test("RepoStore reads what is in its tail on a full disk, and settles when there
   expect(store.get(record("one").cid)).toBeUndefined();
   expect([store.hasTail, store.pendingEvents().length]).toEqual([true, 4]);
   expect(() => repo.create("c", "three")).toThrow(expect.objectContaining({ code: "storage_full" }));
+  // It takes no room, and gives some.
+  expect(await store.checkpoint("restart")).toBe(true);
+  expect(rkeys()).toEqual(["b"]);
   Object.assign(file, { transaction });
   while (store.hasTail) await new Promise((resolve) => setTimeout(resolve, 5));
   expect(rkeys()).toEqual(["b"]);
