@@ -225,7 +225,7 @@ test("RepoFiles.open() gives a repo to read whose tail finds no room on the disk
       await maintenance.prime(path);
     },
     closeLast: (path: string, db: Database) => maintenance.closeLast(path, db),
-  } as Maintenance;
+  } as unknown as Maintenance;
   const full = new RepoFiles({ folder: folder.file(name), ...folder.options, maintenance: onFullDisk });
   const store = await full.open(DID, 1);
   expect([store.hasTail, store.recordCount(), store.get(record("one").cid) !== undefined]).toEqual([
@@ -258,7 +258,7 @@ test("RepoStore.clearStaging() settles before the worker has the file to itself"
       db.close();
     },
     closeLast: (path: string, db: Database) => maintenance.closeLast(path, db),
-  } as Maintenance;
+  } as unknown as Maintenance;
   const files = new RepoFiles({ folder: folder.path, ...folder.options });
   await files.create(DID, 1);
   const file = SqliteFile.open(files.path(DID, 1), { ...folder.options, maintenance: slow });
