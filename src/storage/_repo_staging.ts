@@ -23,6 +23,13 @@ export interface StagedRecord {
   /** Blobs that it refers to; they need not be here. */
   readonly blobs: readonly Cid[];
   readonly subject?: string;
+  /** Where it is not the rev of the staging: of a repo that is taken over as it was. */
+  readonly rev?: string;
+}
+
+/** A block that may bring the rev of its row along. */
+export interface StagedBlock extends Block {
+  readonly rev?: string;
 }
 
 /** True where a staged repo, or what one has replaced, waits to be removed. */
@@ -60,12 +67,12 @@ export class RepoStaging implements BlockReader {
   }
 
   /** Adds blocks that hash to their CIDs; repeats are left out. KithError storage_full. */
-  addBlocks(blocks: readonly Block[]): void {
+  addBlocks(blocks: readonly StagedBlock[]): void {
     const insert = this.#file.statement(
       "INSERT INTO staged_block (cid, rev, bytes) VALUES (?, ?, ?) ON CONFLICT (cid) DO NOTHING",
     );
     this.#file.transaction(() => {
-      for (const { cid, bytes } of blocks) insert.run(cid.bytes, this.#rev, bytes);
+      for (const { cid, bytes, rev } of blocks) insert.run(cid.bytes, rev ?? this.#rev, bytes);
     });
   }
 
@@ -84,8 +91,8 @@ export class RepoStaging implements BlockReader {
       "INSERT OR IGNORE INTO staged_record_blob (collection, rkey, cid) VALUES (?, ?, ?)",
     );
     this.#file.transaction(() => {
-      for (const { collection, rkey, cid, blobs, subject } of records) {
-        insert.run(collection, rkey, cid.bytes, this.#rev, subject ?? null);
+      for (const { collection, rkey, cid, blobs, subject, rev } of records) {
+        insert.run(collection, rkey, cid.bytes, rev ?? this.#rev, subject ?? null);
         for (const blob of blobs) refer.run(collection, rkey, blob.bytes);
       }
     });

@@ -133,6 +133,15 @@ export class EventLog {
     });
   }
 
+  /** Stores that every seq up to `seq` is used up, and was removed from here. Then await durable(). */
+  beginAfter(seq: number): void {
+    this.#file.transaction(() => {
+      this.#file
+        .statement("UPDATE high_water SET seq = max(seq, ?1), pruned_up_to = max(pruned_up_to, ?1)")
+        .run(seq);
+    });
+  }
+
   /** Frames with after < seq <= upTo in order of seq: at most `rowsMax`, and at most `bytesMax` beyond the first. */
   read(range: { after: number; upTo: number; rowsMax: number; bytesMax: number }): LoggedFrame[] {
     const sizes = this.#file

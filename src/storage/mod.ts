@@ -1,5 +1,6 @@
 /** SQLite and files: the only place that knows SQL. The rules that everything here keeps: docs/storage_rules.md */
 export * from "./account_store.ts";
+export * from "./adoption_store.ts";
 export * from "./app_password_store.ts";
 export * from "./attempt_archive.ts";
 export * from "./attempt_store.ts";
@@ -16,6 +17,7 @@ export * from "./descriptors.ts";
 export * from "./device_store.ts";
 export * from "./email_token_store.ts";
 export * from "./event_log.ts";
+export * from "./file_locks.ts";
 export * from "./hub.ts";
 export * from "./identity_change_store.ts";
 export * from "./invite_store.ts";
@@ -27,6 +29,11 @@ export * from "./maintenance.ts";
 export * from "./migrations.ts";
 export * from "./oauth_store.ts";
 export * from "./plc_store.ts";
+export * from "./reference_accounts.ts";
+export * from "./reference_database.ts";
+export * from "./reference_events.ts";
+export * from "./reference_hashes.ts";
+export * from "./reference_repo.ts";
 export * from "./repo_changes.ts";
 export * from "./repo_files.ts";
 export * from "./repo_store.ts";

@@ -4,7 +4,7 @@
  */
 import { type BlockReader, type Cid, cidFromBytes } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
-import { listBlobs, listMissingBlobs } from "./_repo_blob_pages.ts";
+import { allBlobs, listBlobs, listMissingBlobs } from "./_repo_blob_pages.ts";
 import { type RepoExport, RepoExports } from "./_repo_export.ts";
 import {
   type Preference,
@@ -37,7 +37,7 @@ import {
 
 export type { RepoExport } from "./_repo_export.ts";
 export type { Preference, PreferencesChange } from "./_repo_preferences.ts";
-export type { RepoStaging, StagedRecord } from "./_repo_staging.ts";
+export type { RepoStaging, StagedBlock, StagedRecord } from "./_repo_staging.ts";
 export type { RecordTakedown, RepoTakedowns, TakedownChange } from "./_repo_takedowns.ts";
 
 interface MetaRow {
@@ -218,6 +218,11 @@ export class RepoStore implements BlockReader {
   /** By CID bytes; with `since`, those of records written after that rev. */
   listBlobs(page: ListBlobs): Cid[] {
     return listBlobs(this.#file, page);
+  }
+
+  /** The rows of blobs, referred to or not, by CID. */
+  allBlobs(page: { limit: number; after?: Cid | undefined }): BlobRow[] {
+    return allBlobs(this.#file, page);
   }
 
   /** Blobs that records refer to and that are not here, by CID, each with one of the records. */

@@ -106,8 +106,11 @@ export class S3BlobStore implements BlobStore {
 
   async open(did: string, cid: Cid, which: OpenBlob = {}): Promise<StoredBlob | undefined> {
     const key = keyOf(which.quarantined ? "quarantine" : "blocks", did, cid);
+    return this.#openKey(did, key, `Could not read the blob ${cidToString(cid)}`);
+  }
+
+  #openKey(did: string, key: string, action: string): Promise<StoredBlob | undefined> {
     return this.#told(did, async () => {
-      const action = `Could not read the blob ${cidToString(cid)}`;
       const size = await this.#sizeOf(key, action);
       if (size === undefined) return undefined;
       const all = { start: 0, end: size };
@@ -116,6 +119,11 @@ export class S3BlobStore implements BlobStore {
         stream: (range = all) => this.#told(did, () => this.#read({ key, range, size, action })),
       };
     });
+  }
+
+  /** An upload of the reference PDS's that no record refers to, by its key; kith has none in the bucket. */
+  async openUpload(did: string, key: string): Promise<StoredBlob | undefined> {
+    return this.#openKey(did, `tmp/${did}/${key}`, `Could not read the upload "${key}"`);
   }
 
   quarantine(did: string, cid: Cid): Promise<void> {
