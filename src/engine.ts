@@ -48,6 +48,7 @@ import {
   MailQueueStore,
   Maintenance,
   OAuthStore,
+  ReferenceHashStore,
   RepoFiles,
   ReservedHandleStore,
   ReservedKeyStore,
@@ -92,6 +93,7 @@ export async function openStores(
   const identityChanges = new IdentityChangeStore(hub, keyring);
   const reservedKeys = new ReservedKeyStore(hub, keyring);
   const appPasswords = new AppPasswordStore(hub);
+  const referenceHashes = new ReferenceHashStore(hub);
   const credentials = new CredentialStore(hub);
   const emailTokens = new EmailTokenStore(hub);
   const mailQueue = new MailQueueStore(hub, keyring);
@@ -119,6 +121,7 @@ export async function openStores(
     ...communities,
     oauth,
     invites,
+    referenceHashes,
     identityChanges,
     lexicons,
     eventLog,
