@@ -19,6 +19,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   accounts: 3,
   auth: 3,
   backup: 4,
+  takeover: 4,
   communities: 4,
   doctor: 4,
   migration: 4,

@@ -15,6 +15,7 @@ import {
 import { communityCommands } from "./community.ts";
 import { configCommand } from "./config.ts";
 import { helpCommand, helpOf, subgroupOf } from "./help.ts";
+import { importReferenceCommand } from "./import_reference.ts";
 import { inviteCommands } from "./invite.ts";
 import { mailCommand } from "./mail.ts";
 import { migrateCommand } from "./migrate.ts";
@@ -35,6 +36,7 @@ const OWN: readonly (Command | CommandGroup)[] = [
   reapCommand,
   requestCrawlCommand,
   migrateCommand,
+  importReferenceCommand,
   mailCommand,
   versionCommand,
 ];
