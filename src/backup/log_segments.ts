@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import type { EventKind } from "../atproto/mod.ts";
-import type { EventRow } from "../storage/mod.ts";
+import type { LoggedEvent } from "../storage/mod.ts";
 import { BackupError } from "./backup_error.ts";
 
 export const LOG_FOLDER = "log/";
@@ -29,7 +29,7 @@ export interface Segment {
   readonly last: number;
   /** When it was shipped: ISO 8601. */
   readonly shippedAt: string;
-  readonly events: readonly EventRow[];
+  readonly events: readonly LoggedEvent[];
 }
 
 export function segmentName({ after, last }: { after: number; last: number }): string {
@@ -55,13 +55,13 @@ const head = z.object({
   after: whole,
   last: whole,
   shippedAt: z.string(),
-  /** seq, DID, key, kind, time, bytes of the frame. */
-  events: z.array(z.tuple([whole, z.string(), z.string(), z.string(), whole, whole])),
+  /** seq, DID, kind, time, bytes of the frame. */
+  events: z.array(z.tuple([whole, z.string(), z.string(), whole, whole])),
 });
 
 /** Length of the head (4 bytes, big endian), head as JSON, frames one after another. */
 export function encodeSegment({ events, ...rest }: Segment): Uint8Array {
-  const rows = events.map(({ seq, did, key, kind, at, frame }) => [seq, did, key, kind, at, frame.length]);
+  const rows = events.map(({ seq, did, kind, at, frame }) => [seq, did, kind, at, frame.length]);
   const text = Buffer.from(JSON.stringify({ ...rest, events: rows }));
   const length = Buffer.alloc(LENGTH_BYTES);
   length.writeUInt32BE(text.length);
@@ -84,12 +84,12 @@ export function decodeSegment(
   if (!parsed.success || parsed.data.after !== after || parsed.data.last !== last) throw altered();
   let at = LENGTH_BYTES + headBytes;
   let before = after;
-  const events = parsed.data.events.map(([seq, did, key, kind, time, length]): EventRow => {
+  const events = parsed.data.events.map(([seq, did, kind, time, length]): LoggedEvent => {
     const frame = buffer.subarray(at, at + length);
     at += length;
     if (frame.length !== length || seq <= before || seq > last) throw altered();
     before = seq;
-    return { seq, did, key, kind: kind as EventKind, at: time, frame };
+    return { seq, did, kind: kind as EventKind, at: time, frame };
   });
   if (at !== buffer.length) throw altered();
   return { after, last, shippedAt: parsed.data.shippedAt, events };

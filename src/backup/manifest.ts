@@ -42,7 +42,7 @@ export interface FileEntry {
 export interface LogRange {
   /** The newest seq that retention had removed from the server's own log. */
   readonly prunedUpTo: number;
-  /** The newest seq whose event is in the destination's `log/`; 0 where there is none. */
+  /** Of a snapshot: the newest seq that `log/` has with it. Of an increment: its files hold at least what events up to it tell. */
   readonly lastSeq: number;
   /** No seq up to this one may be given again. */
   readonly highWater: number;

@@ -8,6 +8,7 @@ import type { Logger } from "../logger.ts";
 import { type S3Options, S3Refusal, S3Requests, unsigned } from "./_s3_requests.ts";
 import { type BlobUpload, UploadFile, UploadFolder } from "./_upload_file.ts";
 import {
+  type BlobPage,
   type BlobStore,
   type ByteRange,
   cidOfName,
@@ -229,8 +230,8 @@ export class S3BlobStore implements BlobStore {
     });
   }
 
-  async list(did: string, { limit, after }: { limit: number; after?: string }): Promise<ListedBlob[]> {
-    const prefix = `blocks/${did}/`;
+  async list(did: string, { limit, after, quarantined }: BlobPage): Promise<ListedBlob[]> {
+    const prefix = `${quarantined ? "quarantine" : "blocks"}/${did}/`;
     const listed: ListedBlob[] = [];
     let from = after === undefined ? undefined : prefix + after;
     // A page ends the walk where it is short, so keys that are none of ours do not make one so.
