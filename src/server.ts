@@ -4,6 +4,7 @@
  */
 import { dirname } from "node:path";
 import { listenOnAdminSocket } from "./admin_socket.ts";
+import { startBackups } from "./backup_features.ts";
 import { adminSocketPath, atPort, type Config, ensureSecrets } from "./config/mod.ts";
 import { adminEdgeOf, edgeOf } from "./edge.ts";
 import { openStores, type StartContext, startActors } from "./engine.ts";
@@ -95,7 +96,8 @@ async function start(context: ServerContext): Promise<KithServer> {
   const actors = await startActors(context, { config, stores });
   const plc = directoryOf(context, { config, folder });
   const features = await startFeatures(context, { config, secrets, stores, actors, plc });
-  const parts = { config, log, stores, actors, features, gate, secrets };
+  const backups = startBackups(context, { config, actors });
+  const parts = { config, log, stores, actors, features, gate, secrets, backups };
   const edge = edgeOf(parts);
   gate.open({ http: createHttp(edge), admin: createHttp(adminEdgeOf(edge, parts)), aside: plc.fetch });
 

@@ -29,6 +29,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   "community_features.ts": 6,
   "account_page_features.ts": 6,
   "admin_socket.ts": 6,
+  "backup_features.ts": 6,
   "admin_features.ts": 6,
   "identity_features.ts": 6,
   cli: 6,
