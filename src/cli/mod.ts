@@ -3,6 +3,7 @@ import { nearestName } from "../config/mod.ts";
 import { writeQuietly } from "../logger.ts";
 import { accountCommands } from "./account.ts";
 import { parseArguments } from "./arguments.ts";
+import { backupCommands } from "./backup.ts";
 import {
   type Command,
   type CommandGroup,
@@ -34,6 +35,7 @@ const OWN: readonly (Command | CommandGroup)[] = [
   communityCommands,
   reapCommand,
   requestCrawlCommand,
+  backupCommands,
   migrateCommand,
   mailCommand,
   versionCommand,
