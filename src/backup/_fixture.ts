@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BackupKey, newBackupKey } from "./backup_key.ts";
 import { FolderDestination } from "./folder_destination.ts";
-import { Repository } from "./repository.ts";
+import type { FileTable, LogRange, SnapshotManifest } from "./manifest.ts";
+import { manifestName, Repository, SNAPSHOTS_FOLDER } from "./repository.ts";
 
 export class BackupFixture implements Disposable {
   readonly path = mkdtempSync(join(tmpdir(), "kith-backup-"));
@@ -29,4 +30,26 @@ export async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
   const found: T[] = [];
   for await (const item of items) found.push(item);
   return found;
+}
+
+/** A snapshot of these files, and of nothing else. */
+export function emptySnapshot(
+  startedAt: number,
+  files: FileTable,
+  log: Partial<LogRange> = {},
+): SnapshotManifest {
+  return {
+    name: manifestName(SNAPSHOTS_FOLDER, startedAt),
+    startedAt: new Date(startedAt).toISOString(),
+    endedAt: new Date(startedAt).toISOString(),
+    kith: "0.0.0",
+    hostname: "pds.test",
+    serviceDid: "did:web:pds.test",
+    log: { prunedUpTo: 0, lastSeq: 0, highWater: 0, ...log },
+    files,
+    counts: { accounts: 0, repos: 0, blobs: 0, bytes: 0, writtenBytes: 0, writtenObjects: 0 },
+    blobStore: "folder",
+    hasBlobs: true,
+    problems: [],
+  };
 }
