@@ -141,9 +141,13 @@ const snapshot = z.object({
 });
 const increment = z.object(made);
 
-/** One line of a file table, without its line end. */
+/** One line of a file table, without its line end: the same bytes for the same entry, wherever it comes from. */
 export function writeEntry(file: FileEntry): string {
-  return JSON.stringify({ ...file, chunks: file.chunks.map(tupleOf) });
+  const { path, kind, size, sha256, chunks, did, generation, cid, quarantined, evidence, staleFrom } = file;
+  return JSON.stringify({
+    ...{ path, kind, size, sha256, chunks: chunks.map(tupleOf) },
+    ...{ did, generation, cid, quarantined, evidence, staleFrom },
+  });
 }
 
 /** Throws BackupError altered: the bytes are authentic, so another program wrote them. */
