@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { DiskBlobStore, S3BlobStore } from "../storage/mod.ts";
 import { BackupKey } from "./backup_key.ts";
 import { LogShipper } from "./log_shipper.ts";
+import { missedBlobs } from "./missed_blobs.ts";
 import { openDestination } from "./open_destination.ts";
 import type { Repository } from "./repository.ts";
 import { openWritable, runBackup } from "./run_backup.ts";
@@ -29,6 +30,8 @@ export class BackupEngine {
   readonly #cancel = new AbortController();
   #shipping: { readonly target: Target; readonly shipper: LogShipper; readonly id: string } | undefined;
   #alone: Promise<unknown> = Promise.resolve();
+  /** Found once: from then on the server tells of each. */
+  #missed: ShippedBlob[] | undefined;
 
   constructor({ setup, now }: EngineOptions) {
     this.#setup = setup;
@@ -93,7 +96,15 @@ export class BackupEngine {
     this.#closeShipper();
     const repository = await this.#open(target);
     const { maker } = this.#setup;
-    const shipper = await LogShipper.open({ repository, source: this.#source, maker, now: this.#now });
+    const source = this.#source;
+    this.#missed ??= await missedBlobs(repository, source);
+    const shipper = await LogShipper.open({
+      repository,
+      source,
+      maker,
+      now: this.#now,
+      missed: this.#missed,
+    });
     this.#shipping = { target, shipper, id: repository.identity.id };
     return this.#shipping;
   }

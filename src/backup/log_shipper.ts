@@ -13,6 +13,8 @@ import type { BackupMaker } from "./take_snapshot.ts";
 /** The accounts store is shipped so often at the most, and so often though no event tells of a change. */
 const ACCOUNTS_MS_MIN = 10_000;
 const ACCOUNTS_MS_MAX = 5 * 60_000;
+/** Of those that the server before may have missed, so many go with one step. */
+const MISSED_AT_ONCE = 50;
 
 export interface LogShipperOptions {
   readonly repository: Repository;
@@ -21,6 +23,8 @@ export interface LogShipperOptions {
   readonly now: () => number;
   /** Monotonic milliseconds. */
   readonly elapsed?: () => number;
+  /** Blobs that may not have been shipped; what is left of them stays here. */
+  readonly missed: ShippedBlob[];
 }
 
 export interface ShipStep {
@@ -75,8 +79,11 @@ export class LogShipper {
   }
 
   async step({ upTo, blobs }: ShipStep): Promise<ShipReport> {
-    const { repository, now } = this.#options;
-    if (blobs.length > 0) await this.#increment({ repos: [], blobs, upTo });
+    const { repository, now, missed } = this.#options;
+    const late = missed.slice(0, MISSED_AT_ONCE);
+    const waiting = [...blobs, ...late];
+    if (waiting.length > 0) await this.#increment({ repos: [], blobs: waiting, upTo });
+    missed.splice(0, late.length);
     const shipped = await shipLog({
       ...{ repository, log: this.#log, after: this.#last, upTo, now },
       before: (events) => this.#before(events, upTo),

@@ -156,6 +156,11 @@ class SnapshotRun {
       const copied = new AccountFilesReader(copy);
       const accounts = copied.all();
       copied.close();
+      // Made meanwhile: now that the store knows them, their files are there.
+      const seen = new Set(found.map(({ did, generation }) => `${did} ${generation}`));
+      await this.#copier.repoFiles(
+        accounts.filter(({ did, generation }) => !seen.has(`${did} ${generation}`)),
+      );
       const directory = { path: "plc.sqlite", kind: "directory" as const };
       if (await Bun.file(paths.directory).exists()) await this.#copier.sqliteFile(directory, paths.directory);
       for (const path of paths.secrets) await this.#copier.plainFile("secret", path);

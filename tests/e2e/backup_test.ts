@@ -296,8 +296,13 @@ describe("shipping of the event log", () => {
       const there = await place.seqs();
       return seqs().every((seq) => there.includes(seq));
     });
+    // Kept, and the server gone before it can be shipped.
+    const late = await keepBlob(stage, account, randomBytes(40_000));
     await stage.server.kill();
     await stage.server.start();
+    await waitFor("the blob of before", async () =>
+      [...(await shipped()).keys()].some((path) => path.endsWith(late.cid)),
+    );
     const last = await createRecord(stage.url, account, { record: post(`after ${written.uri}`) });
     using firehose = await Firehose.connect(stage.url, { cursor: 0 });
     const isLast = ({ path }: { path: string }) => last.uri.endsWith(path);
