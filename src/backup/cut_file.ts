@@ -3,13 +3,13 @@
  * removed the cuts before and soon after are as they were, and so are the pieces. Everything else is cut by length.
  */
 import { createHash } from "node:crypto";
-import type { FileHandle } from "node:fs/promises";
-import { open } from "node:fs/promises";
+import { closeSync, openSync, readSync } from "node:fs";
 import type { ChunkRef } from "./manifest.ts";
 import type { ObjectWriter } from "./object_writer.ts";
 
 /** A piece of a blob and the like. */
 export const PIECE_BYTES = 1024 * 1024;
+const READ_BYTES = 256 * 1024;
 const PAGE_BYTES = 4096;
 const PAGES_MIN = 16;
 const PAGES_MAX = 128;
@@ -46,48 +46,44 @@ export async function putStream(
 ): Promise<PutFile> {
   const hash = createHash("sha256");
   const pieces: Promise<ChunkRef>[] = [];
-  let size = 0;
-  let waiting = new Uint8Array(0);
-  const take = async (isEnd: boolean): Promise<void> => {
-    while (waiting.length >= PIECE_BYTES || (isEnd && waiting.length > 0)) {
-      const length = cut(waiting);
-      // A copy: what is on its way must not hold what is not.
-      const { stored } = await writer.put(waiting.slice(0, length));
-      pieces.push(stored);
-      waiting = waiting.subarray(length);
-    }
+  // What has been read and not been cut: one buffer for the whole file.
+  const waiting = new Uint8Array(PIECE_BYTES);
+  let [size, filled] = [0, 0];
+  const putOne = async (): Promise<void> => {
+    const length = cut(waiting.subarray(0, filled));
+    const { stored } = await writer.put(waiting.slice(0, length));
+    pieces.push(stored);
+    waiting.copyWithin(0, length, filled);
+    filled -= length;
   };
   for await (const bytes of source) {
     hash.update(bytes);
     size += bytes.length;
-    waiting = waiting.length === 0 ? new Uint8Array(bytes) : joined(waiting, bytes);
-    await take(false);
+    for (let at = 0; at < bytes.length; ) {
+      const part = bytes.subarray(at, at + PIECE_BYTES - filled);
+      waiting.set(part, filled);
+      filled += part.length;
+      at += part.length;
+      if (filled === PIECE_BYTES) await putOne();
+    }
   }
-  await take(true);
+  while (filled > 0) await putOne();
   const stored = Promise.all(pieces);
   stored.catch(() => {});
   return { size, sha256: hash.digest("hex"), stored };
 }
 
-/** The bytes of a file. */
+/** The bytes of a file, in the thread of the caller; each time in the same buffer. */
 export async function* fileBytes(path: string): AsyncIterable<Uint8Array> {
-  let file: FileHandle | undefined;
+  const fd = openSync(path, "r");
   try {
-    file = await open(path, "r");
-    const buffer = new Uint8Array(PIECE_BYTES);
+    const buffer = new Uint8Array(READ_BYTES);
     for (;;) {
-      const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
-      if (bytesRead === 0) return;
-      yield buffer.subarray(0, bytesRead);
+      const read = readSync(fd, buffer, 0, buffer.length, null);
+      if (read === 0) return;
+      yield buffer.subarray(0, read);
     }
   } finally {
-    await file?.close();
+    closeSync(fd);
   }
-}
-
-function joined(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
-  const both = new Uint8Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
 }

@@ -1,9 +1,23 @@
-/** A destination that is a folder of this machine, or of one that is mounted on it. */
+/**
+ * A destination that is a folder of this machine, or of one that is mounted on it. It blocks its thread, which is that of a worker or of
+ * a command: in the thread pool its syncs would keep those of a server's writes waiting.
+ */
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { KithError } from "../errors.ts";
-import { errorCodeOf, storageError, syncPath } from "../storage/mod.ts";
+import { errorCodeOf, storageError, syncFolder } from "../storage/mod.ts";
 import { assertFileName, type Destination, type StoredFile } from "./destination.ts";
 
 /** Files are written here and then renamed into their place. */
@@ -15,7 +29,7 @@ const FOLDERS_REMEMBERED_MAX = 1_000;
 export class FolderDestination implements Destination {
   readonly where: string;
   /** Folders that are there, durably. */
-  readonly #made = new Map<string, Promise<void>>();
+  readonly #made = new Set<string>();
 
   constructor(folder: string) {
     this.where = resolve(folder);
@@ -25,35 +39,32 @@ export class FolderDestination implements Destination {
     assertFileName(name);
     const path = join(this.where, name);
     const part = join(this.where, PARTS, `${randomBytes(12).toString("hex")}.part`);
-    await this.#guard(`Could not write "${name}"`, async () => {
-      await this.#folder(join(this.where, PARTS));
-      await this.#folder(dirname(path));
+    this.#guard(`Could not write "${name}"`, () => {
+      this.#folder(join(this.where, PARTS));
+      this.#folder(dirname(path));
       try {
-        await writeSynced(part, bytes);
-        await rename(part, path);
+        writeSynced(part, bytes);
+        renameSync(part, path);
       } catch (error) {
         // Somebody may have taken a folder away that was there.
         this.#made.clear();
-        await rm(part, { force: true }).catch(() => {});
+        rmSync(part, { force: true });
         throw error;
       }
-      await syncPath(dirname(path));
+      syncFolder(dirname(path));
     });
   }
 
   async get(name: string): Promise<Uint8Array | undefined> {
     assertFileName(name);
-    return await this.#guard(`Could not read "${name}"`, () =>
-      readFile(join(this.where, name)).catch(absent),
+    return this.#guard(`Could not read "${name}"`, () =>
+      orAbsent(() => readFileSync(join(this.where, name))),
     );
   }
 
   async size(name: string): Promise<number | undefined> {
     assertFileName(name);
-    const found = await this.#guard(`Could not look at "${name}"`, () =>
-      stat(join(this.where, name)).catch(absent),
-    );
-    return found?.size;
+    return this.#stat(name)?.size;
   }
 
   async *list(folder: string): AsyncIterable<StoredFile> {
@@ -63,8 +74,8 @@ export class FolderDestination implements Destination {
   async *#list(folder: string): AsyncIterable<StoredFile> {
     if (folder === PARTS) return;
     const path = join(this.where, folder);
-    const entries = await this.#guard(`Could not list "${folder}"`, () =>
-      readdir(path, { withFileTypes: true }).catch(absent),
+    const entries = this.#guard(`Could not list "${folder}"`, () =>
+      orAbsent(() => readdirSync(path, { withFileTypes: true })),
     );
     // What file systems and desktops put into a folder is not ours, and does not make it somebody's.
     const ours = (entries ?? []).filter(
@@ -80,9 +91,7 @@ export class FolderDestination implements Destination {
     for (const { entry, name } of named) {
       if (entry.isDirectory()) yield* this.#list(name);
       else if (entry.isFile()) {
-        const found = await this.#guard(`Could not look at "${name}"`, () =>
-          stat(join(this.where, name)).catch(absent),
-        );
+        const found = this.#stat(name);
         if (found) yield { name, size: found.size, at: found.mtimeMs };
       }
     }
@@ -90,44 +99,41 @@ export class FolderDestination implements Destination {
 
   async remove(name: string): Promise<void> {
     assertFileName(name);
-    await this.#guard(`Could not remove "${name}"`, () => rm(join(this.where, name), { force: true }));
+    this.#guard(`Could not remove "${name}"`, () => rmSync(join(this.where, name), { force: true }));
   }
 
   async sweep(): Promise<void> {
     const folder = join(this.where, PARTS);
-    await this.#guard("Could not sweep", async () => {
-      for (const name of (await readdir(folder).catch(absent)) ?? []) {
-        const found = await stat(join(folder, name)).catch(absent);
+    this.#guard("Could not sweep", () => {
+      for (const name of orAbsent(() => readdirSync(folder)) ?? []) {
+        const found = this.#stat(`${PARTS}/${name}`);
         const isOld = found && Math.abs(Date.now() - found.mtimeMs) > PART_LIFETIME_MS;
-        if (isOld && name.endsWith(".part")) await rm(join(folder, name), { force: true });
+        if (isOld && name.endsWith(".part")) rmSync(join(folder, name), { force: true });
       }
     });
   }
 
+  #stat(name: string) {
+    return this.#guard(`Could not look at "${name}"`, () => orAbsent(() => statSync(join(this.where, name))));
+  }
+
   /** Makes a folder, durably; remembered, so that it costs nothing the next time. */
-  #folder(path: string): Promise<void> {
-    let made = this.#made.get(path);
-    if (!made) {
-      made = this.#makeFolder(path);
-      made.catch(() => this.#made.delete(path));
-      if (this.#made.size >= FOLDERS_REMEMBERED_MAX) this.#made.clear();
-      this.#made.set(path, made);
+  #folder(path: string): void {
+    if (this.#made.has(path)) return;
+    const first = mkdirSync(path, { recursive: true, mode: 0o700 });
+    if (first !== undefined) {
+      for (let at = path; ; at = dirname(at)) {
+        syncFolder(dirname(at));
+        if (at === first || at === dirname(at)) break;
+      }
     }
-    return made;
+    if (this.#made.size >= FOLDERS_REMEMBERED_MAX) this.#made.clear();
+    this.#made.add(path);
   }
 
-  async #makeFolder(path: string): Promise<void> {
-    const first = await mkdir(path, { recursive: true, mode: 0o700 });
-    if (first === undefined) return;
-    for (let at = path; ; at = dirname(at)) {
-      await syncPath(dirname(at));
-      if (at === first || at === dirname(at)) return;
-    }
-  }
-
-  async #guard<T>(action: string, run: () => Promise<T>): Promise<T> {
+  #guard<T>(action: string, run: () => T): T {
     try {
-      return await run();
+      return run();
     } catch (error) {
       const told = storageError(error, `${action} in the backup folder "${this.where}"`);
       if (told instanceof KithError) {
@@ -146,21 +152,23 @@ export class FolderDestination implements Destination {
   }
 }
 
-async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
-  const file = await open(path, "wx", 0o600);
+function writeSynced(path: string, bytes: Uint8Array): void {
+  const fd = openSync(path, "wx", 0o600);
   try {
-    for (let at = 0; at < bytes.length; ) {
-      const { bytesWritten } = await file.write(bytes, at, bytes.length - at);
-      at += bytesWritten;
-    }
-    await file.sync();
+    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at);
+    fsyncSync(fd);
   } finally {
-    await file.close();
+    closeSync(fd);
   }
 }
 
-function absent(error: unknown): undefined {
-  const code = errorCodeOf(error);
-  if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-  throw error;
+/** Undefined where there is no such file. */
+function orAbsent<T>(run: () => T): T | undefined {
+  try {
+    return run();
+  } catch (error) {
+    const code = errorCodeOf(error);
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw error;
+  }
 }

@@ -35,6 +35,8 @@ export const SNAPSHOTS_FOLDER = "snapshots/";
 export const INCREMENTS_FOLDER = "increments/";
 const FORMAT_VERSION = 1;
 const ID_BYTES = 16;
+/** After so much the buffers of before are collected: their memory is outside the heap, whose collector would wait far longer. */
+const COLLECT_BYTES = 32 * 1024 * 1024;
 
 const identitySchema = z.object({
   format: z.literal("kith backup"),
@@ -61,6 +63,7 @@ export class Repository {
   readonly destination: Destination;
   readonly identity: RepositoryIdentity;
   readonly #key: BackupKey;
+  #passedBytes = 0;
 
   private constructor(destination: Destination, identity: RepositoryIdentity, key: BackupKey) {
     this.destination = destination;
@@ -155,7 +158,8 @@ export class Repository {
     const name = objectName(id);
     const bytes = await this.destination.get(name);
     if (!bytes) throw new BackupError("missing", `Could not read "${name}" of the backup: it is not there`);
-    const plain = await unseal(this.#key, bytes, { name, storedBytes: stored });
+    this.#collect(bytes.length);
+    const plain = unseal(this.#key, bytes, { name, storedBytes: stored });
     if (plain.length === size && this.#key.objectId(plain) === id) return plain;
     throw new BackupError("altered", `Could not read "${name}" of the backup: it holds other bytes`);
   }
@@ -209,9 +213,17 @@ export class Repository {
   /** Writes an object; the bytes that it takes in the destination. */
   async putObject(id: string, plain: Uint8Array): Promise<ChunkRef> {
     const name = objectName(id);
-    const sealed = await seal(this.#key, name, plain);
+    const sealed = seal(this.#key, name, plain);
     await this.destination.put(name, sealed);
+    this.#collect(sealed.length);
     return { id, size: plain.length, stored: sealed.length };
+  }
+
+  #collect(bytes: number): void {
+    this.#passedBytes += bytes;
+    if (this.#passedBytes < COLLECT_BYTES) return;
+    this.#passedBytes = 0;
+    Bun.gc(true);
   }
 
   /** Makes a snapshot visible: the last thing that its run does. */
@@ -226,7 +238,7 @@ export class Repository {
   }
 
   async #putSealed(name: string, plain: Uint8Array): Promise<number> {
-    const sealed = await seal(this.#key, name, plain);
+    const sealed = seal(this.#key, name, plain);
     await this.destination.put(name, sealed);
     return sealed.length;
   }

@@ -18,11 +18,13 @@ const COMPRESSED = 1;
 const ZSTD_LEVEL = 3;
 /** Below this there is nothing to gain. */
 const COMPRESS_FROM_BYTES = 128;
+/** Whether a larger one is compressed says a part of it: images and films are so already. */
+const SAMPLE_BYTES = 32 * 1024;
+const SAMPLE_RATIO_MAX = 0.97;
 
-/** The file that holds `plain` under `name`. */
-export async function seal(key: BackupKey, name: string, plain: Uint8Array): Promise<Uint8Array> {
-  const packed =
-    plain.length < COMPRESS_FROM_BYTES ? undefined : await Bun.zstdCompress(plain, { level: ZSTD_LEVEL });
+/** The file that holds `plain` under `name`. Takes some milliseconds of its thread for a large one. */
+export function seal(key: BackupKey, name: string, plain: Uint8Array): Uint8Array {
+  const packed = isWorthPacking(plain) ? Bun.zstdCompressSync(plain, { level: ZSTD_LEVEL }) : undefined;
   const isSmaller = packed !== undefined && packed.length < plain.length;
   const nonce = randomBytes(NONCE_BYTES);
   const cipher = createCipheriv(CIPHER, key.sealingKey, nonce);
@@ -32,6 +34,13 @@ export async function seal(key: BackupKey, name: string, plain: Uint8Array): Pro
   return Buffer.concat([MAGIC, nonce, head, body, cipher.final(), cipher.getAuthTag()]);
 }
 
+function isWorthPacking(plain: Uint8Array): boolean {
+  if (plain.length <= 2 * SAMPLE_BYTES) return plain.length >= COMPRESS_FROM_BYTES;
+  const middle = Math.floor((plain.length - SAMPLE_BYTES) / 2);
+  const sample = plain.subarray(middle, middle + SAMPLE_BYTES);
+  return Bun.zstdCompressSync(sample, { level: 1 }).length < SAMPLE_BYTES * SAMPLE_RATIO_MAX;
+}
+
 export interface OpenOptions {
   readonly name: string;
   /** Of the file, where it is known: another size is told as such. */
@@ -39,11 +48,7 @@ export interface OpenOptions {
 }
 
 /** What `seal` was given. Throws BackupError truncated, altered. */
-export async function unseal(
-  key: BackupKey,
-  file: Uint8Array,
-  { name, storedBytes }: OpenOptions,
-): Promise<Uint8Array> {
+export function unseal(key: BackupKey, file: Uint8Array, { name, storedBytes }: OpenOptions): Uint8Array {
   const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
   if (bytes.length <= FRAME_BYTES || (storedBytes !== undefined && bytes.length < storedBytes)) {
     const expected = storedBytes === undefined ? "" : ` of ${storedBytes}`;
@@ -62,12 +67,13 @@ export async function unseal(
     decipher.setAAD(Buffer.from(name));
     decipher.setAuthTag(bytes.subarray(-TAG_BYTES));
     const sealed = bytes.subarray(MAGIC.length + NONCE_BYTES, -TAG_BYTES);
-    plain = Buffer.concat([decipher.update(sealed), decipher.final()]);
+    plain = decipher.update(sealed);
+    decipher.final();
   } catch (cause) {
     throw altered("it was altered, or is a file of another place or backup", cause);
   }
   const body = plain.subarray(1);
   if (plain[0] === STORED) return body;
   if (plain[0] !== COMPRESSED) throw altered(`it is packed in an unknown way (${plain[0]})`);
-  return await Bun.zstdDecompress(body);
+  return Bun.zstdDecompressSync(body);
 }
