@@ -3,10 +3,11 @@
  * from what the destination has.
  */
 import { EventLogReader, type LoggedEvent } from "../storage/mod.ts";
+import type { SegmentName } from "./log_segments.ts";
 import { ObjectWriter } from "./object_writer.ts";
 import type { Repository } from "./repository.ts";
 import { type ShippedBlob, shipIncrement } from "./ship_increment.ts";
-import { shipLog, shippedUpTo } from "./ship_log.ts";
+import { joinSegments, shipLog, shippedUpTo } from "./ship_log.ts";
 import type { BackupSource } from "./snapshot_source.ts";
 import type { BackupMaker } from "./take_snapshot.ts";
 
@@ -15,6 +16,8 @@ const ACCOUNTS_MS_MIN = 10_000;
 const ACCOUNTS_MS_MAX = 5 * 60_000;
 /** Of those that the server before may have missed, so many go with one step. */
 const MISSED_AT_ONCE = 50;
+/** Segments of single steps are joined once there are so many. */
+const SEGMENTS_JOINED = 64;
 
 export interface LogShipperOptions {
   readonly repository: Repository;
@@ -46,14 +49,22 @@ export class LogShipper {
   readonly #options: LogShipperOptions;
   readonly #log: EventLogReader;
   #last: number;
+  /** The time in the newest name of a manifest. */
+  #newestAt: number;
+  /** Those that were shipped since they were joined last. */
+  #segments: SegmentName[] = [];
   #needsAccounts = true;
   #accountsAt = Number.NEGATIVE_INFINITY;
   #accounts: string | undefined;
 
-  private constructor(options: LogShipperOptions, { log, last }: { log: EventLogReader; last: number }) {
+  private constructor(
+    options: LogShipperOptions,
+    { log, last, newestAt }: { log: EventLogReader; last: number; newestAt: number },
+  ) {
     this.#options = options;
     this.#log = log;
     this.#last = last;
+    this.#newestAt = newestAt;
   }
 
   /** Looks at what the destination has. Throws BackupError other_server. */
@@ -64,18 +75,11 @@ export class LogShipper {
       const { where } = repository.destination;
       const { highWater } = log.marks();
       const last = shippedUpTo(await repository.segments(), { where, highWater });
-      return new LogShipper(options, { log, last });
+      return new LogShipper(options, { log, last, newestAt: await repository.newestAt() });
     } catch (error) {
       log.close();
       throw error;
     }
-  }
-
-  /** What the destination has now that a snapshot has shipped the log too. */
-  async lookAgain(): Promise<void> {
-    const { repository } = this.#options;
-    const { highWater } = this.#log.marks();
-    this.#last = shippedUpTo(await repository.segments(), { where: repository.destination.where, highWater });
   }
 
   async step({ upTo, blobs }: ShipStep): Promise<ShipReport> {
@@ -87,11 +91,16 @@ export class LogShipper {
     const shipped = await shipLog({
       ...{ repository, log: this.#log, after: this.#last, upTo, now },
       before: (events) => this.#before(events, upTo),
-      onSegment: ({ last }) => {
-        this.#last = last;
+      onSegment: (segment) => {
+        this.#last = segment.last;
+        this.#segments.push(segment);
       },
     });
     this.#last = shipped.last;
+    if (this.#segments.length >= SEGMENTS_JOINED) {
+      await joinSegments(repository, { segments: this.#segments, now });
+      this.#segments = [];
+    }
     if (this.#accountsDue(false)) await this.#increment({ repos: [], blobs: [], upTo });
     return { last: this.#last, events: shipped.events, missedUpTo: shipped.missedUpTo };
   }
@@ -135,7 +144,9 @@ export class LogShipper {
       needs: { accounts, repos, blobs },
       log: { prunedUpTo, highWater, lastSeq: Math.max(this.#last, upTo) },
       lastAccounts: this.#accounts,
+      after: this.#newestAt,
     });
+    this.#newestAt = Math.max(this.#newestAt, shipped.at ?? 0);
     if (!accounts) return;
     [this.#accounts, this.#accountsAt, this.#needsAccounts] = [shipped.accounts, at, false];
   }

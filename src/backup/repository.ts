@@ -108,7 +108,13 @@ export class Repository {
 
   // Reading
 
-  /** Every complete snapshot, oldest first. */
+  /** The time in the newest name of a snapshot or increment; 0 where there is none. */
+  async newestAt(): Promise<number> {
+    const newest = [(await this.snapshots()).at(-1), (await this.increments()).at(-1)];
+    return Math.max(0, ...newest.map((found) => found?.at ?? 0));
+  }
+
+  /** Every complete snapshot, oldest first, whatever the clock said when they were taken. */
   snapshots(): Promise<ManifestName[]> {
     return this.#names(SNAPSHOTS_FOLDER);
   }
@@ -256,9 +262,9 @@ export function objectName(id: string): string {
   return `${OBJECTS_FOLDER}${id.slice(0, 2)}/${id}`;
 }
 
-/** The name of a snapshot or increment that is begun now. */
-export function manifestName(folder: string, now: number): string {
-  const time = new Date(now).toISOString().replaceAll(/[-:]/g, "");
+/** The name of a snapshot or increment that is begun now: later than `after`, also where the clock was set back since. */
+export function manifestName(folder: string, now: number, after = 0): string {
+  const time = new Date(Math.max(now, after + 1)).toISOString().replaceAll(/[-:]/g, "");
   return `${folder}${time}-${randomBytes(4).toString("hex")}`;
 }
 

@@ -211,6 +211,17 @@ describe("Repository", () => {
     expect(await problemOf(() => all(repository.content(file)))).toBe("altered");
   });
 
+  test("names rise also where the clock was set back", async () => {
+    using fixture = new BackupFixture();
+    const repository = await fixture.create();
+    const { manifest } = await snapshotOf(repository);
+    const after = await repository.newestAt();
+    const yesterday = Date.now() - 86_400_000;
+    const next = { ...manifest, name: manifestName(SNAPSHOTS_FOLDER, yesterday, after) };
+    await repository.putManifest(next);
+    expect((await repository.snapshots()).map(({ name }) => name)).toEqual([manifest.name, next.name]);
+  });
+
   test("increments and snapshots are listed apart, strangers among them are not", async () => {
     using fixture = new BackupFixture();
     const repository = await fixture.create();

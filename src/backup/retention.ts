@@ -1,11 +1,12 @@
 /** Which snapshots are kept, and removal of what no kept one needs. */
+import { forEach } from "./_for_each.ts";
 import { isBackupDamage } from "./backup_error.ts";
 import type { SegmentName } from "./log_segments.ts";
 import type { ChunkRef } from "./manifest.ts";
 import type { ManifestName, Repository } from "./repository.ts";
 import { collectObjects } from "./verify.ts";
 
-/** Of the newest days, weeks and months that have snapshots, the newest of each is kept; of the newest day all are. */
+/** Of the newest days, weeks and months that have snapshots, the newest of each is kept; of the newest day up to 24. */
 export interface KeepRules {
   readonly days: number;
   readonly weeks: number;
@@ -15,6 +16,8 @@ export interface KeepRules {
 }
 
 const DAY_MS = 86_400_000;
+/** Snapshots kept of the newest day: where a clock was ahead once, every later one counts to that day. */
+const NEWEST_DAY_MAX = 24;
 /** An object may be of something that is being written: it is left alone for so long. */
 const YOUNG_MS = 3_600_000;
 /** Increments and log of so many snapshots are whole: of the newest, and of another should that be damaged. */
@@ -28,7 +31,8 @@ export function expired(snapshots: readonly ManifestName[], keep: KeepRules): Ma
   const newestFirst = [...snapshots].sort((a, b) => b.at - a.at);
   const kept = new Set(newestFirst.slice(0, 1));
   const newestDay = newestFirst[0] && dayOf(newestFirst[0].at);
-  for (const snapshot of newestFirst) if (dayOf(snapshot.at) === newestDay) kept.add(snapshot);
+  const ofNewestDay = newestFirst.filter((snapshot) => dayOf(snapshot.at) === newestDay);
+  for (const snapshot of ofNewestDay.slice(0, NEWEST_DAY_MAX)) kept.add(snapshot);
   const periods: [of: (at: number) => string | number, count: number][] = [
     [dayOf, keep.days],
     [(at) => Math.floor((dayOf(at) + 3) / 7), keep.weeks],
@@ -72,20 +76,20 @@ export interface Pruned {
 export async function prune(repository: Repository, options: PruneOptions): Promise<Pruned> {
   const { destination } = repository;
   const remove = async (name: string): Promise<void> => {
-    options.signal?.throwIfAborted();
     options.assertHeld();
     await destination.remove(name);
   };
   const all = await repository.snapshots();
   const gone = expired(all, options.keep);
-  for (const { name } of gone) await remove(name);
+  const removeAll = (names: readonly string[]) => forEach(names, options.signal, remove);
+  await removeAll(gone.map(({ name }) => name));
   const kept = all.filter((snapshot) => !gone.includes(snapshot));
   const rolledFrom = kept.slice(-ROLLED_FROM)[0];
   const increments = await repository.increments();
   const old = rolledFrom ? increments.filter(({ at }) => at < rolledFrom.at) : [];
-  for (const { name } of old) await remove(name);
+  await removeAll(old.map(({ name }) => name));
   const segments = await oldSegments(repository, { ...options, from: kept.slice(-ROLLED_FROM) });
-  for (const { name } of segments) await remove(name);
+  await removeAll(segments.map(({ name }) => name));
   const counts = { snapshots: gone.length, increments: old.length, segments: segments.length };
   const needed = new Map<string, ChunkRef>();
   try {
@@ -100,17 +104,13 @@ export async function prune(repository: Repository, options: PruneOptions): Prom
     // What a damaged snapshot needs nobody knows: nothing is removed that it may need.
     return { ...counts, objects: 0, left: error.message };
   }
-  let objects = 0;
   const unneeded: string[] = [];
   for await (const { id, name, at } of repository.objects()) {
     if (!needed.has(id) && options.now() - at > YOUNG_MS) unneeded.push(name);
   }
-  for (const name of unneeded) {
-    await remove(name);
-    objects += 1;
-  }
+  await removeAll(unneeded);
   await destination.sweep();
-  return { ...counts, objects, left: undefined };
+  return { ...counts, objects: unneeded.length, left: undefined };
 }
 
 /** Segments past their age that the newest snapshots do not need. */

@@ -38,11 +38,15 @@ export interface IncrementOptions {
   readonly log: LogRange;
   /** The hash of the accounts store that was shipped last: the same is not shipped again. */
   readonly lastAccounts?: string | undefined;
+  /** The time in the newest name so far. */
+  readonly after: number;
   readonly now: () => number;
 }
 
 export interface ShippedIncrement {
   readonly manifest: IncrementManifest | undefined;
+  /** The time in its name. */
+  readonly at: number | undefined;
   /** The hash of the accounts store, where that was copied. */
   readonly accounts: string | undefined;
 }
@@ -66,7 +70,7 @@ export async function shipIncrement(options: IncrementOptions): Promise<ShippedI
     accounts = copied.sha256;
     await copied.drop();
     const isNews = accounts !== options.lastAccounts || needs.repos.length + needs.blobs.length > 0;
-    if (!isNews) return { manifest: undefined, accounts };
+    if (!isNews) return { manifest: undefined, at: undefined, accounts };
     for (const path of source.paths.secrets) await copier.plainFile("secret", path);
   }
   for (const { did, cid } of needs.blobs) {
@@ -77,9 +81,10 @@ export async function shipIncrement(options: IncrementOptions): Promise<ShippedI
   }
   await copier.end();
   const files = await table.end();
-  if (files.count === 0) return { manifest: undefined, accounts };
+  if (files.count === 0) return { manifest: undefined, at: undefined, accounts };
+  const at = Math.max(startedAt, options.after + 1);
   const manifest: IncrementManifest = {
-    name: manifestName(INCREMENTS_FOLDER, startedAt),
+    name: manifestName(INCREMENTS_FOLDER, at),
     startedAt: new Date(startedAt).toISOString(),
     endedAt: new Date(now()).toISOString(),
     ...maker,
@@ -87,7 +92,7 @@ export async function shipIncrement(options: IncrementOptions): Promise<ShippedI
     files,
   };
   await repository.putManifest(manifest);
-  return { manifest, accounts };
+  return { manifest, at, accounts };
 }
 
 async function copyRepos(

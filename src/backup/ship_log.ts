@@ -1,5 +1,6 @@
 /** Writes what is new of the event log into a destination, as segments, and joins small ones. */
 import type { EventLogReader, LoggedEvent } from "../storage/mod.ts";
+import { forEach } from "./_for_each.ts";
 import { BackupError } from "./backup_error.ts";
 import type { SegmentName } from "./log_segments.ts";
 import type { Repository } from "./repository.ts";
@@ -92,13 +93,16 @@ export async function joinSegments(
   let joined = 0;
   for (const run of runsOfSmall(segments)) {
     signal?.throwIfAborted();
-    const events: LoggedEvent[] = [];
-    for (const name of run) events.push(...(await repository.segment(name)).events);
+    const parts = new Map<string, readonly LoggedEvent[]>();
+    await forEach(run, signal, async (segment) => {
+      parts.set(segment.name, (await repository.segment(segment)).events);
+    });
     const [first, last] = [run[0], run.at(-1)];
     if (!first || !last) continue;
+    const events = run.flatMap(({ name }) => [...(parts.get(name) ?? [])]);
     const whole = { after: first.after, last: last.last, shippedAt: new Date(now()).toISOString(), events };
     await repository.segment(await repository.putSegment(whole));
-    for (const { name } of run) await repository.destination.remove(name);
+    await forEach(run, signal, ({ name }) => repository.destination.remove(name));
     joined += run.length;
   }
   return joined;

@@ -60,6 +60,7 @@ class SnapshotRun {
     this.#tell("look", 0, 0);
     this.#writer = await ObjectWriter.open(repository);
     const previous = await this.#previous();
+    const after = await repository.newestAt();
     const onProblem = (problem: string) => this.#note(problem);
     const table = new FileTableWriter(this.#writer);
     this.#copier = new FileCopier({
@@ -84,7 +85,7 @@ class SnapshotRun {
     const { bytes, repos } = this.#copier;
     const present = accounts.filter(({ state }) => state !== "creating" && state !== "deleting");
     const manifest: SnapshotManifest = {
-      name: manifestName(SNAPSHOTS_FOLDER, this.#startedAt),
+      name: manifestName(SNAPSHOTS_FOLDER, this.#startedAt, after),
       startedAt: new Date(this.#startedAt).toISOString(),
       endedAt: new Date(now()).toISOString(),
       ...maker,

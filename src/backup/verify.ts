@@ -1,11 +1,9 @@
 /** Whether a backup can be read: what a run has written, and on demand all that is there. */
+import { forEach } from "./_for_each.ts";
 import { BackupError, isBackupDamage } from "./backup_error.ts";
 import type { ChunkRef } from "./manifest.ts";
 import type { ObjectWriter } from "./object_writer.ts";
 import { objectName, type Repository } from "./repository.ts";
-
-/** Objects read at a time. */
-const AT_ONCE = 6;
 
 export interface ProveOptions {
   readonly writer: ObjectWriter;
@@ -163,20 +161,4 @@ async function noting(report: CheckReport, name: string, run: () => Promise<unkn
     report.problems.push(error.message);
     if (!report.damaged.includes(name)) report.damaged.push(name);
   }
-}
-
-/** Runs `run` for each, a few at a time; the first failure ends it. */
-async function forEach<T>(
-  items: readonly T[],
-  signal: AbortSignal | undefined,
-  run: (item: T) => Promise<void>,
-): Promise<void> {
-  let at = 0;
-  const worker = async () => {
-    for (let item = items[at++]; item !== undefined; item = items[at++]) {
-      signal?.throwIfAborted();
-      await run(item);
-    }
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
 }

@@ -38,7 +38,7 @@ export const BACKUP_SETTINGS = {
   }),
   KITH_BACKUP_KEEP_DAYS: setting({
     group: "Backup",
-    help: "For how many days with snapshots the newest of each is kept; all of the newest day are.",
+    help: "For how many days with snapshots the newest of each is kept; of the newest day up to 24 are.",
     fallback: "7",
     schema: as.whole(0, 100_000),
   }),

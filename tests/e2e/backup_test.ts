@@ -7,7 +7,8 @@ import { newBackupKey } from "../../src/backup/mod.ts";
 import { BackupPlace, filesOf, integrityOf, judgeFile } from "../backup_parts.ts";
 import { type Account, createRecord, post, xrpc } from "../client.ts";
 import { Firehose, opsOf } from "../firehose.ts";
-import { FaultyS3, S3_BUCKET, S3_KEY, S3_SECRET, S3Server } from "../s3_server.ts";
+import { ADMIN_PASSWORD } from "../harness.ts";
+import { FaultyS3, S3_BUCKET, S3_KEY, S3_SECRET, S3Server, s3Env } from "../s3_server.ts";
 import { Stage } from "../stage.ts";
 import { waitFor } from "../wait.ts";
 
@@ -376,6 +377,45 @@ describe("a bucket for backups", () => {
     },
     60_000,
   );
+});
+
+describe("blobs that the server keeps in a bucket", () => {
+  test("are in the backup too, also those that are taken down, and can be left out", async () => {
+    await using s3 = await S3Server.start();
+    using place = new BackupPlace();
+    await using stage = await Stage.open({ env: { ...s3Env(s3.url), ...place.env() } });
+    const env = s3Env(s3.url);
+    const [kept, down] = [
+      await keepBlob(stage, stage.alice, randomBytes(1_500_000)),
+      await keepBlob(stage, stage.alice, randomBytes(500)),
+    ];
+    const subject = {
+      $type: "com.atproto.admin.defs#repoBlobRef",
+      did: stage.alice.did,
+      cid: down.cid,
+    };
+    const takedown = await xrpc(stage.url, "com.atproto.admin.updateSubjectStatus", {
+      body: { subject, takedown: { applied: true, ref: "test" } },
+      headers: { authorization: `Basic ${btoa(`admin:${ADMIN_PASSWORD}`)}` },
+    });
+    expect(takedown.status).toBe(200);
+    const ran = await place.run(["backup"], { folder: stage.server.folder, env });
+    expect([ran.code, ran.err]).toEqual([0, ran.err]);
+    const { repository, files } = await place.newest();
+    const blobs = [...files.values()].filter(({ kind }) => kind === "blob");
+    expect(blobs.map(({ cid, quarantined = false }) => [cid, quarantined])).toEqual([
+      [kept.cid, false],
+      [down.cid, true],
+    ]);
+    for (const blob of blobs) await place.extract(repository, blob);
+    await stage.server.stop();
+    const without = await place.run(["backup"], {
+      folder: stage.server.folder,
+      env: { ...env, KITH_BACKUP_BLOBS: "false" },
+    });
+    expect([without.code, without.out]).toEqual([0, expect.stringContaining("left out")]);
+    await place.assertWhole();
+  });
 });
 
 describe("the schedule", () => {
