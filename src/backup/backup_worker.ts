@@ -14,7 +14,7 @@ import type {
 } from "./worker_messages.ts";
 
 /** How long a stop waits for what is under way. */
-const STOP_TIMEOUT_MS = 5_000;
+const STOP_TIMEOUT_MS = 2_000;
 
 interface Waiter {
   readonly run: EngineRun;

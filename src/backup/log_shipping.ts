@@ -13,6 +13,8 @@ const BLOBS_AT_ONCE = 100;
 const PAUSE_MS_MAX = 60_000;
 /** A failure that lasts is told again after so long. */
 const TELL_EVERY_MS = 60 * 60_000;
+/** For the last step of a server that stops. */
+const STOP_TIMEOUT_MS = 3_000;
 /** How far it is gets noted so often at the most. */
 const NOTE_EVERY_MS = 60_000;
 
@@ -59,10 +61,17 @@ export class LogShipping {
     if (this.#blobs.length < BLOBS_WAITING_MAX) this.#blobs.push(blob);
   }
 
-  /** After one last step, so that a server that stops has shipped what it has. */
+  /** After one last step, so that a server that stops has shipped what it has; a destination that does not answer is not waited for. */
   async stop(): Promise<void> {
     clearTimeout(this.#timer);
     this.#stopped = true;
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, STOP_TIMEOUT_MS);
+    await Promise.race([this.#finish(), late.promise]);
+    clearTimeout(timer);
+  }
+
+  async #finish(): Promise<void> {
     await this.#step;
     if (this.#failures > 0) return;
     await this.#ship();

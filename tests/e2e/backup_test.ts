@@ -379,6 +379,35 @@ describe("a bucket for backups", () => {
   );
 });
 
+test("a server whose bucket for backups does not answer any more stops nevertheless, and ships the rest when it is back", async () => {
+  await using s3 = await S3Server.start();
+  await using bucket = await FaultyS3.start(s3);
+  using place = new BackupPlace({
+    where: `s3://${S3_BUCKET}`,
+    s3: {
+      KITH_BACKUP_S3_ENDPOINT: bucket.url,
+      KITH_BACKUP_S3_ACCESS_KEY_ID: S3_KEY,
+      KITH_BACKUP_S3_SECRET_ACCESS_KEY: S3_SECRET,
+    },
+  });
+  await using stage = await Stage.open({ env: place.env({ KITH_BACKUP_LOG_SHIP_SECONDS: "1" }) });
+  await waitFor("the first events", async () => (await place.seqs()).length > 0);
+  bucket.faults = { PUT: "stalls" };
+  const { uri } = await createRecord(stage.url, stage.alice, { record: post("while it stalls") });
+  await waitFor("a request that stalls", () => bucket.failed.length > 0);
+  expect(await stage.server.stop()).toBe(0);
+  bucket.faults = {};
+  await stage.server.start();
+  using firehose = await Firehose.connect(stage.url, { cursor: 0 });
+  const isIt = ({ path }: { path: string }) => uri.endsWith(path);
+  const { seq } = await firehose.find(
+    "the event",
+    (event) => event.type === "#commit" && opsOf(event).some(isIt),
+  );
+  await waitFor("it in the bucket", async () => (await place.seqs()).includes(seq));
+  await place.assertWhole();
+}, 60_000);
+
 describe("blobs that the server keeps in a bucket", () => {
   test("are in the backup too, also those that are taken down, and can be left out", async () => {
     await using s3 = await S3Server.start();
