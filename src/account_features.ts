@@ -16,6 +16,7 @@ import {
   ModeratorMail,
   Passkeys,
   type Passwords,
+  type ReferenceHashRows,
   SecondFactors,
   Sessions,
   SignIns,
@@ -59,6 +60,7 @@ export interface AccountFeaturesParts {
     readonly secondFactors: SecondFactorStore;
     readonly devices: DeviceStore;
     readonly languages: LanguageStore;
+    readonly referenceHashes: ReferenceHashRows;
   };
   readonly repos: RepoRegistry<BlobUpload>;
   /** Ends accounts, where nothing stands against it. */
@@ -110,6 +112,7 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
     tokens,
     passwords,
     appPasswords: stores.appPasswords,
+    referenceHashes: stores.referenceHashes,
     lock: new LoginLock({ failuresMax: config.loginFailuresMax, lockMs: config.loginLockMs }),
     factors,
     didDoc,

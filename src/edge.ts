@@ -4,6 +4,7 @@ import { HandleAvailability } from "./accounts/mod.ts";
 import { adminMethods } from "./admin_features.ts";
 import { serviceDidDocument } from "./atproto/mod.ts";
 import { SocketAuthenticator } from "./auth/mod.ts";
+import type { BackupService } from "./backup/mod.ts";
 import { type Config, type Secrets, VERSION } from "./config/mod.ts";
 import { type Actors, requestCrawlOf, type Stores } from "./engine.ts";
 import type { Features } from "./features.ts";
@@ -16,6 +17,7 @@ import {
   accountMethods,
   adminIdentityMethods,
   adminSocketMethods,
+  backupMethods,
   COMMUNITY_SERVICE,
   createHttp,
   deprecatedSyncMethods,
@@ -124,7 +126,14 @@ function lazyPages(parts: PageParts, limits: RateLimits | undefined): () => Prom
 /** What answers on the admin socket: the same, with methods of its own, to the admin. */
 export function adminEdgeOf(
   edge: ReturnType<typeof edgeOf>,
-  { config, log, stores, actors, features }: Parameters<typeof edgeOf>[0],
+  {
+    config,
+    log,
+    stores,
+    actors,
+    features,
+    backups,
+  }: Parameters<typeof edgeOf>[0] & { backups: BackupService },
 ): ReturnType<typeof edgeOf> {
   const relays = {
     configured: config.crawlers,
@@ -138,7 +147,12 @@ export function adminEdgeOf(
     ...edge,
     aside: undefined,
     pages: undefined,
-    methods: [...edge.methods, ...own, ...features.communities.adminMethods],
+    methods: [
+      ...edge.methods,
+      ...own,
+      ...features.communities.adminMethods,
+      ...backupMethods({ backups, log }),
+    ],
     authenticator: new SocketAuthenticator(edge.authenticator),
     // It has no address: it would be counted with all that a proxy on this machine does not tell apart.
     limits: undefined,

@@ -2,6 +2,7 @@
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
 import {
+  BlobHold,
   BlobSweeper,
   Crawlers,
   EventRetention,
@@ -14,7 +15,7 @@ import {
   Sequencer,
   type StartUpOptions,
 } from "./actors/mod.ts";
-import { TID_CLOCK_IDS } from "./atproto/mod.ts";
+import { type Cid, TID_CLOCK_IDS } from "./atproto/mod.ts";
 import type { Config } from "./config/mod.ts";
 import { KithError } from "./errors.ts";
 import { createSafeFetch, type SafeFetch } from "./identity/mod.ts";
@@ -44,6 +45,7 @@ import {
   LanguageStore,
   MailQueueStore,
   OAuthStore,
+  ReferenceHashStore,
   RepoFiles,
   ReservedHandleStore,
   ReservedKeyStore,
@@ -71,6 +73,7 @@ export async function openStores(
   const identityChanges = new IdentityChangeStore(hub, keyring);
   const reservedKeys = new ReservedKeyStore(hub, keyring);
   const appPasswords = new AppPasswordStore(hub);
+  const referenceHashes = new ReferenceHashStore(hub);
   const credentials = new CredentialStore(hub);
   const emailTokens = new EmailTokenStore(hub);
   const mailQueue = new MailQueueStore(hub, keyring);
@@ -96,6 +99,7 @@ export async function openStores(
     ...communities,
     oauth,
     invites,
+    referenceHashes,
     identityChanges,
     lexicons,
     eventLog,
@@ -147,7 +151,9 @@ export async function startActors(
     logger: log,
   });
   onClose(() => firehose.stop());
-  const retention = new EventRetention({ log: eventLog, backfillMs: config.backfillMs, now, logger: log });
+  const { backfillMs, eventRetentionMs: retentionMs } = config;
+  const times = { backfillMs, retentionMs, holdMs: config.backup.holdMs };
+  const retention = new EventRetention({ log: eventLog, ...times, now, logger: log });
   onClose(() => retention.stop());
   onClose(() => sequencer.stop());
   await recover({ accounts, identities, files, blobs, sequencer, logger: log, now });
@@ -155,11 +161,14 @@ export async function startActors(
   if (openReposMax < config.openReposMax) {
     log.warn("Fewer repos can be open than set: the limit on open files is too low", { openReposMax });
   }
-  const registry = new RepoRegistry<BlobUpload>({
+  const removeStrays = (did: string, cids: readonly Cid[]) => registry.removeStrays(did, cids);
+  const blobHold = new BlobHold<BlobUpload>({ blobs, removeStrays, logger: log });
+  const held = blobHold.blobs;
+  const registry: RepoRegistry<BlobUpload> = new RepoRegistry({
     accounts,
     identities,
     files,
-    blobs,
+    blobs: held,
     blobLooks: { around: (did, at, change) => blobLooks.around(did, at + lifetimeMs, change) },
     sequencer,
     logger: log,
@@ -172,7 +181,7 @@ export async function startActors(
     looks: blobLooks,
     accounts,
     repos: registry,
-    blobs: stores.blobs,
+    blobs: { list: (did, page) => stores.blobs.list(did, page), removeAll: held.removeAll },
     lifetimeMs,
     now,
     logger: log,
@@ -181,7 +190,7 @@ export async function startActors(
   const crawlers = startCrawlers(config, log);
   onClose(() => crawlers.stop());
   sequencer.onPublished(() => crawlers.notify());
-  return { sequencer, firehose, registry, clockId, now };
+  return { sequencer, firehose, registry, retention, blobHold, clockId, now };
 }
 
 async function recover(options: StartUpOptions): Promise<void> {

@@ -84,7 +84,7 @@ export async function startFeatures(
     now: actors.now,
   });
   const authenticator = authenticatorOf({ config, secrets, accounts, dids, tokens, oauth: oauth.access });
-  const passwords = new Passwords();
+  const passwords = new Passwords({ referenceHashesLeft: () => stores.referenceHashes.anyLeft() });
   const { reservedHandles: reserved } = stores;
   const handles = new HandleRules(config.handleDomains, { hostname: config.hostname, reserved });
   const rotationSigner = lateSigner("ES256K", () =>

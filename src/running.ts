@@ -2,6 +2,7 @@
  * The one place that wires everything: stores and actors (engine.ts), features, and the edge over them.
  */
 import { listenOnAdminSocket } from "./admin_socket.ts";
+import { startBackups } from "./backup_features.ts";
 import { adminSocketPath, atPort, type Secrets } from "./config/mod.ts";
 import { adminEdgeOf, edgeOf } from "./edge.ts";
 import { openStores, startActors } from "./engine.ts";
@@ -33,7 +34,8 @@ export async function run(
   const actors = await startActors(context, { config, stores });
   const plc = directoryOf(context, { config, folder });
   const features = await startFeatures(context, { config, secrets, stores, actors, plc });
-  const edgeParts = { config, log, stores, actors, features, gate, secrets };
+  const backups = startBackups(context, { config, actors });
+  const edgeParts = { config, log, stores, actors, features, gate, secrets, backups };
   const edge = edgeOf(edgeParts);
   gate.open({ http: createHttp(edge), admin: createHttp(adminEdgeOf(edge, edgeParts)), aside: plc.fetch });
 

@@ -4,9 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isReferenceInstalled, referenceCommand } from "../tools/reference.ts";
 import type { PlcDirectory } from "./plc_directory.ts";
-import { waitFor } from "./wait.ts";
+import { waitFor, within } from "./wait.ts";
 
 const START_LIMIT_MS = 60_000;
+const STOP_LIMIT_MS = 20_000;
 
 export const REFERENCE_ADMIN_PASSWORD = "admin-password-of-the-reference";
 export const REFERENCE_ROTATION_KEY = "7a".repeat(32);
@@ -23,6 +24,8 @@ export class ReferencePds implements AsyncDisposable {
   readonly url: string;
   readonly folder: string;
   readonly #ownsFolder: boolean;
+  /** The settings that it was started with. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   readonly #process: Bun.Subprocess<"ignore", "pipe", "pipe">;
   /** Everything that it has printed. */
   output = "";
@@ -32,6 +35,7 @@ export class ReferencePds implements AsyncDisposable {
     this.#ownsFolder = options.folder === undefined;
     this.folder = options.folder ?? mkdtempSync(join(tmpdir(), "kith-reference-"));
     const env = { ...settings(port, this.folder), PDS_DID_PLC_URL: options.plc.url, ...options.env };
+    this.env = env;
     this.#process = Bun.spawn(referenceCommand("serve.mjs"), {
       cwd: this.folder,
       env: { PATH: process.env.PATH, ...env },
@@ -46,7 +50,7 @@ export class ReferencePds implements AsyncDisposable {
   /** Starts it and waits until it answers: without invites, rate limits, AppView and mail, unless the settings say so. */
   static async start(options: ReferenceOptions): Promise<ReferencePds> {
     if (!isReferenceInstalled()) throw new Error('Install the reference PDS first: "bun tools/reference.ts"');
-    const reference = new ReferencePds(freePort(), options);
+    const reference = new ReferencePds(Number(options.env?.PDS_PORT) || freePort(), options);
     try {
       await waitFor("the reference PDS to answer", () => reference.#isUp(), START_LIMIT_MS);
       return reference;
@@ -59,6 +63,18 @@ export class ReferencePds implements AsyncDisposable {
 
   get pid(): number {
     return this.#process.pid;
+  }
+
+  /** Asks it to end, and waits until it has. */
+  async stop(): Promise<void> {
+    this.#process.kill("SIGTERM");
+    await within("the reference PDS to end", this.#process.exited, STOP_LIMIT_MS);
+  }
+
+  /** As `kill -9` does. */
+  async kill(): Promise<void> {
+    this.#process.kill("SIGKILL");
+    await this.#process.exited;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

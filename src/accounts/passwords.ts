@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { KithError } from "../errors.ts";
+import { isReferenceHash, referenceAppPasswordHash, verifyReferenceHash } from "./reference_passwords.ts";
 
 /**
  * What one hash costs: 19 MiB and two passes, about 33 ms of one core (the second of OWASP's equal choices for argon2id).
@@ -29,6 +30,8 @@ export interface PasswordsOptions {
   readonly runningMax?: number;
   /** Callers that wait at most. */
   readonly waitingMax?: number;
+  /** Whether accounts or app passwords have hashes of the reference PDS; while any has, every check does the work for them too. */
+  readonly referenceHashesLeft?: () => { readonly passwords: boolean; readonly appPasswords: boolean };
 }
 
 /**
@@ -41,6 +44,7 @@ export class Passwords {
   readonly #cost: PasswordCost;
   readonly #runningMax: number;
   readonly #waitingMax: number;
+  readonly #left: NonNullable<PasswordsOptions["referenceHashesLeft"]>;
   readonly #waiting: (() => void)[] = [];
   #running = 0;
   #decoy: Promise<string> | undefined;
@@ -49,6 +53,7 @@ export class Passwords {
     this.#cost = options.cost ?? PASSWORD_COST;
     this.#runningMax = options.runningMax ?? Math.max(1, availableParallelism() - 1);
     this.#waitingMax = options.waitingMax ?? WAITING_HASHES_MAX;
+    this.#left = options.referenceHashesLeft ?? (() => ({ passwords: false, appPasswords: false }));
   }
 
   /** The argon2id hash of a password, in PHC form. Throws KithError invalid_password (empty, too long) or busy. */
@@ -65,8 +70,20 @@ export class Passwords {
     if (password.length === 0 || password.length > PASSWORD_CHARS_MAX) return false;
     const decoy = await this.#decoyHash();
     // An account without a password has an empty hash.
-    const matches = await this.#inTurn(() => Bun.password.verify(password, hash || decoy));
-    return matches && Boolean(hash);
+    const ofReference = hash !== undefined && isReferenceHash(hash) ? hash : undefined;
+    const own = ofReference === undefined ? hash : undefined;
+    return await this.#inTurn(async () => {
+      const matches = (await Bun.password.verify(password, own || decoy)) && Boolean(own);
+      if (ofReference === undefined && !this.#left().passwords) return matches;
+      return (await verifyReferenceHash(password, ofReference)) || matches;
+    });
+  }
+
+  /** What the reference would store of this as an app password of the DID; undefined where no such hash is left. Throws KithError busy. */
+  async referenceAppHash(did: string | undefined, password: string): Promise<string | undefined> {
+    if (!this.#left().appPasswords) return undefined;
+    const hash = await this.#inTurn(() => referenceAppPasswordHash(did ?? "", password));
+    return did === undefined ? undefined : hash;
   }
 
   /** A hash of nobody's password, made once; a failure is not kept. */

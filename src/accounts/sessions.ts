@@ -2,9 +2,10 @@ import { randomBytes } from "node:crypto";
 import { isKithError, KithError } from "../errors.ts";
 import { type Account, type AccountLookup, type Awaitable, isPresent, statusOf } from "./account.ts";
 import type { MailWish } from "./account_mail.ts";
-import { type AppPassword, hashAppPassword } from "./app_passwords.ts";
+import type { AppPassword } from "./app_passwords.ts";
 import { LoginLock } from "./login_lock.ts";
 import type { Passwords } from "./passwords.ts";
+import { type ReferenceHashRows, type Secret, SecretChecks } from "./secret_checks.ts";
 
 /** As the reference: a refresh token lives 90 days, and may be used again for two hours after it was replaced. */
 export const REFRESH_LIFETIME_MS = 90 * 24 * 3_600_000;
@@ -84,6 +85,8 @@ export interface SessionsOptions {
     /** The app password of the account that has this hash. */
     find(did: string, passwordHash: string): Awaitable<AppPassword | undefined>;
   };
+  /** Absent where no account was taken over from a reference PDS. */
+  readonly referenceHashes?: ReferenceHashRows;
   readonly lock?: LoginLock;
   /** Absent where accounts have a password alone. */
   readonly factors?: {
@@ -101,11 +104,13 @@ export interface SessionsOptions {
 export class Sessions {
   readonly #options: SessionsOptions;
   readonly #lock: LoginLock;
+  readonly #secrets: SecretChecks;
   readonly #now: () => number;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
     this.#lock = options.lock ?? new LoginLock(options);
+    this.#secrets = new SecretChecks(options);
     this.#now = options.now ?? Date.now;
   }
 
@@ -128,7 +133,7 @@ export class Sessions {
     const { code, ip, language } = request;
     const account = await this.#named(request.identifier);
     return this.#attempt({ ...request, account }, async () => {
-      const secret = await this.#verify(account, request.password);
+      const secret = await this.#secrets.any(account, request.password);
       if (account === undefined || secret === undefined) throw wrongPassword();
       const isDown = isTakenDown(account);
       if (isDown && (request.allowTakendown !== true || secret.appPassword)) throw takenDown();
@@ -146,10 +151,10 @@ export class Sessions {
   async checkOwner(request: { identifier: string; password: string; ip: string }): Promise<Account> {
     const account = await this.#named(request.identifier);
     return this.#attempt({ ...request, account }, async () => {
-      const matches = await this.#options.passwords.verify(request.password, account?.passwordHash);
-      if (account === undefined || !matches) throw wrongPassword();
-      if (isTakenDown(account)) throw takenDown();
-      return account;
+      const owner = await this.#secrets.owner(account, request.password);
+      if (owner === undefined) throw wrongPassword();
+      if (isTakenDown(owner)) throw takenDown();
+      return owner;
     });
   }
 
@@ -177,9 +182,9 @@ export class Sessions {
     const found = await this.#options.accounts.account(did);
     const account = isPresent(found) ? found : undefined;
     return this.#attempt({ identifier: did, account, password, ip }, async () => {
-      const matches = await this.#options.passwords.verify(password, account?.passwordHash);
-      if (account === undefined || !matches) throw wrongPassword();
-      return account;
+      const owner = await this.#secrets.owner(account, password);
+      if (owner === undefined) throw wrongPassword();
+      return owner;
     });
   }
 
@@ -191,16 +196,6 @@ export class Sessions {
   /** A new session of the main password; its refresh token is durable when this resolves. */
   open(account: Account): Promise<OpenSession> {
     return this.#open(account, { hash: account.passwordHash });
-  }
-
-  /** What the password is of the account: its own, an app password, or neither. */
-  async #verify(account: Account | undefined, password: string): Promise<Secret | undefined> {
-    const { appPasswords, passwords } = this.#options;
-    const hash = account && hashAppPassword(account.did, password);
-    const appPassword = account && hash && (await appPasswords.find(account.did, hash));
-    if (appPassword) return { hash, appPassword };
-    const matches = await passwords.verify(password, account?.passwordHash);
-    return account && matches ? { hash: account.passwordHash } : undefined;
   }
 
   async #open(account: Account, { hash, appPassword }: Secret): Promise<OpenSession> {
@@ -273,7 +268,7 @@ export class Sessions {
         });
       } catch (error) {
         if (!isLocked || !isKithError(error, "rate_limited")) throw error;
-        await this.#options.passwords.verify(request.password, undefined);
+        await this.#secrets.any(undefined, request.password);
         throw wrongPassword();
       }
     });
@@ -319,12 +314,6 @@ export class Sessions {
       ...statusOf(account),
     };
   }
-}
-
-/** The password that opens a session: its stored hash, and the app password where it is one. */
-interface Secret {
-  readonly hash: string;
-  readonly appPassword?: AppPassword;
 }
 
 function scopeOf(row: Pick<RefreshRow, "appPasswordName" | "appPasswordPrivileged">): Scope {

@@ -1,9 +1,16 @@
 import { expect, test } from "bun:test";
 import { QUIET } from "./_fake_log.ts";
-import { EventRetention, PRUNE_ROWS_MAX, RETENTION_MS } from "./event_retention.ts";
+import { EventRetention, type HeldEvents, PRUNE_ROWS_MAX } from "./event_retention.ts";
 
-function retention(prune: (options: { before: number; rowsMax: number }) => number, backfillMs = 1) {
-  return new EventRetention({ log: { prune }, backfillMs, now: () => 10 * RETENTION_MS, logger: QUIET });
+const RETENTION_MS = 7 * 86_400_000;
+
+function retention(
+  prune: (options: { before: number; rowsMax: number; held?: HeldEvents }) => number,
+  backfillMs = 1,
+) {
+  const now = () => 10 * RETENTION_MS;
+  const times = { retentionMs: RETENTION_MS, backfillMs, holdMs: 2 * RETENTION_MS };
+  return new EventRetention({ log: { prune }, ...times, now, logger: QUIET });
 }
 
 test("EventRetention.step() removes what is past its age, never what is within the backfill window", () => {
@@ -27,4 +34,16 @@ test("EventRetention.step() says where there is more, in bounded steps, and outl
   expect(refused.step()).toBe(false);
   refused.stop();
   expect(PRUNE_ROWS_MAX).toBeLessThanOrEqual(500);
+});
+
+test("EventRetention.step() holds what a backup has not got, for as long as is set", () => {
+  const asked: (HeldEvents | undefined)[] = [];
+  const made = retention(({ held }) => asked.push(held) * 0);
+  let shipped: number | undefined;
+  made.holdFor(() => shipped);
+  made.step();
+  shipped = 42;
+  made.step();
+  made.stop();
+  expect(asked).toEqual([undefined, { seq: 42, notBefore: 7 * RETENTION_MS }]);
 });

@@ -75,6 +75,21 @@ export function accountEvent(event: {
   return eventBody("account", { did, active, status, time });
 }
 
+/**
+ * An event of another server's log, as it has told it: its payload with its time, without its seq.
+ * Throws RangeError where the payload is no CBOR map.
+ */
+export function loggedEvent(
+  kind: EventKind,
+  { payload, time }: { payload: Uint8Array; time: string },
+): EventBody {
+  const fields = decodeCbor(payload);
+  if (typeof fields !== "object" || fields === null || Array.isArray(fields)) {
+    throw new RangeError("not the payload of an event");
+  }
+  return eventBody(kind, { ...fields, time });
+}
+
 /** Encodes a payload around its seq; a field that is undefined is left out. */
 function eventBody(kind: EventKind, payload: Readonly<Record<string, unknown>>): EventBody {
   const fields = Object.entries(payload).filter(([, value]) => value !== undefined);

@@ -1,10 +1,12 @@
 /** Every command, and which of them the words of a command line name. `kith serve` is started without this. */
 import { nearestName } from "../config/mod.ts";
 import { accountCommands } from "./account.ts";
+import { backupCommands } from "./backup.ts";
 import type { Command, CommandGroup } from "./command.ts";
 import { communityCommands } from "./community.ts";
 import { configCommand } from "./config.ts";
 import { helpCommand, subgroupOf } from "./help.ts";
+import { importReferenceCommand } from "./import_reference.ts";
 import { inviteCommands } from "./invite.ts";
 import { mailCommand } from "./mail.ts";
 import { migrateCommand } from "./migrate.ts";
@@ -21,7 +23,9 @@ const OWN: readonly (Command | CommandGroup)[] = [
   communityCommands,
   reapCommand,
   requestCrawlCommand,
+  backupCommands,
   migrateCommand,
+  importReferenceCommand,
   mailCommand,
   versionCommand,
 ];

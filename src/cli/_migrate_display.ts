@@ -1,5 +1,6 @@
 /** How a move is shown: a line a step, and for what takes long a bar on a terminal; or one JSON object a line. */
 import type { Reporter, Step } from "../migration/mod.ts";
+import { sizeOf } from "./_sizes.ts";
 import type { Io } from "./command.ts";
 import { printableLines } from "./table.ts";
 
@@ -25,7 +26,6 @@ export const STEP_WORDS: Readonly<Record<Step, string>> = {
 const BAR_WIDTH = 24;
 /** A bar is drawn anew so often at most. */
 const DRAW_EVERY_MS = 100;
-const UNITS = ["B", "kB", "MB", "GB"];
 
 export interface Display extends Reporter {
   /** Lines that are not part of a step. */
@@ -85,11 +85,4 @@ export function barOf({ what, done, total, bytes }: Parameters<Reporter["progres
   const filled = total === 0 ? BAR_WIDTH : Math.round((done / total) * BAR_WIDTH);
   const bar = `[${"#".repeat(filled)}${".".repeat(BAR_WIDTH - filled)}]`;
   return what === "blobs" ? `${bar} ${done} of ${total}, ${size}` : `${bar} ${size} of ${sizeOf(total)}`;
-}
-
-function sizeOf(bytes: number): string {
-  let unit = 0;
-  let value = bytes;
-  for (; value >= 1_000 && unit < UNITS.length - 1; unit++) value /= 1_000;
-  return `${unit === 0 ? value : value.toFixed(1)} ${UNITS[unit]}`;
 }

@@ -16,6 +16,8 @@ export type OutputOf<S extends Schema> = S extends { readonly output: XRPCLexBod
 
 /** The longest that a call may take: the deletion of a large account is waited for. */
 const CALL_TIMEOUT_MS = 10 * 60_000;
+/** The same for one that tells how it goes on. */
+const LINES_TIMEOUT_MS = 7 * 24 * 3_600_000;
 
 export interface AdminCall {
   readonly params?: Readonly<Record<string, string | number | readonly string[] | undefined>>;
@@ -30,11 +32,17 @@ export class AdminError extends Error {
   /** The XRPC error name; undefined where no server answered. */
   readonly error: string | undefined;
   readonly hint: string | undefined;
+  /** True where nothing listens, as far as can be seen. */
+  readonly isAlone: boolean;
 
-  constructor(message: string, { error, hint }: { error?: string; hint?: string } = {}) {
+  constructor(
+    message: string,
+    { error, hint, isAlone = false }: { error?: string; hint?: string; isAlone?: boolean } = {},
+  ) {
     super(message);
     this.error = error;
     this.hint = hint;
+    this.isAlone = isAlone;
   }
 }
 
@@ -67,13 +75,39 @@ export class AdminClient {
     return body as OutputOf<S>;
   }
 
-  async #send(url: URL, init: RequestInit): Promise<Response> {
+  /** Calls a procedure that answers line by line, as it goes on. Throws AdminError. */
+  async *lines(schema: XRPCProcedureMetadata, input: object): AsyncIterable<unknown> {
+    const url = new URL(`http://localhost/xrpc/${schema.nsid}`);
+    const response = await this.#send(
+      url,
+      { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(input) },
+      LINES_TIMEOUT_MS,
+    );
+    if (!response.ok || !response.body) {
+      const body = parseJson(await response.text());
+      throw refusalOf(schema.nsid, { status: response.status, body });
+    }
+    let text = "";
+    const decoder = new TextDecoder();
+    try {
+      for await (const bytes of response.body) {
+        text += decoder.decode(bytes, { stream: true });
+        const whole = text.split("\n");
+        text = whole.pop() ?? "";
+        for (const line of whole) yield parseJson(line);
+      }
+    } catch (error) {
+      throw explainUnreachable(this.#dataFolder, error);
+    }
+  }
+
+  async #send(url: URL, init: RequestInit, timeoutMs = CALL_TIMEOUT_MS): Promise<Response> {
     const unix = adminSocketPath(this.#dataFolder);
     const problem = socketPathProblem(unix);
     if (problem)
       throw new AdminError(`Could not reach the server: ${problem.message}`, { hint: problem.hint });
     try {
-      return await fetch(url, { ...init, unix, signal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
+      return await fetch(url, { ...init, unix, signal: AbortSignal.timeout(timeoutMs) });
     } catch (error) {
       throw explainUnreachable(this.#dataFolder, error);
     }
@@ -124,6 +158,7 @@ export function explainUnreachable(dataFolder: string, error: unknown): AdminErr
   if (code === "ENOENT" || code === "ECONNREFUSED") {
     return new AdminError(`No server runs on the data folder "${dataFolder}"`, {
       hint: "Start it with kith serve. If it runs, its log says why it has no admin socket.",
+      isAlone: true,
     });
   }
   const reason = error instanceof Error ? error.message : String(error);

@@ -183,6 +183,11 @@ export const k256PrivateKeyHex = z.string().transform((value, context) => {
   return refuse(context, "it must be a K-256 private key: 64 hexadecimal digits");
 });
 
+/** A key of a backup; whether it is whole is looked at where it is used. */
+export const backupKey = z
+  .string()
+  .regex(/^kithbk1_[A-Za-z0-9_-]{48}$/, 'it must be a key as "kith backup new-key" prints it');
+
 function isDecodable(text: string): boolean {
   try {
     decodeURIComponent(text);

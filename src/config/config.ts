@@ -106,6 +106,8 @@ export interface Config {
   readonly reportService: Service | undefined;
   readonly proxy: ProxyConfig;
   readonly backfillMs: number;
+  readonly eventRetentionMs: number;
+  readonly backup: BackupConfig;
   readonly openReposMax: number;
   readonly rateLimits: {
     readonly enabled: boolean;
@@ -119,6 +121,35 @@ export interface Config {
   readonly logEnabled: boolean;
   readonly logLevel: LogLevel;
   readonly logFormat: "auto" | "json" | "text";
+}
+
+/** Where and how often this server is backed up. */
+export interface BackupConfig {
+  /** An absolute path, or s3://BUCKET/PREFIX; undefined: nowhere by itself. */
+  readonly destination: string | undefined;
+  /** As text. */
+  readonly key: string | undefined;
+  /** 0: no schedule. */
+  readonly intervalMs: number;
+  /** 0: the event log goes with snapshots alone. */
+  readonly shipMs: number;
+  /** How much longer than usual events are kept that wait for it. */
+  readonly holdMs: number;
+  readonly keep: {
+    readonly days: number;
+    readonly weeks: number;
+    readonly months: number;
+    readonly logDays: number;
+  };
+  readonly blobs: boolean;
+  readonly bucket: {
+    readonly region: string;
+    /** Without a slash at its end; undefined: Amazon's. */
+    readonly endpoint: string | undefined;
+    readonly forcePathStyle: boolean;
+    readonly accessKeyId: string | undefined;
+    readonly secretAccessKey: string | undefined;
+  };
 }
 
 /** How this server shows itself to people. */

@@ -2,6 +2,7 @@ import { join, resolve } from "node:path";
 import { KithError } from "../errors.ts";
 import { gather, type Raw, SECRET_NAMES, type SourceOptions } from "./_sources.ts";
 import {
+  type BackupConfig,
   type Branding,
   type CommunityConfig,
   type Config,
@@ -14,6 +15,8 @@ import { nearestName } from "./nearest.ts";
 import { PAIRS, REFUSED, WAITING } from "./reference_settings.ts";
 import { SETTING_NAMES, type SettingName, type SettingValues, settingOf } from "./settings.ts";
 
+const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
 const DEFAULT_PORT = 2583;
 const DEFAULT_PLC_URL = "https://plc.directory";
 const DEFAULT_CRAWLERS = ["https://bsky.network"];
@@ -137,6 +140,18 @@ function contradictions(values: SettingValues, raw: ReadonlyMap<string, Raw>): s
     found.push(
       `PDS_BLOB_UPLOAD_LIMIT is ${values.PDS_BLOB_UPLOAD_LIMIT}: a bucket takes ${S3_OBJECT_BYTES_MAX} bytes in one piece at most`,
     );
+  if (values.KITH_BACKUP_DESTINATION !== undefined && values.KITH_BACKUP_KEY === undefined)
+    found.push(
+      'KITH_BACKUP_DESTINATION is set, but KITH_BACKUP_KEY is not: a backup has everybody\'s keys and is never written without one. "kith backup new-key" makes it',
+    );
+  if (
+    values.KITH_BACKUP_DESTINATION?.startsWith("s3://") &&
+    (values.KITH_BACKUP_S3_ACCESS_KEY_ID === undefined ||
+      values.KITH_BACKUP_S3_SECRET_ACCESS_KEY === undefined)
+  )
+    found.push(
+      `KITH_BACKUP_DESTINATION is "${values.KITH_BACKUP_DESTINATION}", but KITH_BACKUP_S3_ACCESS_KEY_ID and KITH_BACKUP_S3_SECRET_ACCESS_KEY are not both set`,
+    );
   if (!isDev(values)) {
     for (const name of REMOTE_URLS) {
       const insecure = [values[name] ?? []].flat().find((url) => url.startsWith("http:"));
@@ -196,7 +211,7 @@ function complete(values: SettingValues, cwd: string): Config {
     : { publicUrl: `https://${hostname}`, serviceDid: `did:web:${hostname}` };
   const dataFolder = resolve(cwd, values.PDS_DATA_DIRECTORY ?? "data");
   const modService = serviceOf(values.PDS_MOD_SERVICE_URL, values.PDS_MOD_SERVICE_DID);
-  const didCacheMaxMs = values.PDS_DID_CACHE_MAX_TTL ?? 86_400_000;
+  const didCacheMaxMs = values.PDS_DID_CACHE_MAX_TTL ?? DAY_MS;
   return {
     mode: dev ? "dev" : "public",
     hostname,
@@ -253,8 +268,8 @@ function complete(values: SettingValues, cwd: string): Config {
     modService,
     reportService: serviceOf(values.PDS_REPORT_SERVICE_URL, values.PDS_REPORT_SERVICE_DID) ?? modService,
     proxy: proxyOf(values),
-    backfillMs: values.PDS_REPO_BACKFILL_LIMIT_MS ?? 86_400_000,
-    openReposMax: values.KITH_OPEN_REPOS_MAX ?? 256,
+    ...eventsOf(values),
+    backup: backupOf(values, cwd),
     ...limitsOf(values),
     logEnabled: values.LOG_ENABLED ?? true,
     logLevel: values.LOG_LEVEL ?? "info",
@@ -279,6 +294,42 @@ function bucketOf(values: SettingValues): S3Config | undefined {
     requestTimeoutMs:
       values.PDS_BLOBSTORE_S3_REQUEST_TIMEOUT_MS ?? Math.max(6_000, Math.min(uploadTimeoutMs, 15_000)),
   };
+}
+
+function eventsOf(values: SettingValues): Pick<Config, "backfillMs" | "eventRetentionMs"> {
+  return {
+    backfillMs: values.PDS_REPO_BACKFILL_LIMIT_MS ?? DAY_MS,
+    eventRetentionMs: (values.KITH_EVENT_RETENTION_DAYS ?? 7) * DAY_MS,
+  };
+}
+
+function backupOf(values: SettingValues, cwd: string): BackupConfig {
+  return {
+    destination: backupPlace(values.KITH_BACKUP_DESTINATION, cwd),
+    key: values.KITH_BACKUP_KEY,
+    intervalMs: (values.KITH_BACKUP_INTERVAL_HOURS ?? 24) * HOUR_MS,
+    shipMs: (values.KITH_BACKUP_LOG_SHIP_SECONDS ?? 5) * 1_000,
+    holdMs: (values.KITH_BACKUP_LOG_HOLD_DAYS ?? 14) * DAY_MS,
+    keep: {
+      days: values.KITH_BACKUP_KEEP_DAYS ?? 7,
+      weeks: values.KITH_BACKUP_KEEP_WEEKS ?? 5,
+      months: values.KITH_BACKUP_KEEP_MONTHS ?? 6,
+      logDays: values.KITH_BACKUP_KEEP_LOG_DAYS ?? 30,
+    },
+    blobs: values.KITH_BACKUP_BLOBS ?? true,
+    bucket: {
+      region: values.KITH_BACKUP_S3_REGION ?? "us-east-1",
+      endpoint: values.KITH_BACKUP_S3_ENDPOINT,
+      forcePathStyle: values.KITH_BACKUP_S3_FORCE_PATH_STYLE ?? false,
+      accessKeyId: values.KITH_BACKUP_S3_ACCESS_KEY_ID,
+      secretAccessKey: values.KITH_BACKUP_S3_SECRET_ACCESS_KEY,
+    },
+  };
+}
+
+/** A folder as an absolute path, so that it is the same place whoever reads it; a URL as it is. */
+export function backupPlace<T extends string | undefined>(place: T, cwd: string): T | string {
+  return place === undefined || place.includes("://") ? place : resolve(cwd, place);
 }
 
 function serviceOf(url: string | undefined, did: string | undefined): Service | undefined {
@@ -316,9 +367,10 @@ function communitiesOf(values: SettingValues): CommunityConfig {
 
 function limitsOf(
   values: SettingValues,
-): Pick<Config, "rateLimits" | "subscribersMax" | "networkSubscribersMax"> {
+): Pick<Config, "openReposMax" | "rateLimits" | "subscribersMax" | "networkSubscribersMax"> {
   const subscribersMax = values.KITH_SUBSCRIBERS_MAX ?? 1_000;
   return {
+    openReposMax: values.KITH_OPEN_REPOS_MAX ?? 256,
     rateLimits: {
       enabled: values.PDS_RATE_LIMITS_ENABLED ?? !isDev(values),
       bypassKey: values.PDS_RATE_LIMIT_BYPASS_KEY,

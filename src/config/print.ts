@@ -4,6 +4,8 @@ import { WAITING } from "./reference_settings.ts";
 import { SETTING_NAMES, type SettingName, settingOf } from "./settings.ts";
 
 const EXAMPLE_COLUMNS = 100;
+const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
 
 /** The effective value of each setting that is no secret, as it would be written in the environment. */
 const EFFECTIVE: { readonly [N in SettingName]: (config: Config) => unknown } = {
@@ -89,6 +91,22 @@ const EFFECTIVE: { readonly [N in SettingName]: (config: Config) => unknown } = 
   PDS_PROXY_MAX_RESPONSE_SIZE: (config) => config.proxy.bytesMax,
   PDS_PROXY_MAX_RETRIES: (config) => config.proxy.retriesMax,
   PDS_REPO_BACKFILL_LIMIT_MS: (config) => config.backfillMs,
+  KITH_EVENT_RETENTION_DAYS: (config) => config.eventRetentionMs / DAY_MS,
+  KITH_BACKUP_DESTINATION: (config) => config.backup.destination,
+  KITH_BACKUP_KEY: () => undefined,
+  KITH_BACKUP_INTERVAL_HOURS: (config) => config.backup.intervalMs / HOUR_MS,
+  KITH_BACKUP_LOG_SHIP_SECONDS: (config) => config.backup.shipMs / 1_000,
+  KITH_BACKUP_LOG_HOLD_DAYS: (config) => config.backup.holdMs / DAY_MS,
+  KITH_BACKUP_KEEP_DAYS: (config) => config.backup.keep.days,
+  KITH_BACKUP_KEEP_WEEKS: (config) => config.backup.keep.weeks,
+  KITH_BACKUP_KEEP_MONTHS: (config) => config.backup.keep.months,
+  KITH_BACKUP_KEEP_LOG_DAYS: (config) => config.backup.keep.logDays,
+  KITH_BACKUP_BLOBS: (config) => config.backup.blobs,
+  KITH_BACKUP_S3_REGION: (config) => config.backup.bucket.region,
+  KITH_BACKUP_S3_ENDPOINT: (config) => config.backup.bucket.endpoint,
+  KITH_BACKUP_S3_FORCE_PATH_STYLE: (config) => config.backup.bucket.forcePathStyle,
+  KITH_BACKUP_S3_ACCESS_KEY_ID: (config) => config.backup.bucket.accessKeyId,
+  KITH_BACKUP_S3_SECRET_ACCESS_KEY: () => undefined,
   KITH_OPEN_REPOS_MAX: (config) => config.openReposMax,
   PDS_RATE_LIMITS_ENABLED: (config) => config.rateLimits.enabled,
   PDS_RATE_LIMIT_BYPASS_KEY: () => undefined,

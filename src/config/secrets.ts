@@ -57,6 +57,19 @@ export async function ensureSecrets(config: Pick<Config, "dataFolder" | "secrets
   return { secrets, made, path };
 }
 
+/**
+ * Keeps the secrets that were given in the data folder, where nothing is kept yet: of a server that another one is taken over into, and that
+ * must go on with them whatever its settings are later. Throws `config_invalid`.
+ */
+export async function keepSecrets({
+  dataFolder,
+  secrets,
+}: Pick<Config, "dataFolder" | "secrets">): Promise<void> {
+  const named = Object.entries(NAMES).map(([key, name]) => [name, secrets[key as keyof Secrets]] as const);
+  const content = Object.fromEntries(named.filter(([, value]) => value !== undefined));
+  await writeSecrets(join(dataFolder, SECRETS_FILE), { folder: dataFolder, content });
+}
+
 async function readSecrets(path: string): Promise<z.infer<typeof fileSchema>> {
   let content: string;
   try {

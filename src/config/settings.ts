@@ -1,5 +1,6 @@
 /** The one table of settings: every name that kith honours. Names of the reference PDS keep their meaning. */
 import type { z } from "zod";
+import { BACKUP_SETTINGS } from "./_backup_settings.ts";
 import { BLOB_STORE_SETTINGS } from "./_blob_store_settings.ts";
 import { BRANDING_SETTINGS } from "./_branding_settings.ts";
 import { COMMUNITY_SETTINGS } from "./_community_settings.ts";
@@ -390,6 +391,13 @@ export const SETTINGS = {
     fallback: String(DAY_MS),
     schema: as.whole(0, 3650 * DAY_MS),
   }),
+  KITH_EVENT_RETENTION_DAYS: setting({
+    group: "Firehose",
+    help: "For how many days events are kept. Those within PDS_REPO_BACKFILL_LIMIT_MS, and those that a backup still has to get, are kept longer.",
+    fallback: "7",
+    schema: as.whole(1, 3650),
+  }),
+  ...BACKUP_SETTINGS,
   KITH_OPEN_REPOS_MAX: setting({
     group: "Limits",
     help: "How many repos are held open at once. Each takes four file descriptors and about 250 kB.",

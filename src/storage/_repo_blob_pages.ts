@@ -2,7 +2,7 @@
 import { type Cid, cidFromBytes, parseCid } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import type { SqliteFile } from "./_sqlite_file.ts";
-import { type ListBlobs, PAGE_ROWS_MAX } from "./repo_changes.ts";
+import { type BlobRow, type ListBlobs, PAGE_ROWS_MAX } from "./repo_changes.ts";
 
 /** How much of a refused cursor an error quotes, in characters. */
 const QUOTE_CHARS_MAX = 64;
@@ -19,6 +19,19 @@ export function listBlobs(file: SqliteFile, { limit, since, cursor, takenDownToo
     )
     .all(after(cursor), ...(since === undefined ? [] : [since]), Math.min(limit, PAGE_ROWS_MAX));
   return rows.map((row) => cidFromBytes(row.cid));
+}
+
+/** The blobs that are here, referred to or not, by CID. */
+export function allBlobs(
+  file: SqliteFile,
+  { limit, after: last }: { limit: number; after?: Cid | undefined },
+): BlobRow[] {
+  const rows = file
+    .statement<{ cid: Uint8Array; mimeType: string; size: number; createdAt: number }>(
+      `SELECT cid, mime_type AS mimeType, size, created_at AS createdAt FROM blob WHERE cid > ? ORDER BY cid LIMIT ?`,
+    )
+    .all(last?.bytes ?? new Uint8Array(), Math.min(limit, PAGE_ROWS_MAX));
+  return rows.map((row) => ({ ...row, cid: cidFromBytes(row.cid) }));
 }
 
 /** Blobs that records refer to and that are not here, by CID, each with one of the records. */

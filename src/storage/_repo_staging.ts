@@ -28,6 +28,13 @@ export interface StagedRecord {
   /** Blobs that it refers to; they need not be here. */
   readonly blobs: readonly Cid[];
   readonly subject?: string;
+  /** Where it is not the rev of the staging: of a repo that is taken over as it was. */
+  readonly rev?: string;
+}
+
+/** A block that may bring the rev of its row along. */
+export interface StagedBlock extends Block {
+  readonly rev?: string;
 }
 
 /** True where a staged repo, or what one has replaced, waits to be removed. */
@@ -70,7 +77,7 @@ export class RepoStaging implements BlockReader {
    * Adds blocks that hash to their CIDs; repeats are left out. Their memory must stay as it is. Resolves when there is room for
    * more; KithError storage_full, of these or of what was added before.
    */
-  async addBlocks(blocks: readonly Block[]): Promise<void> {
+  async addBlocks(blocks: readonly StagedBlock[]): Promise<void> {
     for (const block of blocks) {
       if (this.#heldBytes >= HELD_BYTES_MAX) break;
       this.#held.set(cidKey(block.cid), block.bytes);
@@ -82,9 +89,10 @@ export class RepoStaging implements BlockReader {
   /** As addBlocks(). */
   async addRecords(records: readonly StagedRecord[]): Promise<void> {
     if (records.length === 0) return;
-    const names = records.map(
-      ({ collection, rkey, subject, blobs }): RecordName => [collection, rkey, subject ?? null, blobs.length],
-    );
+    const names = records.map(({ collection, rkey, subject, blobs, rev }): RecordName => {
+      const name = [collection, rkey, subject ?? null, blobs.length] as const;
+      return rev === undefined ? name : [...name, rev];
+    });
     const cids = packCids(records.flatMap(({ cid, blobs }) => [cid, ...blobs]));
     await this.#send({ kind: "records", rev: this.#rev, names: JSON.stringify(names), cids });
   }

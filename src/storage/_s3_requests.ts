@@ -122,8 +122,8 @@ export class S3Requests {
   async list(
     prefix: string,
     page: { limit: number; after?: string },
-  ): Promise<{ key: string; at: number }[]> {
-    const action = "Could not list blobs";
+  ): Promise<{ key: string; at: number; size: number }[]> {
+    const action = `Could not list what is below "${prefix}"`;
     const timeoutMs = this.#requestTimeoutMs;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<never>((_, reject) => {
@@ -133,7 +133,10 @@ export class S3Requests {
       const asked = this.#client.list({ prefix, startAfter: page.after, maxKeys: page.limit });
       asked.catch(() => {});
       const { contents = [] } = await Promise.race([asked, late]);
-      return contents.map(({ key, lastModified }) => ({ key, at: Date.parse(String(lastModified)) || 0 }));
+      return contents.map(({ key, lastModified, size = 0 }) => ({
+        ...{ key, size },
+        at: Date.parse(String(lastModified)) || 0,
+      }));
     } catch (error) {
       if (error instanceof KithError) throw error;
       throw new KithError("upstream_failure", `${action}: the blob store failed`, { cause: unsigned(error) });

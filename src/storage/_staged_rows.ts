@@ -13,6 +13,8 @@ export interface BlockRows {
   readonly packed: Uint8Array<ArrayBuffer>;
   /** Bytes of each block. */
   readonly sizes: Uint32Array<ArrayBuffer>;
+  /** JSON: of each block its own rev, or null; absent where none has one. */
+  readonly revs?: string;
 }
 
 export interface RecordRows {
@@ -22,8 +24,14 @@ export interface RecordRows {
   readonly cids: Uint8Array<ArrayBuffer>;
 }
 
-/** Collection, record key, subject, how many blobs. */
-export type RecordName = readonly [collection: string, rkey: string, subject: string | null, blobs: number];
+/** Collection, record key, subject, how many blobs; a rev of its own, where it has one. */
+export type RecordName = readonly [
+  collection: string,
+  rkey: string,
+  subject: string | null,
+  blobs: number,
+  rev?: string,
+];
 
 /** What is staged: blocks, and distinct blocks that are records. */
 export interface StagedCounts {
@@ -31,6 +39,7 @@ export interface StagedCounts {
   readonly records: number;
 }
 
+/** `rev`: of all rows that have none of their own. */
 export type StagedRows = { readonly rev: string } & (
   | ({ readonly kind: "blocks" } & BlockRows)
   | ({ readonly kind: "records" } & RecordRows)
@@ -41,7 +50,9 @@ export function memoryOf(rows: StagedRows): ArrayBuffer[] {
   return rows.kind === "blocks" ? [rows.packed.buffer, rows.sizes.buffer] : [rows.cids.buffer];
 }
 
-export function packBlocks(blocks: readonly { cid: { bytes: Uint8Array }; bytes: Uint8Array }[]): BlockRows {
+export function packBlocks(
+  blocks: readonly { cid: { bytes: Uint8Array }; bytes: Uint8Array; rev?: string | undefined }[],
+): BlockRows {
   const sizes = new Uint32Array(blocks.length);
   let size = 0;
   for (let i = 0; i < blocks.length; i++) {
@@ -55,7 +66,8 @@ export function packBlocks(blocks: readonly { cid: { bytes: Uint8Array }; bytes:
     packed.set(bytes, at + CID_BYTES);
     at += CID_BYTES + bytes.length;
   }
-  return { packed, sizes };
+  if (blocks.every(({ rev }) => rev === undefined)) return { packed, sizes };
+  return { packed, sizes, revs: JSON.stringify(blocks.map(({ rev }) => rev ?? null)) };
 }
 
 export function packCids(cids: readonly { bytes: Uint8Array }[]): Uint8Array<ArrayBuffer> {
@@ -100,11 +112,12 @@ export class StagedRowsWriter {
       .immediate();
   }
 
-  #writeBlocks({ packed, sizes }: BlockRows, rev: string): void {
+  #writeBlocks({ packed, sizes, revs }: BlockRows, rev: string): void {
+    const own = revs === undefined ? [] : (JSON.parse(revs) as readonly (string | null)[]);
     let at = 0;
-    for (const size of sizes) {
+    for (const [i, size] of sizes.entries()) {
       const start = at + CID_BYTES;
-      this.#block.run(packed.subarray(at, start), rev, packed.subarray(start, start + size));
+      this.#block.run(packed.subarray(at, start), own[i] ?? rev, packed.subarray(start, start + size));
       at = start + size;
     }
   }
@@ -115,8 +128,8 @@ export class StagedRowsWriter {
       taken += CID_BYTES;
       return cids.subarray(taken - CID_BYTES, taken);
     };
-    for (const [collection, rkey, subject, blobs] of JSON.parse(names) as RecordName[]) {
-      this.#record.run(collection, rkey, next(), rev, subject);
+    for (const [collection, rkey, subject, blobs, own] of JSON.parse(names) as RecordName[]) {
+      this.#record.run(collection, rkey, next(), own ?? rev, subject);
       for (let i = 0; i < blobs; i++) this.#recordBlob.run(collection, rkey, next());
     }
   }

@@ -42,6 +42,11 @@ export interface ListedBlob {
   readonly storedAt: number;
 }
 
+export interface BlobPage extends OpenBlob {
+  readonly limit: number;
+  readonly after?: string;
+}
+
 /** Which file of a blob is meant: the one that is served, or the one that a takedown has put away. */
 export interface OpenBlob {
   readonly quarantined?: boolean;
@@ -67,8 +72,8 @@ export interface BlobStore {
   quarantined(did: string): Promise<Cid[]>;
   /** Also what has been put away. */
   removeAll(did: string): Promise<void>;
-  /** A page of what is here of an account, in the order of the names. */
-  list(did: string, page: { limit: number; after?: string }): Promise<ListedBlob[]>;
+  /** A page of what is here of an account, or of what has been put away, in the order of the names. */
+  list(did: string, page: BlobPage): Promise<ListedBlob[]>;
   /** Removes uploads that a crash left behind. */
   sweepTemporary(): Promise<void>;
 }
@@ -176,8 +181,8 @@ export class DiskBlobStore implements BlobStore {
     });
   }
 
-  async list(did: string, { limit, after = "" }: { limit: number; after?: string }): Promise<ListedBlob[]> {
-    const folder = this.#folderOf(did);
+  async list(did: string, { limit, after = "", quarantined }: BlobPage): Promise<ListedBlob[]> {
+    const folder = quarantined ? this.#quarantineOf(did) : this.#folderOf(did);
     const names = (await readdir(folder).catch(absent)) ?? [];
     const found: ListedBlob[] = [];
     for (const name of names.filter((each) => each > after).sort()) {

@@ -7,6 +7,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   rmSync,
   writeSync,
 } from "node:fs";
@@ -43,13 +44,16 @@ export class DataFolder {
 
   /**
    * Makes the folder where there is none, takes its lock and empties tmp/.
-   * Throws KithError data_folder_refused: made by the reference PDS, not writable, in use by another process, or
-   * without the master key that its accounts were sealed with.
+   * Throws KithError data_folder_refused: made by the reference PDS, not writable, in use by another process, half-made by
+   * a command that was cut off, or without the master key that its accounts were sealed with. `madeBy` is such a command
+   * itself: the folder is marked as half-made by it.
    */
-  static open(path: string): DataFolder {
+  static open(path: string, { madeBy }: { madeBy?: string } = {}): DataFolder {
     const absolute = resolve(path);
     refuseForeign(absolute);
+    if (madeBy === undefined) refuseUnfinished(absolute);
     makeWritable(absolute);
+    if (madeBy !== undefined) markUnfinished(absolute, madeBy);
     refuseKeyless(absolute);
     const folder = new DataFolder(absolute, takeLock(absolute));
     rmSync(folder.tmp, { recursive: true, force: true });
@@ -77,10 +81,47 @@ export function refuseForeign(path: string): void {
   if (found.length === 0) return;
   throw new KithError(
     "data_folder_refused",
-    `Could not open the data folder "${path}": it holds "${found.join('", "')}" of the reference PDS, which kith does not read`,
+    `Could not open the data folder "${path}": it holds "${found.join('", "')}" of a reference PDS, which is not kith's`,
     {
-      hint: "Give kith an empty folder (PDS_DATA_DIRECTORY) and move the accounts over one by one, as between two servers.",
+      hint: `Stop the reference PDS and take all of it over into a folder of kith's own: kith import-reference ${path} --data FOLDER`,
     },
+  );
+}
+
+/** A file in a data folder that is being made: the command that makes it. */
+const UNFINISHED_NAME = "unfinished";
+
+/** The command that a data folder is being made by, or was when it was cut off; undefined for a folder that is whole, or is not there. */
+export function unfinishedBy(path: string): string | undefined {
+  const file = join(path, UNFINISHED_NAME);
+  return existsSync(file) ? readFileSync(file, "utf8").trim() : undefined;
+}
+
+/** Notes durably that no server may open the folder, before anything is put into it. */
+function markUnfinished(path: string, command: string): void {
+  const fd = openSync(join(path, UNFINISHED_NAME), "w", 0o600);
+  try {
+    writeSync(fd, `${command}\n`);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  syncFolder(path);
+}
+
+/** Everything in the folder is in its place, durably. */
+export function markFinished(path: string): void {
+  rmSync(join(path, UNFINISHED_NAME), { force: true });
+  syncFolder(path);
+}
+
+function refuseUnfinished(path: string): void {
+  const command = unfinishedBy(path);
+  if (command === undefined) return;
+  throw new KithError(
+    "data_folder_refused",
+    `Could not open the data folder "${path}": it is half-made by "${command}", which has not come to its end`,
+    { hint: "Run that command again: it begins anew. Or give kith another folder." },
   );
 }
 

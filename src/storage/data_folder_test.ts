@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Fixture } from "./_fixture.ts";
-import { DataFolder } from "./data_folder.ts";
+import { DataFolder, markFinished, unfinishedBy } from "./data_folder.ts";
 
 test("DataFolder.open() makes folders of mode 0700 and is repeatable", async () => {
   await using fixture = new Fixture();
@@ -26,7 +26,10 @@ test.each(["account.sqlite", "sequencer.sqlite", "actors"])(
     const attempt = () => DataFolder.open(fixture.path);
     expect(attempt).toThrow(name);
     expect(attempt).toThrow(
-      expect.objectContaining({ code: "data_folder_refused", hint: expect.stringContaining("empty folder") }),
+      expect.objectContaining({
+        code: "data_folder_refused",
+        hint: expect.stringContaining("kith import-reference"),
+      }),
     );
   },
 );
@@ -64,4 +67,21 @@ test("DataFolder.open() refuses accounts without the master key that they need",
   expect(() => DataFolder.open(fixture.path)).toThrow('no "master.key"');
   writeFileSync(fixture.file("master.key"), "");
   DataFolder.open(fixture.path).close();
+});
+
+test("DataFolder.open() refuses a folder that is half-made by a command, but for that command, until it is finished", async () => {
+  await using fixture = new Fixture();
+  const path = fixture.file("data");
+  const making = DataFolder.open(path, { madeBy: "kith import-reference" });
+  making.close();
+  expect(unfinishedBy(path)).toBe("kith import-reference");
+  const attempt = () => DataFolder.open(path);
+  expect(attempt).toThrow('half-made by "kith import-reference"');
+  expect(attempt).toThrow(
+    expect.objectContaining({ code: "data_folder_refused", hint: expect.stringContaining("again") }),
+  );
+  DataFolder.open(path, { madeBy: "kith import-reference" }).close();
+  markFinished(path);
+  expect(unfinishedBy(path)).toBeUndefined();
+  attempt().close();
 });

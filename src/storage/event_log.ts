@@ -158,6 +158,18 @@ export class EventLog {
     });
   }
 
+  /** Stores that every seq up to `seq` is used up, was published, and was removed from here. Then await durable(). */
+  beginAfter(seq: number): void {
+    this.#file.transaction(() => {
+      this.#file
+        .statement(
+          `UPDATE high_water SET seq = max(seq, ?1), pruned_up_to = max(pruned_up_to, ?1),
+             published_up_to = max(published_up_to, ?1)`,
+        )
+        .run(seq);
+    });
+  }
+
   /** Frames with after < seq <= upTo in order of seq: at most `rowsMax`, and at most `bytesMax` beyond the first. */
   read(range: { after: number; upTo: number; rowsMax: number; bytesMax: number }): LoggedFrame[] {
     const sizes = this.#file
@@ -193,12 +205,25 @@ export class EventLog {
     return found;
   }
 
-  /** Deletes, from the oldest on, rows older than `before` (ms); at most `rowsMax`. Returns how many. */
-  prune({ before, rowsMax }: { before: number; rowsMax: number }): number {
+  /**
+   * Deletes, from the oldest on, rows older than `before` (ms), up to the first of those after `held.seq` that is not older than
+   * `held.notBefore`; at most `rowsMax`. Returns how many.
+   */
+  prune({
+    before,
+    rowsMax,
+    held,
+  }: {
+    before: number;
+    rowsMax: number;
+    held?: { seq: number; notBefore: number };
+  }): number {
+    const isHeld = (row: { seq: number; at: number }) =>
+      held !== undefined && row.seq > held.seq && row.at >= held.notBefore;
     const rows = this.#file
       .statement<{ seq: number; at: number }>("SELECT seq, at FROM event ORDER BY seq LIMIT ?")
       .all(Math.min(rowsMax, ROWS_MAX));
-    const kept = rows.findIndex((row) => row.at >= before);
+    const kept = rows.findIndex((row) => row.at >= before || isHeld(row));
     const last = rows[(kept === -1 ? rows.length : kept) - 1];
     if (!last) return 0;
     return this.#file.transaction(() => {

@@ -120,6 +120,20 @@ test("EventLog.open() takes over a log from before rows had keys, all of it as p
   await log.close();
 });
 
+test("EventLog.prune() leaves events that are held, until they are too old for that too", async () => {
+  await using folder = new Fixture();
+  const log = await open(folder);
+  log.append([1, 2, 3, 4].map((seq) => row(seq, { at: seq * 10 })));
+  const prune = (held: { seq: number; notBefore: number }) => log.prune({ before: 40, rowsMax: 9, held });
+  expect(prune({ seq: 0, notBefore: 10 })).toBe(0);
+  expect(prune({ seq: 0, notBefore: 11 })).toBe(1);
+  expect(prune({ seq: 2, notBefore: 0 })).toBe(1);
+  expect([log.firstSeq(), log.prunedUpTo()]).toEqual([3, 2]);
+  expect(prune({ seq: 9, notBefore: 0 })).toBe(1);
+  expect(log.firstSeq()).toBe(4);
+  await log.close();
+});
+
 test("EventLog.open() finds after SIGKILL what was appended", async () => {
   await using folder = new Fixture();
   const script = `

@@ -29,6 +29,14 @@ export function safeDidName(did: string): string {
     .slice(0, 48)}`;
 }
 
+/** The path of a repo's file from the folder of repos. */
+export function repoFilePath(did: string, generation: number): string {
+  const shard = Buffer.from(sha256(Buffer.from(did)))
+    .toString("hex")
+    .slice(0, 2);
+  return join(shard, `${safeDidName(did)}.${generation}.sqlite`);
+}
+
 /** fsyncs a file or a folder in the thread pool. */
 export async function syncPath(path: string): Promise<void> {
   const handle = await open(path, "r");
@@ -63,10 +71,7 @@ export class RepoFiles {
 
   /** The path of a repo's file. The generation is never reused, so a stale -wal never meets a new file. */
   path(did: string, generation: number): string {
-    const shard = Buffer.from(sha256(Buffer.from(did)))
-      .toString("hex")
-      .slice(0, 2);
-    return join(this.#options.folder, shard, `${safeDidName(did)}.${generation}.sqlite`);
+    return join(this.#options.folder, repoFilePath(did, generation));
   }
 
   exists(did: string, generation: number): boolean {

@@ -4,7 +4,13 @@
  */
 import { type BlockReader, type Cid, cidFromBytes, cidKey } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
-import { listBlobs, listMissingBlobs, oldestTemporaryBlob, temporaryBlobs } from "./_repo_blob_pages.ts";
+import {
+  allBlobs,
+  listBlobs,
+  listMissingBlobs,
+  oldestTemporaryBlob,
+  temporaryBlobs,
+} from "./_repo_blob_pages.ts";
 import { type RepoExport, RepoExports } from "./_repo_export.ts";
 import { readMeta, stateOf } from "./_repo_meta.ts";
 import {
@@ -38,7 +44,7 @@ import {
 
 export type { RepoExport } from "./_repo_export.ts";
 export type { Preference, PreferencesChange } from "./_repo_preferences.ts";
-export type { RepoStaging, StagedRecord } from "./_repo_staging.ts";
+export type { RepoStaging, StagedBlock, StagedRecord } from "./_repo_staging.ts";
 export type { RecordTakedown, RepoTakedowns, TakedownChange } from "./_repo_takedowns.ts";
 
 export class RepoStore implements BlockReader {
@@ -196,6 +202,11 @@ export class RepoStore implements BlockReader {
   /** By CID bytes; with `since`, those of records written after that rev. */
   listBlobs(page: ListBlobs): Cid[] {
     return this.#settling.settled(() => listBlobs(this.#file, page));
+  }
+
+  /** The rows of blobs, referred to or not, by CID. */
+  allBlobs(page: { limit: number; after?: Cid | undefined }): BlobRow[] {
+    return allBlobs(this.#file, page);
   }
 
   /** Blobs that records refer to and that are not here, by CID, each with one of the records. */

@@ -8,6 +8,7 @@ import type { Logger } from "../logger.ts";
 import { type S3Options, S3Refusal, S3Requests, unsigned } from "./_s3_requests.ts";
 import { type BlobUpload, UploadFile, UploadFolder } from "./_upload_file.ts";
 import {
+  type BlobPage,
   type BlobStore,
   type ByteRange,
   cidOfName,
@@ -106,8 +107,11 @@ export class S3BlobStore implements BlobStore {
 
   async open(did: string, cid: Cid, which: OpenBlob = {}): Promise<StoredBlob | undefined> {
     const key = keyOf(which.quarantined ? "quarantine" : "blocks", did, cid);
+    return this.#openKey(did, key, `Could not read the blob ${cidToString(cid)}`);
+  }
+
+  #openKey(did: string, key: string, action: string): Promise<StoredBlob | undefined> {
     return this.#told(did, async () => {
-      const action = `Could not read the blob ${cidToString(cid)}`;
       const size = await this.#sizeOf(key, action);
       if (size === undefined) return undefined;
       const all = { start: 0, end: size };
@@ -116,6 +120,11 @@ export class S3BlobStore implements BlobStore {
         stream: (range = all) => this.#told(did, () => this.#read({ key, range, size, action })),
       };
     });
+  }
+
+  /** An upload of the reference PDS's that no record refers to, by its key; kith has none in the bucket. */
+  async openUpload(did: string, key: string): Promise<StoredBlob | undefined> {
+    return this.#openKey(did, `tmp/${did}/${key}`, `Could not read the upload "${key}"`);
   }
 
   quarantine(did: string, cid: Cid): Promise<void> {
@@ -229,8 +238,8 @@ export class S3BlobStore implements BlobStore {
     });
   }
 
-  async list(did: string, { limit, after }: { limit: number; after?: string }): Promise<ListedBlob[]> {
-    const prefix = `blocks/${did}/`;
+  async list(did: string, { limit, after, quarantined }: BlobPage): Promise<ListedBlob[]> {
+    const prefix = `${quarantined ? "quarantine" : "blocks"}/${did}/`;
     const listed: ListedBlob[] = [];
     let from = after === undefined ? undefined : prefix + after;
     // A page ends the walk where it is short, so keys that are none of ours do not make one so.

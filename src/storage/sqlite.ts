@@ -95,6 +95,7 @@ const CODES: readonly (readonly [string, ErrorCode, string])[] = [
   ["ENOSPC", "storage_full", "the disk is full"],
   ["EDQUOT", "storage_full", "the disk quota is used up"],
   ["EIO", "storage_full", "the disk refused it"],
+  ["EFBIG", "storage_full", "the file may not be so large"],
 ];
 
 /** The KithError for an error of SQLite or of the file system; any other error is returned as it is. */

@@ -38,6 +38,7 @@ export * from "./com_atproto/sync/repo_status_methods.ts";
 export * from "./com_atproto/temp/temp_methods.ts";
 export * from "./dev_kith/admin_methods.ts";
 export * from "./dev_kith/attempt_methods.ts";
+export * from "./dev_kith/backup_methods.ts";
 export { COMMUNITY_SERVICE } from "./dev_kith/community/access.ts";
 export * from "./dev_kith/community/lifecycle_methods.ts";
 export * from "./dev_kith/community/local_repo_calls.ts";

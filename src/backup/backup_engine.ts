@@ -1,0 +1,132 @@
+/** Runs backups and ships the log, one thing of each kind at a time; in a worker beside a server, or alone. */
+import { join } from "node:path";
+import { DiskBlobStore, S3BlobStore } from "../storage/mod.ts";
+import { BackupKey } from "./backup_key.ts";
+import { LogShipper } from "./log_shipper.ts";
+import { missedBlobs } from "./missed_blobs.ts";
+import { openDestination } from "./open_destination.ts";
+import type { Repository } from "./repository.ts";
+import { openWritable, runBackup } from "./run_backup.ts";
+import type { ShippedBlob } from "./ship_increment.ts";
+import type { BackupProgress, BackupSource } from "./snapshot_source.ts";
+import type { BackupSetup, BlobPlace, ShipAnswer, SnapshotAnswer, Target } from "./worker_messages.ts";
+
+export interface EngineOptions {
+  readonly setup: BackupSetup;
+  readonly now: () => number;
+}
+
+export interface EngineRun {
+  /** The newest event that was published; absent where no server runs: all that their repos have. */
+  readonly upTo?: number | undefined;
+  readonly onProgress?: (progress: BackupProgress) => void;
+  readonly onCopied?: () => void;
+}
+
+export class BackupEngine {
+  readonly #setup: BackupSetup;
+  readonly #source: BackupSource;
+  readonly #now: () => number;
+  readonly #cancel = new AbortController();
+  #shipping: { readonly target: Target; readonly shipper: LogShipper; readonly id: string } | undefined;
+  #alone: Promise<unknown> = Promise.resolve();
+  /** Found once: from then on the server tells of each. */
+  #missed: ShippedBlob[] | undefined;
+
+  constructor({ setup, now }: EngineOptions) {
+    this.#setup = setup;
+    this.#now = now;
+    this.#source = {
+      paths: setup.paths,
+      blobStore: setup.blobs.bucket ? "bucket" : "folder",
+      blobs: setup.blobs.copied ? openBlobs(setup.blobs) : undefined,
+    };
+  }
+
+  async snapshot(target: Target, run: EngineRun = {}): Promise<SnapshotAnswer> {
+    const { maker, keep, host } = this.#setup;
+    // Not beside the shipping, which may begin the same backup.
+    const repository = await this.#runAlone(() => this.#open(target));
+    const result = await runBackup({
+      ...{ repository, source: this.#source, maker, keep, host, now: this.#now },
+      ...run,
+      alone: (step) => this.#runAlone(step),
+      signal: this.#cancel.signal,
+    });
+    // It has shipped the log too, and removed what the shipper may have taken for there.
+    await this.#runAlone(async () => this.#closeShipper());
+    const { where } = repository.destination;
+    return { ...result, where, repositoryId: repository.identity.id };
+  }
+
+  async ship(target: Target, step: { upTo: number; blobs: readonly ShippedBlob[] }): Promise<ShipAnswer> {
+    return await this.#runAlone(async () => {
+      try {
+        this.#cancel.signal.throwIfAborted();
+        const { shipper, id } = await this.#shipperFor(target);
+        return { ...(await shipper.step(step)), repositoryId: id };
+      } catch (error) {
+        this.#closeShipper();
+        throw error;
+      }
+    });
+  }
+
+  /** Ends what is under way, as soon as it can. */
+  async stop(): Promise<void> {
+    this.#cancel.abort(new Error("The backup was ended"));
+    await this.#alone.catch(() => {});
+    this.#closeShipper();
+  }
+
+  async #open({ where, key, knownId }: Target): Promise<Repository> {
+    const { maker, access } = this.#setup;
+    const destination = openDestination(where, access);
+    return await openWritable(destination, BackupKey.parse(key), {
+      hostname: maker.hostname,
+      now: this.#now(),
+      knownId,
+    });
+  }
+
+  async #shipperFor(target: Target): Promise<{ shipper: LogShipper; id: string }> {
+    const { where, key } = target;
+    const open = this.#shipping;
+    if (open && open.target.where === where && open.target.key === key) return open;
+    this.#closeShipper();
+    const repository = await this.#open(target);
+    const { maker } = this.#setup;
+    const source = this.#source;
+    this.#missed ??= await missedBlobs(repository, source);
+    const shipper = await LogShipper.open({
+      repository,
+      source,
+      maker,
+      now: this.#now,
+      missed: this.#missed,
+    });
+    this.#shipping = { target, shipper, id: repository.identity.id };
+    return this.#shipping;
+  }
+
+  #closeShipper(): void {
+    this.#shipping?.shipper.close();
+    this.#shipping = undefined;
+  }
+
+  /** One after another: what removes objects must not run beside what relies on them. */
+  #runAlone<T>(run: () => Promise<T>): Promise<T> {
+    const turn = this.#alone.catch(() => {}).then(run);
+    this.#alone = turn;
+    turn.catch(() => {});
+    return turn;
+  }
+}
+
+function openBlobs({ folder, bucket }: BlobPlace): DiskBlobStore | S3BlobStore {
+  const tmpFolder = join(folder, "temp");
+  if (!bucket) return new DiskBlobStore({ folder, tmpFolder });
+  const quiet = () => {};
+  const logger = { debug: quiet, info: quiet, warn: quiet, error: quiet, child: () => logger };
+  return new S3BlobStore({ ...bucket, tmpFolder, logger });
+}

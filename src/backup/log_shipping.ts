@@ -1,0 +1,147 @@
+/** Ships the event log every few seconds, and says so where that does not work. */
+import { isKithError } from "../errors.ts";
+import type { Logger } from "../logger.ts";
+import type { BackupState } from "./backup_state.ts";
+import type { ShippedBlob } from "./ship_increment.ts";
+import type { ShipAnswer, Target } from "./worker_messages.ts";
+
+/** Blobs that wait to be shipped; what is beyond is in the next snapshot. */
+export const BLOBS_WAITING_MAX = 20_000;
+/** Of one step. */
+const BLOBS_AT_ONCE = 100;
+/** After a failure the next step comes so much later each time, at the most. */
+const PAUSE_MS_MAX = 60_000;
+/** A failure that lasts is told again after so long. */
+const TELL_EVERY_MS = 60 * 60_000;
+/** For the last step of a server that stops. */
+const STOP_TIMEOUT_MS = 3_000;
+/** How far it is gets noted so often at the most. */
+const NOTE_EVERY_MS = 60_000;
+
+export interface ShippingOptions {
+  readonly worker: {
+    ship(target: Target, step: { upTo: number; blobs: readonly ShippedBlob[] }): Promise<ShipAnswer>;
+  };
+  readonly target: () => Target;
+  readonly everyMs: number;
+  readonly state: BackupState;
+  readonly publishedSeq: () => number;
+  readonly now: () => number;
+  readonly logger: Logger;
+}
+
+export class LogShipping {
+  readonly #options: ShippingOptions;
+  readonly #blobs: ShippedBlob[] = [];
+  #shippedUpTo = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #step: Promise<void> = Promise.resolve();
+  #failures = 0;
+  #toldMs = Number.NEGATIVE_INFINITY;
+  #notedMs = Number.NEGATIVE_INFINITY;
+  #problem: string | undefined;
+  #stopped = false;
+
+  constructor(options: ShippingOptions) {
+    this.#options = options;
+    this.#again(0);
+  }
+
+  /** 0 before the first step. */
+  get shippedUpTo(): number {
+    return this.#shippedUpTo;
+  }
+
+  /** Why the last step failed. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  noteBlob(blob: ShippedBlob): void {
+    if (this.#blobs.length < BLOBS_WAITING_MAX) this.#blobs.push(blob);
+  }
+
+  /** After one last step, so that a server that stops has shipped what it has; a destination that does not answer is not waited for. */
+  async stop(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#stopped = true;
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, STOP_TIMEOUT_MS);
+    await Promise.race([this.#finish(), late.promise]);
+    clearTimeout(timer);
+  }
+
+  async #finish(): Promise<void> {
+    await this.#step;
+    if (this.#failures > 0) return;
+    await this.#ship();
+    await this.#note();
+  }
+
+  #again(delayMs: number): void {
+    if (this.#stopped) return;
+    this.#timer = setTimeout(() => {
+      this.#step = this.#ship().finally(() => {
+        const { everyMs } = this.#options;
+        const pauseMs = Math.max(everyMs, Math.min(PAUSE_MS_MAX, everyMs * 2 ** this.#failures));
+        const isMore = this.#failures === 0 && this.#blobs.length > 0;
+        this.#again(isMore ? 0 : pauseMs);
+      });
+    }, delayMs);
+    this.#timer.unref?.();
+  }
+
+  /** Never rejects. */
+  async #ship(): Promise<void> {
+    const { worker, target, publishedSeq, logger } = this.#options;
+    const blobs = this.#blobs.slice(0, BLOBS_AT_ONCE);
+    const to = target();
+    try {
+      const shipped = await worker.ship(to, { upTo: publishedSeq(), blobs });
+      this.#blobs.splice(0, blobs.length);
+      this.#shippedUpTo = shipped.last;
+      if (shipped.missedUpTo !== undefined) {
+        logger.error("Events were removed from the log before they could be shipped to the backup", {
+          upTo: shipped.missedUpTo,
+          destination: to.where,
+        });
+      }
+      if (this.#problem !== undefined)
+        logger.info("The event log is shipped again", { destination: to.where });
+      [this.#failures, this.#problem, this.#toldMs] = [0, undefined, Number.NEGATIVE_INFINITY];
+      if (performance.now() - this.#notedMs >= NOTE_EVERY_MS) await this.#note(shipped.repositoryId);
+    } catch (error) {
+      this.#fail(error, to);
+    }
+  }
+
+  #fail(error: unknown, { where }: Target): void {
+    if (this.#stopped || isKithError(error, "shutting_down")) return;
+    this.#failures = Math.min(this.#failures + 1, 20);
+    this.#problem = error instanceof Error ? error.message : String(error);
+    if (performance.now() - this.#toldMs < TELL_EVERY_MS) return;
+    this.#toldMs = performance.now();
+    this.#options.logger.error(
+      "Could not ship the event log to the backup; trying again, and keeping events meanwhile",
+      {
+        destination: where,
+        error,
+        hint: isKithError(error) ? error.hint : undefined,
+      },
+    );
+  }
+
+  async #note(repositoryId?: string): Promise<void> {
+    const { state, now, target, logger } = this.#options;
+    const { where } = target();
+    this.#notedMs = performance.now();
+    const destinations =
+      repositoryId === undefined
+        ? state.values.destinations
+        : { ...state.values.destinations, [where]: repositoryId };
+    const lastShipped = { at: new Date(now()).toISOString(), seq: this.#shippedUpTo, destination: where };
+    await state.update({ destinations, lastShipped }).catch((error: unknown) => {
+      logger.warn("Could not note how far the event log was shipped", { error });
+    });
+  }
+}

@@ -1,0 +1,100 @@
+/** Wires backups: the service beside the server, and the engine alone where none runs. */
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { BackupService } from "./backup/backup_service.ts";
+import { BackupState } from "./backup/backup_state.ts";
+import { BackupWorker } from "./backup/backup_worker.ts";
+import type { BackupProgress, BackupSetup, RunRequest, SnapshotAnswer } from "./backup/mod.ts";
+import { type Config, SECRETS_FILE, VERSION } from "./config/mod.ts";
+import type { Actors, StartContext } from "./engine.ts";
+import { KithError } from "./errors.ts";
+import { DataFolder } from "./storage/mod.ts";
+
+/** What of the data folder a backup reads, and how it is made. */
+export function backupSetupOf(config: Config): BackupSetup {
+  const { dataFolder, blobFolder, blobBucket, backup } = config;
+  const inFolder = (name: string) => join(dataFolder, name);
+  return {
+    paths: {
+      accounts: inFolder("accounts.sqlite"),
+      events: inFolder("events.sqlite"),
+      repos: inFolder("repos"),
+      tmp: inFolder("tmp"),
+      directory: inFolder("plc.sqlite"),
+      secrets: [inFolder("master.key"), inFolder(SECRETS_FILE)],
+    },
+    blobs: { folder: blobFolder, bucket: blobBucket, copied: backup.blobs },
+    maker: { kith: VERSION, hostname: config.hostname, serviceDid: config.serviceDid },
+    access: backup.bucket,
+    keep: backup.keep,
+    host: hostname(),
+  };
+}
+
+/** The backups of a server that runs. */
+export function startBackups(
+  { log, onClose }: StartContext,
+  { config, actors }: { config: Config; actors: Actors },
+): BackupService {
+  const { backup } = config;
+  for (const secret of [backup.key, backup.bucket.secretAccessKey])
+    if (secret !== undefined) log.hide(secret);
+  const service = new BackupService({
+    worker: new BackupWorker(() => backupSetupOf(config)),
+    settings: backup,
+    state: BackupState.open(config.dataFolder),
+    hold: () => actors.blobHold.begin(),
+    publishedSeq: () => actors.sequencer.publishedSeq,
+    now: actors.now,
+    logger: log,
+  });
+  actors.retention.holdFor(() => service.shippedUpTo);
+  actors.blobHold.onKept((did, cid) => service.noteBlob(did, cid));
+  onClose(() => service.stop());
+  return service;
+}
+
+/**
+ * A backup of a data folder that no server uses. Throws KithError data_folder_refused where one does, or where there is none.
+ */
+export async function backUpAlone(
+  config: Config,
+  { request, onProgress }: { request: RunRequest; onProgress: (progress: BackupProgress) => void },
+): Promise<SnapshotAnswer> {
+  const where = request.destination ?? config.backup.destination;
+  const key = request.key ?? config.backup.key;
+  if (where === undefined || key === undefined) throw new TypeError("A backup needs a destination and a key");
+  if (!(await Bun.file(join(config.dataFolder, "accounts.sqlite")).exists())) {
+    throw new KithError("data_folder_refused", `"${config.dataFolder}" is no data folder of kith`, {
+      hint: "Name it with --data DIR, or the server's settings with --env-file FILE or the environment.",
+    });
+  }
+  const { BackupEngine } = await import("./backup/mod.ts");
+  const folder = DataFolder.open(config.dataFolder);
+  const engine = new BackupEngine({ setup: backupSetupOf(config), now: Date.now });
+  try {
+    const state = BackupState.open(config.dataFolder);
+    const knownId = request.anew ? undefined : state.values.destinations[where];
+    const startedAt = Date.now();
+    const answer = await engine.snapshot({ where, key, knownId }, { onProgress });
+    const { manifest, repositoryId } = answer;
+    const { counts, problems } = manifest;
+    await state.update({
+      destinations: { ...state.values.destinations, [where]: repositoryId },
+      lastFailure: undefined,
+      lastBackup: {
+        at: manifest.startedAt,
+        snapshot: manifest.name,
+        destination: where,
+        seconds: Math.round((Date.now() - startedAt) / 1000),
+        bytes: counts.bytes,
+        writtenBytes: counts.writtenBytes,
+        problems: problems.length,
+      },
+    });
+    return answer;
+  } finally {
+    await engine.stop();
+    folder.close();
+  }
+}

@@ -1,0 +1,71 @@
+/** How a takeover is shown: a line an account while it runs, and at the end what there is, or one JSON object. */
+import type { RefusedAccount, TakenAccount, TakeoverProgress, TakeoverReport } from "../takeover/mod.ts";
+import type { Io } from "./command.ts";
+import { facts, printableLines } from "./table.ts";
+
+const UNITS = ["B", "kB", "MB", "GB", "TB"];
+
+export interface TakeoverDisplay {
+  readonly progress: TakeoverProgress;
+  say(text: string): void;
+  /** What was done, or would be. */
+  report(report: TakeoverReport, done: { readonly isDry: boolean; readonly seconds: number }): void;
+}
+
+export function createTakeoverDisplay(io: Io, { json }: { json: boolean }): TakeoverDisplay {
+  const say = (text: string): void => io.err(`${printableLines(text)}\n`);
+  return {
+    say,
+    progress: {
+      account: (account, { done, all }) => say(lineOf(account, `${done}/${all}`)),
+      verified: ({ done, all }) => {
+        if (done === all) say(`Verified: ${all} accounts`);
+      },
+    },
+    report: (report, done) => {
+      if (json) io.out(`${JSON.stringify(objectOf(report, done))}\n`);
+      else io.out(textOf(report, done));
+    },
+  };
+}
+
+function lineOf(account: TakenAccount | RefusedAccount, place: string): string {
+  const name = account.handle ?? account.did;
+  if ("why" in account) return `PROBLEM  ${name} (${account.did}): ${account.why}`;
+  const { status, records, blobs, blobBytes, notes } = account;
+  const state = status === "active" ? "" : `, ${status}`;
+  const line = `${place}  ${name}${state}: ${records} records, ${blobs} blobs (${bytes(blobBytes)})`;
+  return [line, ...notes.map((note) => `      note: ${note}`)].join("\n");
+}
+
+function textOf(report: TakeoverReport, { isDry, seconds }: { isDry: boolean; seconds: number }): string {
+  const { accounts, refused, leftOut, events } = report;
+  const sum = (pick: (account: TakenAccount) => number) => accounts.reduce((all, one) => all + pick(one), 0);
+  const by = (status: string) => accounts.filter((account) => account.status === status).length;
+  const others = ["deactivated", "takendown"].filter((status) => by(status) > 0);
+  const states = others.map((status) => `${by(status)} ${status}`).join(", ");
+  const table = facts([
+    ["accounts", `${accounts.length}${states === "" ? "" : ` (${states})`}`],
+    ["records", String(sum(({ records }) => records))],
+    ["blobs", `${sum(({ blobs }) => blobs)} (${bytes(sum(({ blobBytes }) => blobBytes))})`],
+    ["invite codes", String(report.invites)],
+    ["reserved keys", String(report.reservedKeys)],
+    ["events", `${events.events} that cursors may reach back to, the last one ${events.lastSeq}`],
+    ["notes", String(accounts.reduce((all, { notes }) => all + notes.length, 0))],
+    ["problems", refused.length === 0 ? undefined : String(refused.length)],
+    ["left out", leftOut.length === 0 ? undefined : leftOut.join(", ")],
+  ]);
+  const notes = report.notes.map((note) => `note: ${note}\n`).join("");
+  const words = isDry ? "Nothing was written: this was a dry run" : "Taken over and verified";
+  return printableLines(`${table}${notes}${words} (${seconds.toFixed(1)} s).\n`);
+}
+
+function objectOf(report: TakeoverReport, { isDry, seconds }: { isDry: boolean; seconds: number }): object {
+  return { dryRun: isDry, seconds: Number(seconds.toFixed(3)), ...report };
+}
+
+function bytes(count: number): string {
+  let [value, unit] = [count, 0];
+  for (; value >= 1000 && unit < UNITS.length - 1; unit++) value /= 1000;
+  return `${unit === 0 ? value : value.toFixed(1)} ${UNITS[unit]}`;
+}

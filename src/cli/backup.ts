@@ -1,0 +1,289 @@
+/** `kith backup`: takes a snapshot, lists what there is, checks it, and makes keys. */
+import { existsSync } from "node:fs";
+import type { BackupProgress, Destination, Repository, SnapshotAnswer } from "../backup/mod.ts";
+import { backupPlace, type LoadedConfig, nearestName } from "../config/mod.ts";
+import { isKithError } from "../errors.ts";
+import { DevKithAdminCreateBackup } from "../lexicons/mod.ts";
+import { BackupDisplay, nameOf } from "./_backup_display.ts";
+import { ageOf } from "./_duration.ts";
+import { sizeOf } from "./_sizes.ts";
+import { AdminClient, AdminError } from "./admin_client.ts";
+import { UsageError } from "./admin_command.ts";
+import {
+  type Arguments,
+  type Command,
+  type CommandGroup,
+  type CommandOption,
+  DATA_OPTION,
+  ENV_FILE_OPTION,
+  EXIT_CONFIG,
+  EXIT_FAILED,
+  EXIT_OK,
+  EXIT_USAGE,
+  type Io,
+} from "./command.ts";
+import { loadOrExplain } from "./load_or_explain.ts";
+import { facts, printableLines, Table } from "./table.ts";
+
+const JSON_OPTION: CommandOption = {
+  name: "json",
+  value: undefined,
+  help: "print JSON, one object a line, for scripts",
+};
+const VERBS = ["list", "check", "new-key"];
+
+interface Context {
+  readonly given: Arguments;
+  readonly io: Io;
+  readonly config: LoadedConfig["config"];
+  readonly isJson: boolean;
+}
+
+/** A command with the settings; what is thrown is printed with what can be done about it. */
+function command(
+  spec: Pick<Command, "name" | "summary" | "operands"> & { readonly options?: readonly CommandOption[] },
+  run: (context: Context) => Promise<number>,
+): Command {
+  return {
+    ...spec,
+    options: [...(spec.options ?? []), JSON_OPTION, DATA_OPTION, ENV_FILE_OPTION],
+    run: async (given, { io }) => {
+      const loaded = loadOrExplain({ options: given.options, io });
+      if (loaded === undefined) return EXIT_CONFIG;
+      try {
+        return await run({ given, io, config: loaded.config, isJson: given.options.json === true });
+      } catch (error) {
+        return explain(spec.name, error, io);
+      }
+    },
+  };
+}
+
+function explain(name: string, error: unknown, io: Io): number {
+  const isUsage = error instanceof UsageError;
+  if (!isUsage && !isKithError(error) && !(error instanceof AdminError)) throw error;
+  const hint = isUsage ? `"kith help ${name}" shows how it is used.` : error.hint;
+  io.err(printableLines(`kith ${name}: ${error.message}\n${hint === undefined ? "" : `${hint}\n`}`));
+  if (isUsage) return EXIT_USAGE;
+  return isKithError(error, "config_invalid") ? EXIT_CONFIG : EXIT_FAILED;
+}
+
+/** The place that is named, else that of the settings. Throws UsageError. */
+function placeOf({ given, config, io }: Context): string {
+  const [named] = given.rest;
+  if (named === undefined) {
+    if (config.backup.destination !== undefined) return config.backup.destination;
+    throw new UsageError("where? Name a folder or s3://BUCKET/PREFIX, or set KITH_BACKUP_DESTINATION");
+  }
+  if (named.includes("/") || existsSync(backupPlace(named, io.cwd))) return backupPlace(named, io.cwd);
+  const near = nearestName(named, VERBS);
+  throw new UsageError(
+    near === undefined
+      ? `there is no folder "${named}" here; to make one, write "./${named}"`
+      : `"${named}" is no folder here: did you mean "kith backup ${near}"?`,
+  );
+}
+
+/** Throws UsageError where no key is set. */
+function keyOf({ config }: Context): string {
+  if (config.backup.key !== undefined) return config.backup.key;
+  throw new UsageError(
+    'there is no key: set KITH_BACKUP_KEY or KITH_BACKUP_KEY_FILE to what "kith backup new-key" printed',
+  );
+}
+
+const takeCommand = command(
+  {
+    name: "backup",
+    summary:
+      "take a snapshot of everything, encrypted, to DEST or KITH_BACKUP_DESTINATION, also while the server runs",
+    operands: ["[DEST]"],
+    options: [
+      {
+        name: "new",
+        value: undefined,
+        help: "begin a new backup where this server has backed up before and now nothing is",
+      },
+    ],
+  },
+  async (context) => {
+    const { given, io, config, isJson } = context;
+    const destination = placeOf(context);
+    const request = { destination, key: keyOf(context), anew: given.options.new === true };
+    const display = new BackupDisplay(io, { json: isJson });
+    const onProgress = (progress: BackupProgress) => display.progress(progress);
+    try {
+      const answer =
+        (await byServer(config.dataFolder, { request, onProgress })) ??
+        (await (await import("../backup_features.ts")).backUpAlone(config, { request, onProgress }));
+      display.result(answer);
+      const { manifest, pruneProblem } = answer;
+      return manifest.problems.length > 0 || pruneProblem !== undefined ? EXIT_FAILED : EXIT_OK;
+    } finally {
+      display.clear();
+    }
+  },
+);
+
+/** What the running server answers; undefined where none runs. */
+async function byServer(
+  dataFolder: string,
+  { request, onProgress }: { request: object; onProgress: (progress: BackupProgress) => void },
+): Promise<SnapshotAnswer | undefined> {
+  type Line =
+    | ({ type: "progress" } & BackupProgress)
+    | ({ type: "result" } & SnapshotAnswer)
+    | { type: "error"; message: string; hint?: string };
+  try {
+    const client = new AdminClient(dataFolder);
+    for await (const line of client.lines(DevKithAdminCreateBackup.mainSchema, request)) {
+      const said = line as Line;
+      if (said.type === "result") return said;
+      if (said.type === "error")
+        throw new AdminError(said.message, said.hint === undefined ? {} : { hint: said.hint });
+      if (said.phase !== undefined) onProgress(said);
+    }
+  } catch (error) {
+    if (error instanceof AdminError && error.isAlone) return undefined;
+    throw error;
+  }
+  throw new AdminError("The server ended before the backup did", {
+    hint: "Begin again: what was written is not written again.",
+  });
+}
+
+async function openBackup(context: Context): Promise<{ destination: Destination; repository: Repository }> {
+  const { BackupKey, openDestination, Repository } = await import("../backup/mod.ts");
+  const destination = openDestination(placeOf(context), context.config.backup.bucket);
+  const repository = await Repository.open(destination, BackupKey.parse(keyOf(context)));
+  return { destination, repository };
+}
+
+const listCommand = command(
+  { name: "backup list", summary: "show the snapshots at DEST, and how backups went", operands: ["[DEST]"] },
+  async (context) => {
+    const { io, isJson, config } = context;
+    const { destination, repository } = await openBackup(context);
+    const { BackupState, isBackupDamage } = await import("../backup/mod.ts");
+    const table = new Table(["SNAPSHOT", "AGE", "ACCOUNTS", "BLOBS", "SIZE", "NEW", "KITH"], io.out);
+    let isWhole = true;
+    for (const { name } of await repository.snapshots()) {
+      try {
+        const manifest = await repository.snapshot(name);
+        const { counts, startedAt } = manifest;
+        if (isJson)
+          io.out(`${JSON.stringify({ type: "snapshot", ...manifest, files: manifest.files.count })}\n`);
+        else
+          table.add([
+            [
+              nameOf(name),
+              ageOf(Math.max(0, (Date.now() - Date.parse(startedAt)) / 1_000)),
+              String(counts.accounts),
+              String(counts.blobs),
+              sizeOf(counts.bytes),
+              sizeOf(counts.writtenBytes),
+              manifest.kith,
+            ],
+          ]);
+      } catch (error) {
+        if (!isBackupDamage(error)) throw error;
+        isWhole = false;
+        io.err(printableLines(`${error.message}\n`));
+      }
+    }
+    const segments = await repository.segments();
+    const last = segments.at(-1);
+    const { lastBackup, lastFailure, lastShipped, lastProven } = BackupState.open(config.dataFolder).values;
+    const log = last && { upTo: last.last, writtenAt: new Date(last.at).toISOString() };
+    const state = { lastBackup, lastFailure, lastShipped, lastProven };
+    if (isJson) io.out(`${JSON.stringify({ type: "state", where: destination.where, log, ...state })}\n`);
+    else
+      io.out(
+        `\n${facts([
+          ["Backup of", repository.identity.hostname],
+          ["At", destination.where],
+          ["Event log", log ? `up to ${log.upTo}, ${log.writtenAt}` : "empty"],
+          ["Last backup", lastBackup && `${lastBackup.at} to ${lastBackup.destination}`],
+          ["Last failure", lastFailure && `${lastFailure.at}: ${lastFailure.message}`],
+          ["Last proven restorable", lastProven && `${lastProven.at}, ${nameOf(lastProven.snapshot)}`],
+        ])}`,
+      );
+    return isWhole ? EXIT_OK : EXIT_FAILED;
+  },
+);
+
+const checkCommand = command(
+  {
+    name: "backup check",
+    summary: "look whether everything is there that the snapshots at DEST need",
+    operands: ["[DEST]"],
+    options: [
+      { name: "all", value: undefined, help: "read and authenticate every byte" },
+      {
+        name: "remove-damaged",
+        value: undefined,
+        help: "with --all: remove objects that are damaged, so that the next backup writes anew what it still has of them",
+      },
+    ],
+  },
+  async (context) => {
+    const { given, io, isJson } = context;
+    const isAll = given.options.all === true;
+    const removes = given.options["remove-damaged"] === true;
+    if (removes && !isAll) throw new UsageError('"--remove-damaged" goes with "--all"');
+    const { destination, repository } = await openBackup(context);
+    const { checkRepository } = await import("../backup/mod.ts");
+    let drawnMs = Number.NEGATIVE_INFINITY;
+    const onDone = (done: number, total: number): void => {
+      if (!io.isTerminal || isJson || performance.now() - drawnMs < 100) return;
+      drawnMs = performance.now();
+      io.err(`\r\u001b[K${done} of ${total} objects`);
+    };
+    const report = await checkRepository(repository, { all: isAll, onDone });
+    if (io.isTerminal && !isJson) io.err("\r\u001b[K");
+    const damaged = report.damaged.filter((name) => name.startsWith("objects/"));
+    if (removes) for (const name of damaged) await destination.remove(name);
+    if (isJson) io.out(`${JSON.stringify(report)}\n`);
+    else {
+      const { snapshots, increments, segments, objects, bytes, gaps, problems } = report;
+      for (const problem of problems) io.err(printableLines(`${problem}\n`));
+      for (const [after, before] of gaps)
+        io.err(
+          `Events between ${after} and ${before} were removed by the server before they could be shipped\n`,
+        );
+      io.out(
+        `${snapshots} snapshots, ${increments} increments and ${segments} segments of the event log: ${objects} objects, ${sizeOf(bytes)}. ${verdictOf(report, isAll)}\n`,
+      );
+      if (removes && damaged.length > 0)
+        io.out(`${damaged.length} damaged objects were removed; run "kith backup" now.\n`);
+    }
+    return report.problems.length === 0 ? EXIT_OK : EXIT_FAILED;
+  },
+);
+
+function verdictOf({ problems }: { problems: readonly string[] }, isAll: boolean): string {
+  if (problems.length > 0) return `${problems.length} of them are missing or damaged.`;
+  return isAll ? "All of it was read and is as it was written." : "All of it is there; --all also reads it.";
+}
+
+const newKeyCommand: Command = {
+  name: "backup new-key",
+  summary: "print a new key for backups",
+  operands: [],
+  options: [],
+  run: async (_given, { io }) => {
+    const { newBackupKey } = await import("../backup/mod.ts");
+    io.out(`${newBackupKey()}\n`);
+    io.err(
+      "Give it to the server as KITH_BACKUP_KEY, or in a file that KITH_BACKUP_KEY_FILE names, and keep a copy away from this machine and from the backups: without it no backup can be opened, by nobody.\n",
+    );
+    return EXIT_OK;
+  },
+};
+
+/** The one that takes a snapshot comes last: its name is the beginning of the others'. */
+export const backupCommands: CommandGroup = {
+  name: "backup",
+  summary: "back up this server, and look at its backups",
+  commands: [listCommand, checkCommand, newKeyCommand, takeCommand],
+};

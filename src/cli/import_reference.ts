@@ -1,0 +1,285 @@
+/** `kith import-reference`: takes over all accounts of a stopped reference PDS. */
+import { existsSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { signerFromPrivateKey } from "../atproto/mod.ts";
+import { type Config, keepSecrets, parseEnvFile } from "../config/mod.ts";
+import { isKithError, KithError } from "../errors.ts";
+import { createLogger } from "../logger.ts";
+import type { BlobSource, Identities, Reference, ReferencePaths, Target } from "../takeover/mod.ts";
+import { createTakeoverDisplay, type TakeoverDisplay } from "./_takeover_display.ts";
+import {
+  type Arguments,
+  type Command,
+  type CommandContext,
+  ENV_FILE_OPTION,
+  EXIT_CONFIG,
+  EXIT_FAILED,
+  EXIT_OK,
+  EXIT_USAGE,
+  type Io,
+} from "./command.ts";
+import { loadOrExplain } from "./load_or_explain.ts";
+import { printableLines } from "./table.ts";
+import { shellWord } from "./welcome.ts";
+
+/** Where the distribution of the reference keeps its settings. */
+const ENV_FILE_NAME = "pds.env";
+
+export const importReferenceCommand: Command = {
+  name: "import-reference",
+  summary: "take over all accounts of a stopped reference PDS, under its host name",
+  options: [
+    {
+      name: "data",
+      value: "DIR",
+      help: "kith's own data folder, empty or not there yet (PDS_DATA_DIRECTORY)",
+    },
+    {
+      ...ENV_FILE_OPTION,
+      help: "the settings of the reference PDS (FOLDER/pds.env); the environment wins over it",
+    },
+    { name: "env", value: "FILE", help: "the same as --env-file" },
+    { name: "dry-run", value: undefined, help: "read everything and tell what would be done; write nothing" },
+    {
+      name: "leave-out",
+      value: "WHO",
+      help: 'DIDs or handles not to take over, with commas between; "damaged": all that cannot be',
+    },
+    { name: "offline", value: undefined, help: "do not ask where the DIDs lead" },
+    { name: "json", value: undefined, help: "print the report as one JSON object" },
+  ],
+  operands: ["FOLDER"],
+  run: async (given, context) => {
+    const [folder] = given.rest;
+    if (folder === undefined) {
+      context.io.err("kith import-reference: which folder? Give the data folder of the reference PDS\n");
+      return EXIT_USAGE;
+    }
+    return await run(folder, { given, context });
+  },
+};
+
+/** What was asked for, checked. */
+interface Task {
+  readonly folder: string;
+  readonly envFile: string | undefined;
+  /** The settings of the reference, for where its parts lie. */
+  readonly settings: Readonly<Record<string, string>>;
+  readonly config: Config;
+  readonly isDry: boolean;
+  readonly leaveOut: ReadonlySet<string>;
+  readonly isOffline: boolean;
+}
+
+async function run(
+  folder: string,
+  { given, context: { io } }: { given: Arguments; context: CommandContext },
+): Promise<number> {
+  const display = createTakeoverDisplay(io, { json: given.options.json === true });
+  try {
+    const task = taskOf(folder, { given, io });
+    return task === undefined ? EXIT_CONFIG : await importReference(task, { io, display });
+  } catch (error) {
+    if (!isKithError(error)) throw error;
+    io.err(printableLines(`kith import-reference: ${error.message}\n`));
+    if (error.hint !== undefined) io.err(printableLines(`${error.hint}\n`));
+    return EXIT_FAILED;
+  }
+}
+
+/** Undefined after every problem with the settings has been printed. */
+function taskOf(given: string, { given: { options }, io }: { given: Arguments; io: Io }): Task | undefined {
+  const folder = resolve(io.cwd, given);
+  const isDry = options["dry-run"] === true;
+  const envFile = envFileOf(folder, { options, io });
+  const settings = envFile === undefined ? {} : valuesIn(envFile);
+  const data = typeof options.data === "string" ? options.data : io.env.PDS_DATA_DIRECTORY || undefined;
+  if (data === undefined && !isDry) {
+    throw new KithError(
+      "invalid_request",
+      "Where to? kith takes the accounts over into a data folder of its own",
+      {
+        hint: "Give a folder that is empty or not there yet: --data FOLDER.",
+      },
+    );
+  }
+  const blobs = io.env.PDS_BLOBSTORE_DISK_LOCATION ?? "";
+  // What the file of the reference says of folders is about the reference's.
+  const env = { ...io.env, PDS_BLOBSTORE_DISK_LOCATION: blobs };
+  const settled = {
+    ...options,
+    ...(data === undefined ? {} : { data }),
+    ...(envFile === undefined ? {} : { "env-file": envFile }),
+  };
+  const loaded = loadOrExplain({ options: settled, io: { ...io, env } });
+  if (loaded === undefined) return undefined;
+  const names = typeof options["leave-out"] === "string" ? options["leave-out"].split(",") : [];
+  const leaveOut = new Set(names.map((name) => name.trim().replace(/^@/, "")).filter((name) => name !== ""));
+  return {
+    folder,
+    envFile,
+    settings,
+    config: loaded.config,
+    isDry,
+    leaveOut,
+    isOffline: options.offline === true,
+  };
+}
+
+function envFileOf(
+  folder: string,
+  { options, io }: { options: Arguments["options"]; io: Io },
+): string | undefined {
+  const named = options["env-file"] ?? options.env;
+  if (typeof named === "string") return resolve(io.cwd, named);
+  const usual = join(folder, ENV_FILE_NAME);
+  return existsSync(usual) ? usual : undefined;
+}
+
+/** Nothing where it cannot be read: loading the settings says why. */
+function valuesIn(envFile: string): Record<string, string> {
+  try {
+    const { entries } = parseEnvFile(readFileSync(envFile, "utf8"));
+    return Object.fromEntries(entries.map(({ name, value }) => [name, value]));
+  } catch {
+    return {};
+  }
+}
+
+async function importReference(
+  task: Task,
+  { io, display }: { io: Io; display: TakeoverDisplay },
+): Promise<number> {
+  const startedMs = performance.now();
+  const { checkTarget, locateReference, planTakeover, Reference, Target, takeOver } = await import(
+    "../takeover/mod.ts"
+  );
+  const { config, isDry } = task;
+  const now = Date.now;
+  const paths = locateReference(task.folder, task.settings);
+  if (!isDry) checkTarget(config.dataFolder, paths.folder);
+  await using reference = await Reference.open(paths);
+  const rotationKey = rotationKeyOf(config, { isDry, display });
+  display.say(
+    `${task.folder}: ${reference.accounts.accounts().length} accounts${task.isOffline ? "" : "; looking up where their DIDs lead"}`,
+  );
+  const identities = task.isOffline ? undefined : await identitiesOf(config);
+  const plan = await planTakeover({
+    reference,
+    identities,
+    publicUrl: config.publicUrl,
+    rotationKey,
+    now: now(),
+  });
+  if (isDry) {
+    const report = await takeOver({
+      ...partsOf(task, { reference, now, display }),
+      plan,
+      blobs: await blobsOf(task, paths),
+    });
+    display.report(report, { isDry, seconds: (performance.now() - startedMs) / 1000 });
+    return report.refused.length === 0 && rotationKey !== undefined ? EXIT_OK : EXIT_FAILED;
+  }
+  const log = createLogger({ level: "warn", format: "text", write: io.err });
+  if (config.blobBucket) log.hide(config.blobBucket.secretAccessKey);
+  const { dataFolder: folder, blobFolder, blobBucket } = config;
+  const blobs = await blobsOf(task, paths);
+  const report = await fill(await Target.open({ folder, blobFolder, blobBucket, log }), async (target) => {
+    await keepSecrets(config);
+    return await takeOver({ ...partsOf(task, { reference, now, display }), plan, blobs, target });
+  });
+  Target.finish(folder);
+  display.report(report, { isDry, seconds: (performance.now() - startedMs) / 1000 });
+  display.say(nextSteps(task));
+  return EXIT_OK;
+}
+
+/** Closes the target, whatever has come of it. */
+async function fill<T>(target: Target, work: (target: Target) => Promise<T>): Promise<T> {
+  await using opened = target;
+  return await work(opened);
+}
+
+function partsOf(
+  { config, leaveOut }: Task,
+  { reference, now, display }: { reference: Reference; now: () => number; display: TakeoverDisplay },
+) {
+  const { backfillMs, blobTempLifetimeMs: uploadLifetimeMs } = config;
+  const keepsSessions = config.secrets.jwtSecret !== undefined;
+  return {
+    reference,
+    leaveOut,
+    keepsSessions,
+    backfillMs,
+    uploadLifetimeMs,
+    now,
+    progress: display.progress,
+  };
+}
+
+/** The did:key. Without the key the accounts could never change their handles here, or leave. */
+function rotationKeyOf(
+  { secrets: { plcRotationKeyHex: hex, jwtSecret } }: Config,
+  { isDry, display }: { isDry: boolean; display: TakeoverDisplay },
+): string | undefined {
+  if (jwtSecret === undefined) {
+    display.say("note: PDS_JWT_SECRET is not set: everybody will have to sign in anew");
+  }
+  if (hex !== undefined) return signerFromPrivateKey("k256", Buffer.from(hex, "hex")).didKey;
+  const message =
+    "PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX is not set: kith needs that of the reference PDS";
+  const hint = "Give its environment file: --env-file pds.env.";
+  if (!isDry) throw new KithError("config_invalid", `Could not take the accounts over: ${message}`, { hint });
+  display.say(`PROBLEM  ${message}. ${hint}`);
+  return undefined;
+}
+
+async function identitiesOf(config: Config): Promise<Identities> {
+  const { createIdentities } = await import("../takeover/mod.ts");
+  const { createDidResolver, createPlcClient } = await import("../identity/mod.ts");
+  const { safeFetchOf } = await import("../engine.ts");
+  const plc = createPlcClient({ url: config.plcUrl });
+  const documents = createDidResolver({
+    plc,
+    safeFetch: safeFetchOf(config),
+    timeoutMs: config.resolverTimeoutMs,
+    staleMs: config.didCacheStaleMs,
+    maxMs: config.didCacheMaxMs,
+    devMode: config.mode === "dev",
+  });
+  return createIdentities({ plc, documents, allowHttp: config.mode === "dev" });
+}
+
+/** Throws KithError config_invalid where the reference has another bucket than kith is to have. */
+async function blobsOf({ config, settings }: Task, { blobs }: ReferencePaths): Promise<BlobSource> {
+  const { bucketSource, folderSource } = await import("../takeover/mod.ts");
+  if (blobs) return folderSource(blobs);
+  const { blobBucket } = config;
+  const names = [settings.PDS_BLOBSTORE_S3_BUCKET, settings.PDS_BLOBSTORE_S3_ENDPOINT?.replace(/\/$/, "")];
+  if (!blobBucket || blobBucket.bucket !== names[0] || (blobBucket.endpoint ?? "") !== (names[1] ?? "")) {
+    throw new KithError(
+      "config_invalid",
+      `Could not take the blobs over: they are in the bucket "${names[0]}", and kith is set to keep them elsewhere`,
+      {
+        hint: "kith goes on with the bucket of the reference PDS: keep its PDS_BLOBSTORE_S3_ settings as they are.",
+      },
+    );
+  }
+  const { S3BlobStore } = await import("../storage/mod.ts");
+  const { tmpdir } = await import("node:os");
+  const logger = createLogger({ enabled: false });
+  return bucketSource(new S3BlobStore({ ...blobBucket, tmpFolder: tmpdir(), logger }));
+}
+
+function nextSteps({ envFile, config, folder }: Task): string {
+  const file = envFile === undefined ? "" : ` --env-file ${shellWord(envFile)}`;
+  const blobs = config.blobBucket ? "" : "PDS_BLOBSTORE_DISK_LOCATION= ";
+  return [
+    "",
+    "Now start kith where the reference PDS was, with its settings, and never start that one again:",
+    `  ${blobs}kith serve${file} --data ${shellWord(config.dataFolder)}`,
+    "In a settings file of your own PDS_DATA_DIRECTORY is the new folder, and PDS_BLOBSTORE_DISK_LOCATION, which named a folder of the",
+    "reference PDS, is left out. Passwords, app passwords, sessions and invite codes go on as they are; apps that were let in by OAuth are",
+    `let in anew. "${folder}" is as it was: keep it until you are content.`,
+  ].join("\n");
+}

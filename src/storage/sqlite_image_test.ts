@@ -1,0 +1,68 @@
+import { Database } from "bun:sqlite";
+import { expect, test } from "bun:test";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { Fixture } from "./_fixture.ts";
+import { copySqlite, evidenceOf } from "./sqlite_image.ts";
+
+const LATER_MS = 10_000;
+
+function live(path: string): Database {
+  const db = new Database(path, { create: true });
+  db.run("PRAGMA journal_mode = WAL");
+  db.run("PRAGMA wal_autocheckpoint = 0");
+  db.run("CREATE TABLE t (n INTEGER)");
+  return db;
+}
+
+test("copySqlite() copies what is committed, also what is in the WAL alone", async () => {
+  await using folder = new Fixture();
+  const db = live(folder.file("live.sqlite"));
+  db.run("INSERT INTO t VALUES (1)");
+  db.run("BEGIN IMMEDIATE");
+  db.run("INSERT INTO t VALUES (2)");
+  copySqlite(folder.file("live.sqlite"), folder.file("copy.sqlite"));
+  db.run("COMMIT");
+  const copy = new Database(folder.file("copy.sqlite"));
+  expect(copy.query("SELECT n FROM t").all()).toEqual([{ n: 1 }]);
+  expect(copy.query("PRAGMA integrity_check").all()).toEqual([{ integrity_check: "ok" }]);
+  copy.close();
+  db.close();
+});
+
+test("copySqlite() leaves nothing behind where it fails, and says what is wrong", async () => {
+  await using folder = new Fixture();
+  writeFileSync(folder.file("damaged.sqlite"), "no database at all".repeat(500));
+  expect(() => copySqlite(folder.file("damaged.sqlite"), folder.file("copy.sqlite"))).toThrow(
+    "not a database",
+  );
+  expect(existsSync(folder.file("copy.sqlite"))).toBe(false);
+  const db = live(folder.file("live.sqlite"));
+  expect(() => copySqlite(folder.file("live.sqlite"), folder.file("none/copy.sqlite"))).toThrow();
+  db.close();
+});
+
+test("evidenceOf() differs after every change, and is none while a change could hide another", async () => {
+  await using folder = new Fixture();
+  const path = folder.file("live.sqlite");
+  const later = () => Date.now() + LATER_MS;
+  const db = live(path);
+  expect(evidenceOf(path, Date.now())).toBeUndefined();
+  const seen = new Set<string | undefined>([evidenceOf(path, later())]);
+  expect(evidenceOf(path, later())).toBe([...seen][0]);
+  db.run("INSERT INTO t VALUES (1)");
+  seen.add(evidenceOf(path, later()));
+  // Into the same place of the WAL, after a checkpoint: neither size changes.
+  db.run("PRAGMA wal_checkpoint(RESTART)");
+  seen.add(evidenceOf(path, later()));
+  db.run("INSERT INTO t VALUES (2)");
+  seen.add(evidenceOf(path, later()));
+  db.run("PRAGMA wal_checkpoint(TRUNCATE)");
+  seen.add(evidenceOf(path, later()));
+  expect([seen.size, seen.has(undefined)]).toEqual([5, false]);
+  const before = evidenceOf(path, later());
+  db.close();
+  copySqlite(path, folder.file("copy.sqlite"));
+  expect(evidenceOf(path, later())).toBe(before);
+  rmSync(path);
+  expect(evidenceOf(path, later())).toBe("none none");
+});

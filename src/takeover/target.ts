@@ -1,0 +1,164 @@
+/** kith's own data folder while accounts are put into it: opened for nobody else, and marked until it is whole. */
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
+import { KithError } from "../errors.ts";
+import type { RootLogger } from "../logger.ts";
+import {
+  AccountStore,
+  AdoptionStore,
+  BlobLooks,
+  type BlobStore,
+  DataFolder,
+  DiskBlobStore,
+  EventLog,
+  Hub,
+  Keyring,
+  Maintenance,
+  markFinished,
+  RepoFiles,
+  ReservedKeyStore,
+  S3BlobStore,
+  type S3Options,
+  unfinishedBy,
+} from "../storage/mod.ts";
+
+/** What makes a folder ours to begin anew in. */
+const COMMAND = "kith import-reference";
+/** What an empty folder may hold: a disk's own, and the lock of whoever looked. */
+const NOT_CONTENT = new Set(["lost+found", "kith.lock", ".gitkeep"]);
+/** What an interrupted takeover has left, in the order in which it is removed; blobs are kept, for they are looked at anew. */
+const LEFTOVERS = ["accounts.sqlite", "events.sqlite", "lexicons.sqlite"];
+
+export interface TargetOptions {
+  readonly folder: string;
+  readonly blobFolder: string;
+  readonly blobBucket: Omit<S3Options, "logger"> | undefined;
+  readonly log: RootLogger;
+}
+
+/** Throws KithError data_folder_refused where a folder is not empty, or lies in that of the reference or around it. */
+export function checkTarget(folder: string, referenceFolder: string): void {
+  const path = resolve(folder);
+  const refuse = (why: string, hint: string): KithError =>
+    new KithError("data_folder_refused", `Could not take accounts over into "${path}": ${why}`, { hint });
+  const own = "Give a folder of kith's own, which is empty or not there yet: --data FOLDER.";
+  if (isWithin(path, referenceFolder) || isWithin(referenceFolder, path)) {
+    throw refuse(`it and the folder of the reference PDS, "${referenceFolder}", lie in one another`, own);
+  }
+  if (!existsSync(path)) return;
+  const by = unfinishedBy(path);
+  if (by === COMMAND) return;
+  if (by !== undefined) throw refuse(`it is half-made by "${by}"`, own);
+  const names = namesIn(path).filter((name) => !NOT_CONTENT.has(name));
+  if (names.length === 0) return;
+  throw refuse(`it is not empty: it holds "${names.slice(0, 3).join('", "')}"`, own);
+}
+
+export class Target implements AsyncDisposable {
+  readonly folder: DataFolder;
+  readonly blobs: BlobStore;
+  readonly files: RepoFiles;
+  readonly eventLog: EventLog;
+  readonly accounts: AccountStore;
+  readonly adoption: AdoptionStore;
+  readonly reservedKeys: ReservedKeyStore;
+  readonly blobLooks: BlobLooks;
+  readonly #closing: AsyncDisposableStack;
+
+  private constructor(
+    parts: { folder: DataFolder; hub: Hub; eventLog: EventLog; files: RepoFiles },
+    rest: {
+      keyring: Keyring;
+      blobs: BlobStore;
+      closing: AsyncDisposableStack;
+    },
+  ) {
+    const { hub } = parts;
+    this.folder = parts.folder;
+    this.files = parts.files;
+    this.eventLog = parts.eventLog;
+    this.blobs = rest.blobs;
+    this.accounts = new AccountStore(hub, rest.keyring);
+    this.adoption = new AdoptionStore(hub, rest.keyring);
+    this.reservedKeys = new ReservedKeyStore(hub, rest.keyring);
+    this.blobLooks = new BlobLooks(hub);
+    this.#closing = rest.closing;
+  }
+
+  /** Empties what an interrupted takeover has left, but for blobs. Throws KithError data_folder_refused, storage_full. */
+  static async open({ folder: path, blobFolder, blobBucket, log }: TargetOptions): Promise<Target> {
+    await using opened = new AsyncDisposableStack();
+    const folder = DataFolder.open(path, { madeBy: COMMAND });
+    opened.defer(() => folder.close());
+    removeLeftovers(folder);
+    const onFatal = (error: unknown): void => {
+      log.error("The disk failed; nothing that was made can be used: run the same command again", { error });
+      process.exit(EXIT_DISK_FAILED);
+    };
+    const maintenance = Maintenance.start({ onFatal });
+    opened.defer(() => maintenance.stop());
+    const keyring = Keyring.open(folder.masterKey);
+    const hub = await Hub.open(folder.accounts, { maintenance, onFatal });
+    opened.defer(() => hub.close());
+    const eventLog = await EventLog.open(folder.events, { maintenance, onFatal });
+    opened.defer(() => eventLog.close());
+    const files = new RepoFiles({ folder: folder.repos, tmp: folder.tmp, maintenance, onFatal });
+    const blobs = await openBlobs({ blobFolder, blobBucket, log });
+    return new Target({ folder, hub, eventLog, files }, { keyring, blobs, closing: opened.move() });
+  }
+
+  /** Everything is there: servers may open the folder from now on. To be called when all else has been closed. */
+  static finish(path: string): void {
+    markFinished(path);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#closing.disposeAsync();
+  }
+}
+
+/** EX_IOERR of sysexits.h. */
+const EXIT_DISK_FAILED = 74;
+
+async function openBlobs({
+  blobFolder,
+  blobBucket,
+  log,
+}: Pick<TargetOptions, "blobFolder" | "blobBucket" | "log">): Promise<BlobStore> {
+  const tmpFolder = join(blobFolder, "temp");
+  if (!blobBucket) return new DiskBlobStore({ folder: blobFolder, tmpFolder });
+  const store = new S3BlobStore({ ...blobBucket, tmpFolder, logger: log });
+  await store.check();
+  return store;
+}
+
+/** The master key goes last: a folder with accounts and without it is refused. */
+function removeLeftovers(folder: DataFolder): void {
+  for (const name of LEFTOVERS) {
+    for (const suffix of ["", "-wal", "-shm"]) rmSync(join(folder.path, `${name}${suffix}`), { force: true });
+  }
+  for (const name of namesIn(folder.repos))
+    rmSync(join(folder.repos, name), { recursive: true, force: true });
+  for (const name of ["secrets.json", "master.key"]) rmSync(join(folder.path, name), { force: true });
+}
+
+function namesIn(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch (cause) {
+    const { code } = cause as { code?: string };
+    throw new KithError(
+      "data_folder_refused",
+      `Could not look into "${path}": ${code === "ENOTDIR" ? "it is a file" : code}`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+/** Whether `path` is `folder` or lies below it. */
+function isWithin(path: string, folder: string): boolean {
+  const way = relative(resolve(folder), resolve(path));
+  return way === "" || (!way.startsWith("..") && resolve(way) !== way);
+}
