@@ -14,8 +14,6 @@ RUN apt-get update \
 COPY --from=build /kith/dist/kith /usr/local/bin/kith
 USER kith
 WORKDIR /data
-# Sixteen disk waits at a time; the default is one a core, which a slow disk feels.
-ENV UV_THREADPOOL_SIZE=16
 ENV PDS_DATA_DIRECTORY=/data PDS_PORT=3000
 VOLUME /data
 EXPOSE 3000

@@ -1,6 +1,11 @@
 /** `bun run bench [rows...] [--quick] [--smoke] [--rounds N] [--json FILE] [--svg FILE]`, pure. */
 
+/** What was typed cannot be done: its message says so, with the usage. */
+export class UsageError extends Error {}
+
 export interface BenchArguments {
+  /** Only the usage and the ids of all rows are asked for. */
+  readonly help: boolean;
   /** Ids of rows, or beginnings of ids; all rows where there is none. */
   readonly filters: readonly string[];
   readonly quick: boolean;
@@ -18,10 +23,10 @@ export interface BenchArguments {
 export const USAGE =
   "bun run bench [rows...] [--quick] [--smoke] [--rounds N] [--json FILE] [--svg FILE] [--binary FILE] [--profile FOLDER]";
 
-const FLAGS = new Set(["--quick", "--smoke"]);
+const FLAGS = new Set(["--quick", "--smoke", "--help"]);
 const OPTIONS = new Set(["--rounds", "--json", "--svg", "--binary", "--profile"]);
 
-/** Throws Error with the usage on what it does not know. */
+/** Throws UsageError on what it does not know. */
 export function parseArguments(words: readonly string[]): BenchArguments {
   const filters: string[] = [];
   const flags = new Set<string>();
@@ -31,16 +36,17 @@ export function parseArguments(words: readonly string[]): BenchArguments {
     if (FLAGS.has(name) && inline === undefined) flags.add(name);
     else if (OPTIONS.has(name)) {
       const value = inline ?? words[++at];
-      if (!value) throw new Error(`"${name}" needs a value\n${USAGE}`);
+      if (!value) throw new UsageError(`"${name}" needs a value\n${USAGE}`);
       options.set(name, value);
-    } else if (name.startsWith("-")) throw new Error(`"${words[at]}" is not known\n${USAGE}`);
+    } else if (name.startsWith("-")) throw new UsageError(`"${words[at]}" is not known\n${USAGE}`);
     else filters.push(words[at] ?? "");
   }
   const rounds = options.get("--rounds");
   if (rounds !== undefined && !/^[1-9]\d?$/.test(rounds)) {
-    throw new Error(`"--rounds" is "${rounds}": it must be a number from 1 to 99\n${USAGE}`);
+    throw new UsageError(`"--rounds" is "${rounds}": it must be a number from 1 to 99\n${USAGE}`);
   }
   return {
+    help: flags.has("--help"),
     filters,
     quick: flags.has("--quick"),
     smoke: flags.has("--smoke"),

@@ -3,6 +3,7 @@ import { parseArguments } from "./arguments.ts";
 
 test("without words everything is measured in full", () => {
   expect(parseArguments([])).toEqual({
+    help: false,
     filters: [],
     quick: false,
     smoke: false,

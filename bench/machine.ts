@@ -27,7 +27,7 @@ export function lookAtMachine(dataFolder: string): Machine {
     cores: all.length,
     memoryGb: Math.round(totalmem() / 1024 ** 3),
     kernel: release().split("-")[0] ?? "",
-    fileSystem: run(["stat", "-f", "-c", "%T", dataFolder]),
+    fileSystem: run(["findmnt", "-n", "-o", "FSTYPE", "-T", dataFolder]),
     load: Math.round((loadavg()[0] ?? 0) * 10) / 10,
     versions: {
       kith: `${versionOf(join(ROOT, "package.json"))} (${kith})`,

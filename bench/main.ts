@@ -1,8 +1,8 @@
 /** `bun run bench`: kith beside the reference PDS, on this machine, now. See README.md of this folder. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { type BenchArguments, parseArguments } from "./arguments.ts";
+import { type BenchArguments, parseArguments, USAGE, UsageError } from "./arguments.ts";
 import { Bench, type RowSet } from "./bench.ts";
 import { lookAtMachine, type Machine, machineText } from "./machine.ts";
 import { PEERS } from "./peers.ts";
@@ -13,6 +13,7 @@ import type { RowResult } from "./rows.ts";
 import { runRows } from "./run_rows.ts";
 
 const ROOT = join(import.meta.dir, "..");
+const EXIT_USAGE = 2;
 const SIZES = {
   full: { rounds: 5, seconds: 4 },
   quick: { rounds: 2, seconds: 1.5 },
@@ -57,11 +58,41 @@ function write(
   if (svg) writeFileSync(svg, renderPlot(results, { title, foot: machineText(machine).split("; ") }));
 }
 
-const options = parseArguments(process.argv.slice(2));
+/** What is to be measured; a wrong word, or something that is missing, ends it before anything is built. */
+function plan(): { options: BenchArguments; sets: RowSet[] } {
+  const options = parseArguments(process.argv.slice(2));
+  const ids = `Rows:\n  ${ALL_ROWS.map(({ rows }) => rows.map(({ id }) => id).join(" ")).join("\n  ")}`;
+  if (options.help) {
+    console.log(`${USAGE}\n${ids}`);
+    process.exit(0);
+  }
+  const sets = chosenRows(options);
+  if (sets.length === 0) {
+    throw new UsageError(`No row begins with one of these: ${options.filters.join(", ")}\n${ids}`);
+  }
+  if (options.binary !== undefined && !existsSync(options.binary)) {
+    throw new UsageError(`There is no executable "${options.binary}"`);
+  }
+  const isAlone = options.smoke || options.profile !== undefined;
+  if (!isAlone && !existsSync(join(ROOT, "bench/reference/node_modules/@atproto/pds"))) {
+    throw new UsageError("The reference PDS is not installed: bun tools/reference.ts does it, once");
+  }
+  return { options: { ...options, binary: options.binary && resolve(options.binary) }, sets };
+}
+
+function planOrExit(): ReturnType<typeof plan> {
+  try {
+    return plan();
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    console.error(error.message);
+    process.exit(EXIT_USAGE);
+  }
+}
+
+const { options, sets } = planOrExit();
 const size = SIZES[options.smoke ? "smoke" : options.quick ? "quick" : "full"];
 const rounds = options.rounds ?? size.rounds;
-const sets = chosenRows(options);
-if (sets.length === 0) throw new Error(`No row begins with one of these: ${options.filters.join(", ")}`);
 
 const tmp = mkdtempSync(join(process.env.KITH_BENCH_TMP ?? tmpdir(), "kith-bench-"));
 const machine = lookAtMachine(tmp);
