@@ -1,10 +1,21 @@
 /** Wires backups: the service beside the server, and the engine alone where none runs. */
-import { hostname } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { BackupService } from "./backup/backup_service.ts";
 import { BackupState } from "./backup/backup_state.ts";
 import { BackupWorker } from "./backup/backup_worker.ts";
-import type { BackupProgress, BackupSetup, RunRequest, SnapshotAnswer } from "./backup/mod.ts";
+import { DrillService, noteOf } from "./backup/drill_service.ts";
+import { DrillWorker } from "./backup/drill_worker.ts";
+import type {
+  BackupProgress,
+  BackupSetup,
+  DrillAnswer,
+  DrillRequest,
+  DrillSetup,
+  RestoreProgress,
+  RunRequest,
+  SnapshotAnswer,
+} from "./backup/mod.ts";
 import { type Config, SECRETS_FILE, VERSION } from "./config/mod.ts";
 import type { Actors, StartContext } from "./engine.ts";
 import { KithError } from "./errors.ts";
@@ -35,14 +46,15 @@ export function backupSetupOf(config: Config): BackupSetup {
 export function startBackups(
   { log, onClose }: StartContext,
   { config, actors }: { config: Config; actors: Actors },
-): BackupService {
+): { backups: BackupService; drills: DrillService } {
   const { backup } = config;
   for (const secret of [backup.key, backup.bucket.secretAccessKey])
     if (secret !== undefined) log.hide(secret);
+  const state = BackupState.open(config.dataFolder);
   const service = new BackupService({
     worker: new BackupWorker(() => backupSetupOf(config)),
     settings: backup,
-    state: BackupState.open(config.dataFolder),
+    state,
     hold: () => actors.blobHold.begin(),
     publishedSeq: () => actors.sequencer.publishedSeq,
     now: actors.now,
@@ -51,7 +63,45 @@ export function startBackups(
   actors.retention.holdFor(() => service.shippedUpTo);
   actors.blobHold.onKept((did, cid) => service.noteBlob(did, cid));
   onClose(() => service.stop());
-  return service;
+  const drills = new DrillService({
+    worker: new DrillWorker(),
+    settings: { ...backup, ...drillPlaceOf(config), intervalMs: backup.drill.intervalMs },
+    state,
+    isBusy: () => service.status().running,
+    now: actors.now,
+    logger: log,
+  });
+  onClose(() => drills.stop());
+  return { backups: service, drills };
+}
+
+function drillPlaceOf({ backup, dataFolder }: Config): Omit<DrillSetup, "where" | "key"> {
+  const { folder = join(dataFolder, "tmp"), blobBytes } = backup.drill;
+  return { access: backup.bucket, folder, blobBytes };
+}
+
+/** A drill without a server. It uses a folder of its own, and notes what came of it in the data folder, where there is one. */
+export async function drillAlone(
+  config: Config,
+  {
+    request: { destination: where, key },
+    onProgress,
+    onFatal,
+  }: {
+    request: Required<DrillRequest>;
+    onProgress: (progress: RestoreProgress) => void;
+    onFatal: (error: unknown) => void;
+  },
+): Promise<DrillAnswer> {
+  if (where === undefined || key === undefined) throw new TypeError("A drill needs a destination and a key");
+  const hasData = await Bun.file(join(config.dataFolder, "accounts.sqlite")).exists();
+  const place = drillPlaceOf(config);
+  const folder = hasData || config.backup.drill.folder !== undefined ? place.folder : tmpdir();
+  const setup = { ...place, folder, where, key };
+  const { runDrill } = await import("./backup/mod.ts");
+  const answer = await runDrill({ setup, now: Date.now, onFatal, onProgress });
+  if (hasData) await BackupState.open(config.dataFolder).update(noteOf(answer));
+  return answer;
 }
 
 /**

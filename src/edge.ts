@@ -4,7 +4,7 @@ import { HandleAvailability } from "./accounts/mod.ts";
 import { adminMethods } from "./admin_features.ts";
 import { serviceDidDocument } from "./atproto/mod.ts";
 import { SocketAuthenticator } from "./auth/mod.ts";
-import type { BackupService } from "./backup/mod.ts";
+import type { BackupService, DrillService } from "./backup/mod.ts";
 import { type Config, type Secrets, VERSION } from "./config/mod.ts";
 import { type Actors, requestCrawlOf, type Stores } from "./engine.ts";
 import type { Features } from "./features.ts";
@@ -133,7 +133,8 @@ export function adminEdgeOf(
     actors,
     features,
     backups,
-  }: Parameters<typeof edgeOf>[0] & { backups: BackupService },
+    drills,
+  }: Parameters<typeof edgeOf>[0] & { backups: BackupService; drills: DrillService },
 ): ReturnType<typeof edgeOf> {
   const relays = {
     configured: config.crawlers,
@@ -151,7 +152,7 @@ export function adminEdgeOf(
       ...edge.methods,
       ...own,
       ...features.communities.adminMethods,
-      ...backupMethods({ backups, log }),
+      ...backupMethods({ backups, drills, log }),
     ],
     authenticator: new SocketAuthenticator(edge.authenticator),
     // It has no address: it would be counted with all that a proxy on this machine does not tell apart.

@@ -190,6 +190,8 @@ export async function startActors(
   const crawlers = startCrawlers(config, log);
   onClose(() => crawlers.stop());
   sequencer.onPublished(() => crawlers.notify());
+  // What the start itself has told: after a restore that is every repo.
+  if (sequencer.publishedSeq >= firstSeq) crawlers.notify();
   return { sequencer, firehose, registry, retention, blobHold, clockId, now };
 }
 

@@ -34,8 +34,8 @@ export async function run(
   const actors = await startActors(context, { config, stores });
   const plc = directoryOf(context, { config, folder });
   const features = await startFeatures(context, { config, secrets, stores, actors, plc });
-  const backups = startBackups(context, { config, actors });
-  const edgeParts = { config, log, stores, actors, features, gate, secrets, backups };
+  const { backups, drills } = startBackups(context, { config, actors });
+  const edgeParts = { config, log, stores, actors, features, gate, secrets, backups, drills };
   const edge = edgeOf(edgeParts);
   gate.open({ http: createHttp(edge), admin: createHttp(adminEdgeOf(edge, edgeParts)), aside: plc.fetch });
 

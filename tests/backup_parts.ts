@@ -1,6 +1,6 @@
 /** Backups in tests: the command line against a server, what a destination holds, and repos judged from their copied files. */
 import { Database } from "bun:sqlite";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -152,26 +152,54 @@ export async function judgeFile(
   { did, didKey }: { did: string; didKey: string },
 ): Promise<JudgedRepo> {
   if (integrityOf(path) !== "ok") throw new Error(`"${path}" is damaged`);
+  const folder = mkdtempSync(join(tmpdir(), "kith-judged-"));
+  try {
+    const settled = await settledCopy(path, { did, folder });
+    return await judgeTables(settled, { did, didKey });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** The file may have commits that its tables do not have yet: a copy of it, as the server has it after an open. */
+async function settledCopy(path: string, { did, folder }: { did: string; folder: string }): Promise<string> {
   const onFatal = (error: unknown) => {
     throw error;
   };
   const maintenance = Maintenance.start({ onFatal });
   try {
-    const generation = Number(path.split(".").at(-2));
-    const files = new RepoFiles({ folder: dirname(dirname(path)), maintenance, onFatal });
-    // Commits that the tables lack are put into them.
-    const store = await files.open(did, generation);
-    try {
-      const head = store.state().head?.commit;
-      const rows = store.fileForTests.db.query<{ cid: Uint8Array; bytes: Uint8Array }, []>(
-        "SELECT cid, bytes FROM block WHERE removed = 0",
-      );
-      const blocks = rows.all().map(({ cid, bytes }) => ({ cid: cidFromBytes(cid), bytes }));
-      return await judgeRepo(encodeCar(head ? [head] : [], blocks), did, didKey);
-    } finally {
-      await store.close();
-    }
+    const files = new RepoFiles({ folder, maintenance, onFatal });
+    const source = new Database(path);
+    const generation = source
+      .query<{ generation: number }, []>("SELECT generation FROM meta")
+      .get()?.generation;
+    source.close();
+    const copy = files.path(did, generation ?? 0);
+    mkdirSync(dirname(copy), { recursive: true });
+    copyFileSync(path, copy);
+    const store = await files.open(did, generation ?? 0);
+    await store.prepareWrites();
+    store.settle();
+    await store.close();
+    return copy;
   } finally {
     await maintenance.stop();
+  }
+}
+
+async function judgeTables(
+  path: string,
+  { did, didKey }: { did: string; didKey: string },
+): Promise<JudgedRepo> {
+  const db = new Database(path);
+  try {
+    const head = db.query<{ head: Uint8Array }, []>("SELECT head FROM meta").get()?.head ?? new Uint8Array();
+    const rows = db.query<{ cid: Uint8Array; bytes: Uint8Array }, []>(
+      "SELECT cid, bytes FROM block WHERE removed = 0",
+    );
+    const blocks = rows.all().map(({ cid, bytes }) => ({ cid: cidFromBytes(cid), bytes }));
+    return await judgeRepo(encodeCar([cidFromBytes(head)], blocks), did, didKey);
+  } finally {
+    db.close();
   }
 }

@@ -46,6 +46,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   "oauth_features.ts": 6,
   "page_features.ts": 6,
   "request_gate.ts": 6,
+  "restore_features.ts": 6,
   "running.ts": 6,
   "server.ts": 6,
   "server_files.ts": 6,

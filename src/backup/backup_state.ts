@@ -25,6 +25,8 @@ const schema = z.object({
   lastFailure: z.object({ at: z.string(), message: z.string() }).optional(),
   lastShipped: z.object({ at: z.string(), seq: z.number(), destination: z.string() }).optional(),
   lastProven: z.object({ at: z.string(), snapshot: z.string() }).optional(),
+  /** The newest drill; with what was wrong with the backup, where it has proved nothing. */
+  lastDrill: z.object({ at: z.string(), seconds: z.number(), problem: z.string().optional() }).optional(),
 });
 
 export type BackupStateValues = z.infer<typeof schema>;

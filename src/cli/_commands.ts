@@ -2,6 +2,7 @@
 import { nearestName } from "../config/mod.ts";
 import { accountCommands } from "./account.ts";
 import { backupCommands } from "./backup.ts";
+import { drillCommand } from "./backup_drill.ts";
 import type { Command, CommandGroup } from "./command.ts";
 import { communityCommands } from "./community.ts";
 import { configCommand } from "./config.ts";
@@ -12,6 +13,7 @@ import { mailCommand } from "./mail.ts";
 import { migrateCommand } from "./migrate.ts";
 import { reapCommand } from "./reap.ts";
 import { requestCrawlCommand } from "./request_crawl.ts";
+import { restoreCommand } from "./restore.ts";
 import { serveCommand } from "./serve.ts";
 import { versionCommand } from "./version.ts";
 
@@ -23,7 +25,8 @@ const OWN: readonly (Command | CommandGroup)[] = [
   communityCommands,
   reapCommand,
   requestCrawlCommand,
-  backupCommands,
+  { ...backupCommands, commands: [drillCommand, ...backupCommands.commands] },
+  restoreCommand,
   migrateCommand,
   importReferenceCommand,
   mailCommand,

@@ -30,9 +30,9 @@ const JSON_OPTION: CommandOption = {
   value: undefined,
   help: "print JSON, one object a line, for scripts",
 };
-const VERBS = ["list", "check", "new-key"];
+const VERBS = ["list", "check", "drill", "new-key"];
 
-interface Context {
+export interface BackupContext {
   readonly given: Arguments;
   readonly io: Io;
   readonly config: LoadedConfig["config"];
@@ -40,9 +40,9 @@ interface Context {
 }
 
 /** A command with the settings; what is thrown is printed with what can be done about it. */
-function command(
+export function backupCommand(
   spec: Pick<Command, "name" | "summary" | "operands"> & { readonly options?: readonly CommandOption[] },
-  run: (context: Context) => Promise<number>,
+  run: (context: BackupContext) => Promise<number>,
 ): Command {
   return {
     ...spec,
@@ -69,7 +69,7 @@ function explain(name: string, error: unknown, io: Io): number {
 }
 
 /** The place that is named, else that of the settings. Throws UsageError. */
-function placeOf({ given, config, io }: Context): string {
+export function placeOf({ given, config, io }: BackupContext): string {
   const [named] = given.rest;
   if (named === undefined) {
     if (config.backup.destination !== undefined) return config.backup.destination;
@@ -85,14 +85,14 @@ function placeOf({ given, config, io }: Context): string {
 }
 
 /** Throws UsageError where no key is set. */
-function keyOf({ config }: Context): string {
+export function keyOf({ config }: BackupContext): string {
   if (config.backup.key !== undefined) return config.backup.key;
   throw new UsageError(
     'there is no key: set KITH_BACKUP_KEY or KITH_BACKUP_KEY_FILE to what "kith backup new-key" printed',
   );
 }
 
-const takeCommand = command(
+const takeCommand = backupCommand(
   {
     name: "backup",
     summary:
@@ -130,13 +130,26 @@ async function byServer(
   dataFolder: string,
   { request, onProgress }: { request: object; onProgress: (progress: BackupProgress) => void },
 ): Promise<SnapshotAnswer | undefined> {
+  const lines = new AdminClient(dataFolder).lines(DevKithAdminCreateBackup.mainSchema, request);
+  return await resultOf<BackupProgress, SnapshotAnswer>(lines, {
+    onProgress,
+    cutOff: new AdminError("The server ended before the backup did", {
+      hint: "Begin again: what was written is not written again.",
+    }),
+  });
+}
+
+/** The result among lines of progress; undefined where no server runs. Throws AdminError as the server says it, or `cutOff`. */
+export async function resultOf<Progress, Answer>(
+  lines: AsyncIterable<unknown>,
+  { onProgress, cutOff }: { onProgress: (progress: Progress) => void; cutOff: AdminError },
+): Promise<Answer | undefined> {
   type Line =
-    | ({ type: "progress" } & BackupProgress)
-    | ({ type: "result" } & SnapshotAnswer)
+    | ({ type: "progress"; phase?: string } & Progress)
+    | ({ type: "result" } & Answer)
     | { type: "error"; message: string; hint?: string };
   try {
-    const client = new AdminClient(dataFolder);
-    for await (const line of client.lines(DevKithAdminCreateBackup.mainSchema, request)) {
+    for await (const line of lines) {
       const said = line as Line;
       if (said.type === "result") return said;
       if (said.type === "error")
@@ -147,19 +160,19 @@ async function byServer(
     if (error instanceof AdminError && error.isAlone) return undefined;
     throw error;
   }
-  throw new AdminError("The server ended before the backup did", {
-    hint: "Begin again: what was written is not written again.",
-  });
+  throw cutOff;
 }
 
-async function openBackup(context: Context): Promise<{ destination: Destination; repository: Repository }> {
+async function openBackup(
+  context: BackupContext,
+): Promise<{ destination: Destination; repository: Repository }> {
   const { BackupKey, openDestination, Repository } = await import("../backup/mod.ts");
   const destination = openDestination(placeOf(context), context.config.backup.bucket);
   const repository = await Repository.open(destination, BackupKey.parse(keyOf(context)));
   return { destination, repository };
 }
 
-const listCommand = command(
+const listCommand = backupCommand(
   { name: "backup list", summary: "show the snapshots at DEST, and how backups went", operands: ["[DEST]"] },
   async (context) => {
     const { io, isJson, config } = context;
@@ -193,9 +206,9 @@ const listCommand = command(
     }
     const segments = await repository.segments();
     const last = segments.at(-1);
-    const { lastBackup, lastFailure, lastShipped, lastProven } = BackupState.open(config.dataFolder).values;
+    const { destinations: _, ...state } = BackupState.open(config.dataFolder).values;
+    const { lastBackup, lastFailure, lastProven, lastDrill } = state;
     const log = last && { upTo: last.last, writtenAt: new Date(last.at).toISOString() };
-    const state = { lastBackup, lastFailure, lastShipped, lastProven };
     if (isJson) io.out(`${JSON.stringify({ type: "state", where: destination.where, log, ...state })}\n`);
     else
       io.out(
@@ -206,13 +219,14 @@ const listCommand = command(
           ["Last backup", lastBackup && `${lastBackup.at} to ${lastBackup.destination}`],
           ["Last failure", lastFailure && `${lastFailure.at}: ${lastFailure.message}`],
           ["Last proven restorable", lastProven && `${lastProven.at}, ${nameOf(lastProven.snapshot)}`],
+          ["Last drill failed", lastDrill?.problem && `${lastDrill.at}: ${lastDrill.problem}`],
         ])}`,
       );
     return isWhole ? EXIT_OK : EXIT_FAILED;
   },
 );
 
-const checkCommand = command(
+const checkCommand = backupCommand(
   {
     name: "backup check",
     summary: "look whether everything is there that the snapshots at DEST need",

@@ -66,6 +66,25 @@ export const BACKUP_SETTINGS = {
     fallback: "true",
     schema: as.flag,
   }),
+  KITH_BACKUP_DRILL_HOURS: setting({
+    group: "Backup",
+    help: "How often the newest backup is restored into a folder of its own, verified and removed again, in hours: else nobody knows that it could be. It reads all databases from the destination. 0 for none but those of kith backup drill.",
+    fallback: "24",
+    schema: as.whole(0, 24 * 365),
+  }),
+  KITH_BACKUP_DRILL_FOLDER: setting({
+    group: "Backup",
+    help: "Where that is done: a folder with room for all databases once more, without blobs.",
+    fallback: "tmp in the data folder",
+    example: "",
+    schema: as.text,
+  }),
+  KITH_BACKUP_DRILL_BLOB_MB: setting({
+    group: "Backup",
+    help: "How much of the blobs a drill reads, chosen at random, in MB; the others are looked for.",
+    fallback: "1000",
+    schema: as.whole(0, 100_000_000),
+  }),
   KITH_BACKUP_S3_REGION: setting({
     group: "Backup",
     help: "The region of the bucket for backups.",

@@ -142,6 +142,13 @@ export interface BackupConfig {
     readonly logDays: number;
   };
   readonly blobs: boolean;
+  readonly drill: {
+    /** 0: no schedule. */
+    readonly intervalMs: number;
+    /** An absolute path; undefined: in the data folder. */
+    readonly folder: string | undefined;
+    readonly blobBytes: number;
+  };
   readonly bucket: {
     readonly region: string;
     /** Without a slash at its end; undefined: Amazon's. */

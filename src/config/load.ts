@@ -317,6 +317,11 @@ function backupOf(values: SettingValues, cwd: string): BackupConfig {
       logDays: values.KITH_BACKUP_KEEP_LOG_DAYS ?? 30,
     },
     blobs: values.KITH_BACKUP_BLOBS ?? true,
+    drill: {
+      intervalMs: (values.KITH_BACKUP_DRILL_HOURS ?? 24) * HOUR_MS,
+      folder: backupPlace(values.KITH_BACKUP_DRILL_FOLDER, cwd),
+      blobBytes: (values.KITH_BACKUP_DRILL_BLOB_MB ?? 1_000) * 1_000_000,
+    },
     bucket: {
       region: values.KITH_BACKUP_S3_REGION ?? "us-east-1",
       endpoint: values.KITH_BACKUP_S3_ENDPOINT,

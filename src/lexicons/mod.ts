@@ -1,6 +1,7 @@
 /** Our own lexicons (dev.kith.*), as typed schemas. Written by tools/lexicons.ts from lexicons/: do not edit. */
 export * as DevKithAdminCreateBackup from "./types/dev/kith/admin/createBackup.ts";
 export * as DevKithAdminCreateEmailCode from "./types/dev/kith/admin/createEmailCode.ts";
+export * as DevKithAdminDrillBackup from "./types/dev/kith/admin/drillBackup.ts";
 export * as DevKithAdminFindAccount from "./types/dev/kith/admin/findAccount.ts";
 export * as DevKithAdminGetBackupStatus from "./types/dev/kith/admin/getBackupStatus.ts";
 export * as DevKithAdminListAttempts from "./types/dev/kith/admin/listAttempts.ts";

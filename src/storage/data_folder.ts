@@ -52,6 +52,7 @@ export class DataFolder {
     const absolute = resolve(path);
     refuseForeign(absolute);
     if (madeBy === undefined) refuseUnfinished(absolute);
+    refuseUnrestored(absolute);
     makeWritable(absolute);
     if (madeBy !== undefined) markUnfinished(absolute, madeBy);
     refuseKeyless(absolute);
@@ -123,6 +124,43 @@ function refuseUnfinished(path: string): void {
     `Could not open the data folder "${path}": it is half-made by "${command}", which has not come to its end`,
     { hint: "Run that command again: it begins anew. Or give kith another folder." },
   );
+}
+
+/** Where a restore puts a data folder together: beside it, or inside where that cannot be. */
+export function restoringPlaces(path: string): { beside: string; inside: string } {
+  return { beside: `${path}.restoring`, inside: join(path, ".restoring") };
+}
+
+/** Throws KithError data_folder_refused where a restore into the folder was begun and has not ended. */
+function refuseUnrestored(path: string): void {
+  const { beside, inside } = restoringPlaces(path);
+  const found = [beside, inside].find((each) => existsSync(each));
+  if (found === undefined) return;
+  throw new KithError(
+    "data_folder_refused",
+    `Could not open the data folder "${path}": a restore into it has not ended`,
+    {
+      hint: `Run "kith restore" again, which goes on where it was cut off. To give it up instead, remove "${found}".`,
+    },
+  );
+}
+
+/** Whether a process uses the data folder. Changes nothing in it. */
+export function isFolderInUse(path: string): boolean {
+  const file = join(path, "kith.lock");
+  if (!existsSync(file)) return false;
+  let db: Database | undefined;
+  try {
+    db = new Database(file, { readwrite: true, create: false, strict: true });
+    db.run("PRAGMA busy_timeout = 0");
+    db.run("BEGIN IMMEDIATE");
+    db.run("ROLLBACK");
+    return false;
+  } catch (error) {
+    return errorCodeOf(error).startsWith("SQLITE_BUSY");
+  } finally {
+    db?.close();
+  }
 }
 
 /** The key is made before the first account, so it can only have been lost. */

@@ -170,6 +170,25 @@ export class EventLog {
     });
   }
 
+  /**
+   * For a log that a restore has made anew: what outlives the rows. None of it goes down. The rows are those of a backup, which gets
+   * none before it is published.
+   */
+  restoreMarks({ prunedUpTo, lastKeys }: { prunedUpTo: number; lastKeys: Iterable<[string, string]> }): void {
+    this.#file.transaction(() => {
+      this.#file
+        .statement(
+          `UPDATE high_water SET pruned_up_to = max(pruned_up_to, ?1), published_up_to = max(published_up_to, seq, ?1)`,
+        )
+        .run(prunedUpTo);
+      const raise = this.#file.statement(
+        `INSERT INTO last_key (did, key) VALUES (?, ?)
+         ON CONFLICT (did) DO UPDATE SET key = excluded.key WHERE excluded.key > last_key.key`,
+      );
+      for (const [did, key] of lastKeys) raise.run(did, key);
+    });
+  }
+
   /** Frames with after < seq <= upTo in order of seq: at most `rowsMax`, and at most `bytesMax` beyond the first. */
   read(range: { after: number; upTo: number; rowsMax: number; bytesMax: number }): LoggedFrame[] {
     const sizes = this.#file

@@ -120,6 +120,31 @@ test("EventLog.open() takes over a log from before rows had keys, all of it as p
   await log.close();
 });
 
+test("EventLog.restoreMarks() and beginAfter() count what there is as published: none of it is dropped", async () => {
+  await using folder = new Fixture();
+  const log = await open(folder);
+  log.beginAfter(3);
+  expect([log.highWater(), log.prunedUpTo()]).toEqual([3, 3]);
+  expect(() => log.append([row(3)])).toThrow("not above");
+  log.append([row(4), row(5)]);
+  log.restoreMarks({
+    prunedUpTo: 2,
+    lastKeys: [
+      ["did:plc:a", row(4).key],
+      ["did:plc:c", "3c"],
+    ],
+  });
+  expect([log.prunedUpTo(), log.lastKey("did:plc:a"), log.lastKey("did:plc:c")]).toEqual([
+    3,
+    row(5).key,
+    "3c",
+  ]);
+  expect(log.dropUnkept("did:plc:a", "")).toBe(0);
+  log.append([row(6)]);
+  expect(log.dropUnkept("did:plc:a", "")).toBe(1);
+  await log.close();
+});
+
 test("EventLog.prune() leaves events that are held, until they are too old for that too", async () => {
   await using folder = new Fixture();
   const log = await open(folder);

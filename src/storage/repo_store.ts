@@ -409,6 +409,14 @@ export class RepoStore implements BlockReader {
     });
   }
 
+  /** Forgets blobs whose files are lost: what records say of them stays, and they are listed as missing. */
+  forgetBlobs(cids: readonly Cid[]): void {
+    this.settle();
+    this.#file.transaction(() => {
+      for (const cid of cids) this.#file.statement("DELETE FROM blob WHERE cid = ?").run(cid.bytes);
+    });
+  }
+
   // Durability and files
 
   /** Resolves when everything committed before this call is on the disk. */

@@ -12,6 +12,17 @@ const _backupSchema = /*#__PURE__*/ v.object({
 	"snapshot": /*#__PURE__*/ v.string(),
 	"writtenBytes": /*#__PURE__*/ v.integer(),
 });
+const _drillSchema = /*#__PURE__*/ v.object(
+	{
+		"$type": /*#__PURE__*/ v.optional(/*#__PURE__*/ v.literal("dev.kith.admin.getBackupStatus#drill")),
+		"at": /*#__PURE__*/ v.datetimeString(),
+		/**
+		 * Why it has proved nothing.
+		 */
+		"problem": /*#__PURE__*/ v.optional(/*#__PURE__*/ v.string()),
+		"seconds": /*#__PURE__*/ v.integer(),
+	}
+);
 const _failureSchema = /*#__PURE__*/ v.object({
 	"$type": /*#__PURE__*/ v.optional(/*#__PURE__*/ v.literal("dev.kith.admin.getBackupStatus#failure")),
 	"at": /*#__PURE__*/ v.datetimeString(),
@@ -35,6 +46,9 @@ const _mainSchema = /*#__PURE__*/ v.query(
 					"isUpToDate": /*#__PURE__*/ v.optional(/*#__PURE__*/ v.boolean()),
 					get "lastBackup"() {
 						return /*#__PURE__*/ v.optional(backupSchema)
+					},
+					get "lastDrill"() {
+						return /*#__PURE__*/ v.optional(drillSchema)
 					},
 					get "lastFailure"() {
 						return /*#__PURE__*/ v.optional(failureSchema)
@@ -74,12 +88,15 @@ const _shippedSchema = /*#__PURE__*/ v.object({
 	"seq": /*#__PURE__*/ v.integer(),
 });
 type backup$schematype = typeof _backupSchema;
+type drill$schematype = typeof _drillSchema;
 type failure$schematype = typeof _failureSchema;
 type main$schematype = typeof _mainSchema;
 type proven$schematype = typeof _provenSchema;
 type shipped$schematype = typeof _shippedSchema;
 
 export interface backupSchema extends backup$schematype {}
+
+export interface drillSchema extends drill$schematype {}
 
 export interface failureSchema extends failure$schematype {}
 
@@ -89,12 +106,15 @@ export interface provenSchema extends proven$schematype {}
 
 export interface shippedSchema extends shipped$schematype {}
 export const backupSchema = _backupSchema as backupSchema;
+export const drillSchema = _drillSchema as drillSchema;
 export const failureSchema = _failureSchema as failureSchema;
 export const mainSchema = _mainSchema as mainSchema;
 export const provenSchema = _provenSchema as provenSchema;
 export const shippedSchema = _shippedSchema as shippedSchema;
 
 export interface Backup extends v.InferInput<typeof backupSchema> {}
+
+export interface Drill extends v.InferInput<typeof drillSchema> {}
 
 export interface Failure extends v.InferInput<typeof failureSchema> {}
 

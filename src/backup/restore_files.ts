@@ -1,0 +1,208 @@
+/**
+ * Brings the files of a backup into the folder that is put together. Each is checked piece by piece and as a whole before it gets its
+ * name; what an earlier attempt has brought is not brought again.
+ */
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { parseCid } from "../atproto/mod.ts";
+import { type BlobStore, type RestoreState, storageError, syncPath } from "../storage/mod.ts";
+import { isBackupDamage } from "./backup_error.ts";
+import { fileBytes } from "./cut_file.ts";
+import type { FileEntry } from "./manifest.ts";
+import type { Repository } from "./repository.ts";
+import type { PlannedFile } from "./restore_plan.ts";
+
+/** Files on their way at a time; a piece of each is in memory. */
+const AT_ONCE = 6;
+/** In a CID, before the hash. */
+const CID_HEAD_BYTES = 4;
+
+export interface FetchOptions {
+  readonly repository: Repository;
+  readonly state: RestoreState;
+  /** The folder that is put together. */
+  readonly folder: string;
+  /** Where blobs go; undefined: they are read and checked, and go nowhere. */
+  readonly blobs: BlobStore | undefined;
+  /** Leaves out accounts' files and blobs that are damaged, instead of refusing. */
+  readonly isPartial: boolean;
+  /** Which blobs are read at all; the others count as there. */
+  readonly readsBlob?: (entry: FileEntry) => boolean;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: (totals: FetchTotals) => void;
+}
+
+export interface FetchTotals {
+  files: number;
+  blobs: number;
+  bytes: number;
+  /** Of these, what this attempt has read from the backup. */
+  fetchedBytes: number;
+}
+
+export interface Fetched extends FetchTotals {
+  /** Repo files, by path: up to which seq they are known to be. */
+  readonly repos: ReadonlyMap<string, PlannedFile>;
+  readonly accountsUpTo: number;
+  /** Snapshots that files were taken from which the newer one could not read. */
+  readonly staleFrom: ReadonlySet<string>;
+  /** What is left out, in words. */
+  readonly problems: readonly string[];
+}
+
+export async function fetchFiles(files: AsyncIterable<PlannedFile>, options: FetchOptions): Promise<Fetched> {
+  return await new Fetching(options).run(files);
+}
+
+class Fetching {
+  readonly #options: FetchOptions;
+  readonly #totals: FetchTotals = { files: 0, blobs: 0, bytes: 0, fetchedBytes: 0 };
+  readonly #repos = new Map<string, PlannedFile>();
+  readonly #staleFrom = new Set<string>();
+  readonly #problems: string[] = [];
+  /** Folders in which files got their names: synced at the end. */
+  readonly #folders = new Set<string>();
+  #accountsUpTo = 0;
+  #parts = 0;
+
+  constructor(options: FetchOptions) {
+    this.#options = options;
+  }
+
+  async run(files: AsyncIterable<PlannedFile>): Promise<Fetched> {
+    const { state, folder } = this.#options;
+    await mkdir(join(folder, "tmp"), { recursive: true, mode: 0o700 });
+    const source = files[Symbol.asyncIterator]();
+    let failed = false;
+    const worker = async () => {
+      try {
+        for (let next = await source.next(); !failed && !next.done; next = await source.next())
+          await this.#take(next.value);
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    };
+    const results = await Promise.allSettled(Array.from({ length: AT_ONCE }, worker));
+    state.flush();
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+    for (const each of this.#folders) await syncPath(each);
+    return {
+      ...this.#totals,
+      repos: this.#repos,
+      accountsUpTo: this.#accountsUpTo,
+      staleFrom: this.#staleFrom,
+      problems: this.#problems,
+    };
+  }
+
+  async #take(file: PlannedFile): Promise<void> {
+    const { signal, isPartial, state, onProgress } = this.#options;
+    signal?.throwIfAborted();
+    const { entry } = file;
+    try {
+      if (entry.kind === "blob") await this.#blob(entry);
+      else await this.#file(entry);
+    } catch (error) {
+      const canBeLeftOut = entry.kind === "blob" || entry.kind === "repo";
+      if (!isPartial || !canBeLeftOut || !isBackupDamage(error)) throw error;
+      this.#problems.push(`"${entry.path}" is left out: ${error.message}`);
+      return;
+    }
+    state.noteFetched(entry.path, entry.sha256);
+    if (entry.kind === "repo") this.#repos.set(entry.path, file);
+    if (entry.kind === "accounts") this.#accountsUpTo = file.upTo;
+    if (entry.kind === "blob") this.#totals.blobs += 1;
+    if (entry.staleFrom !== undefined) this.#staleFrom.add(entry.staleFrom);
+    this.#totals.files += 1;
+    this.#totals.bytes += entry.size;
+    onProgress?.(this.#totals);
+  }
+
+  async #file(entry: FileEntry): Promise<void> {
+    const { folder, state } = this.#options;
+    const path = join(folder, entry.path);
+    // Of a repo that has been rolled forward since, the content is another by now.
+    if (existsSync(path)) {
+      if (state.fetched(entry.path) === entry.sha256) return;
+      if ((await hashOf(path)) === entry.sha256) return;
+    }
+    // What belongs to another content of the file must not meet the new one.
+    for (const suffix of ["-wal", "-shm"]) await rm(`${path}${suffix}`, { force: true });
+    this.#parts += 1;
+    const part = join(folder, "tmp", `restore-${this.#parts}.part`);
+    await this.#write(part, entry);
+    try {
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      await rename(part, path);
+    } catch (error) {
+      throw storageError(error, `Could not write "${path}"`);
+    }
+    for (let at = dirname(path); at.length >= folder.length; at = dirname(at)) this.#folders.add(at);
+  }
+
+  async #write(path: string, entry: FileEntry): Promise<void> {
+    const { repository } = this.#options;
+    const file = await open(path, "w", 0o600);
+    try {
+      for await (const bytes of repository.content(entry)) {
+        for (let at = 0; at < bytes.length; )
+          at += (await file.write(bytes, at, bytes.length - at)).bytesWritten;
+        this.#totals.fetchedBytes += bytes.length;
+      }
+      await file.sync();
+    } catch (error) {
+      throw storageError(error, `Could not write "${path}"`);
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #blob(entry: FileEntry): Promise<void> {
+    const { blobs, state, readsBlob } = this.#options;
+    const { did, cid: name } = entry;
+    if (did === undefined || name === undefined) throw new TypeError(`"${entry.path}" is of nobody`);
+    if (state.fetched(entry.path) === entry.sha256) return;
+    const cid = parseCid(name);
+    if (Buffer.from(cid.bytes.subarray(CID_HEAD_BYTES)).toString("hex") !== entry.sha256) {
+      this.#problems.push(`The blob ${name} of "${did}" was damaged when it was backed up`);
+    }
+    if (!blobs) return readsBlob?.(entry) === false ? undefined : await this.#read(entry);
+    for (const quarantined of [false, true])
+      if ((await blobs.open(did, cid, { quarantined }))?.size === entry.size) return;
+    const upload = await blobs.begin(did);
+    try {
+      for await (const bytes of this.#options.repository.content(entry)) {
+        await upload.write(bytes);
+        this.#totals.fetchedBytes += bytes.length;
+      }
+      await upload.finish();
+      await blobs.keep(upload, { did, cid });
+    } finally {
+      await upload.discard();
+    }
+    if (entry.quarantined) await blobs.quarantine(did, cid);
+  }
+
+  async #read(entry: FileEntry): Promise<void> {
+    for await (const bytes of this.#options.repository.content(entry))
+      this.#totals.fetchedBytes += bytes.length;
+  }
+}
+
+async function hashOf(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const bytes of fileBytes(path)) hash.update(bytes);
+  return hash.digest("hex");
+}
+
+/** Removes what an attempt at another restore has left; blobs stay, for their names say what they are. */
+export async function clearScratch(folder: string, keep: readonly string[]): Promise<void> {
+  // In this order, for a folder that has accounts and not their keys is refused.
+  for (const name of (await readdir(folder)).sort()) {
+    if (keep.some((each) => name.startsWith(each))) continue;
+    await rm(join(folder, name), { recursive: true, force: true });
+  }
+}

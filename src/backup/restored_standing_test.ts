@@ -1,0 +1,64 @@
+import { expect, test } from "bun:test";
+import type { Account, AccountState, Standing } from "../storage/mod.ts";
+import { restoredStanding } from "./restored_standing.ts";
+
+type Status = Standing["status"];
+
+interface Row {
+  readonly title: string;
+  /** In the accounts store, known up to seq 50. */
+  readonly accounts: AccountState;
+  readonly file: Status;
+  /** What the log told last, and when. */
+  readonly told?: [seq: number, status: Status];
+  readonly fileUpTo?: number;
+  readonly is: Status;
+  readonly isDoubtful?: boolean;
+}
+
+const rows: readonly Row[] = [
+  { title: "both say the same", accounts: "active", file: "active", is: "active" },
+  {
+    title: "the log took it down after the accounts store",
+    ...{ accounts: "active", file: "active", told: [60, "takendown"], is: "takendown" },
+  },
+  {
+    title: "the log lifted it after the accounts store",
+    ...{ accounts: "takendown", file: "takendown", told: [60, "active"], is: "active" },
+  },
+  {
+    title: "the file is newer than the accounts store",
+    ...{ accounts: "active", file: "deactivated", fileUpTo: 70, is: "deactivated" },
+  },
+  {
+    title: "the accounts store knows a takedown of which no event was shipped",
+    ...{ accounts: "takendown", file: "active", is: "takendown", isDoubtful: true },
+  },
+  {
+    title: "the accounts store lags behind a takedown in the file",
+    ...{ accounts: "active", file: "takendown", is: "takendown", isDoubtful: true },
+  },
+  {
+    title: "the accounts store lags behind the log by a moment",
+    ...{ accounts: "active", file: "active", told: [50, "deactivated"], is: "deactivated", isDoubtful: true },
+  },
+  { title: "it was being created", accounts: "creating", file: "active", is: "active" },
+];
+
+test.each([...rows])(
+  "restoredStanding(): $title",
+  ({ accounts, file, told, fileUpTo = 10, is, isDoubtful }) => {
+    const account = {
+      state: accounts,
+      takedownRef: accounts === "takendown" ? "case 7" : null,
+      deactivatedAt: null,
+    } as Account;
+    const before: Standing = { status: file, ownerStatus: "active", takedownRef: null };
+    const { standing, doubt } = restoredStanding({
+      ...{ account, before, fileUpTo, accountsUpTo: 50 },
+      told: told && { seq: told[0], status: told[1] },
+    });
+    expect([standing.status, doubt !== undefined]).toEqual([is, isDoubtful === true]);
+    if (accounts === "takendown" && is === "takendown") expect(standing.takedownRef).toBe("case 7");
+  },
+);
