@@ -109,7 +109,7 @@ export async function openStores(
   };
 }
 
-async function openBlobStore(config: Config, logger: RootLogger): Promise<BlobStore> {
+export async function openBlobStore(config: Config, logger: RootLogger): Promise<BlobStore> {
   const tmpFolder = join(config.blobFolder, "temp");
   if (!config.blobBucket) return new DiskBlobStore({ folder: config.blobFolder, tmpFolder });
   logger.hide(config.blobBucket.secretAccessKey);

@@ -252,7 +252,7 @@ async function startCreation(
   return creator;
 }
 
-function resolversOf(config: Config, plc: PlcDirectory) {
+export function resolversOf(config: Config, plc: PlcDirectory) {
   const devMode = config.mode === "dev";
   const { resolverTimeoutMs: timeoutMs } = config;
   const safeFetch = safeFetchOf(config);

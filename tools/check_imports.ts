@@ -24,6 +24,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   communities: 4,
   doctor: 4,
   migration: 4,
+  verify: 4,
   web: 4,
   oauth: 5,
   xrpc: 5,
@@ -50,6 +51,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   "running.ts": 6,
   "server.ts": 6,
   "server_files.ts": 6,
+  "verify_features.ts": 6,
 };
 
 /** Wiring files see one another; everywhere else one layer is blind to its neighbours. */

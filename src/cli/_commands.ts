@@ -15,6 +15,7 @@ import { reapCommand } from "./reap.ts";
 import { requestCrawlCommand } from "./request_crawl.ts";
 import { restoreCommand } from "./restore.ts";
 import { serveCommand } from "./serve.ts";
+import { verifyCommand } from "./verify.ts";
 import { versionCommand } from "./version.ts";
 
 const OWN: readonly (Command | CommandGroup)[] = [
@@ -27,6 +28,7 @@ const OWN: readonly (Command | CommandGroup)[] = [
   requestCrawlCommand,
   { ...backupCommands, commands: [drillCommand, ...backupCommands.commands] },
   restoreCommand,
+  verifyCommand,
   migrateCommand,
   importReferenceCommand,
   mailCommand,

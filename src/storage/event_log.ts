@@ -34,6 +34,8 @@ const EVENT_LOG_MIGRATIONS: readonly Migration[] = [
   `,
 ];
 
+export const EVENT_LOG_SCHEMA_VERSION = EVENT_LOG_MIGRATIONS.length;
+
 export interface EventRow {
   readonly seq: number;
   readonly did: string;

@@ -395,6 +395,8 @@ const MIGRATIONS: readonly Migration[] = [
   "ALTER TABLE community_member ADD COLUMN leaving INTEGER NOT NULL DEFAULT 0",
 ];
 
+export const HUB_SCHEMA_VERSION = MIGRATIONS.length;
+
 export class Hub {
   readonly #file: SqliteFile;
   readonly #kept = new KeptTables();

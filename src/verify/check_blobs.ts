@@ -1,0 +1,175 @@
+/** An account's blobs: rows against files, both ways; files against their hashes; records against rows. */
+import { type Cid, cidFromBytes, cidToString } from "../atproto/mod.ts";
+import { isKithError } from "../errors.ts";
+import { type BlobRead, isDamage, type RepoReads, type StoredBlob, storageError } from "../storage/mod.ts";
+import type { Whose } from "./check_repo.ts";
+import { type FindingsList, Gathered } from "./findings_list.ts";
+import type { VerifyBlobs } from "./sources.ts";
+
+const PAGE_FILES = 1_000;
+/** Marks an item as a file of the quarantine. */
+export const QUARANTINED = "quarantine:";
+
+export interface BlobTotals {
+  blobs: number;
+  missing: number;
+  bytes: number;
+}
+
+export interface CheckBlobsOptions {
+  readonly whose: Whose;
+  readonly findings: FindingsList;
+  readonly blobs: VerifyBlobs;
+  /** False: only sizes are looked at. */
+  readonly readsBlobs: boolean;
+  /** Files without a row may be there and go by themselves: the server will look, or the account is moving in. */
+  readonly mayLeave: boolean;
+  readonly totals: BlobTotals;
+  turn(): Promise<void>;
+}
+
+export async function checkBlobs(reads: RepoReads, options: CheckBlobsOptions): Promise<void> {
+  await new BlobCheck(reads, options).run();
+}
+
+class BlobCheck {
+  readonly #reads: RepoReads;
+  readonly #options: CheckBlobsOptions;
+  readonly #missing = new Gathered();
+  readonly #damaged = new Gathered();
+  readonly #sizes = new Gathered();
+  readonly #misplaced = new Gathered();
+  readonly #strays = new Gathered();
+  readonly #left = new Gathered();
+  readonly #rowless = new Gathered();
+  readonly #awaited = new Gathered();
+
+  constructor(reads: RepoReads, options: CheckBlobsOptions) {
+    this.#reads = reads;
+    this.#options = options;
+  }
+
+  async run(): Promise<void> {
+    for (const row of this.#reads.blobs()) {
+      await this.#options.turn();
+      await this.#checkRow(row);
+    }
+    let last = "";
+    for (const { cid: bytes, collection, rkey } of this.#reads.missingBlobs()) {
+      const cid = cidFromBytes(bytes);
+      const name = cidToString(cid);
+      if (name === last) continue;
+      last = name;
+      await this.#options.turn();
+      await this.#checkReference(cid, `${collection}/${rkey}`);
+    }
+    await this.#checkFiles();
+    this.#tell();
+  }
+
+  async #checkRow(row: BlobRead): Promise<void> {
+    const { whose, blobs, totals, readsBlobs } = this.#options;
+    const cid = cidFromBytes(row.cid);
+    const name = cidToString(cid);
+    totals.blobs += 1;
+    const quarantined = this.#reads.isTakenDown(cid);
+    let found = await blobs.open(whose.did, cid, { quarantined });
+    const other =
+      found && !quarantined ? undefined : await blobs.open(whose.did, cid, { quarantined: !quarantined });
+    if (other) this.#misplaced.add(name, name);
+    found ??= other;
+    if (!found) {
+      totals.missing += 1;
+      this.#missing.add(name, name);
+      return;
+    }
+    const isSized = found.size === row.size;
+    if (!readsBlobs && isSized) return;
+    if (!(await this.#isWhole(found, cid)))
+      this.#damaged.add(`${name} (${found.size} bytes, ${row.size} uploaded)`, name);
+    else if (!isSized)
+      this.#sizes.add(`${name} (${row.size} instead of ${found.size})`, `${name} ${found.size}`);
+  }
+
+  /** A reference without a row: never uploaded, or the row is lost. */
+  async #checkReference(cid: Cid, path: string): Promise<void> {
+    const { whose, blobs } = this.#options;
+    const name = cidToString(cid);
+    const quarantined = this.#reads.isTakenDown(cid);
+    const found = await blobs.open(whose.did, cid, { quarantined });
+    if (found && (await this.#isWhole(found, cid))) this.#rowless.add(`${name} of "${path}"`, name);
+    else if (!found) this.#awaited.add(`${name} of "${path}"`);
+  }
+
+  async #checkFiles(): Promise<void> {
+    const { whose, blobs } = this.#options;
+    for (let after: string | undefined; ; ) {
+      const page = await blobs.list(whose.did, {
+        limit: PAGE_FILES,
+        ...(after === undefined ? {} : { after }),
+      });
+      for (const { cid } of page) {
+        if (this.#reads.hasBlob(cid)) continue;
+        await this.#options.turn();
+        await this.#checkStray(cid);
+      }
+      after = page.at(-1)?.name;
+      if (page.length < PAGE_FILES) break;
+    }
+    for (const cid of await blobs.quarantined(whose.did)) {
+      if (this.#reads.isTakenDown(cid) || this.#reads.hasBlob(cid)) continue;
+      this.#strays.add(`${cidToString(cid)} in the quarantine`, QUARANTINED + cidToString(cid));
+    }
+    for await (const path of blobs.nameless?.(whose.did) ?? []) this.#strays.add(`"${path}"`, path);
+  }
+
+  async #checkStray(cid: Cid): Promise<void> {
+    const { whose, blobs, mayLeave } = this.#options;
+    const name = cidToString(cid);
+    const found = await blobs.open(whose.did, cid);
+    if (!found) return;
+    const isWhole = await this.#isWhole(found, cid);
+    // It is awaited by a record and has no row: told as that already.
+    if (isWhole && this.#rowless.items.includes(name)) return;
+    (isWhole && mayLeave ? this.#left : this.#strays).add(name, name);
+  }
+
+  /** False as well for what the disk does not give back. */
+  async #isWhole(blob: StoredBlob, cid: Cid): Promise<boolean> {
+    const hash = new Bun.CryptoHasher("sha256");
+    let bytes = 0;
+    try {
+      for await (const chunk of await blob.stream()) {
+        hash.update(chunk);
+        bytes += chunk.length;
+        await this.#options.turn();
+      }
+    } catch (error) {
+      const isOfDisk =
+        isDamage(error) || isKithError(storageError(error, "Could not read a blob"), "storage_full");
+      if (!isOfDisk) throw error;
+      return false;
+    } finally {
+      this.#options.totals.bytes += bytes;
+    }
+    return bytes === blob.size && Buffer.compare(hash.digest(), cid.digest.contents) === 0;
+  }
+
+  #tell(): void {
+    const {
+      whose: { did, handle },
+      findings,
+    } = this.#options;
+    const whose = handle === undefined ? { did } : { did, handle };
+    const tell = (found: Gathered, code: Parameters<Gathered["tell"]>[1]["code"], what: string) =>
+      found.tell(findings, { ...whose, code, what });
+    tell(this.#missing, "blob_missing", "blobs have no file");
+    tell(this.#damaged, "blob_damaged", "blobs have other bytes than were uploaded");
+    tell(this.#sizes, "blob_size_differs", "blobs have another size than is noted");
+    tell(this.#misplaced, "blob_misplaced", "blobs are in the wrong place");
+    tell(this.#rowless, "blob_row_missing", "blobs are here and not known");
+    tell(this.#strays, "blob_stray", "files are of no blob");
+    tell(this.#left, "blob_left_over", "files are left of uploads");
+    tell(this.#awaited, "blob_awaited", "blobs are awaited");
+  }
+}

@@ -1,0 +1,125 @@
+/** The event log: what it holds, in one pass, and what of it each account's file is held against. */
+import { decodeFrame, fromBytes, readCar, type toBytes } from "../atproto/mod.ts";
+import type { LogRead, LogReadMarks, LogReads } from "../storage/mod.ts";
+import { type FindingsList, Gathered } from "./findings_list.ts";
+
+/** Events between two turns of others. */
+const TURN_EVENTS = 200;
+/** Marks beyond this from now are nonsense, and nothing is raised to them. */
+const MARK_AHEAD_MS = 24 * 3_600_000;
+
+/** What the log has of one account. */
+export interface LoggedAccount {
+  /** Of the newest event. */
+  key: string;
+  /** Of the newest #commit or #sync, and its seq. */
+  rev: string | undefined;
+  revSeq: number;
+}
+
+export interface LogFacts {
+  readonly marks: LogReadMarks;
+  readonly accounts: ReadonlyMap<string, LoggedAccount>;
+  /** Seqs of events of an account that cannot be read, by DID. */
+  readonly damaged: ReadonlyMap<string, Gathered>;
+  /** Of the newest event that was ever in the log; "" where none was. */
+  lastKey(did: string): string;
+}
+
+export interface CheckLogOptions {
+  readonly findings: FindingsList;
+  /** Only these; undefined for all. */
+  readonly dids: ReadonlySet<string> | undefined;
+  readonly now: () => number;
+  turn(done: number, total: number): Promise<void>;
+}
+
+/** Throws KithError storage_damaged where the log cannot be read. */
+export async function checkLog(log: LogReads, options: CheckLogOptions): Promise<LogFacts> {
+  const { findings, dids } = options;
+  const marks = log.marks();
+  const accounts = new Map<string, LoggedAccount>();
+  const damaged = new Map<string, Gathered>();
+  const disorder = new Gathered();
+  let done = 0;
+  for (const event of log.events()) {
+    if (done++ % TURN_EVENTS === 0) await options.turn(done, marks.rows);
+    if (dids && !dids.has(event.did)) continue;
+    const account = accounts.get(event.did) ?? { key: "", rev: undefined, revSeq: 0 };
+    accounts.set(event.did, account);
+    if (event.key !== null) {
+      if (event.key <= account.key) disorder.add(`seq ${event.seq} of ${event.did}`);
+      else account.key = event.key;
+    }
+    const read = readEvent(event);
+    if ("why" in read)
+      gatheredOf(damaged, event.did).add(`seq ${event.seq} (${read.why})`, String(event.seq));
+    else if (read.rev !== undefined) {
+      account.rev = read.rev;
+      account.revSeq = event.seq;
+    }
+  }
+  disorder.tell(findings, {
+    code: "event_order",
+    what: "events have a key that is not above the one before",
+    file: "events.sqlite",
+  });
+  for (const [did, found] of damaged) {
+    found.tell(findings, {
+      code: "event_damaged",
+      did,
+      file: "events.sqlite",
+      what: "events cannot be used",
+    });
+  }
+  for (const [did, { key }] of accounts) {
+    const last = log.lastKey(did) ?? "";
+    if (last >= key) continue;
+    const detail = `the newest key is noted as "${last}", and there is an event "${key}"`;
+    findings.add({ code: "last_key_low", did, file: "events.sqlite", detail, items: [key] });
+  }
+  if (!dids) checkMarks(marks, options);
+  return { marks, accounts, damaged, lastKey: (did) => log.lastKey(did) ?? "" };
+}
+
+function gatheredOf(all: Map<string, Gathered>, did: string): Gathered {
+  const found = all.get(did) ?? new Gathered();
+  all.set(did, found);
+  return found;
+}
+
+/** The rev of a #commit or #sync; or why subscribers could do nothing with the frame. */
+function readEvent({ seq, did, kind, frame }: LogRead): { rev: string | undefined } | { why: string } {
+  try {
+    const { op, t, payload } = decodeFrame(frame);
+    if (op !== 1 || t !== `#${kind}`) return { why: `it is ${t ?? "an error"} instead of #${kind}` };
+    if (payload.seq !== seq) return { why: `it says seq ${payload.seq}` };
+    const whose = kind === "commit" ? payload.repo : payload.did;
+    if (whose !== did) return { why: `it is of "${whose}"` };
+    if (kind !== "commit" && kind !== "sync") return { rev: undefined };
+    readCar(fromBytes(payload.blocks as ReturnType<typeof toBytes>));
+    return { rev: String(payload.rev) };
+  } catch (error) {
+    return { why: (error as Error).message };
+  }
+}
+
+function checkMarks(marks: LogReadMarks, { findings, now }: CheckLogOptions): void {
+  const { highWater, lastSeq, firstSeq, rows, publishedUpTo, prunedUpTo } = marks;
+  const file = "events.sqlite";
+  const end = (now() + MARK_AHEAD_MS) * 1_000;
+  const isNonsense = publishedUpTo > highWater && publishedUpTo > end;
+  if (isNonsense) {
+    const detail = `events up to seq ${publishedUpTo} count as published, and the newest is ${lastSeq}`;
+    findings.add({ code: "published_high", file, detail, items: [String(Math.max(lastSeq, highWater))] });
+  }
+  const isPrunedWrong = rows > 0 && prunedUpTo >= firstSeq;
+  if (isPrunedWrong) {
+    const detail = `events up to seq ${prunedUpTo} count as removed, and ${firstSeq} is there`;
+    findings.add({ code: "pruned_high", file, detail, items: [String(firstSeq - 1)] });
+  }
+  const floor = Math.max(lastSeq, isNonsense ? 0 : publishedUpTo, isPrunedWrong ? 0 : prunedUpTo);
+  if (highWater >= floor) return;
+  const detail = `the highest seq that was given is noted as ${highWater}, and ${floor} was given`;
+  findings.add({ code: "high_water_low", file, detail, items: [String(floor)] });
+}

@@ -1,0 +1,229 @@
+/** Everything that a verification may find, what it means, and what can be done about it. */
+
+/** How bad it is: a problem is not as it must be; a note is worth knowing and makes no folder unsound. */
+export type Level = "problem" | "note";
+
+export interface FindingKind {
+  readonly level: Level;
+  /** What it means for the account, or the server. */
+  readonly means: string;
+  /** What `--repair` does; absent where it can do nothing. */
+  readonly mends?: string;
+  /** What the operator can do instead. */
+  readonly advice?: string;
+}
+
+const RESTORE_ACCOUNT = "Restore this account from a backup.";
+
+function problem(means: string, rest: Pick<FindingKind, "mends" | "advice"> = {}): FindingKind {
+  return { level: "problem", means, ...rest };
+}
+
+function note(means: string, rest: Pick<FindingKind, "mends" | "advice"> = {}): FindingKind {
+  return { level: "note", means, ...rest };
+}
+
+export const FINDING_KINDS = {
+  // the accounts database
+  accounts_damaged: problem("The accounts database cannot be trusted.", {
+    advice: "Restore the server from a backup.",
+  }),
+  accounts_index_damaged: problem("Accounts may not be found by their handle or e-mail address.", {
+    mends: "make the indexes of accounts.sqlite again",
+  }),
+  accounts_dangling: problem("Rows of the accounts database refer to others that are not there.", {
+    advice: "Nothing is served wrongly because of it; report it.",
+  }),
+  master_key_wrong: problem("No account can write, as no signing key can be opened.", {
+    advice: "Put back the master.key that belongs to this data folder, from a backup.",
+  }),
+  key_unsealed: problem("The account cannot write, as its signing key cannot be opened.", {
+    advice: "Restore accounts.sqlite, or master.key, from a backup.",
+  }),
+  key_differs: problem("The account's file was signed with another key than the one that is here.", {
+    advice: RESTORE_ACCOUNT,
+  }),
+  status_differs: problem(
+    "The accounts database says something else of the account's status than its file.",
+    {
+      mends: "repeat in the accounts database what the account's file says",
+    },
+  ),
+  handle_differs: problem("The accounts database has another handle for the account than its file.", {
+    mends: "repeat in the accounts database what the account's file says",
+  }),
+  handle_taken: problem("The handle that the account's file says belongs to another account here.", {
+    advice: "Give one of the two another handle (kith account update).",
+  }),
+  account_unfinished: note("The account is being made or deleted; the next start finishes it."),
+  // what the network says
+  document_key_differs: problem("The network refuses the account's commits: its DID names another key.", {
+    advice: "Change the account's key in its DID document to the one that is here, or restore the right key.",
+  }),
+  document_gone: problem("The network does not know the account: its DID cannot be resolved any more.", {
+    advice: "Nobody can find the account. Deactivate it, if its owner has given the DID up.",
+  }),
+  document_elsewhere: note("The account lives on another server by now."),
+  document_unread: problem("Whether the network takes the account's signatures could not be looked up.", {
+    advice: "Verify again when the directory answers, or with --offline.",
+  }),
+  // files of repos
+  repo_missing: problem("The account cannot be used: its file is not there.", { advice: RESTORE_ACCOUNT }),
+  repo_damaged: problem("The account cannot be used, or not in part: its file is damaged.", {
+    advice: RESTORE_ACCOUNT,
+  }),
+  repo_newer: problem("The account's file was written by a newer kith.", {
+    advice: "Verify with the kith that wrote it.",
+  }),
+  repo_index_damaged: problem("Records may not be found: an index of the account's file is damaged.", {
+    mends: "make the indexes of the file again",
+  }),
+  repo_of_another: problem("The account cannot be used: another's file is in its place.", {
+    advice: RESTORE_ACCOUNT,
+  }),
+  repo_misplaced: problem("The account cannot be used: its file has another's name.", {
+    mends: "give the file its own name",
+  }),
+  repo_unowned: problem("It takes room, and is of no account that is here.", { mends: "move it aside" }),
+  // the repo itself
+  no_commit: problem("The repo has no commit: nothing of it can be read.", { advice: RESTORE_ACCOUNT }),
+  head_differs: problem("The account's file says something else of its newest commit than the commit does.", {
+    mends: "repeat what the signed commit says",
+  }),
+  head_damaged: problem("The repo cannot be read: its newest commit is damaged.", {
+    advice: RESTORE_ACCOUNT,
+  }),
+  signature_wrong: problem(
+    "The network refuses the repo: its newest commit is not signed by the account's key.",
+    {
+      advice: RESTORE_ACCOUNT,
+    },
+  ),
+  tree_damaged: problem("Records are lost, and the repo cannot be exported: its tree is damaged.", {
+    advice: RESTORE_ACCOUNT,
+  }),
+  record_damaged: problem("Records are lost: their bytes are not what the tree says.", {
+    advice: RESTORE_ACCOUNT,
+  }),
+  index_differs: problem("Records are not listed, or listed wrongly: the index is not what the tree says.", {
+    mends: "make the differing rows of the index again from the tree",
+  }),
+  references_differ: problem(
+    "Blobs may be removed too early, or never: the references are not what records say.",
+    {
+      mends: "make the differing references again from the records",
+    },
+  ),
+  stray_blocks: problem("Blocks that the tree does not have take room.", { mends: "remove them" }),
+  blob_bytes_differ: problem("The account's room for blobs is counted wrongly.", { mends: "count it again" }),
+  // blobs
+  blob_missing: problem("Images or films of the account are lost: their files are not there.", {
+    mends:
+      "forget their rows, so that com.atproto.repo.listMissingBlobs lists those that records refer to, and apps can upload them again",
+    advice: "They cannot be made again here. Put the files back from a backup first, if there is one.",
+  }),
+  blob_damaged: problem(
+    "Images or films of the account are damaged: their bytes are not what was uploaded.",
+    {
+      mends:
+        "move the files aside and forget their rows, so that com.atproto.repo.listMissingBlobs lists them",
+      advice: "They cannot be made again here. Put the files back from a backup first, if there is one.",
+    },
+  ),
+  blobs_gone: problem("None of the blobs that should be here is.", {
+    advice:
+      "Is the disk or bucket of the blobs the right one, and mounted? Nothing is repaired before it is.",
+  }),
+  blob_row_missing: problem(
+    "Blobs that records refer to are here and not served, as their rows are missing.",
+    {
+      mends: "make the rows again from the files and the records",
+    },
+  ),
+  blob_size_differs: problem("A blob's row has another size than its file, whose bytes are right.", {
+    mends: "write the size of the file into the row",
+  }),
+  blob_misplaced: problem("A blob's file is not where its takedown, or the lack of one, wants it.", {
+    mends: "move it there",
+  }),
+  blob_stray: problem("Files of blobs that nothing refers to take room.", { mends: "move them aside" }),
+  blob_left_over: note("Uploads that nothing came of; the server removes them by itself."),
+  blob_folder_unowned: problem("Files of blobs of no account that is here take room.", {
+    mends: "move them aside",
+  }),
+  blob_awaited: note(
+    "Records refer to blobs that were never uploaded here: com.atproto.repo.listMissingBlobs lists them.",
+  ),
+  // events
+  pending_damaged: problem("An event of the account that waits for the event log cannot be read.", {
+    advice: RESTORE_ACCOUNT,
+  }),
+  pending_forgotten: problem(
+    "Events of the account wait, and the network is not told before its next write.",
+    {
+      mends: "note the account, so that the next start hands them on",
+    },
+  ),
+  events_missing: problem("The network was not told of the account's newest commit.", {
+    mends: "tell it of the repo as it is (#sync), by the next start",
+  }),
+  log_ahead: problem("The account's file is older than what the network was told: writes are lost.", {
+    advice: `${RESTORE_ACCOUNT} Its file looks as if it was put back by hand.`,
+  }),
+  log_damaged: problem("The event log cannot be trusted.", {
+    advice: "Restore the server from a backup, which gives seqs above all that were told.",
+  }),
+  log_index_damaged: problem("Events may not be found: an index of the event log is damaged.", {
+    mends: "make the indexes of events.sqlite again",
+  }),
+  event_damaged: problem(
+    "Subscribers that catch up get an event that they cannot read, or that is another's.",
+    {
+      mends: "remove it, and tell the network of the repo as it is (#sync), by the next start",
+    },
+  ),
+  event_order: problem("Events of an account are in the log twice, or in the wrong order.", {
+    advice: "Subscribers that catch up may see them so. It ends when they are older than the log's window.",
+  }),
+  last_key_low: problem("Events that are in the log would be told again.", {
+    mends: "write the newest key of the account's events",
+  }),
+  high_water_low: problem("Seqs that were given could be given again.", {
+    mends: "raise the mark to the newest event",
+  }),
+  published_high: problem("The log says that events were published which are not there.", {
+    mends: "lower the mark to the newest event",
+  }),
+  pruned_high: problem("The log says that events were removed which are there.", {
+    mends: "lower the mark to the oldest event",
+  }),
+} as const satisfies Readonly<Record<string, FindingKind>>;
+
+export type FindingCode = keyof typeof FINDING_KINDS;
+
+export interface Finding {
+  readonly code: FindingCode;
+  /** Whose; absent for what is of the whole server. */
+  readonly did?: string;
+  readonly handle?: string;
+  /** The file it is about, from the data folder. */
+  readonly file?: string;
+  /** What is wrong, with values. */
+  readonly detail: string;
+  /** How many of the same it stands for. */
+  readonly count: number;
+  /** What a repair needs to know: CIDs of blobs, seqs of events, the path that a file should have. */
+  readonly items?: readonly string[];
+}
+
+export function kindOf({ code }: Pick<Finding, "code">): FindingKind {
+  return FINDING_KINDS[code];
+}
+
+export function isProblem(finding: Pick<Finding, "code">): boolean {
+  return kindOf(finding).level === "problem";
+}
+
+export function isMendable(finding: Pick<Finding, "code">): boolean {
+  return kindOf(finding).mends !== undefined;
+}
