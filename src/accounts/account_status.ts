@@ -27,8 +27,11 @@ export interface AccountStatusOptions {
   readonly accounts: StatusRows;
   readonly repos: StatusRepos;
   readonly plc: Pick<PlcDirectory, "data">;
-  /** Resolves DIDs that are not in the PLC directory. */
-  readonly documents: { resolve(did: string, options: { fresh: boolean }): Promise<DidDocument> };
+  /** `resolve` is asked for DIDs that are not in the PLC directory. `forget` drops what is cached of a document. */
+  readonly documents: {
+    resolve(did: string, options: { fresh: boolean }): Promise<DidDocument>;
+    forget(did: string): void;
+  };
   /** The server's public URL, an origin without a slash at its end. */
   readonly publicUrl: string;
   /** The did:key of the server's PLC rotation key. */
@@ -60,6 +63,8 @@ export class AccountStatus {
     if (problem !== undefined) {
       throw new KithError("invalid_request", `Could not activate the account "${did}": ${problem}`);
     }
+    // What is cached may still name the server that the account has left.
+    this.#options.documents.forget(did);
     await this.#options.repos.setStatus(did, "active", { from: OWNERS_STATUSES });
   }
 

@@ -47,6 +47,7 @@ function make(
         journal.push(["resolve", did, fresh]);
         return read((known) => buildDidDocument(did, known));
       },
+      forget: (did) => void journal.push(["forget", did]),
     },
     publicUrl: URL,
     rotationKey: ROTATION_KEY,
@@ -60,7 +61,10 @@ const FROM = { from: ["active", "deactivated"] };
 test("AccountStatus.activate activates an account whose DID leads here", async () => {
   const { status, journal } = make();
   await status.activate(ALICE);
-  expect(journal).toEqual([["status", ALICE, "active", FROM]]);
+  expect(journal).toEqual([
+    ["forget", ALICE],
+    ["status", ALICE, "active", FROM],
+  ]);
 });
 
 test("AccountStatus.activate asks for a did:web past every cache", async () => {
@@ -68,6 +72,7 @@ test("AccountStatus.activate asks for a did:web past every cache", async () => {
   await status.activate(WEB);
   expect(journal).toEqual([
     ["resolve", WEB, true],
+    ["forget", WEB],
     ["status", WEB, "active", FROM],
   ]);
 });
