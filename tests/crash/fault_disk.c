@@ -52,7 +52,7 @@ struct naming {
 /* A file of which a sync was seen, and how much it covered. */
 struct synced {
   struct synced *next;
-  uint64_t file;
+  uint64_t file, up_to;
   off_t size;
 };
 
@@ -64,6 +64,8 @@ static ino_t plan_inode;
 static char error_name[16], error_ops[64];
 static uint64_t seed, cut_at, error_at, error_count, operations, writes, saves;
 static int deaf, trace = -1;
+/* 1 from the moment of the cut on: nobody reads any more what is being taken back. */
+static volatile int is_dark;
 static struct undo *undos;
 static struct naming *namings;
 static struct synced *syncs;
@@ -176,6 +178,7 @@ static int lose_unsynced(const char *path, const struct stat *now, int type, str
 
 static void cut(void) {
   uint64_t count = 0;
+  is_dark = 1;
   nftw(folder, lose_unsynced, 16, FTW_PHYS);
   for (struct naming *naming = namings; naming; naming = naming->older) count++;
   uint64_t lost = count ? mixed(seed ^ 99) % (count + 1) : 0;
@@ -260,6 +263,17 @@ static ssize_t write_at(int fd, const void *bytes, size_t length, off_t at) {
 ssize_t pwrite64(int fd, const void *bytes, size_t length, off_t at) { return write_at(fd, bytes, length, at); }
 ssize_t pwrite(int fd, const void *bytes, size_t length, off_t at) { return write_at(fd, bytes, length, at); }
 
+/* The process lives on while the cut takes back what it wrote: what it would read then is of no disk. */
+static ssize_t read_at(int fd, void *bytes, size_t length, off_t at) {
+  ssize_t (*real)(int, void *, size_t, off_t) = dlsym(RTLD_NEXT, "pread64");
+  ssize_t done = real(fd, bytes, length, at);
+  while (is_dark) pause();
+  return done;
+}
+
+ssize_t pread64(int fd, void *bytes, size_t length, off_t at) { return read_at(fd, bytes, length, at); }
+ssize_t pread(int fd, void *bytes, size_t length, off_t at) { return read_at(fd, bytes, length, at); }
+
 static int shorten(int fd, off_t size) {
   char path[PATH_MAX];
   struct stat now;
@@ -300,6 +314,9 @@ static void covered(uint64_t file, uint64_t up_to, off_t size) {
     known->file = file;
     syncs = known;
   }
+  /* Of two syncs at once the one that began first may end last. */
+  if (up_to < known->up_to) return;
+  known->up_to = up_to;
   known->size = size;
 }
 
