@@ -64,7 +64,7 @@ export function startBackups(
   actors.blobHold.onKept((did, cid) => service.noteBlob(did, cid));
   onClose(() => service.stop());
   const drills = new DrillService({
-    worker: new DrillWorker(),
+    worker: new DrillWorker(() => new Worker(new URL("./_drill_worker.ts", import.meta.url), { ref: false })),
     settings: { ...backup, ...drillPlaceOf(config), intervalMs: backup.drill.intervalMs },
     state,
     isBusy: () => service.status().running,
@@ -99,7 +99,8 @@ export async function drillAlone(
   const folder = hasData || config.backup.drill.folder !== undefined ? place.folder : tmpdir();
   const setup = { ...place, folder, where, key };
   const { runDrill } = await import("./backup/mod.ts");
-  const answer = await runDrill({ setup, now: Date.now, onFatal, onProgress });
+  const { folderCheck } = await import("./folder_check.ts");
+  const answer = await runDrill({ setup, check: folderCheck(), now: Date.now, onFatal, onProgress });
   if (hasData) await BackupState.open(config.dataFolder).update(noteOf(answer));
   return answer;
 }

@@ -14,6 +14,7 @@ import {
 import type { Config } from "./config/mod.ts";
 import { safeFetchOf } from "./engine.ts";
 import { KithError } from "./errors.ts";
+import { folderCheck } from "./folder_check.ts";
 import { createDidResolver, createPlcClient, EmbeddedPlc } from "./identity/mod.ts";
 import { type BlobStore, DiskBlobStore, PlcStore, S3BlobStore } from "./storage/mod.ts";
 
@@ -40,6 +41,11 @@ export async function restore(config: Config, request: RestoreRequest): Promise<
   return await runRestore({
     ...{ repository, dataFolder, hostname, publicUrl },
     openBlobs: (scratch) => blobStoreOf(config, scratch),
+    check: folderCheck({
+      blobFolder: config.blobBucket ? undefined : (scratch) => blobFolderOf(config, scratch),
+      // What was put into a bucket was checked on its way, and reading all of it again may cost money.
+      readsBlobs: config.blobBucket === undefined,
+    }),
     network: networkOf(config, { skipsRelays }),
     now: Date.now,
     clockId: randomInt(TID_CLOCK_IDS),
@@ -48,9 +54,14 @@ export async function restore(config: Config, request: RestoreRequest): Promise<
 }
 
 /** Blobs go where the server will look for them: into the folder that is put together, where they are inside the data folder. */
-function blobStoreOf({ blobBucket, blobFolder, dataFolder }: Config, scratch: string): BlobStore {
+function blobFolderOf({ blobFolder, dataFolder }: Config, scratch: string): string {
   const within = relative(resolve(dataFolder), resolve(blobFolder));
-  const folder = within.startsWith("..") ? blobFolder : join(scratch, within);
+  return within.startsWith("..") ? blobFolder : join(scratch, within);
+}
+
+function blobStoreOf(config: Config, scratch: string): BlobStore {
+  const { blobBucket } = config;
+  const folder = blobFolderOf(config, scratch);
   const tmpFolder = join(folder, "temp");
   if (!blobBucket) return new DiskBlobStore({ folder, tmpFolder });
   const quiet = () => {};

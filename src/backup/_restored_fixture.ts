@@ -28,6 +28,7 @@ import {
   type Standing,
 } from "../storage/mod.ts";
 import { type OpenStores, openRestored } from "./restored_stores.ts";
+import { SeenBlobs } from "./seen_blobs.ts";
 
 export const START_MS = Date.parse("2026-01-31T12:00:00Z");
 
@@ -53,13 +54,13 @@ export class RestoredFixture implements AsyncDisposable {
 
   static async open(): Promise<RestoredFixture> {
     const fixture = new RestoredFixture();
+    fixture.state = RestoreState.open(join(fixture.path, "restore.sqlite"));
     fixture.stores = await openRestored(fixture.folder, {
-      blobs: undefined,
+      blobs: new SeenBlobs(fixture.state),
       onFatal: (error) => {
         throw error;
       },
     });
-    fixture.state = RestoreState.open(join(fixture.path, "restore.sqlite"));
     return fixture;
   }
 

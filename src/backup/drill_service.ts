@@ -3,10 +3,12 @@ import { isKithError, KithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import type { BackupState } from "./backup_state.ts";
 import type { RestoreProgress } from "./restore_report.ts";
-import type { DrillAnswer, DrillSetup } from "./run_drill.ts";
+import { type DrillAnswer, type DrillSetup, isProven } from "./run_drill.ts";
 
 /** How often it looks whether a drill is due. */
 const LOOK_MS = 60_000;
+/** Findings of one drill that the log has. */
+const TOLD_FINDINGS_MAX = 20;
 
 export interface DrillServiceOptions {
   readonly worker: {
@@ -80,9 +82,16 @@ export class DrillService {
     const startedAt = now();
     try {
       const answer = await worker.run(setup, onProgress);
-      const { snapshot, accounts, commits, blobs, blobsRead, seconds, lost } = answer;
+      const { snapshot, accounts, commits, blobs, blobsRead, seconds, check } = answer;
       const facts = { destination: setup.where, snapshot, accounts, commits, blobs, blobsRead, seconds };
-      if (lost.length === 0) logger.info("The backup is proven restorable", facts);
+      for (const { code, did, file, detail } of check.findings.slice(0, TOLD_FINDINGS_MAX))
+        logger.warn("The drill has found a fault in what the backup would restore", {
+          code,
+          did,
+          file,
+          detail,
+        });
+      if (isProven(answer)) logger.info("The backup is proven restorable", facts);
       else logger.error("The backup would not restore everything", { ...facts, problem: problemOf(answer) });
       await this.#save(noteOf(answer));
       return answer;
@@ -117,12 +126,17 @@ export class DrillService {
 
 /** What is remembered of a drill that came to its end. */
 export function noteOf(answer: DrillAnswer): Parameters<BackupState["update"]>[0] {
-  const { at, seconds, snapshot, lost } = answer;
-  if (lost.length > 0) return { lastDrill: { at, seconds, problem: problemOf(answer) } };
+  const { at, seconds, snapshot } = answer;
+  if (!isProven(answer)) return { lastDrill: { at, seconds, problem: problemOf(answer) } };
   return { lastDrill: { at, seconds }, lastProven: { at, snapshot } };
 }
 
-function problemOf({ lost }: DrillAnswer): string {
+function problemOf({ lost, check }: DrillAnswer): string {
   const [first] = lost;
+  const fault = check.findings.find(({ isHarm }) => isHarm);
+  if (!first && fault) {
+    const where = fault.did ?? fault.file ?? "the server";
+    return `${check.harms} faults in what would be restored, such as ${fault.code} of ${where}: ${fault.detail}`;
+  }
   return `${lost.length} accounts would lose something, such as ${first?.did ?? ""}: ${first?.what ?? ""}`;
 }

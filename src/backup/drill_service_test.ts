@@ -9,10 +9,15 @@ import type { DrillAnswer } from "./run_drill.ts";
 
 const HOUR_MS = 3_600_000;
 
+const check = {
+  ...{ findings: [], problems: 0, harms: 0, mendable: 0 },
+  ...{ accounts: 2, repos: 2, records: 5, blobs: 0, events: 9 },
+};
+
 function answer(more: Partial<DrillAnswer> = {}): DrillAnswer {
   return {
     ...{ where: "there", snapshot: "snapshots/x", at: "2026-01-31T00:00:00Z", seconds: 3 },
-    ...{ accounts: 2, commits: 1, blobs: 0, blobsRead: 0, log: undefined, lost: [], notes: [] },
+    ...{ accounts: 2, commits: 1, blobs: 0, blobsRead: 0, log: undefined, lost: [], notes: [], check },
     ...more,
   };
 }
@@ -102,13 +107,28 @@ test("DrillService remembers what was proven, and why it was not", async () => {
     expect(state.values.lastDrill?.problem).toBe(
       "1 accounts would lose something, such as did:plc:a: its repo is damaged",
     );
+    const fault = { code: "record_damaged", detail: "records are damaged (1): x", means: "It is lost." };
+    const findings = [{ ...fault, did: "did:plc:b", isHarm: true }];
+    worker.next = async () => answer({ check: { ...check, findings, problems: 1, harms: 1 } });
+    await service.run();
+    expect([state.values.lastProven, state.values.lastDrill?.problem]).toEqual([
+      proven,
+      "1 faults in what would be restored, such as record_damaged of did:plc:b: records are damaged (1): x",
+    ]);
+    // What takes room alone is told, and keeps nothing from being proven.
+    const minor = [{ ...fault, code: "blob_stray", isHarm: false }];
+    const later = "2026-02-02T00:00:00Z";
+    worker.next = async () => answer({ at: later, check: { ...check, findings: minor, problems: 1 } });
+    await service.run();
+    expect(state.values.lastProven).toEqual({ ...proven, at: later });
+    expect(said.filter((each) => each.startsWith("The drill has found"))).toHaveLength(2);
     worker.next = async () => {
       throw new KithError("storage_damaged", "an object is missing");
     };
     expect(service.run()).rejects.toThrow("an object is missing");
     await Promise.resolve(service.run().catch(() => {}));
     expect([state.values.lastProven, state.values.lastDrill?.problem]).toEqual([
-      proven,
+      { ...proven, at: later },
       "an object is missing",
     ]);
   });

@@ -7,12 +7,18 @@ import type { DrillAnswer, DrillSetup } from "./run_drill.ts";
 import type { WorkerFailure } from "./worker_messages.ts";
 
 export class DrillWorker {
+  readonly #start: () => Worker;
   #worker: Worker | undefined;
   #end: ((error: Error) => void) | undefined;
 
+  /** The worker's code imports more than this folder may. */
+  constructor(start: () => Worker) {
+    this.#start = start;
+  }
+
   /** One at a time. Throws what the drill throws; KithError shutting_down once it was stopped. */
   async run(setup: DrillSetup, onProgress: (progress: RestoreProgress) => void): Promise<DrillAnswer> {
-    const worker = new Worker(new URL("./_drill_worker.ts", import.meta.url), { ref: false });
+    const worker = this.#start();
     this.#worker = worker;
     try {
       return await new Promise<DrillAnswer>((resolve, reject) => {

@@ -44,8 +44,7 @@ export interface RestoredStores {
   readonly identities: IdentityChangeStore;
   readonly log: EventLog;
   readonly files: RepoFiles;
-  /** Undefined in a drill, which keeps no blobs. */
-  readonly blobs: BlobStore | undefined;
+  readonly blobs: Pick<BlobStore, "open" | "remove">;
 }
 
 export interface RestoreAccountsOptions {
@@ -388,7 +387,7 @@ class AccountRun {
     const { stores, looksForBlobs } = this.#options;
     const { did } = account;
     for (const cid of released)
-      if (!store.blob(cid) && store.takedowns.blob(cid) === undefined) await stores.blobs?.remove(did, cid);
+      if (!store.blob(cid) && store.takedowns.blob(cid) === undefined) await stores.blobs.remove(did, cid);
     if (!looksForBlobs) return;
     const lost: Cid[] = [];
     for (let cursor: string | undefined; ; ) {
@@ -416,7 +415,7 @@ class AccountRun {
     const paths = [`blobs/${name}`, `blobs/quarantine/${name}`];
     if (paths.some((path) => state.fetched(path) !== undefined)) return true;
     for (const quarantined of [false, true])
-      if (await stores.blobs?.open(did, cid, { quarantined })) return true;
+      if (await stores.blobs.open(did, cid, { quarantined })) return true;
     return false;
   }
 

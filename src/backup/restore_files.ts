@@ -169,7 +169,12 @@ class Fetching {
     if (Buffer.from(cid.bytes.subarray(CID_HEAD_BYTES)).toString("hex") !== entry.sha256) {
       this.#problems.push(`The blob ${name} of "${did}" was damaged when it was backed up`);
     }
-    if (!blobs) return readsBlob?.(entry) === false ? undefined : await this.#read(entry);
+    if (!blobs) {
+      if (readsBlob?.(entry) !== false) await this.#read(entry);
+      const { size, sha256, quarantined = false } = entry;
+      state.noteSeen({ did, cid: name, size, sha256, quarantined });
+      return;
+    }
     for (const quarantined of [false, true])
       if ((await blobs.open(did, cid, { quarantined }))?.size === entry.size) return;
     const upload = await blobs.begin(did);

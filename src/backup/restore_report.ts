@@ -1,8 +1,9 @@
 /** What a restore tells of itself, while it runs and when it has ended. */
+import type { FolderCheckReport } from "./folder_check.ts";
 
 export interface RestoreProgress {
-  readonly phase: "look" | "files" | "log" | "relays" | "repos" | "finish";
-  /** Bytes in "files", segments in "log", accounts in "repos". */
+  readonly phase: "look" | "files" | "log" | "relays" | "repos" | "verify" | "finish";
+  /** Bytes in "files", segments in "log", accounts in "repos" and "verify". */
   readonly done: number;
   readonly total: number;
 }
@@ -47,6 +48,8 @@ export interface RestoreReport {
   /** No seq below it is given from now on. */
   readonly nextSeq: number;
   readonly troubles: readonly AccountTrouble[];
+  /** The look over all of it at the end. */
+  readonly check: FolderCheckReport;
   /** What else the operator should know. */
   readonly notes: readonly string[];
 }

@@ -18,12 +18,12 @@ export interface OpenStores {
   readonly identities: IdentityChangeStore;
   readonly log: EventLog;
   readonly files: RepoFiles;
-  readonly blobs: BlobStore | undefined;
+  readonly blobs: Pick<BlobStore, "open" | "remove" | "removeAll">;
   close(): Promise<void>;
 }
 
 export interface OpenOptions {
-  readonly blobs: BlobStore | undefined;
+  readonly blobs: OpenStores["blobs"];
   /** Told of a failed disk; must not return. */
   readonly onFatal: (error: unknown) => void;
 }

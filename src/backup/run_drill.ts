@@ -1,6 +1,6 @@
 /**
- * A drill: the newest snapshot is restored into a folder of its own, rolled forward and verified like any restore, and removed again. The
- * network hears nothing of it. Blobs are looked for, all of them, and some are read: what there is of them may be far more than there is room.
+ * A drill: the newest snapshot is restored into a folder of its own, rolled forward and looked over like any restore, and removed again.
+ * The network hears nothing of it. Blobs are looked for, all of them, and some are read: what there is of them may be far more than there is room.
  */
 import { randomInt } from "node:crypto";
 import { rm } from "node:fs/promises";
@@ -9,6 +9,7 @@ import { TID_CLOCK_IDS } from "../atproto/mod.ts";
 import { syncPath } from "../storage/mod.ts";
 import { BackupError } from "./backup_error.ts";
 import { BackupKey } from "./backup_key.ts";
+import type { FolderCheck, FolderCheckReport } from "./folder_check.ts";
 import type { FileEntry } from "./manifest.ts";
 import { type BackupBucketAccess, openDestination } from "./open_destination.ts";
 import { objectName, Repository } from "./repository.ts";
@@ -41,18 +42,27 @@ export interface DrillAnswer {
   readonly blobs: number;
   readonly blobsRead: number;
   readonly log: RestoreReport["log"];
-  /** Accounts of which something would be lost; none where the backup is proven. */
+  /** Accounts of which something would be lost. */
   readonly lost: readonly AccountTrouble[];
+  /** What a look over all of the restored folder has found. */
+  readonly check: FolderCheckReport;
   readonly notes: readonly string[];
 }
 
 export interface DrillOptions {
   readonly setup: DrillSetup;
+  /** Looks over everything that was restored. */
+  readonly check: FolderCheck;
   readonly now: () => number;
   /** Told of a failed disk; must not return. */
   readonly onFatal: (error: unknown) => void;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (progress: RestoreProgress) => void;
+}
+
+/** Whether all of the backup would be there after a restore, and sound. */
+export function isProven({ lost, check }: Pick<DrillAnswer, "lost" | "check">): boolean {
+  return lost.length === 0 && check.harms === 0;
 }
 
 /** Throws what a restore throws: then the backup could not be restored. The folder is removed in any case. */
@@ -83,6 +93,7 @@ export async function runDrill({ setup, now, ...rest }: DrillOptions): Promise<D
       blobs: report.blobs,
       blobsRead: blobs.read,
       log: report.log,
+      check: report.check,
       lost: report.troubles.filter(({ isLoss }) => isLoss),
       notes: report.notes,
     };

@@ -18,6 +18,7 @@ import {
 import { BackupError } from "./backup_error.ts";
 import { BACKUP_STATE_FILE, BackupState } from "./backup_state.ts";
 import { fileBytes } from "./cut_file.ts";
+import type { FolderCheck, FolderCheckReport } from "./folder_check.ts";
 import type { FileEntry } from "./manifest.ts";
 import type { Repository } from "./repository.ts";
 import { type RestoredAccounts, restoreAccounts } from "./restore_accounts.ts";
@@ -28,6 +29,7 @@ import { askRelays, Documents, nextSeqAfter, type RelayClient } from "./restore_
 import { plannedFiles, planRestore, type RestorePlan } from "./restore_plan.ts";
 import type { RelayAnswer, RestoreProgress, RestoreReport } from "./restore_report.ts";
 import { type OpenStores, openRestored } from "./restored_stores.ts";
+import { SeenBlobs } from "./seen_blobs.ts";
 
 const STATE_FILE = "restore.sqlite";
 const KEYS_FILE = "events.keys";
@@ -50,6 +52,8 @@ export interface RestoreOptions {
   /** Where the blobs go, given the folder that is put together; undefined: they are read, and go nowhere. */
   readonly openBlobs: (scratch: string) => BlobStore | undefined;
   readonly readsBlob?: (entry: FileEntry) => boolean;
+  /** Looks over everything at the end. */
+  readonly check: FolderCheck;
   /** Undefined: the network is not asked and nothing is left for it: a drill. */
   readonly network: RestoreNetwork | undefined;
   readonly now: () => number;
@@ -87,6 +91,16 @@ export async function runRestore(options: RestoreOptions): Promise<RestoreReport
   }
 }
 
+interface Found {
+  readonly fetched: Fetched;
+  readonly log: RestoredLog;
+  readonly relays: readonly RelayAnswer[];
+  readonly restored: RestoredAccounts;
+  readonly nextSeq: number;
+  readonly accounts: number;
+  readonly check: FolderCheckReport;
+}
+
 class RestoreRun {
   readonly #options: RestoreOptions;
   readonly #plan: RestorePlan;
@@ -105,22 +119,10 @@ class RestoreRun {
   }
 
   async run(): Promise<void> {
-    const { onFatal } = this.#options;
     const state = await this.#begin();
     try {
-      const fetched = await this.#fetch(state);
-      const accounts = this.#accounts();
-      const stores = await openRestored(this.#folder.scratch, { blobs: this.#blobs, onFatal });
-      try {
-        const log = await this.#log(state, { stores, fetched });
-        const relays = await this.#relays();
-        const restored = await this.#restore(state, { stores, fetched, log, accounts });
-        restored.deleted.push(...(await this.#strays(stores, { fetched })));
-        const nextSeq = await this.#jump(stores, { log, relays });
-        await this.#report({ fetched, log, relays, restored, nextSeq, accounts: accounts.length });
-      } finally {
-        await stores.close();
-      }
+      const found = await this.#putTogether(state);
+      await this.#report({ ...found, check: await this.#check(state) });
     } finally {
       state.close();
     }
@@ -128,6 +130,40 @@ class RestoreRun {
     for (const name of [STATE_FILE, KEYS_FILE]) await this.#discard(name);
     await this.#remember();
     await syncPath(this.#scratch);
+  }
+
+  async #putTogether(state: RestoreState): Promise<Omit<Found, "check">> {
+    const { onFatal } = this.#options;
+    const fetched = await this.#fetch(state);
+    const accounts = this.#accounts();
+    const blobs = this.#blobs ?? new SeenBlobs(state);
+    const stores = await openRestored(this.#folder.scratch, { blobs, onFatal });
+    try {
+      const log = await this.#log(state, { stores, fetched });
+      const relays = await this.#relays();
+      const restored = await this.#restore(state, { stores, fetched, log, accounts });
+      restored.deleted.push(...(await this.#strays(stores, { fetched })));
+      const nextSeq = await this.#jump(stores, { log, relays });
+      return { fetched, log, relays, restored, nextSeq, accounts: accounts.length };
+    } finally {
+      await stores.close();
+    }
+  }
+
+  /** False: they are in a bucket, and were not backed up. */
+  get #looksForBlobs(): boolean {
+    const { hasBlobs, blobStore } = this.#plan.manifest;
+    return hasBlobs || blobStore === "folder";
+  }
+
+  async #check(state: RestoreState): Promise<FolderCheckReport> {
+    const { check, now, signal } = this.#options;
+    this.#tell("verify", 0, 0);
+    return await check({
+      ...{ folder: this.#folder.scratch, now, signal },
+      blobs: this.#blobs ?? (this.#looksForBlobs ? new SeenBlobs(state) : undefined),
+      onProgress: (done, total) => this.#tell("verify", done, total),
+    });
   }
 
   /** What an attempt at the same has done stays; of another one only blobs do. */
@@ -239,7 +275,7 @@ class RestoreRun {
         snapshotAt: Date.parse(manifest.startedAt),
         logUpTo: log.lastSeq,
         takesCommits: isRolledForward,
-        looksForBlobs: manifest.hasBlobs || manifest.blobStore === "folder",
+        looksForBlobs: this.#looksForBlobs,
         document: documents && ((did) => documents.document(did)),
         now: this.#clock(log),
         onDone: (done, total) => this.#tell("repos", done, total),
@@ -271,7 +307,7 @@ class RestoreRun {
       if (isTheirs && account.state !== "deleted") continue;
       if (account?.state === "deleted") {
         await stores.files.remove(did, generation);
-        await stores.blobs?.removeAll(did);
+        await stores.blobs.removeAll(did);
         ended.push(did);
         continue;
       }
@@ -300,15 +336,7 @@ class RestoreRun {
     return nextSeq;
   }
 
-  async #report(found: {
-    fetched: Fetched;
-    log: RestoredLog;
-    relays: readonly RelayAnswer[];
-    restored: RestoredAccounts;
-    nextSeq: number;
-    accounts: number;
-  }): Promise<void> {
-    const { fetched, log, relays, restored, nextSeq, accounts } = found;
+  async #report({ fetched, log, relays, restored, nextSeq, accounts, check }: Found): Promise<void> {
     const { manifest, isRolledForward } = this.#plan;
     const report: RestoreReport = {
       snapshot: manifest.name,
@@ -324,6 +352,7 @@ class RestoreRun {
       fetchedBytes: fetched.fetchedBytes,
       relays,
       nextSeq,
+      check,
       notes: this.#notes,
     };
     await writeSynced(join(this.#scratch, REPORT_FILE), `${JSON.stringify(report, null, 2)}\n`);

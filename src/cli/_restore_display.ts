@@ -1,6 +1,7 @@
 /** How a restore is shown: what it does on a line of the terminal that is drawn anew, and in the end what came of it. */
 import type { RestoreProgress, RestoreReport } from "../backup/mod.ts";
 import { nameOf } from "./_backup_display.ts";
+import { checkFindings, checkSummary } from "./_check_display.ts";
 import { sizeOf } from "./_sizes.ts";
 import type { Io } from "./command.ts";
 import { facts, printableLines } from "./table.ts";
@@ -10,13 +11,16 @@ const WORDS: Readonly<Record<RestoreProgress["phase"], string>> = {
   files: "Fetching",
   log: "Event log",
   relays: "Asking the relays how far they are",
-  repos: "Rolling forward and verifying repos",
+  repos: "Rolling repos forward",
+  verify: "Verifying everything",
   finish: "Putting it into its place",
 };
 /** Drawn anew so often at most. */
 const DRAW_EVERY_MS = 100;
 /** Of the accounts that are not as they were, and of the deleted ones, so many are shown. */
 const SHOWN_MAX = 50;
+const ANOTHER =
+  'What cannot be mended may be whole in another snapshot: "kith backup list" shows them, and "kith restore --at SNAPSHOT" takes one.';
 
 export class RestoreDisplay {
   readonly #io: Io;
@@ -63,13 +67,14 @@ export class RestoreDisplay {
       ),
     );
     out(facts(factsOf(report)));
-    const { troubles, notes, deleted } = report;
+    const { troubles, notes, deleted, check } = report;
     for (const note of notes) err(printableLines(`${note}\n`));
     for (const { handle, did, what } of troubles.slice(0, SHOWN_MAX))
       err(printableLines(`${handle} (${did}): ${what}\n`));
     for (const did of deleted.slice(0, SHOWN_MAX))
       err(printableLines(`${did}: was deleted after the snapshot; it is deleted again\n`));
     const unsaid = Math.max(0, troubles.length - SHOWN_MAX) + Math.max(0, deleted.length - SHOWN_MAX);
+    err(printableLines(checkFindings(check, ANOTHER)));
     if (unsaid > 0) err(`and ${unsaid} more, in restored.json of the data folder\n`);
     out(
       '\nStart the server now: it tells the network of every repo anew. "kith backup" soon makes a snapshot of what there is.\n',
@@ -87,6 +92,7 @@ function factsOf(report: RestoreReport): [string, string | undefined][] {
     ["Deleted again", deleted.length === 0 ? undefined : String(deleted.length)],
     ["Not as they were", troubles.length === 0 ? undefined : `${troubles.length} accounts, see below`],
     ["Blobs", String(report.blobs)],
+    ["Verified", checkSummary(report.check)],
     ["Size", `${sizeOf(report.bytes)}, of which ${sizeOf(report.fetchedBytes)} were fetched`],
     ...relays.map(({ relay, seq, problem }): [string, string] => [
       "Relay",

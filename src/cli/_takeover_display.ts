@@ -1,12 +1,16 @@
 /** How a takeover is shown: a line an account while it runs, and at the end what there is, or one JSON object. */
+import type { FolderCheckReport } from "../backup/mod.ts";
 import type { RefusedAccount, TakenAccount, TakeoverProgress, TakeoverReport } from "../takeover/mod.ts";
+import { checkFindings } from "./_check_display.ts";
 import type { Io } from "./command.ts";
 import { facts, printableLines } from "./table.ts";
 
+/** While it verifies. */
+const TELL_EVERY_MS = 2_000;
 const UNITS = ["B", "kB", "MB", "GB", "TB"];
 
 export interface TakeoverDisplay {
-  readonly progress: TakeoverProgress;
+  readonly progress: TakeoverProgress<FolderCheckReport>;
   say(text: string): void;
   /** What was done, or would be. */
   report(report: TakeoverReport, done: { readonly isDry: boolean; readonly seconds: number }): void;
@@ -14,12 +18,20 @@ export interface TakeoverDisplay {
 
 export function createTakeoverDisplay(io: Io, { json }: { json: boolean }): TakeoverDisplay {
   const say = (text: string): void => io.err(`${printableLines(text)}\n`);
+  let toldMs = performance.now();
   return {
     say,
     progress: {
       account: (account, { done, all }) => say(lineOf(account, `${done}/${all}`)),
       verified: ({ done, all }) => {
-        if (done === all) say(`Verified: ${all} accounts`);
+        if (performance.now() - toldMs < TELL_EVERY_MS || done === all) return;
+        toldMs = performance.now();
+        say(`Verifying: ${done} of ${all} accounts`);
+      },
+      checked: (check) => {
+        io.err(printableLines(checkFindings(check, "")));
+        const found = check.harms === 0 ? "" : `, ${check.harms} faults`;
+        say(`Verified: ${check.accounts} accounts${found}`);
       },
     },
     report: (report, done) => {
@@ -56,7 +68,8 @@ function textOf(report: TakeoverReport, { isDry, seconds }: { isDry: boolean; se
     ["left out", leftOut.length === 0 ? undefined : leftOut.join(", ")],
   ]);
   const notes = report.notes.map((note) => `note: ${note}\n`).join("");
-  const words = isDry ? "Nothing was written: this was a dry run" : "Taken over and verified";
+  const verified = report.check?.harms === 0 ? "Taken over and verified" : "Taken over, with faults";
+  const words = isDry ? "Nothing was written: this was a dry run" : verified;
   return printableLines(`${table}${notes}${words} (${seconds.toFixed(1)} s).\n`);
 }
 

@@ -2,6 +2,7 @@
 import type { DrillAnswer, RestoreProgress } from "../backup/mod.ts";
 import { DevKithAdminDrillBackup } from "../lexicons/mod.ts";
 import { nameOf } from "./_backup_display.ts";
+import { checkFindings, checkSummary } from "./_check_display.ts";
 import { RestoreDisplay } from "./_restore_display.ts";
 import { AdminClient, AdminError } from "./admin_client.ts";
 import { backupCommand, keyOf, placeOf, resultOf } from "./backup.ts";
@@ -12,6 +13,8 @@ import { facts, printableLines } from "./table.ts";
 const EXIT_DISK_FAILED = 74;
 /** Of the accounts that would lose something so many are shown. */
 const SHOWN_MAX = 50;
+const OF_THE_SERVER =
+  'A backup has faults that the server itself has: stop the server and run "kith verify", which says so. "kith backup check --all" looks at the backup itself.';
 
 export const drillCommand = backupCommand(
   {
@@ -40,7 +43,8 @@ export const drillCommand = backupCommand(
       display.clear();
       if (isJson) io.out(`${JSON.stringify({ type: "result", ...answer })}\n`);
       else show(answer, io);
-      return answer.lost.length === 0 ? EXIT_OK : EXIT_FAILED;
+      const { isProven } = await import("../backup/mod.ts");
+      return isProven(answer) ? EXIT_OK : EXIT_FAILED;
     } finally {
       display.clear();
     }
@@ -48,14 +52,18 @@ export const drillCommand = backupCommand(
 );
 
 function show(answer: DrillAnswer, { out, err }: Io): void {
-  const { where, snapshot, accounts, commits, blobs, blobsRead, seconds, log, lost, notes } = answer;
+  const { where, snapshot, commits, blobs, blobsRead, seconds, log, lost, notes, check } = answer;
   const verdict =
-    lost.length === 0 ? "can be restored, all of it" : `would lose something of ${lost.length} accounts`;
+    lost.length > 0
+      ? `would lose something of ${lost.length} accounts`
+      : check.harms > 0
+        ? `can be restored, and what comes of it has ${check.harms} faults`
+        : "can be restored, all of it";
   out(printableLines(`The backup at ${where} ${verdict}.\n\n`));
   out(
     facts([
       ["Snapshot", nameOf(snapshot)],
-      ["Accounts", `${accounts}, every repo and signature checked`],
+      ["Verified", checkSummary(check)],
       ["Rolled forward", log ? `to the event ${log.lastSeq} of ${log.at}, by ${commits} commits` : undefined],
       ["Blobs", `${blobs} are there, ${blobsRead} of them were read`],
       ["Took", `${seconds} s`],
@@ -64,6 +72,7 @@ function show(answer: DrillAnswer, { out, err }: Io): void {
   for (const note of notes) err(printableLines(`${note}\n`));
   for (const { handle, did, what } of lost.slice(0, SHOWN_MAX))
     err(printableLines(`${handle} (${did}): ${what}\n`));
+  err(printableLines(checkFindings(check, OF_THE_SERVER)));
 }
 
 function endAtOnce(error: unknown, io: Io): never {

@@ -151,6 +151,7 @@ async function importReference(
   { io, display }: { io: Io; display: TakeoverDisplay },
 ): Promise<number> {
   const startedMs = performance.now();
+  const { folderCheck } = await import("../folder_check.ts");
   const { checkTarget, locateReference, planTakeover, Reference, Target, takeOver } = await import(
     "../takeover/mod.ts"
   );
@@ -173,7 +174,7 @@ async function importReference(
   });
   if (isDry) {
     const report = await takeOver({
-      ...partsOf(task, { reference, now, display }),
+      ...partsOf(task, { reference, now, display, folderCheck }),
       plan,
       blobs: await blobsOf(task, paths),
     });
@@ -186,12 +187,19 @@ async function importReference(
   const blobs = await blobsOf(task, paths);
   const report = await fill(await Target.open({ folder, blobFolder, blobBucket, log }), async (target) => {
     await keepSecrets(config);
-    return await takeOver({ ...partsOf(task, { reference, now, display }), plan, blobs, target });
+    return await takeOver({
+      ...partsOf(task, { reference, now, display, folderCheck }),
+      plan,
+      blobs,
+      target,
+    });
   });
   Target.finish(folder);
   display.report(report, { isDry, seconds: (performance.now() - startedMs) / 1000 });
+  const isSound = report.check === undefined || report.check.harms === 0;
+  if (!isSound) display.say(mendFirst(task));
   display.say(nextSteps(task));
-  return EXIT_OK;
+  return isSound ? EXIT_OK : EXIT_FAILED;
 }
 
 /** Closes the target, whatever has come of it. */
@@ -202,9 +210,19 @@ async function fill<T>(target: Target, work: (target: Target) => Promise<T>): Pr
 
 function partsOf(
   { config, leaveOut }: Task,
-  { reference, now, display }: { reference: Reference; now: () => number; display: TakeoverDisplay },
+  {
+    reference,
+    now,
+    display,
+    folderCheck,
+  }: {
+    reference: Reference;
+    now: () => number;
+    display: TakeoverDisplay;
+    folderCheck: typeof import("../folder_check.ts")["folderCheck"];
+  },
 ) {
-  const { backfillMs, blobTempLifetimeMs: uploadLifetimeMs } = config;
+  const { backfillMs, blobTempLifetimeMs: uploadLifetimeMs, blobBucket, blobFolder } = config;
   const keepsSessions = config.secrets.jwtSecret !== undefined;
   return {
     reference,
@@ -214,6 +232,11 @@ function partsOf(
     uploadLifetimeMs,
     now,
     progress: display.progress,
+    // Of a bucket that is gone on with each blob was read just now.
+    check: folderCheck({
+      blobFolder: blobBucket ? undefined : () => blobFolder,
+      readsBlobs: blobBucket === undefined,
+    }),
   };
 }
 
@@ -269,6 +292,13 @@ async function blobsOf({ config, settings }: Task, { blobs }: ReferencePaths): P
   const { tmpdir } = await import("node:os");
   const logger = createLogger({ enabled: false });
   return bucketSource(new S3BlobStore({ ...blobBucket, tmpFolder: tmpdir(), logger }));
+}
+
+/** What was found can all be mended, and no server is to serve it before. */
+function mendFirst({ envFile, config }: Task): string {
+  const file = envFile === undefined ? "" : ` --env-file ${shellWord(envFile)}`;
+  const blobs = config.blobBucket ? "" : "PDS_BLOBSTORE_DISK_LOCATION= ";
+  return `\nFaults were found in what was taken over (see above). Before anything else, mend them:\n  ${blobs}kith verify --repair${file} --data ${shellWord(config.dataFolder)}`;
 }
 
 function nextSteps({ envFile, config, folder }: Task): string {

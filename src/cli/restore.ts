@@ -69,7 +69,7 @@ export const restoreCommand: Command = {
         onProgress: (progress) => display.progress(progress),
       });
       display.result(report, config.dataFolder);
-      return report.troubles.length > 0 ? EXIT_FAILED : EXIT_OK;
+      return report.troubles.length > 0 || report.check.harms > 0 ? EXIT_FAILED : EXIT_OK;
     } catch (error) {
       display.clear();
       return explain(error, io);

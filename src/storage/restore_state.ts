@@ -1,6 +1,6 @@
 /**
- * What a restore keeps beside the files that it puts together: which of them it has fetched already, and the shipped events,
- * by account. A file of its own, which goes when the restore has ended.
+ * What a restore keeps beside the files that it puts together: which of them it has fetched already, the shipped events by
+ * account, and the blobs that were only looked at. A file of its own, which goes when the restore has ended.
  */
 import type { Database } from "bun:sqlite";
 import type { LoggedEvent } from "./backup_reads.ts";
@@ -17,9 +17,20 @@ export interface RepoBase extends Standing {
   readonly lastTid: string | null;
 }
 
+/** A blob of the backup that was looked at, and kept nowhere. */
+export interface SeenBlob {
+  readonly did: string;
+  readonly cid: string;
+  readonly size: number;
+  /** In hex. */
+  readonly sha256: string;
+  readonly quarantined: boolean;
+}
+
 export class RestoreState {
   readonly #db: Database;
   readonly #notes = new Map<string, string>();
+  readonly #seen: SeenBlob[] = [];
 
   private constructor(db: Database) {
     this.#db = db;
@@ -40,6 +51,10 @@ export class RestoreState {
       CREATE TABLE IF NOT EXISTS outcome (
         did TEXT PRIMARY KEY, sha256 TEXT NOT NULL, log_up_to INTEGER NOT NULL, result TEXT NOT NULL
       ) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS blob (
+        did TEXT NOT NULL, cid TEXT NOT NULL, quarantined INTEGER NOT NULL, size INTEGER NOT NULL, sha256 TEXT NOT NULL,
+        PRIMARY KEY (did, quarantined, cid)
+      ) WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS plan (id INTEGER PRIMARY KEY CHECK (id = 1), name TEXT NOT NULL);
     `);
     return new RestoreState(db);
@@ -53,7 +68,8 @@ export class RestoreState {
   /** Begins a restore: what is known of another one is forgotten. */
   begin(plan: string): void {
     transaction(this.#db, () => {
-      for (const table of ["file", "event", "base", "outcome", "plan"]) this.#db.run(`DELETE FROM ${table}`);
+      for (const table of ["file", "event", "base", "outcome", "blob", "plan"])
+        this.#db.run(`DELETE FROM ${table}`);
       this.#db.run("INSERT INTO plan (id, name) VALUES (1, ?)", [plan]);
     });
     this.#notes.clear();
@@ -73,13 +89,49 @@ export class RestoreState {
     if (this.#notes.size >= NOTES_AT_ONCE) this.flush();
   }
 
+  /** Known to the methods below once `flush` was called. */
+  noteSeen(blob: SeenBlob): void {
+    this.#seen.push(blob);
+    if (this.#seen.length >= NOTES_AT_ONCE) this.flush();
+  }
+
+  seenBlob(did: string, cid: string, { quarantined }: { quarantined: boolean }): SeenBlob | undefined {
+    const sql = "SELECT size, sha256 FROM blob WHERE did = ? AND quarantined = ? AND cid = ?";
+    const row = this.#db
+      .query<{ size: number; sha256: string }, [string, number, string]>(sql)
+      .get(did, quarantined ? 1 : 0, cid);
+    return row ? { did, cid, quarantined, ...row } : undefined;
+  }
+
+  /** CIDs, in order. */
+  seenBlobs(
+    did: string,
+    { quarantined, after, limit }: { quarantined: boolean; after: string; limit: number },
+  ): string[] {
+    const sql = "SELECT cid FROM blob WHERE did = ? AND quarantined = ? AND cid > ? ORDER BY cid LIMIT ?";
+    const query = this.#db.query<{ cid: string }, [string, number, string, number]>(sql);
+    return query.all(did, quarantined ? 1 : 0, after, limit).map(({ cid }) => cid);
+  }
+
+  /** Without a CID all of the account. */
+  forgetSeen(did: string, cid?: string): void {
+    if (cid === undefined) this.#db.run("DELETE FROM blob WHERE did = ?", [did]);
+    else this.#db.run("DELETE FROM blob WHERE did = ? AND quarantined = 0 AND cid = ?", [did, cid]);
+  }
+
   flush(): void {
-    if (this.#notes.size === 0) return;
+    if (this.#notes.size + this.#seen.length === 0) return;
     const insert = this.#db.query("INSERT OR REPLACE INTO file (path, sha256) VALUES (?, ?)");
+    const see = this.#db.query(
+      "INSERT OR REPLACE INTO blob (did, cid, quarantined, size, sha256) VALUES (?, ?, ?, ?, ?)",
+    );
     transaction(this.#db, () => {
       for (const [path, sha256] of this.#notes) insert.run(path, sha256);
+      for (const { did, cid, quarantined, size, sha256 } of this.#seen)
+        see.run(did, cid, quarantined ? 1 : 0, size, sha256);
     });
     this.#notes.clear();
+    this.#seen.length = 0;
   }
 
   /** May be repeated. */

@@ -4,7 +4,16 @@
  * fetch a single repo again. Older cursors are told that they are outdated, and read on from what there is; the first start then tells how
  * every account stands. Seqs of kith begin at the clock's microseconds, far above any seq of the reference's.
  */
-import { type EventKind, loggedEvent, nextTid, sealFrame } from "../atproto/mod.ts";
+import {
+  decodeFrame,
+  type EventKind,
+  fromBytes,
+  loggedEvent,
+  nextTid,
+  readCar,
+  sealFrame,
+  type toBytes,
+} from "../atproto/mod.ts";
 import type { EventLog, EventRow, ReferenceEvent, ReferenceEvents } from "../storage/mod.ts";
 
 const PAGE_ROWS = 500;
@@ -57,9 +66,18 @@ function rowOf({ seq, did, eventType, event, time, at }: ReferenceEvent): EventR
   if (kind === undefined) return undefined;
   try {
     const frame = sealFrame(loggedEvent(kind, { payload: event, time }), seq);
+    if (!isReadable(frame, { did, kind })) return undefined;
     // Rising with the seq, and below the key of any event that is made here.
     return { seq, did, key: nextTid(null, seq, 0), kind, at, frame };
   } catch {
     return undefined;
   }
+}
+
+/** Whether subscribers can do anything with it. Throws as well where they cannot. */
+function isReadable(frame: Uint8Array, { did, kind }: { did: string; kind: EventKind }): boolean {
+  const { payload } = decodeFrame(frame);
+  if ((kind === "commit" ? payload.repo : payload.did) !== did) return false;
+  if (kind === "commit" || kind === "sync") readCar(fromBytes(payload.blocks as ReturnType<typeof toBytes>));
+  return true;
 }

@@ -2,35 +2,55 @@
 
 import { signerFromPrivateKey } from "../atproto/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
-import type { AdoptedInvite, ReferenceInvite } from "../storage/mod.ts";
+import type { AdoptedInvite, BlobStore, DataFolder, ReferenceInvite } from "../storage/mod.ts";
 import type { BlobSource } from "./blob_source.ts";
+import { compareTaken, DISK_HINT } from "./compare_taken.ts";
 import type { Plan, RefusedAccount } from "./plan.ts";
 import type { Reference } from "./reference.ts";
 import { type TakenAccount, takeAccount } from "./take_account.ts";
 import { type TakenEvents, takeEvents } from "./take_events.ts";
 import type { Target } from "./target.ts";
-import { verifyAccount } from "./verify_account.ts";
 
-export interface TakeoverProgress {
+/** What a look over the whole target has found. */
+export interface TakenCheck {
+  /** By so many faults something would be lost, or served wrongly. */
+  readonly harms: number;
+  /** Of these, those that can be mended in the folder itself. */
+  readonly mendable: number;
+}
+
+/** Looks over everything in the folder; handed in, for `verify` is a neighbour of this folder. */
+export type CheckTaken<Check extends TakenCheck = TakenCheck> = (request: {
+  /** Its lock is held, and none of its stores is open. */
+  readonly folder: DataFolder;
+  readonly blobs: BlobStore;
+  readonly now: () => number;
+  readonly onProgress: (done: number, total: number) => void;
+}) => Promise<Check>;
+
+export interface TakeoverProgress<Check extends TakenCheck = TakenCheck> {
   /** One account has been read, or taken. */
   account?(account: TakenAccount | RefusedAccount, at: { readonly done: number; readonly all: number }): void;
   /** One account has been verified. */
   verified?(at: { readonly done: number; readonly all: number }): void;
+  /** Everything has been verified. */
+  checked?(check: Check): void;
 }
 
-export interface TakeoverOptions {
+export interface TakeoverOptions<Check extends TakenCheck = TakenCheck> {
   readonly reference: Reference;
   readonly plan: Plan;
   readonly blobs: BlobSource;
-  /** Absent in a dry run. */
+  /** Absent in a dry run. Its stores are closed when all is there. */
   readonly target?: Target | undefined;
+  readonly check: CheckTaken<Check>;
   /** DIDs and handles that are to be left behind; "damaged": every account that cannot be taken over. */
   readonly leaveOut: ReadonlySet<string>;
   readonly keepsSessions: boolean;
   readonly backfillMs: number;
   readonly uploadLifetimeMs: number;
   readonly now: () => number;
-  readonly progress?: TakeoverProgress;
+  readonly progress?: TakeoverProgress<Check>;
 }
 
 export interface TakeoverReport {
@@ -43,6 +63,8 @@ export interface TakeoverReport {
   readonly invites: number;
   readonly reservedKeys: number;
   readonly notes: readonly string[];
+  /** Absent in a dry run. */
+  readonly check?: TakenCheck;
 }
 
 /**
@@ -50,7 +72,9 @@ export interface TakeoverReport {
  * target KithError storage_damaged then, unless they are to be left out: the target is not usable. Throws KithErrors
  * invalid_request (the reference runs), storage_full, storage_damaged.
  */
-export async function takeOver(options: TakeoverOptions): Promise<TakeoverReport> {
+export async function takeOver<Check extends TakenCheck>(
+  options: TakeoverOptions<Check>,
+): Promise<TakeoverReport> {
   const { reference, plan, target, leaveOut } = options;
   const isLeft = ({ did, handle }: { did: string; handle: string | null }): boolean =>
     leaveOut.has(did) || (handle !== null && leaveOut.has(handle.toLowerCase()));
@@ -93,12 +117,13 @@ export async function takeOver(options: TakeoverOptions): Promise<TakeoverReport
     }
   }
   reference.checkUnchanged();
-  if (target) await verifyAll(accounts, { ...options, target });
+  const check = target && (await verifyAll(accounts, { ...options, target }));
   const notes =
     events.damaged > 0 ? [`Events of the log that cannot be read, left behind: ${events.damaged}`] : [];
   return {
     ...{ accounts, refused, leftOut, events, invites: invites.length, reservedKeys: reserved.length },
     notes: [...plan.notes, ...notes],
+    ...(check ? { check } : {}),
   };
 }
 
@@ -113,23 +138,27 @@ async function takeBack(
   if (!isShared) await target.blobs.removeAll(did);
 }
 
-async function verifyAll(
+/** That everything is there which was taken, and then that all that is there is sound. */
+async function verifyAll<Check extends TakenCheck>(
   accounts: readonly TakenAccount[],
-  { target, blobs, progress }: TakeoverOptions & { target: Target },
-): Promise<void> {
-  let done = 0;
-  for (const account of accounts) {
-    // Of a bucket that is gone on with each blob was read just now.
-    await verifyAccount(account, { target, rehash: !blobs.isShared });
-    done += 1;
-    progress?.verified?.({ done, all: accounts.length });
-  }
+  { target, check, now, progress }: TakeoverOptions<Check> & { target: Target },
+): Promise<Check> {
+  for (const account of accounts) await compareTaken(account, target);
   const counts = target.adoption.counts();
-  if (counts.accounts === accounts.length) return;
-  throw new KithError(
-    "storage_damaged",
-    `Could not verify the takeover: there are ${counts.accounts} accounts instead of ${accounts.length}`,
-  );
+  if (counts.accounts !== accounts.length)
+    throw unverified(`there are ${counts.accounts} accounts instead of ${accounts.length}`);
+  await target.closeStores();
+  const { folder, blobs } = target;
+  const onProgress = (done: number, all: number) => progress?.verified?.({ done, all });
+  const found = await check({ folder, blobs, now, onProgress });
+  progress?.checked?.(found);
+  const lasting = found.harms - found.mendable;
+  if (lasting > 0) throw unverified(`${lasting} faults that cannot be mended are in what was written`);
+  return found;
+}
+
+function unverified(why: string): KithError {
+  return new KithError("storage_damaged", `Could not verify the takeover: ${why}`, { hint: DISK_HINT });
 }
 
 function adopted(invite: ReferenceInvite, now: number): AdoptedInvite {

@@ -63,14 +63,17 @@ export class Target implements AsyncDisposable {
   readonly adoption: AdoptionStore;
   readonly reservedKeys: ReservedKeyStore;
   readonly blobLooks: BlobLooks;
-  readonly #closing: AsyncDisposableStack;
+  /** Those of the stores, and the folder's lock. */
+  readonly #stores: AsyncDisposableStack;
+  readonly #lock: AsyncDisposableStack;
 
   private constructor(
     parts: { folder: DataFolder; hub: Hub; eventLog: EventLog; files: RepoFiles },
     rest: {
       keyring: Keyring;
       blobs: BlobStore;
-      closing: AsyncDisposableStack;
+      stores: AsyncDisposableStack;
+      lock: AsyncDisposableStack;
     },
   ) {
     const { hub } = parts;
@@ -82,14 +85,16 @@ export class Target implements AsyncDisposable {
     this.adoption = new AdoptionStore(hub, rest.keyring);
     this.reservedKeys = new ReservedKeyStore(hub, rest.keyring);
     this.blobLooks = new BlobLooks(hub);
-    this.#closing = rest.closing;
+    this.#stores = rest.stores;
+    this.#lock = rest.lock;
   }
 
   /** Empties what an interrupted takeover has left, but for blobs. Throws KithError data_folder_refused, storage_full. */
   static async open({ folder: path, blobFolder, blobBucket, log }: TargetOptions): Promise<Target> {
+    await using lock = new AsyncDisposableStack();
     await using opened = new AsyncDisposableStack();
     const folder = DataFolder.open(path, { madeBy: COMMAND });
-    opened.defer(() => folder.close());
+    lock.defer(() => folder.close());
     removeLeftovers(folder);
     const onFatal = (error: unknown): void => {
       log.error("The disk failed; nothing that was made can be used: run the same command again", { error });
@@ -104,7 +109,8 @@ export class Target implements AsyncDisposable {
     opened.defer(() => eventLog.close());
     const files = new RepoFiles({ folder: folder.repos, tmp: folder.tmp, maintenance, onFatal });
     const blobs = await openBlobs({ blobFolder, blobBucket, log });
-    return new Target({ folder, hub, eventLog, files }, { keyring, blobs, closing: opened.move() });
+    const closing = { stores: opened.move(), lock: lock.move() };
+    return new Target({ folder, hub, eventLog, files }, { keyring, blobs, ...closing });
   }
 
   /** Everything is there: servers may open the folder from now on. To be called when all else has been closed. */
@@ -112,8 +118,14 @@ export class Target implements AsyncDisposable {
     markFinished(path);
   }
 
+  /** Everything but the folder's lock and the blobs: so that what is on the disk can be verified. */
+  async closeStores(): Promise<void> {
+    await this.#stores.disposeAsync();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#closing.disposeAsync();
+    await this.#stores.disposeAsync();
+    await this.#lock.disposeAsync();
   }
 }
 

@@ -1,10 +1,10 @@
 /** An account's blobs: rows against files, both ways; files against their hashes; records against rows. */
 import { type Cid, cidFromBytes, cidToString } from "../atproto/mod.ts";
 import { isKithError } from "../errors.ts";
-import { type BlobRead, isDamage, type RepoReads, type StoredBlob, storageError } from "../storage/mod.ts";
+import { type BlobRead, isDamage, type RepoReads, storageError } from "../storage/mod.ts";
 import type { Whose } from "./check_repo.ts";
 import { type FindingsList, Gathered } from "./findings_list.ts";
-import type { VerifyBlobs } from "./sources.ts";
+import type { VerifiedBlob, VerifyBlobs } from "./sources.ts";
 
 const PAGE_FILES = 1_000;
 /** Marks an item as a file of the quarantine. */
@@ -135,7 +135,8 @@ class BlobCheck {
   }
 
   /** False as well for what the disk does not give back. */
-  async #isWhole(blob: StoredBlob, cid: Cid): Promise<boolean> {
+  async #isWhole(blob: VerifiedBlob, cid: Cid): Promise<boolean> {
+    if (blob.sha256 !== undefined) return blob.sha256 === Buffer.from(cid.digest.contents).toString("hex");
     const hash = new Bun.CryptoHasher("sha256");
     let bytes = 0;
     try {

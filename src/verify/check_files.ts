@@ -74,7 +74,7 @@ export async function checkFiles({ sources, findings, turn }: CheckFilesOptions)
     });
     findings.forget(owner.did, ["repo_missing", "repo_of_another"]);
   }
-  for await (const path of blobs.unowned?.((name) => expected.blobFolders.has(name)) ?? []) {
+  for await (const path of blobs?.unowned?.((name) => expected.blobFolders.has(name)) ?? []) {
     const detail = `"${basename(path)}" is of no account that is here`;
     findings.add({ code: "blob_folder_unowned", file: path, detail, items: [path] });
   }

@@ -5,6 +5,8 @@ export type Level = "problem" | "note";
 
 export interface FindingKind {
   readonly level: Level;
+  /** A problem by which nothing is lost, and nobody served wrongly. */
+  readonly isMinor?: true;
   /** What it means for the account, or the server. */
   readonly means: string;
   /** What `--repair` does; absent where it can do nothing. */
@@ -19,6 +21,10 @@ function problem(means: string, rest: Pick<FindingKind, "mends" | "advice"> = {}
   return { level: "problem", means, ...rest };
 }
 
+function minor(means: string, rest: Pick<FindingKind, "mends" | "advice"> = {}): FindingKind {
+  return { level: "problem", isMinor: true, means, ...rest };
+}
+
 function note(means: string, rest: Pick<FindingKind, "mends" | "advice"> = {}): FindingKind {
   return { level: "note", means, ...rest };
 }
@@ -31,7 +37,7 @@ export const FINDING_KINDS = {
   accounts_index_damaged: problem("Accounts may not be found by their handle or e-mail address.", {
     mends: "make the indexes of accounts.sqlite again",
   }),
-  accounts_dangling: problem("Rows of the accounts database refer to others that are not there.", {
+  accounts_dangling: minor("Rows of the accounts database refer to others that are not there.", {
     advice: "Nothing is served wrongly because of it; report it.",
   }),
   master_key_wrong: problem("No account can write, as no signing key can be opened.", {
@@ -84,7 +90,7 @@ export const FINDING_KINDS = {
   repo_misplaced: problem("The account cannot be used: its file has another's name.", {
     mends: "give the file its own name",
   }),
-  repo_unowned: problem("It takes room, and is of no account that is here.", { mends: "move it aside" }),
+  repo_unowned: minor("It takes room, and is of no account that is here.", { mends: "move it aside" }),
   // the repo itself
   no_commit: problem("The repo has no commit: nothing of it can be read.", { advice: RESTORE_ACCOUNT }),
   head_differs: problem("The account's file says something else of its newest commit than the commit does.", {
@@ -114,8 +120,8 @@ export const FINDING_KINDS = {
       mends: "make the differing references again from the records",
     },
   ),
-  stray_blocks: problem("Blocks that the tree does not have take room.", { mends: "remove them" }),
-  blob_bytes_differ: problem("The account's room for blobs is counted wrongly.", { mends: "count it again" }),
+  stray_blocks: minor("Blocks that the tree does not have take room.", { mends: "remove them" }),
+  blob_bytes_differ: minor("The account's room for blobs is counted wrongly.", { mends: "count it again" }),
   // blobs
   blob_missing: problem("Images or films of the account are lost: their files are not there.", {
     mends:
@@ -143,12 +149,12 @@ export const FINDING_KINDS = {
   blob_size_differs: problem("A blob's row has another size than its file, whose bytes are right.", {
     mends: "write the size of the file into the row",
   }),
-  blob_misplaced: problem("A blob's file is not where its takedown, or the lack of one, wants it.", {
+  blob_misplaced: minor("A blob's file is not where its takedown, or the lack of one, wants it.", {
     mends: "move it there",
   }),
-  blob_stray: problem("Files of blobs that nothing refers to take room.", { mends: "move them aside" }),
+  blob_stray: minor("Files of blobs that nothing refers to take room.", { mends: "move them aside" }),
   blob_left_over: note("Uploads that nothing came of; the server removes them by itself."),
-  blob_folder_unowned: problem("Files of blobs of no account that is here take room.", {
+  blob_folder_unowned: minor("Files of blobs of no account that is here take room.", {
     mends: "move them aside",
   }),
   blob_awaited: note(
@@ -222,6 +228,11 @@ export function kindOf({ code }: Pick<Finding, "code">): FindingKind {
 
 export function isProblem(finding: Pick<Finding, "code">): boolean {
   return kindOf(finding).level === "problem";
+}
+
+/** Whether something is lost by it, or served wrongly. */
+export function isHarm(finding: Pick<Finding, "code">): boolean {
+  return isProblem(finding) && kindOf(finding).isMinor === undefined;
 }
 
 export function isMendable(finding: Pick<Finding, "code">): boolean {

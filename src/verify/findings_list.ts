@@ -1,5 +1,5 @@
 /** Findings as they come, bounded. */
-import { type Finding, type FindingCode, isProblem } from "./findings.ts";
+import { type Finding, type FindingCode, isHarm, isProblem } from "./findings.ts";
 
 /** Findings that are kept; more are counted. */
 const FINDINGS_MAX = 10_000;
@@ -14,11 +14,11 @@ export class FindingsList {
   readonly all: Finding[] = [];
   leftOut = 0;
   problems = 0;
+  harms = 0;
   notes = 0;
 
   add(finding: Omit<Finding, "count"> & { readonly count?: number }): void {
-    if (isProblem(finding)) this.problems += 1;
-    else this.notes += 1;
+    this.#count(finding, 1);
     if (this.all.length >= FINDINGS_MAX) {
       this.leftOut += 1;
       return;
@@ -36,9 +36,14 @@ export class FindingsList {
       const finding = this.all[at];
       if (finding?.did !== did || !codes.includes(finding.code)) continue;
       this.all.splice(at, 1);
-      this.problems -= isProblem(finding) ? 1 : 0;
-      this.notes -= isProblem(finding) ? 0 : 1;
+      this.#count(finding, -1);
     }
+  }
+
+  #count(finding: Pick<Finding, "code">, by: number): void {
+    if (isHarm(finding)) this.harms += by;
+    if (isProblem(finding)) this.problems += by;
+    else this.notes += by;
   }
 }
 

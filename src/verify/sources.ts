@@ -1,11 +1,17 @@
 /** What a verification reads, as it asks for it. `storage` has all of it; whoever verifies hands it in, nothing of it written meanwhile. */
 import type { DidDocument } from "../atproto/mod.ts";
-import type { AccountReads, BlobStore, LogReads, StillRepos } from "../storage/mod.ts";
+import type { AccountReads, BlobStore, LogReads, StillRepos, StoredBlob } from "../storage/mod.ts";
 import type { Finding } from "./findings.ts";
 
 export type VerifyRepos = Pick<StillRepos, "path" | "exists" | "open" | "upToDate" | "files">;
 
-export interface VerifyBlobs extends Pick<BlobStore, "open" | "list" | "quarantined"> {
+/** With a hash (in hex) where that of its bytes is known: then they are not read. */
+export interface VerifiedBlob extends StoredBlob {
+  readonly sha256?: string;
+}
+
+export interface VerifyBlobs extends Pick<BlobStore, "list" | "quarantined"> {
+  open(...args: Parameters<BlobStore["open"]>): Promise<VerifiedBlob | undefined>;
   /** Where blobs are files: names in the folder of blobs, and of its quarantine, that are of no DID of these. */
   unowned?(isOwned: (folderName: string) => boolean): AsyncIterable<string>;
   /** Where blobs are files: what is in an account's folder and has no CID for a name, absolute. */
@@ -19,7 +25,8 @@ export interface VerifySources {
   /** Where it could not be opened, why. */
   readonly log: LogReads | { readonly problem: string };
   readonly repos: VerifyRepos;
-  readonly blobs: VerifyBlobs;
+  /** Absent: they are elsewhere, and not looked at. */
+  readonly blobs: VerifyBlobs | undefined;
 }
 
 export interface VerifyProgress {
@@ -41,6 +48,8 @@ export interface VerifyOptions {
   readonly dids?: readonly string[] | undefined;
   /** False: blobs are looked for in their size, and not read. */
   readonly readsBlobs?: boolean;
+  /** The folder was made of another one while uploads went on there: what is left of them is no problem. */
+  readonly hasUploads?: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: VerifyProgress) => void) | undefined;
   readonly now: () => number;
@@ -52,6 +61,8 @@ export interface VerifyReport {
   /** More than are kept: so many were counted and left out. */
   readonly leftOut: number;
   readonly problems: number;
+  /** Of the problems, those by which something is lost or served wrongly. */
+  readonly harms: number;
   readonly notes: number;
   readonly accounts: number;
   readonly repos: number;

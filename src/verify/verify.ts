@@ -41,7 +41,7 @@ export function unreadable(detail: string): VerifyReport {
     bytes: 0,
     ms: 0,
   };
-  return { ...nothing, findings: findings.all, problems: findings.problems };
+  return { ...nothing, findings: findings.all, problems: findings.problems, harms: findings.harms };
 }
 
 class Verification {
@@ -67,10 +67,10 @@ class Verification {
     const log = await this.#checkLog();
     // Without the accounts nothing is known of whose the rest is.
     if (!this.#has("accounts_damaged")) await this.#checkAccounts(log);
-    const { all, leftOut, problems, notes } = this.#findings;
+    const { all, leftOut, problems, harms, notes } = this.#findings;
     const { missing: _, ...totals } = this.#totals;
     return {
-      ...{ findings: all, leftOut, problems, notes },
+      ...{ findings: all, leftOut, problems, harms, notes },
       ...totals,
       accounts: this.#accounts,
       events: log?.marks.rows ?? 0,
@@ -193,7 +193,7 @@ class Verification {
     account: AccountRead,
     { log, tellsKey }: { log: LogFacts | undefined; tellsKey: boolean },
   ): Promise<void> {
-    const { sources, publicUrl, now, readsBlobs = true } = this.#options;
+    const { sources, publicUrl, now, readsBlobs = true, hasUploads = false } = this.#options;
     const answer = this.#asked.get(account.did) ?? this.#ask(account);
     this.#asked.delete(account.did);
     if (account.state === "deleted") return;
@@ -205,6 +205,7 @@ class Verification {
         publicUrl,
         now,
         readsBlobs,
+        hasUploads,
         log,
         tellsKey,
         findings: this.#findings,

@@ -2,7 +2,6 @@
 import { isKithError } from "../errors.ts";
 import {
   AccountReads,
-  type BlobStore,
   type DataFolder,
   Keyring,
   LogReads,
@@ -14,7 +13,8 @@ import { unreadable, verify } from "./verify.ts";
 
 export interface VerifyFolderOptions extends Omit<VerifyOptions, "sources"> {
   readonly folder: Pick<DataFolder, "path" | "accounts" | "events" | "repos" | "tmp" | "masterKey">;
-  readonly blobs: Pick<BlobStore, "open" | "list" | "quarantined">;
+  /** Undefined: they are elsewhere, and not looked at. */
+  readonly blobs: Pick<VerifyBlobs, "open" | "list" | "quarantined"> | undefined;
   /** Where blobs are files: their folder, in which nothing else may be. */
   readonly blobFolder?: string | undefined;
 }
@@ -35,7 +35,7 @@ export async function verifyFolder({
     if (!("problem" in log)) opened.defer(() => log.close());
     const repos = new StillRepos({ folder: folder.repos, tmp: folder.tmp, onFatal: fail });
     opened.defer(() => repos.close());
-    sources = { folder: folder.path, accounts, log, repos, blobs: withFolder(blobs, blobFolder) };
+    sources = { folder: folder.path, accounts, log, repos, blobs: blobs && withFolder(blobs, blobFolder) };
   } catch (error) {
     // Of the others each may be damaged, and is only a finding.
     if (!isKithError(error, "storage_damaged")) throw error;
@@ -53,7 +53,10 @@ function openLog(path: string): LogReads | { problem: string } {
   }
 }
 
-function withFolder(blobs: VerifyFolderOptions["blobs"], folder: string | undefined): VerifyBlobs {
+function withFolder(
+  blobs: NonNullable<VerifyFolderOptions["blobs"]>,
+  folder: string | undefined,
+): VerifyBlobs {
   const files = folder === undefined ? undefined : new StillBlobFolder(folder);
   return {
     open: (did, cid, which) => blobs.open(did, cid, which),

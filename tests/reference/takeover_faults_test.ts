@@ -464,6 +464,7 @@ describe("import-reference", () => {
     expect(ran.err).toContain("records of its tree that its index had not, or had otherwise: 1");
     expect(ran.err).toContain("records of its index that its tree does not have, left behind: 1");
     expect(ran.err).toContain("not of its own key");
+    expect(ran.out).toContain("Events of the log that cannot be read, left behind: 1");
     await using kith = await TestServer.start({ folder: target, env: settings() });
     const ben = await judgeRepo(await repoCar(kith.url, did("ben")), did("ben"), named("ben").didKey);
     expect(ben.rev > later).toBe(true);

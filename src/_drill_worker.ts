@@ -1,8 +1,12 @@
-/** The drill worker. Started by drill_worker.ts; in a compiled binary it is an entry of its own (tools/build.ts). */
-import { isKithError } from "../errors.ts";
-import { BackupError } from "./backup_error.ts";
-import type { DrillReply } from "./drill_messages.ts";
-import { type DrillSetup, runDrill } from "./run_drill.ts";
+/**
+ * The drill worker: restores, and verifies. Started by backup_features.ts for backup/drill_worker.ts; in a compiled binary it is an entry
+ * of its own (tools/build.ts).
+ */
+import { BackupError } from "./backup/backup_error.ts";
+import type { DrillReply } from "./backup/drill_messages.ts";
+import { type DrillSetup, runDrill } from "./backup/run_drill.ts";
+import { isKithError } from "./errors.ts";
+import { folderCheck } from "./folder_check.ts";
 
 declare const self: Worker;
 
@@ -29,5 +33,8 @@ function fail(error: unknown): void {
 self.onmessage = ({ data: setup }: MessageEvent<DrillSetup>) => {
   const onProgress = (progress: Extract<DrillReply, { progress: unknown }>["progress"]) => say({ progress });
   // A disk that failed under the drill's copy says nothing of the server's own.
-  runDrill({ setup, now: Date.now, onFatal: fail, onProgress }).then((result) => say({ result }), fail);
+  runDrill({ setup, check: folderCheck(), now: Date.now, onFatal: fail, onProgress }).then(
+    (result) => say({ result }),
+    fail,
+  );
 };
