@@ -53,7 +53,7 @@ export class StillFolder {
   }
 
   /** Throws KithError data_folder_refused where there is none, or a server runs on it. */
-  static open(config: Config): StillFolder {
+  static open(config: Config, { repairs = false }: { repairs?: boolean } = {}): StillFolder {
     const { dataFolder } = config;
     if (!existsSync(join(dataFolder, "accounts.sqlite"))) {
       throw new KithError(
@@ -73,7 +73,7 @@ export class StillFolder {
         error.message.replace("Could not open", "Could not verify"),
         {
           cause: error,
-          hint: "What a verification compares, a running server changes. Stop the server and verify then; or verify a restored backup beside it.",
+          hint: whileServerRuns(config, repairs),
         },
       );
     }
@@ -171,6 +171,18 @@ export class StillFolder {
     const { dids } = resolversOf(config, plc);
     return (did) => dids.resolve(did, { fresh: true });
   }
+}
+
+function whileServerRuns({ backup }: Config, repairs: boolean): string {
+  const stop = "stop the server, run this command again, and start the server";
+  if (repairs) return `What is repaired must be still: ${stop}.`;
+  const drill =
+    '"kith backup drill" restores the newest backup beside the server and verifies all of that in the same way';
+  const how =
+    backup.destination !== undefined && backup.key !== undefined
+      ? `${drill}. To verify the folder itself, ${stop}.`
+      : `Either ${stop}; or set up backups, of which ${drill}.`;
+  return `What a verification compares, a running server changes. ${how}`;
 }
 
 /** "" where the log cannot be read. */

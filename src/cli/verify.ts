@@ -50,7 +50,7 @@ export const verifyCommand: Command = {
     let folder: StillFolder | undefined;
     try {
       const { StillFolder } = await import("../verify_features.ts");
-      folder = StillFolder.open(loaded.config);
+      folder = StillFolder.open(loaded.config, { repairs: repairs === true });
       const run = {
         offline: offline === true,
         readsBlobs: noContents !== true,

@@ -17,6 +17,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import { newBackupKey } from "../../src/backup/backup_key.ts";
 import { Keyring } from "../../src/storage/mod.ts";
 import { createAccount, createRecord, post, xrpc } from "../client.ts";
 import { Firehose } from "../firehose.ts";
@@ -663,7 +664,13 @@ describe("what keeps kith verify from running", () => {
     const verified = await folder.verify();
     expect(verified.exit).toBe(2);
     expect(verified.err).toMatch(
-      /^kith verify: Could not verify .*: the process \d+ is using it\n.*Stop the server/,
+      /^kith verify: Could not verify .*: the process \d+ is using it\n.*stop the server, run this .* set up backups/,
+    );
+    expect((await folder.verify("--repair", "--yes")).err).toContain("What is repaired must be still: stop");
+    const backups = { KITH_BACKUP_DESTINATION: "/nowhere", KITH_BACKUP_KEY: newBackupKey() };
+    const drilled = await kithVerify(folder.path, { env: { ...filled.env, ...backups } });
+    expect(drilled.err).toMatch(
+      /changes\. "kith backup drill" restores .* To verify the folder itself, stop/,
     );
     expect(await server.stop()).toBe(0);
     expect(await folder.verify()).toMatchObject({ exit: 0 });
