@@ -153,7 +153,7 @@ export async function startActors(
   onClose(() => firehose.stop());
   const { backfillMs, eventRetentionMs: retentionMs } = config;
   const times = { backfillMs, retentionMs, holdMs: config.backup.holdMs };
-  const retention = new EventRetention({ log: eventLog, ...times, now, logger: log });
+  const retention = new EventRetention({ log: eventLog, sequencer, ...times, now, logger: log });
   onClose(() => retention.stop());
   onClose(() => sequencer.stop());
   await recover({ accounts, identities, files, blobs, sequencer, logger: log, now });

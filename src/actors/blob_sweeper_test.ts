@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { type Cid, cidToString } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import { Bench, didOf, post, unpost } from "./_bench.ts";
-import { until } from "./_fake_log.ts";
+import { QUIET, until } from "./_fake_log.ts";
 import {
   BlobSweeper,
   MOVING_LIFETIME_MS,
   removeAllOrLater,
+  STEP_ACCOUNTS_MAX,
   SWEEP_BLOBS_MAX,
   WALK_EVERY_MS,
 } from "./blob_sweeper.ts";
@@ -195,4 +196,74 @@ test("BlobLooks.look() does not forget an account into which something comes mea
   await looks.look(DID, async () => undefined);
   expect(looks.due(10, 10)).toEqual([]);
   expect(SWEEP_BLOBS_MAX).toBeLessThan(1_001);
+});
+
+test("BlobSweeper.step() does a bounded part of what is due, and goes on with it at the next", async () => {
+  const DUE = 45;
+  const due = Array.from({ length: DUE }, (_, at) => didOf(`n${at}`));
+  const [swept, walked]: [string[], string[]] = [[], []];
+  const limits = new Set<number>();
+  let walk: { cursor: string | undefined; nextAt: number } = { cursor: undefined, nextAt: 0 };
+  let turn = 0;
+  const sweeper = new BlobSweeper({
+    looks: {
+      due: (_, limit) => due.slice(0, limit),
+      look: async (did, run) => {
+        // It is due again at once where a full part of its blobs went.
+        if ((await run()) !== turn) due.splice(due.indexOf(did), 1);
+      },
+      note: async () => {},
+      walk: () => walk,
+      moveWalk: async (to) => {
+        walk = to;
+      },
+    },
+    accounts: {
+      account: (did) => ({ did, state: "active" }),
+      listAccounts: ({ cursor, limit }) => {
+        const from = Number(cursor ?? 0);
+        const dids = Array.from({ length: Math.min(limit, DUE - from) }, (_, at) => didOf(`n${from + at}`));
+        const isLast = from + limit >= DUE;
+        return {
+          accounts: dids.map((did) => ({ did, state: "active" })),
+          ...(isLast ? {} : { cursor: String(from + limit) }),
+        };
+      },
+    },
+    repos: {
+      sweepBlobs: async (did, { limit }) => {
+        limits.add(limit);
+        swept.push(did);
+        // The first has more than goes at a time.
+        const isFirst = did === didOf("n0") && swept.filter((each) => each === did).length < 3;
+        return isFirst ? { removed: limit, oldestLeft: 1 } : { removed: 1, oldestLeft: undefined };
+      },
+      removeStrays: async () => 0,
+    },
+    blobs: {
+      list: async (did, { limit }) => {
+        limits.add(limit);
+        walked.push(did);
+        return [];
+      },
+      removeAll: async () => {},
+    },
+    ...{ lifetimeMs: LIFETIME_MS, now: () => turn, logger: QUIET },
+  });
+  const counts: [number, number][] = [];
+  for (turn = 1; turn <= 4; turn += 1) {
+    const before = [swept.length, walked.length] as const;
+    await sweeper.step();
+    counts.push([swept.length - before[0], walked.length - before[1]]);
+  }
+  await sweeper.stop();
+  expect(counts).toEqual([
+    [STEP_ACCOUNTS_MAX, STEP_ACCOUNTS_MAX],
+    [STEP_ACCOUNTS_MAX, STEP_ACCOUNTS_MAX],
+    [7, 5],
+    [0, 0],
+  ]);
+  expect([...limits]).toEqual([SWEEP_BLOBS_MAX]);
+  expect(swept.filter((did) => did === didOf("n0"))).toHaveLength(3);
+  expect([due, new Set(walked).size]).toEqual([[], DUE]);
 });

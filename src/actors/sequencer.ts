@@ -209,6 +209,13 @@ export class Sequencer {
     queueMicrotask(() => this.#boundAnswers());
   }
 
+  /** For whoever else writes to the log: has it checkpointed where that is due, between two batches, also while no event comes. */
+  relieve(): void {
+    const isDue = this.#checkpoint === "restart due" || this.#options.log.walBytes() >= CHECKPOINT_AT_BYTES;
+    // A batch of nothing: what comes meanwhile waits for it as for any other.
+    if (isDue && !this.#stopping) this.#actor.send({ type: "handed" });
+  }
+
   /** Calls `listener` with each published batch until the returned function is called. */
   onPublished(listener: (frames: readonly SequencedFrame[]) => void): () => void {
     this.#listeners.add(listener);

@@ -52,6 +52,28 @@ export interface LoggedFrame {
   readonly frame: Uint8Array;
 }
 
+export interface PruneOptions {
+  /** Rows older than this go, in Unix milliseconds. */
+  readonly before: number;
+  /** Rows after this seq stay, however old a clock that jumps says they are. */
+  readonly publishedUpTo: number;
+  /** What is removed at a time; one row is, whatever its size. */
+  readonly rowsMax: number;
+  readonly bytesMax: number;
+  /** Rows after `seq` stay that are not older than `notBefore`. */
+  readonly held?: { readonly seq: number; readonly notBefore: number };
+}
+
+export interface Pruned {
+  readonly removed: number;
+  /** The newest that was removed; 0 where none was. */
+  readonly upTo: number;
+  /** The next one is old, and held. */
+  readonly isHeld: boolean;
+  /** The bounds of one time ended it. */
+  readonly isMore: boolean;
+}
+
 export class EventLog {
   readonly #file: SqliteFile;
 
@@ -226,31 +248,31 @@ export class EventLog {
     return found;
   }
 
-  /**
-   * Deletes, from the oldest on, rows older than `before` (ms), up to the first of those after `held.seq` that is not older than
-   * `held.notBefore`; at most `rowsMax`. Returns how many.
-   */
-  prune({
-    before,
-    rowsMax,
-    held,
-  }: {
-    before: number;
-    rowsMax: number;
-    held?: { seq: number; notBefore: number };
-  }): number {
-    const isHeld = (row: { seq: number; at: number }) =>
-      held !== undefined && row.seq > held.seq && row.at >= held.notBefore;
+  /** Deletes a little of what is old, from the oldest on. */
+  prune({ before, publishedUpTo, rowsMax, bytesMax, held }: PruneOptions): Pruned {
     const rows = this.#file
-      .statement<{ seq: number; at: number }>("SELECT seq, at FROM event ORDER BY seq LIMIT ?")
-      .all(Math.min(rowsMax, ROWS_MAX));
-    const kept = rows.findIndex((row) => row.at >= before || isHeld(row));
-    const last = rows[(kept === -1 ? rows.length : kept) - 1];
-    if (!last) return 0;
-    return this.#file.transaction(() => {
-      this.#file.statement("UPDATE high_water SET pruned_up_to = ?").run(last.seq);
-      return this.#file.statement("DELETE FROM event WHERE seq <= ?").run(last.seq).changes;
+      .statement<{ seq: number; at: number; bytes: number }>(
+        "SELECT seq, at, length(frame) AS bytes FROM event WHERE seq <= ? ORDER BY seq LIMIT ?",
+      )
+      .all(publishedUpTo, Math.min(rowsMax, ROWS_MAX));
+    const isHeldRow = (row: { seq: number; at: number }) =>
+      held !== undefined && row.seq > held.seq && row.at >= held.notBefore;
+    let [count, bytes] = [0, 0];
+    for (const row of rows) {
+      bytes += row.bytes;
+      if (row.at >= before || isHeldRow(row) || (count > 0 && bytes > bytesMax)) break;
+      count += 1;
+    }
+    const next = rows[count];
+    const isHeld = next !== undefined && next.at < before && isHeldRow(next);
+    const isMore = next ? next.at < before && !isHeld : rows.length === rowsMax;
+    const last = rows[count - 1]?.seq;
+    if (last === undefined) return { removed: 0, upTo: 0, isHeld, isMore };
+    const removed = this.#file.transaction(() => {
+      this.#file.statement("UPDATE high_water SET pruned_up_to = ?").run(last);
+      return this.#file.statement("DELETE FROM event WHERE seq <= ?").run(last).changes;
     });
+    return { removed, upTo: last, isHeld, isMore };
   }
 
   /** Resolves when everything appended before this call is on the disk. */

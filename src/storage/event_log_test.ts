@@ -62,12 +62,14 @@ test("EventLog.prune() and firstSeqAt() go by age; what outlives rows stays", as
     1, 1, 20, 20, 21, 3000, 3001, 0,
   ]);
   expect(log.prunedUpTo()).toBe(0);
-  expect(log.prune({ before: 30_000, rowsMax: 2 })).toBe(2);
+  const prune = (before: number, rowsMax: number) =>
+    log.prune({ ...{ before, rowsMax }, publishedUpTo: 9_999, bytesMax: 1_000 });
+  expect(prune(30_000, 2)).toEqual({ removed: 2, upTo: 20, isHeld: false, isMore: true });
   expect(log.prunedUpTo()).toBe(20);
   expect(log.firstSeq()).toBe(21);
-  expect(log.prune({ before: 30_000, rowsMax: 100 })).toBe(1);
-  expect(log.prune({ before: 30_000, rowsMax: 100 })).toBe(0);
-  expect(log.prune({ before: 1e9, rowsMax: 100 })).toBe(2);
+  expect(prune(30_000, 100)).toEqual({ removed: 1, upTo: 21, isHeld: false, isMore: false });
+  expect(prune(30_000, 100)).toEqual({ removed: 0, upTo: 0, isHeld: false, isMore: false });
+  expect(prune(1e9, 100)).toMatchObject({ removed: 2, isMore: false });
   expect([log.firstSeq(), log.lastSeq(), log.highWater()]).toEqual([0, 0, 3001]);
   expect(() => log.append([row(3001)])).toThrow("not above");
   expect(() => log.append([row(3002, { key: row(3001).key })])).toThrow("it is in the log");
@@ -149,13 +151,28 @@ test("EventLog.prune() leaves events that are held, until they are too old for t
   await using folder = new Fixture();
   const log = await open(folder);
   log.append([1, 2, 3, 4].map((seq) => row(seq, { at: seq * 10 })));
-  const prune = (held: { seq: number; notBefore: number }) => log.prune({ before: 40, rowsMax: 9, held });
-  expect(prune({ seq: 0, notBefore: 10 })).toBe(0);
-  expect(prune({ seq: 0, notBefore: 11 })).toBe(1);
-  expect(prune({ seq: 2, notBefore: 0 })).toBe(1);
+  const prune = (held: { seq: number; notBefore: number }) =>
+    log.prune({ before: 40, publishedUpTo: 4, rowsMax: 9, bytesMax: 1_000, held });
+  expect(prune({ seq: 0, notBefore: 10 })).toEqual({ removed: 0, upTo: 0, isHeld: true, isMore: false });
+  expect(prune({ seq: 0, notBefore: 11 })).toEqual({ removed: 1, upTo: 1, isHeld: true, isMore: false });
+  expect(prune({ seq: 2, notBefore: 0 })).toMatchObject({ removed: 1, isHeld: true });
   expect([log.firstSeq(), log.prunedUpTo()]).toEqual([3, 2]);
-  expect(prune({ seq: 9, notBefore: 0 })).toBe(1);
+  expect(prune({ seq: 9, notBefore: 0 })).toMatchObject({ removed: 1, isHeld: false });
   expect(log.firstSeq()).toBe(4);
+  await log.close();
+});
+
+test("EventLog.prune() never takes what was not published, and is bounded by bytes, but takes one row whatever its size", async () => {
+  await using folder = new Fixture();
+  const log = await open(folder);
+  log.append([1, 2, 3, 4, 5].map((seq) => row(seq, { frame: new Uint8Array(1_000) })));
+  const prune = (publishedUpTo: number, bytesMax: number) =>
+    log.prune({ before: Number.MAX_SAFE_INTEGER, publishedUpTo, rowsMax: 100, bytesMax });
+  expect(prune(0, 1e6)).toEqual({ removed: 0, upTo: 0, isHeld: false, isMore: false });
+  expect(prune(4, 1)).toEqual({ removed: 1, upTo: 1, isHeld: false, isMore: true });
+  expect(prune(4, 2_500)).toEqual({ removed: 2, upTo: 3, isHeld: false, isMore: true });
+  expect(prune(4, 1e6)).toEqual({ removed: 1, upTo: 4, isHeld: false, isMore: false });
+  expect([log.firstSeq(), log.prunedUpTo()]).toEqual([5, 4]);
   await log.close();
 });
 
