@@ -82,8 +82,10 @@ export async function runRestore(options: RestoreOptions): Promise<RestoreReport
   const folder = await RestoreFolder.open(dataFolder, { bytes: plan.manifest.counts.bytes });
   try {
     if (!folder.isComplete) await new RestoreRun(options, { plan, folder }).run();
-    onProgress?.({ phase: "finish", done: 0, total: 0 });
-    if (options.network) await folder.finish();
+    if (options.network) {
+      onProgress?.({ phase: "finish", done: 0, total: 0 });
+      await folder.finish();
+    }
     const at = options.network ? folder.target : folder.scratch.path;
     return JSON.parse(await Bun.file(join(at, REPORT_FILE)).text()) as RestoreReport;
   } finally {
@@ -249,8 +251,9 @@ class RestoreRun {
 
   async #relays(): Promise<RelayAnswer[]> {
     const { network } = this.#options;
+    if (!network) return [];
     this.#tell("relays", 0, 0);
-    return network ? await askRelays(network.relays) : [];
+    return await askRelays(network.relays);
   }
 
   async #restore(

@@ -62,6 +62,7 @@ test(
     stage.lose();
     const { ran, report } = await stage.restore();
     expect({ code: ran.code, troubles: report.troubles }).toEqual({ code: 0, troubles: [] });
+    expect(report.check).toMatchObject({ problems: 0, findings: [] });
     expect(report.commits).toBeGreaterThan(100);
     expect(killedAt - Date.parse(report.log?.at ?? "")).toBeLessThan(LOST_MS_MAX);
     expect(report.nextSeq).toBeGreaterThan(lastSeen);
@@ -143,6 +144,7 @@ test(
     for (const [name, value] of Object.entries(s3Env(fresh.url))) stage.set(name, value);
     const { ran, report } = await stage.restore();
     expect({ code: ran.code, blobs: report.blobs }).toEqual({ code: 0, blobs: 2 });
+    expect(report.check).toMatchObject({ blobs: 2, findings: [] });
     await stage.server.start();
     for (const [at, cid] of cids.entries()) {
       const { bytes } = await xrpc(stage.url, "com.atproto.sync.getBlob", {
