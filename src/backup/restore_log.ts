@@ -17,6 +17,8 @@ export interface RestoreLogOptions {
   readonly prunedUpTo: number;
   /** Events after this seq are sorted by account. */
   readonly from: number;
+  /** Events after this seq are not looked at. */
+  readonly end: number;
   /** The last event of the log that is made; all there are where absent. */
   readonly upTo: number | undefined;
   /** Passes over segments that cannot be read, instead of refusing. */
@@ -57,13 +59,13 @@ class LogRun {
   }
 
   async run(): Promise<RestoredLog> {
-    const { repository, signal, onProgress } = this.#options;
+    const { repository, end, signal, onProgress } = this.#options;
     let segments = await repository.segments();
     for (let at = 0, tries = 0; at < segments.length; at += 1) {
       signal?.throwIfAborted();
       const segment = segments[at] as SegmentName;
       onProgress?.(at, segments.length);
-      if (segment.last <= this.#read) continue;
+      if (segment.last <= this.#read || segment.after >= end) continue;
       try {
         await this.#take(segment);
       } catch (error) {
@@ -87,7 +89,7 @@ class LogRun {
   }
 
   async #take(segment: SegmentName): Promise<void> {
-    const { repository, from } = this.#options;
+    const { repository, from, end } = this.#options;
     const { events } = await repository.segment(segment);
     if (segment.after > this.#read) {
       // What was removed from the backup's beginning is missing to nobody.
@@ -95,7 +97,7 @@ class LogRun {
       else if (segment.after > from) this.#gaps.push([from, segment.after]);
       if (this.#last.seq === 0) this.#begins = Math.max(this.#begins, segment.after);
     }
-    const news = events.filter(({ seq }) => seq > this.#read);
+    const news = events.filter(({ seq }) => seq > this.#read && seq <= end);
     for (let at = 0; at < news.length; at += ROWS_AT_ONCE)
       await this.#store(news.slice(at, at + ROWS_AT_ONCE));
     this.#read = segment.last;

@@ -29,7 +29,7 @@ async function scene(
   const run = (more: Partial<RestoreLogOptions> = {}) =>
     restoreLog({
       ...{ repository, log: restored.stores.log, state: restored.state },
-      ...{ prunedUpTo: 0, from: 2, upTo: undefined, isPartial: false },
+      ...{ prunedUpTo: 0, from: 2, upTo: undefined, end: 1e9, isPartial: false },
       ...more,
     });
   await use(Object.assign(fixture, { repository, restored }), run);
@@ -63,6 +63,17 @@ test("restoreLog() makes the log anew, and sorts what is newer than the snapshot
     });
     expect(restored.stores.log.lastKey(A)).toBe("3kaaaaaaaaaaa");
     expect(restored.stores.log.lastKey(B)).not.toBe("");
+  });
+});
+
+test("restoreLog() ends where the plan does, whatever is shipped meanwhile, also in the midst of what was joined", async () => {
+  await scene(async ({ repository, restored }, run) => {
+    await ship(repository, 0, [event(1), event(3), event(5), event(7)]);
+    await ship(repository, 7, [event(8, B)]);
+    expect(await run({ end: 5 })).toEqual({ lastSeq: 5, lastAt: 50, gaps: [], begins: 0, problems: [] });
+    expect(restored.stores.log.lastSeq()).toBe(5);
+    expect([...restored.state.eventsOf(A)].map(({ seq }) => seq)).toEqual([3, 5]);
+    expect([...restored.state.eventsOf(B)]).toEqual([]);
   });
 });
 

@@ -15,6 +15,8 @@ export interface RestorePlan {
   readonly isRolledForward: boolean;
   /** Files of increments, by path: the newest of each. */
   readonly newer: ReadonlyMap<string, PlannedFile>;
+  /** The newest event that is taken: of later ones, which a running server ships meanwhile, what belongs to them may not be in `newer`. */
+  readonly logUpTo: number;
   /** No seq up to this one may be given again, as far as the snapshot and the increments know. */
   readonly highWater: number;
   /** What could not be read of it, in words. */
@@ -34,6 +36,8 @@ export async function planRestore(repository: Repository, options: PlanOptions):
   const { isRolledForward, isPartial } = options;
   const name = options.at ?? (await newestSnapshot(repository));
   const manifest = await repository.snapshot(name);
+  // Before the increments: what belongs to an event is in one that was there before it.
+  const logUpTo = (await repository.segments()).at(-1)?.last ?? 0;
   const newer = new Map<string, PlannedFile>();
   const problems: string[] = [];
   let { highWater } = manifest.log;
@@ -48,7 +52,7 @@ export async function planRestore(repository: Repository, options: PlanOptions):
       problems.push(`"${each.name}" is left out: ${error.message}`);
     }
   }
-  return { manifest, isRolledForward, newer, highWater, problems };
+  return { manifest, isRolledForward, newer, logUpTo, highWater, problems };
 }
 
 /** Every file of the restored folder, the newest of each path; small and needed ones first, then repos and blobs. */

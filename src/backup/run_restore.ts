@@ -225,6 +225,7 @@ class RestoreRun {
     const from = await this.#rollFrom(fetched);
     const log = await restoreLog({
       ...{ repository, log: stores.log, state, prunedUpTo, from, isPartial, signal },
+      end: this.#plan.logUpTo,
       upTo: isRolledForward ? undefined : lastSeq,
       onProgress: (done, total) => this.#tell("log", done, total),
     });

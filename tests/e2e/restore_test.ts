@@ -1,6 +1,6 @@
 /** A server is lost and restored from its backup, while a consumer of the firehose keeps its cursor. */
 import { expect, test } from "bun:test";
-import { createRecord, post, xrpc } from "../client.ts";
+import { type Account, createRecord, post, xrpc } from "../client.ts";
 import { Writer } from "../crash/workload.ts";
 import { cidText, describeEvent, type Event } from "../firehose.ts";
 import { RestoredStage } from "../restored_stage.ts";
@@ -11,6 +11,24 @@ const WRITERS = 6;
 const LIMIT_MS = 120_000;
 /** The log is shipped every second here. */
 const LOST_MS_MAX = 5_000;
+
+const FILE = "dev.kith.test.file";
+
+/** A record with a file; the file's CID. */
+async function fileIn(
+  url: string,
+  account: Account,
+  { rkey, content }: { rkey: string; content: string },
+): Promise<string> {
+  const uploaded = await xrpc(url, "com.atproto.repo.uploadBlob", {
+    token: account.accessJwt,
+    body: Buffer.from(content),
+    headers: { "content-type": "text/plain" },
+  });
+  const blob = uploaded.json.blob as { ref: { $link: string } };
+  await createRecord(url, account, { collection: FILE, rkey, record: { $type: FILE, blob } });
+  return blob.ref.$link;
+}
 
 /** The trees that the firehose has shown of an account, the first one first. */
 function treesOf(events: readonly Event[], did: string): string[] {
@@ -108,6 +126,60 @@ test(
   LIMIT_MS,
 );
 
+/** Puts a file into a record, and removes the one before, until `isOver`; how many were put. */
+async function blobsComeAndGo(url: string, account: Account, isOver: () => boolean): Promise<number> {
+  for (let n = 0; ; n += 1) {
+    if (isOver()) return n;
+    await fileIn(url, account, { rkey: `n${n}`, content: `file ${n} of ${account.did}` });
+    if (n % 5 === 0) continue;
+    const body = { repo: account.did, collection: FILE, rkey: `n${n - 1}` };
+    await xrpc(url, "com.atproto.repo.deleteRecord", { token: account.accessJwt, body });
+  }
+}
+
+test(
+  "a drill of a backup that was taken while blobs come and go finds nothing, nor does a restore",
+  async () => {
+    await using stage = await RestoredStage.open();
+    const accounts = await Promise.all([1, 2, 3].map((n) => stage.account(`files${n}`)));
+    let isOver = false;
+    const load = accounts.map((account) => blobsComeAndGo(stage.url, account, () => isOver));
+    await stage.backUp();
+    await stage.backUp();
+    const first = await stage.kith(["backup", "drill", "--json"]);
+    isOver = true;
+    const counts = await Promise.all(load);
+    expect(Math.min(...counts)).toBeGreaterThan(5);
+    const found = (out: string) => JSON.parse(out.trim().split("\n").at(-1) ?? "");
+    expect([first.code, found(first.out)]).toMatchObject([
+      0,
+      { lost: [], check: { findings: [], repos: 3 } },
+    ]);
+    await stage.settle();
+    expect(await stage.server.stop()).toBe(0);
+    stage.lose();
+    const { ran, report } = await stage.restore();
+    expect([ran.code, report.troubles, report.check.findings]).toEqual([0, [], []]);
+    // A fifth of them stays, and the last one of each.
+    const kept = counts.reduce((sum, count) => sum + Math.ceil(count / 5), 0);
+    expect(report.check.blobs).toBeGreaterThanOrEqual(kept);
+  },
+  LIMIT_MS,
+);
+
+test(
+  "a drill does not look for blobs of a bucket that are not backed up",
+  async () => {
+    await using s3 = await S3Server.start();
+    await using stage = await RestoredStage.open({ env: { ...s3Env(s3.url), KITH_BACKUP_BLOBS: "false" } });
+    await fileIn(stage.url, await stage.account("alice"), { rkey: "one", content: "in the bucket" });
+    await stage.backUp();
+    const ran = await stage.kith(["backup", "drill"]);
+    expect([ran.code, ran.out]).toEqual([0, expect.stringContaining("1 records and 0 blobs")]);
+  },
+  LIMIT_MS,
+);
+
 test(
   "a server whose blobs and backups are in buckets is restored into another bucket",
   async () => {
@@ -126,15 +198,7 @@ test(
     const alice = await stage.account("alice");
     const cids: string[] = [];
     for (const name of ["before", "after"]) {
-      const uploaded = await xrpc(stage.url, "com.atproto.repo.uploadBlob", {
-        token: alice.accessJwt,
-        body: Buffer.from(`the blob ${name}`),
-        headers: { "content-type": "text/plain" },
-      });
-      const blob = uploaded.json.blob as { ref: { $link: string } };
-      const record = { $type: "dev.kith.test.file", blob };
-      await createRecord(stage.url, alice, { collection: "dev.kith.test.file", rkey: name, record });
-      cids.push(blob.ref.$link);
+      cids.push(await fileIn(stage.url, alice, { rkey: name, content: `the blob ${name}` }));
       if (name === "before") await stage.backUp();
     }
     await stage.settle();
