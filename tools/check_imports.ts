@@ -25,6 +25,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   doctor: 4,
   migration: 4,
   verify: 4,
+  watch: 4,
   web: 4,
   oauth: 5,
   xrpc: 5,
@@ -52,6 +53,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   "server.ts": 6,
   "server_files.ts": 6,
   "verify_features.ts": 6,
+  "watch_features.ts": 6,
 };
 
 /** Wiring files see one another; everywhere else one layer is blind to its neighbours. */

@@ -51,6 +51,7 @@ export { LexiconCheck } from "./lexicon_check.ts";
 export * from "./limits/limit_bypass.ts";
 export { RateLimits } from "./limits/rate_limits.ts";
 export * from "./method.ts";
+export { type MetricsSite, type MetricsSiteOptions, metricsSite } from "./metrics_site.ts";
 export * from "./proxy/proxy_targets.ts";
 export * from "./proxy/service_jwts.ts";
 export * from "./proxy/service_proxy.ts";
