@@ -61,6 +61,8 @@ export function edgeOf(parts: {
   gate: RequestGate;
   secrets: Pick<Secrets, "jwtSecret">;
   watch: Watch;
+  backups: BackupService;
+  drills: DrillService;
 }): Parameters<typeof createHttp>[0] {
   const { config, log, stores, actors, features, gate, watch } = parts;
   const { authenticator, proxy } = features;
@@ -136,16 +138,7 @@ function lazyPages(parts: PageParts, limits: RateLimits | undefined): () => Prom
 /** What answers on the admin socket: the same, with methods of its own, to the admin. */
 export function adminEdgeOf(
   edge: ReturnType<typeof edgeOf>,
-  {
-    config,
-    log,
-    stores,
-    actors,
-    features,
-    backups,
-    drills,
-    watch,
-  }: Parameters<typeof edgeOf>[0] & { backups: BackupService; drills: DrillService },
+  { config, log, stores, actors, features, backups, drills, watch }: Parameters<typeof edgeOf>[0],
 ): ReturnType<typeof edgeOf> {
   const relays = {
     configured: config.crawlers,

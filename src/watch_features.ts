@@ -31,6 +31,8 @@ export interface WatchParts {
 }
 
 export interface Watch {
+  /** Unix ms. */
+  readonly startedAt: number;
   /** Begins to count the requests of these methods, each for itself. */
   countFor(nsids: Iterable<string>): RequestCounts;
   checks(): Promise<readonly HealthCheck[]>;
@@ -48,6 +50,7 @@ export function startWatch({ log, onClose }: StartContext, parts: WatchParts): W
   const health = new HealthWatch(sources, { logger: log });
   onClose(() => health.stop());
   return {
+    startedAt: sources.now(),
     countFor: (nsids) => {
       requests = new RequestCounts([...nsids, SUBSCRIBE_REPOS]);
       return requests;

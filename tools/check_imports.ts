@@ -35,6 +35,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   "admin_socket.ts": 6,
   "backup_features.ts": 6,
   "admin_features.ts": 6,
+  "admin_page_features.ts": 6,
   "identity_features.ts": 6,
   "idle_memory.ts": 6,
   cli: 6,
