@@ -25,6 +25,7 @@ import {
   describeMethods,
   feedMethods,
   handleMethods,
+  healthMethods,
   importMethods,
   keyMethods,
   LexiconCheck,
@@ -92,7 +93,7 @@ export function edgeOf(parts: {
     },
   };
   const oauth = features.oauth.server(limits && oauthLimits(limits));
-  const methods = [...methodsOf(parts), ...adminMethods(parts)];
+  const methods = [...methodsOf(parts), ...adminMethods(parts), ...healthMethodsOf(parts)];
   const metrics = metricsSite({ authenticator, limits, render: () => watch.metrics() });
   const edge: Parameters<typeof createHttp>[0] = {
     methods,
@@ -133,6 +134,23 @@ function lazyPages(parts: PageParts, limits: RateLimits | undefined): () => Prom
   const { logoUrl, backgroundLightUrl, backgroundDarkUrl } = parts.config.branding;
   if (logoUrl ?? backgroundLightUrl ?? backgroundDarkUrl) void pages();
   return pages;
+}
+
+/** The words of the checks are those of the pages, which are loaded when somebody asks. */
+function healthMethodsOf({
+  watch,
+  backups,
+}: Pick<Parameters<typeof edgeOf>[0], "watch" | "backups">): Method[] {
+  return healthMethods({
+    version: VERSION,
+    startedAt: watch.startedAt,
+    checks: () => watch.checks(),
+    words: (check) => {
+      const { checkSentences } = require("./web/mod.ts") as typeof import("./web/mod.ts");
+      return checkSentences(check, { locale: "en" });
+    },
+    lastProvenAt: () => backups.status().lastProven?.at,
+  });
 }
 
 /** What answers on the admin socket: the same, with methods of its own, to the admin. */

@@ -44,6 +44,7 @@ export * from "./dev_kith/community/lifecycle_methods.ts";
 export * from "./dev_kith/community/local_repo_calls.ts";
 export * from "./dev_kith/community/member_methods.ts";
 export * from "./dev_kith/community/publish_methods.ts";
+export * from "./dev_kith/health_methods.ts";
 export * from "./error_table.ts";
 export * from "./firehose_socket.ts";
 export * from "./http.ts";
