@@ -9,6 +9,7 @@ import type { RequestGate } from "./request_gate.ts";
 import type { ServerFiles } from "./server_files.ts";
 import { MAIL_QUEUE_MAX } from "./storage/mod.ts";
 import {
+  BlobBytes,
   type HealthCheck,
   HealthWatch,
   RequestCounts,
@@ -41,8 +42,11 @@ export interface Watch {
 
 export function startWatch({ log, onClose }: StartContext, parts: WatchParts): Watch {
   let requests = new RequestCounts([]);
+  const blobs = blobBytesOf(parts.config);
+  onClose(() => blobs.stop());
   const sources: WatchSources = {
     ...sourcesOf(parts),
+    blobs,
     get requests() {
       return requests;
     },
@@ -60,7 +64,7 @@ export function startWatch({ log, onClose }: StartContext, parts: WatchParts): W
   };
 }
 
-function sourcesOf(parts: WatchParts): Omit<WatchSources, "requests"> {
+function sourcesOf(parts: WatchParts): Omit<WatchSources, "requests" | "blobs"> {
   const { config, stores, actors, features, files, backups, gate } = parts;
   const { backup, dataFolder } = config;
   const events = join(dataFolder, "events.sqlite");
@@ -95,4 +99,9 @@ function sourcesOf(parts: WatchParts): Omit<WatchSources, "requests"> {
     },
     now: actors.now,
   };
+}
+
+/** What is in a bucket its provider counts. */
+function blobBytesOf({ blobBucket, blobFolder }: Config): BlobBytes {
+  return new BlobBytes({ folder: blobBucket ? undefined : blobFolder });
 }

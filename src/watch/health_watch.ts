@@ -13,6 +13,7 @@ export class HealthWatch {
   readonly #known = new Map<CheckName, HealthCheck>();
   readonly #timer: ReturnType<typeof setInterval>;
   #looking: Promise<readonly HealthCheck[]> | undefined;
+  #stopped = false;
 
   constructor(sources: WatchSources, { logger }: { logger: Logger }) {
     this.#sources = sources;
@@ -20,7 +21,8 @@ export class HealthWatch {
     this.#startedAt = sources.now();
     this.#timer = setInterval(() => {
       this.look().catch((error: unknown) => {
-        logger.warn("Could not look whether the server is well; trying again later", { error });
+        if (!this.#stopped)
+          logger.warn("Could not look whether the server is well; trying again later", { error });
       });
     }, LOOK_MS);
     this.#timer.unref?.();
@@ -35,6 +37,7 @@ export class HealthWatch {
   }
 
   stop(): void {
+    this.#stopped = true;
     clearInterval(this.#timer);
   }
 

@@ -1,4 +1,5 @@
 /** How a running server is: counted requests, metrics for Prometheus, and checks that say what to look after. */
+export { BlobBytes } from "./blob_bytes.ts";
 export {
   CHECKS,
   type CheckName,

@@ -139,7 +139,10 @@ async function addDisk(text: MetricsText, { dataFolder, blobs }: WatchSources): 
     { name: "kith_data_disk_size_bytes", help: "Size of the disk of the data folder." },
     room?.sizeBytes,
   );
-  text.gauge({ name: "kith_blob_bytes", help: "Size of all blobs, counted now and then." }, blobs?.bytes());
+  text.gauge(
+    { name: "kith_blob_bytes", help: "Size of all blobs on the disk, counted once an hour." },
+    blobs.bytes(),
+  );
 }
 
 /** A time that is not there is 0, so that a rule on its age finds that too. */

@@ -81,7 +81,7 @@ export interface WatchSources {
   readonly backups: { status(): BackupFacts; readonly shippedUpTo: number | undefined };
   readonly plan: BackupPlan;
   /** Bytes of all blobs, as far as they are known. */
-  readonly blobs?: { bytes(): number | undefined } | undefined;
+  readonly blobs: { bytes(): number | undefined };
   /** Unix ms. */
   readonly now: () => number;
 }
