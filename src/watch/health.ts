@@ -67,8 +67,9 @@ export interface HealthCheck extends Omit<Verdict, "since"> {
 }
 
 export interface HealthFacts {
-  /** Unix ms. */
+  /** Unix ms, as all times here. */
   readonly now: number;
+  readonly startedAt: number;
   readonly isDev: boolean;
   readonly room: DiskRoom | undefined;
   readonly refusedSince: number | undefined;
@@ -177,7 +178,7 @@ function judgeShipping({ backup, plan, lagMs }: HealthFacts): Verdict {
   return { name, state, reason: "shippingBehind", values: { ms: lagMs } };
 }
 
-function judgeDrill({ now, backup, plan }: HealthFacts): Verdict {
+function judgeDrill({ now, startedAt, backup, plan }: HealthFacts): Verdict {
   const name = "drill";
   const { lastProven, lastDrill, lastBackup } = backup;
   const at = lastProven && Date.parse(lastProven.at);
@@ -188,10 +189,10 @@ function judgeDrill({ now, backup, plan }: HealthFacts): Verdict {
     return { name, state: "fail", reason: "drillFailed", values: { ...values, problem }, since };
   }
   if (!plan.isSet) return { name, state: "ok", reason: "drillOff", values };
-  // The first drill comes after the first backup.
-  const dueFrom = at ?? (lastBackup && Date.parse(lastBackup.at));
+  // The first drill comes after the first backup, of which there may have been many since.
+  const dueFrom = at ?? (lastBackup && Math.min(Date.parse(lastBackup.at), startedAt));
   const age = ageState(dueFrom, { now, everyMs: plan.drillMs });
-  if (age !== "ok") return { name, state: age, reason: "drillLate", values };
+  if (age !== "ok") return { name, state: at === undefined ? "warn" : age, reason: "drillLate", values };
   if (at !== undefined) return { name, state: "ok", reason: "drillProven", values };
   return { name, state: "ok", reason: plan.drillMs === 0 ? "drillOff" : "drillNotYet", values };
 }

@@ -24,6 +24,7 @@ const STATUS = {
 /** All is well. */
 const FACTS: HealthFacts = {
   now: NOW,
+  startedAt: NOW - HOUR_MS,
   isDev: false,
   room: { freeBytes: 50 * GIB, sizeBytes: 100 * GIB },
   refusedSince: undefined,
@@ -91,6 +92,10 @@ const ROWS: [change: Partial<HealthFacts>, name: CheckName, verdict: string][] =
     { ...status({ lastProven: undefined, lastDrill: undefined }), plan: { ...PLAN, drillMs: 0 } },
     "drill",
     "ok drillOff",
+  ],
+  [
+    { ...status({ lastProven: undefined, lastDrill: undefined }), startedAt: NOW - 99 * HOUR_MS },
+    ...(["drill", "warn drillLate"] as const),
   ],
   [{}, "mail", "ok mailSet"],
   [{ hasMail: false }, "mail", "warn mailNotSet"],

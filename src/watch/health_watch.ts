@@ -45,7 +45,7 @@ export class HealthWatch {
     const { now, isDev, dataFolder, sequencer, backups, plan, hasMail, mails, relays } = this.#sources;
     const room = await diskRoom(dataFolder);
     const verdicts = judge({
-      ...{ now: now(), isDev, room, plan, hasMail },
+      ...{ now: now(), startedAt: this.#startedAt, isDev, room, plan, hasMail },
       refusedSince: sequencer.refusedSince,
       backup: backups.status(),
       lagMs: shippingLagMs(this.#sources),
