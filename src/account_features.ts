@@ -154,7 +154,7 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
   };
   const signingIn = { sessions, factors, passkeys, devices, signIns, stepUps };
   const mails = { emailTokens: tokensByMail, mail, moderatorMail, welcome, languages, notices };
-  return { ...signingIn, ...mails, appPasswords, status, credentials, sweep };
+  return { ...signingIn, ...mails, hasMail: sendsAll, appPasswords, status, credentials, sweep };
 }
 
 /** The queue of mail, with what the run before has left; absent where no mail is set up. */

@@ -13,6 +13,7 @@ import { isPagePath } from "./oauth/mod.ts";
 import { oauthLimits } from "./oauth_features.ts";
 import type { PageParts, Pages } from "./page_features.ts";
 import type { RequestGate } from "./request_gate.ts";
+import type { Watch } from "./watch_features.ts";
 import {
   accountMethods,
   adminIdentityMethods,
@@ -24,12 +25,14 @@ import {
   describeMethods,
   feedMethods,
   handleMethods,
+  healthMethods,
   importMethods,
   keyMethods,
   LexiconCheck,
   LimitBypass,
   lexiconMethods,
   type Method,
+  metricsSite,
   plcMethods,
   preferenceMethods,
   profileMethods,
@@ -58,8 +61,11 @@ export function edgeOf(parts: {
   features: Features;
   gate: RequestGate;
   secrets: Pick<Secrets, "jwtSecret">;
+  watch: Watch;
+  backups: BackupService;
+  drills: DrillService;
 }): Parameters<typeof createHttp>[0] {
-  const { config, log, stores, actors, features, gate } = parts;
+  const { config, log, stores, actors, features, gate, watch } = parts;
   const { authenticator, proxy } = features;
   const { enabled, bypassKey, bypassIps } = config.rateLimits;
   if (bypassKey !== undefined) log.hide(bypassKey);
@@ -87,8 +93,10 @@ export function edgeOf(parts: {
     },
   };
   const oauth = features.oauth.server(limits && oauthLimits(limits));
+  const methods = [...methodsOf(parts), ...adminMethods(parts), ...healthMethodsOf(parts)];
+  const metrics = metricsSite({ authenticator, limits, render: () => watch.metrics() });
   const edge: Parameters<typeof createHttp>[0] = {
-    methods: [...methodsOf(parts), ...adminMethods(parts)],
+    methods,
     authenticator,
     proxy,
     firehose: actors.firehose,
@@ -99,15 +107,20 @@ export function edgeOf(parts: {
       fetch: async (request, context) => (await pages()).server.fetch(request, context),
     },
     aside: async (request, context) =>
-      (await features.clientDocuments.fetch(request)) ?? (await oauth.fetch(request, context)),
+      (await features.clientDocuments.fetch(request)) ??
+      (await metrics(request, context)) ??
+      (await oauth.fetch(request, context)),
     bypass,
     networkSubscribersMax: config.networkSubscribersMax,
     site,
     log,
+    requests: watch.countFor(methods.map(({ nsid }) => nsid)),
     stopping: gate.stopping,
   };
   // What the server calls itself for is limited where it is asked for.
-  features.communities.ownHandler.open(createHttp({ ...edge, limits: undefined, pages: undefined }));
+  features.communities.ownHandler.open(
+    createHttp({ ...edge, limits: undefined, pages: undefined, requests: undefined }),
+  );
   return edge;
 }
 
@@ -123,18 +136,27 @@ function lazyPages(parts: PageParts, limits: RateLimits | undefined): () => Prom
   return pages;
 }
 
+/** The words of the checks are those of the pages, which are loaded when somebody asks. */
+function healthMethodsOf({
+  watch,
+  backups,
+}: Pick<Parameters<typeof edgeOf>[0], "watch" | "backups">): Method[] {
+  return healthMethods({
+    version: VERSION,
+    startedAt: watch.startedAt,
+    checks: () => watch.checks(),
+    words: (check) => {
+      const { checkSentences } = require("./web/mod.ts") as typeof import("./web/mod.ts");
+      return checkSentences(check, { locale: "en" });
+    },
+    lastProvenAt: () => backups.status().lastProven?.at,
+  });
+}
+
 /** What answers on the admin socket: the same, with methods of its own, to the admin. */
 export function adminEdgeOf(
   edge: ReturnType<typeof edgeOf>,
-  {
-    config,
-    log,
-    stores,
-    actors,
-    features,
-    backups,
-    drills,
-  }: Parameters<typeof edgeOf>[0] & { backups: BackupService; drills: DrillService },
+  { config, log, stores, actors, features, backups, drills, watch }: Parameters<typeof edgeOf>[0],
 ): ReturnType<typeof edgeOf> {
   const relays = {
     configured: config.crawlers,
@@ -144,17 +166,19 @@ export function adminEdgeOf(
   const { accounts } = stores;
   const { emailTokens, factors } = features.owners;
   const own = adminSocketMethods({ accounts, emailTokens, factors, relays, log, now: actors.now });
+  const authenticator = new SocketAuthenticator(edge.authenticator);
   return {
     ...edge,
-    aside: undefined,
+    aside: metricsSite({ authenticator, limits: undefined, render: () => watch.metrics() }),
     pages: undefined,
+    requests: undefined,
     methods: [
       ...edge.methods,
       ...own,
       ...features.communities.adminMethods,
       ...backupMethods({ backups, drills, log }),
     ],
-    authenticator: new SocketAuthenticator(edge.authenticator),
+    authenticator,
     // It has no address: it would be counted with all that a proxy on this machine does not tell apart.
     limits: undefined,
   };

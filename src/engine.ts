@@ -192,7 +192,7 @@ export async function startActors(
   sequencer.onPublished(() => crawlers.notify());
   // What the start itself has told: after a restore that is every repo.
   if (sequencer.publishedSeq >= firstSeq) crawlers.notify();
-  return { sequencer, firehose, registry, retention, blobHold, clockId, now };
+  return { sequencer, firehose, registry, openReposMax, retention, blobHold, crawlers, clockId, now };
 }
 
 async function recover(options: StartUpOptions): Promise<void> {

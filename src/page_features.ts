@@ -2,6 +2,7 @@
 import { hkdfSync } from "node:crypto";
 import { accountPagesOf } from "./account_page_features.ts";
 import { networkOf } from "./accounts/mod.ts";
+import { type AdminPageParts, adminPagesOf } from "./admin_page_features.ts";
 import { ConsentDenied, OAUTH_PATHS } from "./communities/mod.ts";
 import type { Config, Secrets } from "./config/mod.ts";
 import { type Stores, safeFetchOf } from "./engine.ts";
@@ -40,13 +41,14 @@ const BUDGETS: Readonly<Record<PageAct, { readonly points: number; readonly wind
   reset_password: { points: 50, windowMs: FIVE_MINUTES_MS },
   community: { points: 60, windowMs: FIVE_MINUTES_MS },
   community_password: { points: 20, windowMs: HOUR_MS },
+  admin_password: { points: 20, windowMs: FIVE_MINUTES_MS },
 };
 
-export interface PageParts {
+export interface PageParts extends Omit<AdminPageParts, "features" | "stores"> {
   readonly config: Config;
   readonly secrets: Pick<Secrets, "jwtSecret">;
   readonly features: Features;
-  readonly stores: Pick<Stores, "accounts" | "oauth">;
+  readonly stores: AdminPageParts["stores"] & Pick<Stores, "accounts" | "oauth">;
   readonly log: RootLogger;
 }
 
@@ -91,7 +93,9 @@ function pageServerOf(
 }
 
 /** Every page by its path. */
-function routesOf({ config, features, logos, stores: { accounts } }: SitedParts): PageRoutes {
+function routesOf(parts: SitedParts): PageRoutes {
+  const { config, features, logos } = parts;
+  const { accounts } = parts.stores;
   const { owners, creator, oauth } = features;
   const { signIns, credentials, welcome, devices, status, languages } = owners;
   const { handleDomains: domains, inviteRequired: isInviteRequired } = config;
@@ -119,6 +123,7 @@ function routesOf({ config, features, logos, stores: { accounts } }: SitedParts)
     ...entrance.routes(),
     ...authorize.routes(),
     ...adoption.routes(),
+    ...adminPagesOf(parts).routes(),
     [CHANGE_PASSWORD]: { get: (call) => call.redirect(PASSWORD_PAGE) },
   };
 }

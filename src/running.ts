@@ -12,6 +12,7 @@ import { type Listener, type Listeners, listen } from "./listen.ts";
 import { RequestGate } from "./request_gate.ts";
 import type { ServerContext, ServerFiles } from "./server_files.ts";
 import type { DataFolder } from "./storage/mod.ts";
+import { startWatch } from "./watch_features.ts";
 import { createHttp } from "./xrpc/mod.ts";
 
 /** How long requests that are under way may take to end at a stop. */
@@ -30,12 +31,14 @@ export async function run(
   const listeners = context.listens ? openPort(context, gate) : undefined;
   const adminSocket = context.listens ? openAdminSocket(context, { folder, gate }) : undefined;
   const config = listeners ? atPort(context.config, listeners.port) : context.config;
-  const stores = await openStores(context, { config, folder, files: await files });
+  const opened = await files;
+  const stores = await openStores(context, { config, folder, files: opened });
   const actors = await startActors(context, { config, stores });
   const plc = directoryOf(context, { config, folder });
   const features = await startFeatures(context, { config, secrets, stores, actors, plc });
   const { backups, drills } = startBackups(context, { config, actors });
-  const edgeParts = { config, log, stores, actors, features, gate, secrets, backups, drills };
+  const watch = startWatch(context, { config, stores, actors, features, files: opened, backups, gate });
+  const edgeParts = { config, log, stores, actors, features, gate, secrets, backups, drills, watch };
   const edge = edgeOf(edgeParts);
   gate.open({ http: createHttp(edge), admin: createHttp(adminEdgeOf(edge, edgeParts)), aside: plc.fetch });
 

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { startBackups } from "../src/backup_features.ts";
 import { type Config, ensureSecrets, loadConfig } from "../src/config/mod.ts";
 import { edgeOf } from "../src/edge.ts";
 import { type Actors, openStores, type Stores, startActors } from "../src/engine.ts";
@@ -10,6 +11,7 @@ import { createLogger } from "../src/logger.ts";
 import { RequestGate } from "../src/request_gate.ts";
 import { openServerFiles } from "../src/server_files.ts";
 import { DataFolder } from "../src/storage/mod.ts";
+import { startWatch } from "../src/watch_features.ts";
 import { createHttp } from "../src/xrpc/mod.ts";
 import { ADMIN_PASSWORD, serverEnv } from "./harness.ts";
 
@@ -67,7 +69,11 @@ export class KithParts implements AsyncDisposable {
       const actors = await startActors(context, { config, stores });
       const plc = directoryOf(context, { config, folder: dataFolder });
       const features = await startFeatures(context, { config, secrets, stores, actors, plc });
-      const edge = edgeOf({ config, log, stores, actors, features, gate: new RequestGate(), secrets });
+      const { backups, drills } = startBackups(context, { config, actors });
+      const gate = new RequestGate();
+      const watch = startWatch(context, { config, stores, actors, features, files, backups, gate });
+      const parts = { config, log, stores, actors, features, gate, secrets, backups, drills, watch };
+      const edge = edgeOf(parts);
       return new KithParts({ config, stores, actors, features }, createHttp(edge), close);
     } catch (error) {
       await close();

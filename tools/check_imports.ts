@@ -25,6 +25,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   doctor: 4,
   migration: 4,
   verify: 4,
+  watch: 4,
   web: 4,
   oauth: 5,
   xrpc: 5,
@@ -35,6 +36,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   "admin_socket.ts": 6,
   "backup_features.ts": 6,
   "admin_features.ts": 6,
+  "admin_page_features.ts": 6,
   "identity_features.ts": 6,
   "idle_memory.ts": 6,
   cli: 6,
@@ -54,6 +56,7 @@ export const LAYERS: Readonly<Record<string, number>> = {
   "server.ts": 6,
   "server_files.ts": 6,
   "verify_features.ts": 6,
+  "watch_features.ts": 6,
 };
 
 /** Wiring files see one another; everywhere else one layer is blind to its neighbours. */

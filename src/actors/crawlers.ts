@@ -48,24 +48,47 @@ export interface CrawlersOptions {
   /** Calls requestCrawl on one relay; bounded in time by the caller's client. */
   requestCrawl(relay: string, hostname: string): Promise<void>;
   readonly logger: Logger;
+  readonly now?: () => number;
+}
+
+/** How a relay has answered when it was last asked. */
+export interface RelayAnswer {
+  readonly relay: string;
+  /** Unix ms; undefined where it was not asked yet. */
+  readonly askedAt: number | undefined;
+  /** Why it did not accept. */
+  readonly problem: string | undefined;
 }
 
 export class Crawlers {
   readonly #actor;
+  readonly #answers: Map<string, RelayAnswer>;
 
   constructor(options: CrawlersOptions) {
-    const { relays, hostname, logger } = options;
+    const { relays, hostname, logger, now = Date.now } = options;
+    this.#answers = new Map(
+      relays.map((relay) => [relay, { relay, askedAt: undefined, problem: undefined }]),
+    );
+    const note = (relay: string, problem: string | undefined) =>
+      this.#answers.set(relay, { relay, askedAt: now(), problem });
     const notify = async (): Promise<void> => {
       for (const relay of relays) {
         try {
           await options.requestCrawl(relay, hostname);
+          note(relay, undefined);
         } catch (error) {
+          note(relay, error instanceof Error ? error.message : String(error));
           logger.warn("Could not ask a relay to crawl; trying again with later events", { relay, error });
         }
       }
     };
     this.#actor = createActor(crawlersMachine.provide({ actors: { notify: fromPromise(notify) } }));
     if (relays.length > 0) this.#actor.start();
+  }
+
+  /** Of each relay, in the order of the settings. */
+  answers(): readonly RelayAnswer[] {
+    return [...this.#answers.values()];
   }
 
   /** Something has been published. */

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { createActor, fromPromise, SimulatedClock } from "xstate";
-import { crawlersMachine, NOTIFY_DELAY_MS, NOTIFY_EVERY_MS } from "./crawlers.ts";
+import { QUIET } from "./_fake_log.ts";
+import { Crawlers, crawlersMachine, NOTIFY_DELAY_MS, NOTIFY_EVERY_MS } from "./crawlers.ts";
 
 function run(): {
   clock: SimulatedClock;
@@ -50,4 +51,32 @@ test("crawlersMachine announces again only after its interval, and only if more 
   clock.increment(NOTIFY_EVERY_MS);
   expect(value()).toBe("quiet");
   expect(told()).toBe(2);
+});
+
+test("Crawlers.answers() tells how each relay has answered last", async () => {
+  const told = Promise.withResolvers<void>();
+  const crawlers = new Crawlers({
+    relays: ["https://one.example", "https://two.example"],
+    hostname: "pds.example.com",
+    requestCrawl: async (relay) => {
+      if (relay.includes("one")) throw new Error("Not you");
+      told.resolve();
+    },
+    logger: QUIET,
+    now: () => 7,
+  });
+  const asked = (problem: string | undefined) => ({ askedAt: 7, problem });
+  const unasked = { askedAt: undefined, problem: undefined };
+  expect(crawlers.answers()).toEqual([
+    { relay: "https://one.example", ...unasked },
+    { relay: "https://two.example", ...unasked },
+  ]);
+  crawlers.notify();
+  await told.promise;
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(crawlers.answers()).toEqual([
+    { relay: "https://one.example", ...asked("Not you") },
+    { relay: "https://two.example", ...asked(undefined) },
+  ]);
+  crawlers.stop();
 });

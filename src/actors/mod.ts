@@ -31,6 +31,6 @@ export type {
   WriteRequest,
   WriteResult,
 } from "./repo_types.ts";
-export { type SequencedFrame, Sequencer } from "./sequencer.ts";
+export { BACKLOG_EVENTS_MAX, type SequencedFrame, Sequencer } from "./sequencer.ts";
 export type { StatusOptions } from "./standing.ts";
 export { recoverRepos, reserveFirstSeq, type StartUpOptions } from "./start_up.ts";

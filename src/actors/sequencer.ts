@@ -99,6 +99,8 @@ export class Sequencer {
   #othersAt = Number.NEGATIVE_INFINITY;
   #nextSeq: number;
   #publishedSeq: number;
+  #publishedCount = 0;
+  #refusedSince: number | undefined;
   #willAppend = false;
   #willPublish = false;
   #isRecovered = false;
@@ -135,9 +137,24 @@ export class Sequencer {
     return this.#waiting.length;
   }
 
+  /** How many events were taken and are not published yet. */
+  get unpublished(): number {
+    return this.#waiting.length + this.#appended.length;
+  }
+
+  /** How many events were published since the start. */
+  get publishedCount(): number {
+    return this.#publishedCount;
+  }
+
+  /** Since when the log refuses events, in Unix ms; undefined where it takes them. */
+  get refusedSince(): number | undefined {
+    return this.#refusedSince;
+  }
+
   /** Throws "busy" where so much waits, for the log or for the disk of a repo, that no more writes should be taken. */
   assertRoom(): void {
-    const events = this.#waiting.length + this.#appended.length;
+    const events = this.unpublished;
     if (events < BACKLOG_EVENTS_MAX) return;
     throw new KithError("busy", `Could not take the write: ${events} events wait to be published`, {
       hint: "The event log cannot be written, or the disk does not answer: is it full?",
@@ -287,11 +304,13 @@ export class Sequencer {
       rows = this.#rowsOf(batch);
       if (rows.length > 0) log.append(rows, this.#isRecovered ? this.#publishedSeq : undefined);
     } catch (error) {
+      this.#refusedSince ??= this.#options.now();
       this.#logRefusal(error, batch.length);
       this.#fallBehind();
       queueMicrotask(() => this.#actor.send({ type: "appendFailed" }));
       return;
     }
+    this.#refusedSince = undefined;
     this.#waiting.splice(0, batch.length);
     this.#appended.push(...batch);
     this.#nextSeq += rows.length;
@@ -342,6 +361,7 @@ export class Sequencer {
     const last = rows.at(-1);
     if (last) {
       this.#publishedSeq = last.seq;
+      this.#publishedCount += rows.length;
       for (const listener of [...this.#listeners]) this.#tell(listener, rows);
     }
     for (const { isLast, handed } of entries) {

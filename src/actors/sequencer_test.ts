@@ -244,10 +244,16 @@ test("Sequencer keeps everything while the log is full, and goes on where it sto
   log.full = true;
   const handed = sequencer.hand("did:plc:a", [pending("did:plc:a", "1")]);
   const later = sequencer.hand("did:plc:b", [pending("did:plc:b", "1")]);
-  await until(() => sequencer.backlog === 2);
+  await until(() => sequencer.backlog === 2 && sequencer.refusedSince === 5);
+  expect([sequencer.unpublished, sequencer.publishedCount]).toEqual([2, 0]);
   log.full = false;
   await Promise.all([handed, later]);
   expect(seen.map(({ seq }) => seq)).toEqual([FIRST_SEQ, FIRST_SEQ + 1]);
+  expect([sequencer.unpublished, sequencer.publishedCount, sequencer.refusedSince]).toEqual([
+    0,
+    2,
+    undefined,
+  ]);
 });
 
 test("Sequencer appends in batches within their bound", async () => {

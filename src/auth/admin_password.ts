@@ -11,6 +11,10 @@ export class AdminPassword {
     this.#digest = digestOf(Buffer.from(`admin:${password}`));
   }
 
+  matches(password: string): boolean {
+    return timingSafeEqual(digestOf(Buffer.from(`admin:${password}`)), this.#digest);
+  }
+
   /** True for the base64 of `admin:<password>`, which HTTP Basic sends (RFC 7617). */
   matchesBasic(base64: string): boolean {
     return timingSafeEqual(digestOf(Buffer.from(base64, "base64")), this.#digest);

@@ -120,6 +120,11 @@ export class HeaderAuthenticator implements Authenticator {
     return header !== null && /^basic /i.test(header) && this.#adminOf(request).kind === "admin";
   }
 
+  /** True for the admin's password. */
+  isAdminPassword(password: string): boolean {
+    return this.#admin.matches(password);
+  }
+
   #adminOf(request: Request): Principal {
     const credentials = credentialsOf(request);
     if (credentials === null) throw new KithError("auth_missing", "Authentication Required");

@@ -48,6 +48,10 @@ export class DrillService {
     this.#timer.unref?.();
   }
 
+  get isRunning(): boolean {
+    return this.#running !== undefined;
+  }
+
   /** Throws KithError busy while one is under way, invalid_request without a destination or a key, and what the drill throws. */
   async run(
     request: DrillRequest = {},

@@ -6,6 +6,7 @@ import { drillCommand } from "./backup_drill.ts";
 import type { Command, CommandGroup } from "./command.ts";
 import { communityCommands } from "./community.ts";
 import { configCommand } from "./config.ts";
+import { healthCommand } from "./health.ts";
 import { helpCommand, subgroupOf } from "./help.ts";
 import { importReferenceCommand } from "./import_reference.ts";
 import { inviteCommands } from "./invite.ts";
@@ -21,6 +22,7 @@ import { versionCommand } from "./version.ts";
 const OWN: readonly (Command | CommandGroup)[] = [
   serveCommand,
   configCommand,
+  healthCommand,
   accountCommands,
   inviteCommands,
   communityCommands,

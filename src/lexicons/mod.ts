@@ -4,6 +4,7 @@ export * as DevKithAdminCreateEmailCode from "./types/dev/kith/admin/createEmail
 export * as DevKithAdminDrillBackup from "./types/dev/kith/admin/drillBackup.ts";
 export * as DevKithAdminFindAccount from "./types/dev/kith/admin/findAccount.ts";
 export * as DevKithAdminGetBackupStatus from "./types/dev/kith/admin/getBackupStatus.ts";
+export * as DevKithAdminGetHealth from "./types/dev/kith/admin/getHealth.ts";
 export * as DevKithAdminListAttempts from "./types/dev/kith/admin/listAttempts.ts";
 export * as DevKithAdminReapAttempt from "./types/dev/kith/admin/reapAttempt.ts";
 export * as DevKithAdminRequestCrawl from "./types/dev/kith/admin/requestCrawl.ts";

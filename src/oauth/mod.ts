@@ -2,6 +2,8 @@
 export { AccountPages, type AccountPagesOptions } from "./account_pages/account_pages.ts";
 export { Entrance, type EntranceOptions } from "./account_pages/entrance.ts";
 export { ACCOUNT_PATH } from "./account_pages/paths.ts";
+export { type AdminHomeFacts, AdminPages, type AdminPagesOptions } from "./admin_pages/admin_pages.ts";
+export { AdminSessions } from "./admin_pages/admin_sessions.ts";
 export type { AuthorizationParameters, Prompt, ResponseMode } from "./authorization_parameters.ts";
 export * from "./authorization_requests.ts";
 export { ClientAuth } from "./client_auth.ts";

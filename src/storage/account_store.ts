@@ -87,12 +87,14 @@ export class AccountStore {
   readonly #keyring: Keyring;
   readonly #byDid: KeptReads<Account>;
   readonly #byHandle: KeptReads<Account>;
+  readonly #counts: KeptReads<Partial<Record<AccountState, number>>>;
 
   constructor(hub: Hub, keyring: Keyring) {
     this.#hub = hub;
     this.#keyring = keyring;
     this.#byDid = hub.keep({ tables: ["account"], keysMax: ACCOUNTS_KEPT_MAX });
     this.#byHandle = hub.keep({ tables: ["account"], keysMax: ACCOUNTS_KEPT_MAX });
+    this.#counts = hub.keep({ tables: ["account"], keysMax: 1 });
   }
 
   account(did: string): Account | undefined {
@@ -146,6 +148,17 @@ export class AccountStore {
     return (
       this.#hub.readOne<{ n: number }>(`SELECT count(*) n FROM account WHERE state NOT IN ${states}`)?.n ?? 0
     );
+  }
+
+  /** How many accounts there are of each state; kept until an account changes. Nobody counts those that are deleted. */
+  countByState(): Readonly<Partial<Record<AccountState, number>>> {
+    const read = () => {
+      const sql = "SELECT state, count(*) n FROM account WHERE state <> 'deleted' GROUP BY state";
+      return Object.fromEntries(
+        this.#hub.read<{ state: string; n: number }>(sql).map(({ state, n }) => [state, n]),
+      );
+    };
+    return this.#counts.get("", read) ?? {};
   }
 
   /**

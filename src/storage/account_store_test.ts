@@ -350,3 +350,21 @@ test("InviteStore.createEarned() sees what was made before, in the same transact
   ]);
   await hub.close();
 });
+
+test("AccountStore.countByState() counts anew after each change, and none that is deleted", async () => {
+  await using folder = new Fixture();
+  const { hub, accounts } = await Stores.open(folder);
+  try {
+    expect(accounts.countByState()).toEqual({});
+    for (const name of ["a", "b", "c"]) await accounts.beginAccount(newAccount(name));
+    expect(accounts.countByState()).toEqual({ creating: 3 });
+    await accounts.finishCreation("did:plc:a", "active");
+    await accounts.finishCreation("did:plc:b", "deactivated");
+    expect(accounts.countByState()).toEqual({ active: 1, deactivated: 1, creating: 1 });
+    await accounts.beginDeletion("did:plc:a", TOMBSTONE);
+    await accounts.finishDeletion("did:plc:a");
+    expect(accounts.countByState()).toEqual({ deactivated: 1, creating: 1 });
+  } finally {
+    await hub.close();
+  }
+});

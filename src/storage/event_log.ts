@@ -107,6 +107,13 @@ export class EventLog {
     return this.#file.statement<{ seq: number | null }>("SELECT min(seq) AS seq FROM event").get()?.seq ?? 0;
   }
 
+  /** When the oldest row after `seq` was appended, in Unix ms; undefined where there is none. */
+  atAfter(seq: number): number | undefined {
+    return this.#file
+      .statement<{ at: number }>("SELECT at FROM event WHERE seq > ? ORDER BY seq LIMIT 1")
+      .get(seq)?.at;
+  }
+
   /** The newest seq that retention has removed: at most the one before the oldest row; 0 where nothing was removed. */
   prunedUpTo(): number {
     return (

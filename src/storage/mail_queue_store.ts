@@ -61,6 +61,12 @@ export class MailQueueStore {
     return this.#hub.readOne<{ n: number }>("SELECT count(*) n FROM mail_queue")?.n ?? 0;
   }
 
+  /** Those that were tried so many times. */
+  countTried(attempts: number): number {
+    const sql = "SELECT count(*) n FROM mail_queue WHERE attempts >= ?";
+    return this.#hub.readOne<{ n: number }>(sql, attempts)?.n ?? 0;
+  }
+
   /** Messages whose turn is at `now` or before, `limit` at most. */
   due(now: number, limit: number): MailRow[] {
     const rows = this.#hub.read<Row>(

@@ -48,6 +48,11 @@ export class Maintenance {
     return new Maintenance(onFatal);
   }
 
+  /** How much is asked of the worker and not answered. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
   /** Starts the WAL of a file that this thread holds open, so that no write here meets an empty one. */
   async prime(path: string): Promise<void> {
     await this.#ask("prime", path);

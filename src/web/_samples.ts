@@ -1,6 +1,7 @@
 /** Every page with data as it comes, and with data that is long, wrong or rare: for looking at, and for the tests. */
 import { explain } from "../atproto/mod.ts";
 import { accountPagesOf } from "./_account_samples.ts";
+import { adminPagesOf } from "./_admin_samples.ts";
 import { communityPagesOf } from "./_community_samples.ts";
 import {
   ASSERTION,
@@ -34,6 +35,7 @@ export function samplePages(words: SampleWords = PLAIN_WORDS): Samples {
     ...adoptionSamples(words),
     ...accountPagesOf(words),
     ...communityPagesOf(words),
+    ...adminPagesOf(words),
   };
 }
 

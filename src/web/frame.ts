@@ -4,7 +4,7 @@ import { icon, MARK } from "./icons.ts";
 import { LOCALES } from "./locale.ts";
 import { breakable, note, who } from "./parts.ts";
 import { textsOf } from "./texts_of.ts";
-import type { AccountName, View } from "./view.ts";
+import type { AccountName, FormTarget, View } from "./view.ts";
 
 /** A step of signing in or of allowing: on a wide screen what it is about stands left, and what to do right. */
 export interface StepOptions {
@@ -96,6 +96,35 @@ function sideBar(view: View, { frame, section }: { frame: AccountFrame; section:
       html`<li><a href="${frame.links[name]}"${name === section && html` aria-current="page"`}>${t.account.sections[name]}</a></li>`,
   );
   return html`<nav class="side" aria-label="${t.account.nav}">${who(frame.account)}<ul>${items}</ul></nav>`;
+}
+
+export type AdminSection = keyof View["t"]["admin"]["sections"];
+
+/** What every page of the operator is given. */
+export interface AdminFrame {
+  readonly links: Readonly<Record<AdminSection, string>>;
+  readonly signOut: FormTarget;
+  /** What has just been done, from `t.admin`. */
+  readonly done?: string | undefined;
+}
+
+export function adminPage(
+  view: View,
+  options: { frame: AdminFrame; section: AdminSection; title: string; lead?: Content; body: Content },
+): string {
+  const { t } = view;
+  const { frame, section, title, lead, body } = options;
+  const items = Object.entries(frame.links).map(
+    ([name, link]) =>
+      html`<li><a href="${link}"${name === section && html` aria-current="page"`}>${t.admin.sections[name as AdminSection]}</a></li>`,
+  );
+  const up =
+    section !== "home" &&
+    html`<a class="up" href="${frame.links.home}">${icon("back", { size: 18 })}${t.admin.sections.home}</a>`;
+  const content = html`<main id="main"><nav class="side" aria-label="${t.admin.nav}"><ul>${items}</ul></nav>
+<div class="content">${up}<div class="stack-tight"><h1>${breakable(title)}</h1>${lead && html`<p class="muted">${lead}</p>`}</div>
+${frame.done !== undefined && note("success", frame.done)}${body}</div></main>`;
+  return document(view, { title, layout: "account", content });
 }
 
 /** The document itself. */

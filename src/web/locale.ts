@@ -63,3 +63,35 @@ export function pickText(
 export function formatDay(date: Date, locale: Locale): string {
   return new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeZone: "UTC" }).format(date);
 }
+
+/** A time to the minute, as it is written in the language; everywhere that of UTC. */
+export function formatTime(date: Date, locale: Locale): string {
+  const options = { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" } as const;
+  return `${new Intl.DateTimeFormat(locale === "en" ? "en-GB" : locale, options).format(date)} UTC`;
+}
+
+const BYTE_UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"] as const;
+
+/** A number of bytes, rounded, in the largest unit that it fills. */
+export function formatBytes(bytes: number, locale: Locale): string {
+  let unit = 0;
+  let value = bytes;
+  for (; value >= 1_000 && unit < BYTE_UNITS.length - 1; unit++) value /= 1_000;
+  return new Intl.NumberFormat(locale, {
+    ...{ style: "unit", unit: BYTE_UNITS[unit] ?? "byte", maximumFractionDigits: 1 },
+  }).format(value);
+}
+
+const SPANS = [
+  ["day", 86_400_000],
+  ["hour", 3_600_000],
+  ["minute", 60_000],
+  ["second", 1_000],
+] as const;
+
+/** How long something takes or has taken: rounded, in the largest unit that it fills; a second at least. */
+export function formatSpan(ms: number, locale: Locale): string {
+  const [unit, size] = SPANS.find(([, one]) => ms >= one) ?? ["second", Math.max(ms, 1)];
+  const options = { style: "unit", unit, unitDisplay: "long", maximumFractionDigits: 0 } as const;
+  return new Intl.NumberFormat(locale, options).format(ms / size);
+}

@@ -1,5 +1,14 @@
 import { expect, test } from "bun:test";
-import { chooseLocale, formatDay, LOCALES, type LocaleWishes, pickText } from "./locale.ts";
+import {
+  chooseLocale,
+  formatBytes,
+  formatDay,
+  formatSpan,
+  formatTime,
+  LOCALES,
+  type LocaleWishes,
+  pickText,
+} from "./locale.ts";
 import { textsOf } from "./texts_of.ts";
 
 const ROWS: readonly [string, LocaleWishes, string][] = [
@@ -39,4 +48,32 @@ test("formatDay writes a day as the language does", () => {
 
 test("each language names itself", () => {
   expect(LOCALES.map((locale) => textsOf(locale).language)).toEqual(["English", "Deutsch"]);
+});
+
+test.each([
+  [0, "0 byte", "0 Byte"],
+  [999, "999 byte", "999 Byte"],
+  [1_500, "1.5 kB", "1,5 kB"],
+  [2_340_000_000, "2.3 GB", "2,3 GB"],
+  [5_000_000_000_000_000, "5,000 TB", "5.000 TB"],
+])("formatBytes(%d)", (bytes, en, de) => {
+  expect([formatBytes(bytes, "en"), formatBytes(bytes, "de").replace("\u00a0", " ")]).toEqual([en, de]);
+});
+
+test.each([
+  [0, "0 seconds", "0 Sekunden"],
+  [20, "1 second", "1 Sekunde"],
+  [90_000, "2 minutes", "2 Minuten"],
+  [3_600_000, "1 hour", "1 Stunde"],
+  [200_000_000, "2 days", "2 Tage"],
+])("formatSpan(%d)", (ms, en, de) => {
+  expect([formatSpan(ms, "en"), formatSpan(ms, "de")]).toEqual([en, de]);
+});
+
+test("formatTime() says whose time it is", () => {
+  const date = new Date("2026-03-14T23:26:53Z");
+  expect([formatTime(date, "en"), formatTime(date, "de")]).toEqual([
+    "14 Mar 2026, 23:26 UTC",
+    "14.03.2026, 23:26 UTC",
+  ]);
 });

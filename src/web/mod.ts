@@ -9,7 +9,7 @@ export {
   isImageType,
 } from "./assets.ts";
 export type { BrandColors } from "./colors.ts";
-export { ACCOUNT_SECTIONS, type AccountFrame, type AccountSection } from "./frame.ts";
+export { ACCOUNT_SECTIONS, type AccountFrame, type AccountSection, type AdminFrame } from "./frame.ts";
 export { newNonce, type PageHeaderOptions, pageHeaders } from "./headers.ts";
 export { chooseLocale, LOCALES, type Locale, type LocaleWishes, wishedLocale } from "./locale.ts";
 export { PageSite, type PageSiteOptions, type PictureUrls } from "./page_site.ts";
@@ -22,6 +22,14 @@ export {
   type DeleteAccountData,
   deleteAccountPage,
 } from "./pages/account_status.ts";
+export { type AdminAccount, type AdminAccountsData, adminAccountsPage } from "./pages/admin_accounts.ts";
+export {
+  type AdminBackups,
+  type AdminHomeData,
+  type AdminServer,
+  adminHomePage,
+} from "./pages/admin_home.ts";
+export { type AdminSignInData, adminSignInPage } from "./pages/admin_sign_in.ts";
 export {
   type AdoptionData,
   type AdoptionFailure,
@@ -33,6 +41,13 @@ export {
 } from "./pages/adoption.ts";
 export { type AppPasswordsData, appPasswordsPage } from "./pages/app_passwords.ts";
 export { type AppGrant, type AppsData, appsPage, type RememberedApp } from "./pages/apps.ts";
+export {
+  type AdminCheck,
+  type AdminCheckReason,
+  type AdminCheckState,
+  type CheckSentences,
+  checkSentences,
+} from "./pages/check_words.ts";
 export { type ChooseAccountData, chooseAccountPage } from "./pages/choose_account.ts";
 export {
   type CommunitiesData,

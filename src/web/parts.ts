@@ -201,7 +201,7 @@ export function copyButton(view: View, { text, label }: { text: string; label?: 
   return html`<button type="button" class="button slim" hidden data-copy="${text}" data-copied="${copied}" aria-live="polite">${label ?? copy}</button>`;
 }
 
-export function tag(kind: "warning" | "success" | "", text: string): Html {
+export function tag(kind: "warning" | "success" | "danger" | "", text: string): Html {
   return html`<span class="tag ${kind}">${text}</span>`;
 }
 

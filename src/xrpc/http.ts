@@ -67,8 +67,14 @@ export interface HttpOptions {
   readonly networkSubscribersMax: number;
   readonly site: SiteOptions;
   readonly log: Log;
+  /** Told of every request that was answered, in its way: it must cost nothing. */
+  readonly requests?: RequestCounter | undefined;
   /** Aborted when a stopping server waits no longer for bodies that have not arrived. */
   readonly stopping?: AbortSignal;
+}
+
+export interface RequestCounter {
+  count(answered: { nsid: string | undefined; isPage: boolean; status: number; ms: number }): void;
 }
 
 /** The part of `Bun.Server` that a request needs. */
@@ -142,6 +148,12 @@ class Edge implements Http {
       bytes: length ? Number(length) : undefined,
       ms: performance.now() - startedMs,
     };
+    this.#options.requests?.count({
+      nsid: address?.nsid,
+      isPage: address !== undefined && this.#isPage(address),
+      status: outcome.status,
+      ms: outcome.ms,
+    });
     logRequest(this.#options.log, { context, outcome });
     return response;
   }

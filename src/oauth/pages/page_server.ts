@@ -16,7 +16,8 @@ export type PageAct =
   | "reset_password"
   | "second_factor"
   | "community"
-  | "community_password";
+  | "community_password"
+  | "admin_password";
 
 /** Counts what callers do; throws KithError rate_limited. */
 export interface PageLimits {

@@ -1,4 +1,5 @@
 import { accountDe } from "./de_account.ts";
+import { adminDe } from "./de_admin.ts";
 import { adoptionDe } from "./de_adoption.ts";
 import { communitiesDe } from "./de_communities.ts";
 import { permissionsDe } from "./de_permissions.ts";
@@ -251,6 +252,7 @@ export const de: Texts = {
     protocol: "Über das Protokoll",
     version: (version) => `Läuft mit kith ${version}`,
   },
+  admin: adminDe,
   adoption: adoptionDe,
   account: accountDe,
   communities: communitiesDe,

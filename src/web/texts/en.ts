@@ -1,4 +1,5 @@
 import { accountEn } from "./en_account.ts";
+import { adminEn } from "./en_admin.ts";
 import { adoptionEn } from "./en_adoption.ts";
 import { communitiesEn } from "./en_communities.ts";
 import { permissionsEn } from "./en_permissions.ts";
@@ -240,6 +241,7 @@ export const en = {
     protocol: "About the protocol",
     version: (version: string) => `Runs kith ${version}`,
   },
+  admin: adminEn,
   adoption: adoptionEn,
   account: accountEn,
   communities: communitiesEn,
