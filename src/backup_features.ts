@@ -26,6 +26,7 @@ export function backupSetupOf(config: Config): BackupSetup {
   const { dataFolder, blobFolder, blobBucket, backup } = config;
   const inFolder = (name: string) => join(dataFolder, name);
   return {
+    folder: dataFolder,
     paths: {
       accounts: inFolder("accounts.sqlite"),
       events: inFolder("events.sqlite"),
@@ -42,10 +43,14 @@ export function backupSetupOf(config: Config): BackupSetup {
   };
 }
 
-/** The backups of a server that runs. */
+/** The backups of a server that runs. What is given to `onStopped` is to be called once no actor writes any more. */
 export function startBackups(
   { log, onClose }: StartContext,
-  { config, actors }: { config: Config; actors: Actors },
+  {
+    config,
+    actors,
+    onStopped,
+  }: { config: Config; actors: Actors; onStopped: (close: () => unknown) => void },
 ): { backups: BackupService; drills: DrillService } {
   const { backup } = config;
   for (const secret of [backup.key, backup.bucket.secretAccessKey])
@@ -62,7 +67,8 @@ export function startBackups(
   });
   actors.retention.holdFor(() => service.shippedUpTo);
   actors.blobHold.onKept((did, cid) => service.noteBlob(did, cid));
-  onClose(() => service.stop());
+  onClose(() => service.rest());
+  onStopped(() => service.stop());
   const drills = new DrillService({
     worker: new DrillWorker(),
     settings: { ...backup, ...drillPlaceOf(config), intervalMs: backup.drill.intervalMs },
@@ -126,7 +132,10 @@ export async function backUpAlone(
     const state = BackupState.open(config.dataFolder);
     const knownId = request.anew ? undefined : state.values.destinations[where];
     const startedAt = Date.now();
-    const answer = await engine.snapshot({ where, key, knownId }, { onProgress });
+    const answer = await engine.snapshot(
+      { where, key, knownId, takesOver: request.takeOver },
+      { onProgress },
+    );
     const { manifest, repositoryId } = answer;
     const { counts, problems } = manifest;
     await state.update({

@@ -31,10 +31,19 @@ export async function run(
   const adminSocket = context.listens ? openAdminSocket(context, { folder, gate }) : undefined;
   const config = listeners ? atPort(context.config, listeners.port) : context.config;
   const stores = await openStores(context, { config, folder, files: await files });
+  // Registered before the actors, and so closed after them: what they tell to the last is there by then.
+  const afterActors: (() => unknown)[] = [];
+  context.onClose(async () => {
+    for (const close of afterActors) await close();
+  });
   const actors = await startActors(context, { config, stores });
   const plc = directoryOf(context, { config, folder });
   const features = await startFeatures(context, { config, secrets, stores, actors, plc });
-  const { backups, drills } = startBackups(context, { config, actors });
+  const { backups, drills } = startBackups(context, {
+    config,
+    actors,
+    onStopped: (close) => void afterActors.push(close),
+  });
   const edgeParts = { config, log, stores, actors, features, gate, secrets, backups, drills };
   const edge = edgeOf(edgeParts);
   gate.open({ http: createHttp(edge), admin: createHttp(adminEdgeOf(edge, edgeParts)), aside: plc.fetch });

@@ -23,6 +23,9 @@ async function run(id: number, request: WorkerRequest): Promise<Extract<WorkerRe
     case "setup":
       engine = new BackupEngine({ setup: request.setup, now: Date.now });
       return { id, result: undefined };
+    case "cancelSnapshots":
+      engine?.stopSnapshots();
+      return { id, result: undefined };
     case "cancel":
       await engine?.stop();
       return { id, result: undefined };

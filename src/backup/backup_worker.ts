@@ -42,6 +42,11 @@ export class BackupWorker {
     return (await this.#ask({ op: "ship", target, ...step })) as ShipAnswer;
   }
 
+  /** Ends snapshots that are under way; the log can be shipped still. */
+  async stopSnapshots(): Promise<void> {
+    if (this.#worker && !this.#stopped) await this.#ask({ op: "cancelSnapshots" }).catch(() => {});
+  }
+
   /** Ends what is under way: it is refused as shutting_down. */
   async stop(): Promise<void> {
     if (this.#stopped) return;

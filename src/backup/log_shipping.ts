@@ -13,8 +13,8 @@ const BLOBS_AT_ONCE = 100;
 const PAUSE_MS_MAX = 60_000;
 /** A failure that lasts is told again after so long. */
 const TELL_EVERY_MS = 60 * 60_000;
-/** For the last step of a server that stops. */
-const STOP_TIMEOUT_MS = 3_000;
+/** For the last steps of a server that stops. */
+const STOP_TIMEOUT_MS = 5_000;
 /** How far it is gets noted so often at the most. */
 const NOTE_EVERY_MS = 60_000;
 
@@ -61,27 +61,42 @@ export class LogShipping {
     if (this.#blobs.length < BLOBS_WAITING_MAX) this.#blobs.push(blob);
   }
 
-  /** After one last step, so that a server that stops has shipped what it has; a destination that does not answer is not waited for. */
+  /**
+   * Ships what there is, so to be called once nothing is published any more. A destination that does not answer is not waited for: what is
+   * left is shipped by the next start.
+   */
   async stop(): Promise<void> {
     clearTimeout(this.#timer);
     this.#stopped = true;
-    const late = Promise.withResolvers<void>();
-    const timer = setTimeout(late.resolve, STOP_TIMEOUT_MS);
-    await Promise.race([this.#finish(), late.promise]);
+    const late = Promise.withResolvers<boolean>();
+    const timer = setTimeout(() => late.resolve(false), STOP_TIMEOUT_MS);
+    const isDone = await Promise.race([this.#finish(), late.promise]);
     clearTimeout(timer);
+    if (isDone) return;
+    const { target, logger } = this.#options;
+    logger.warn(
+      "The server stops before everything was shipped to the backup; its next start ships the rest",
+      {
+        destination: target().where,
+        upTo: this.#shippedUpTo,
+      },
+    );
   }
 
-  async #finish(): Promise<void> {
+  /** False where it failed. */
+  async #finish(): Promise<boolean> {
     await this.#step;
-    if (this.#failures > 0) return;
-    await this.#ship();
+    do {
+      if (!(await this.#ship())) return false;
+    } while (this.#blobs.length > 0);
     await this.#note();
+    return true;
   }
 
   #again(delayMs: number): void {
     if (this.#stopped) return;
     this.#timer = setTimeout(() => {
-      this.#step = this.#ship().finally(() => {
+      this.#step = this.#ship().then(() => {
         const { everyMs } = this.#options;
         const pauseMs = Math.max(everyMs, Math.min(PAUSE_MS_MAX, everyMs * 2 ** this.#failures));
         const isMore = this.#failures === 0 && this.#blobs.length > 0;
@@ -91,8 +106,8 @@ export class LogShipping {
     this.#timer.unref?.();
   }
 
-  /** Never rejects. */
-  async #ship(): Promise<void> {
+  /** False where it failed; never rejects. */
+  async #ship(): Promise<boolean> {
     const { worker, target, publishedSeq, logger } = this.#options;
     const blobs = this.#blobs.slice(0, BLOBS_AT_ONCE);
     const to = target();
@@ -110,8 +125,10 @@ export class LogShipping {
         logger.info("The event log is shipped again", { destination: to.where });
       [this.#failures, this.#problem, this.#toldMs] = [0, undefined, Number.NEGATIVE_INFINITY];
       if (performance.now() - this.#notedMs >= NOTE_EVERY_MS) await this.#note(shipped.repositoryId);
+      return true;
     } catch (error) {
       this.#fail(error, to);
+      return false;
     }
   }
 

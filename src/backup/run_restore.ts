@@ -15,7 +15,7 @@ import {
   storageError,
   syncPath,
 } from "../storage/mod.ts";
-import { BackupError } from "./backup_error.ts";
+import { BackupError, isBackupDamage } from "./backup_error.ts";
 import { BACKUP_STATE_FILE, BackupState } from "./backup_state.ts";
 import { fileBytes } from "./cut_file.ts";
 import type { FileEntry } from "./manifest.ts";
@@ -28,6 +28,7 @@ import { askRelays, Documents, nextSeqAfter, type RelayClient } from "./restore_
 import { plannedFiles, planRestore, type RestorePlan } from "./restore_plan.ts";
 import type { RelayAnswer, RestoreProgress, RestoreReport } from "./restore_report.ts";
 import { type OpenStores, openRestored } from "./restored_stores.ts";
+import { inheritTurn } from "./writer_claim.ts";
 
 const STATE_FILE = "restore.sqlite";
 const KEYS_FILE = "events.keys";
@@ -117,6 +118,7 @@ class RestoreRun {
         const restored = await this.#restore(state, { stores, fetched, log, accounts });
         restored.deleted.push(...(await this.#strays(stores, { fetched })));
         const nextSeq = await this.#jump(stores, { log, relays });
+        await this.#inherit();
         await this.#report({ fetched, log, relays, restored, nextSeq, accounts: accounts.length });
       } finally {
         await stores.close();
@@ -336,6 +338,16 @@ class RestoreRun {
     await BackupState.open(this.#scratch).update({
       destinations: { [where]: this.#options.repository.identity.id },
     });
+  }
+
+  /** From its first backup on, this data folder is the one that writes to where it came from. */
+  async #inherit(): Promise<void> {
+    try {
+      await inheritTurn(this.#options.repository, this.#scratch);
+    } catch (error) {
+      if (!isBackupDamage(error)) throw error;
+      this.#notes.push(`${error.message}. Begin the next backup with "kith backup --take-over".`);
+    }
   }
 
   async #discard(name: string): Promise<void> {

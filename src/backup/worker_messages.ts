@@ -20,6 +20,8 @@ export interface BlobPlace {
 
 /** What does not change while the server runs. */
 export interface BackupSetup {
+  /** The data folder. */
+  readonly folder: string;
   readonly paths: BackupPaths;
   readonly blobs: BlobPlace;
   readonly maker: BackupMaker;
@@ -36,6 +38,8 @@ export interface Target {
   readonly key: string;
   /** The id of the backup that was there the last time. */
   readonly knownId: string | undefined;
+  /** Takes the destination from another data folder that writes to it. */
+  readonly takesOver?: boolean | undefined;
 }
 
 export type WorkerRequest =
@@ -47,8 +51,8 @@ export type WorkerRequest =
       readonly upTo: number;
       readonly blobs: readonly ShippedBlob[];
     }
-  /** Ends what is under way. */
-  | { readonly op: "cancel" };
+  /** Ends snapshots that are under way, or all. */
+  | { readonly op: "cancelSnapshots" | "cancel" };
 
 export interface SnapshotAnswer extends RunResult {
   /** The id of the backup. */
