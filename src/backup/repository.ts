@@ -273,14 +273,28 @@ export class Repository {
   /** Makes a snapshot visible: the last thing that its run does. */
   async putManifest(manifest: SnapshotManifest | IncrementManifest): Promise<void> {
     await this.#assertWriter();
-    await this.#putSealed(manifest.name, Buffer.from(writeManifest(manifest)));
+    await this.#putProven(manifest.name, Buffer.from(writeManifest(manifest)));
   }
 
   async putSegment(segment: Segment): Promise<SegmentName> {
     const name = segmentName(segment);
     await this.#assertWriter();
-    const stored = await this.#putSealed(name, encodeSegment(segment));
+    const stored = await this.#putProven(name, encodeSegment(segment));
     return { name, after: segment.after, last: segment.last, stored, at: Date.parse(segment.shippedAt) };
+  }
+
+  /** Reads back what it has written: only then does it count. What the destination does not give back does not stay. */
+  async #putProven(name: string, plain: Uint8Array): Promise<number> {
+    const sealed = seal(this.#key, name, plain);
+    await this.destination.put(name, sealed);
+    const found = await this.destination.get(name);
+    if (found && Buffer.compare(found, sealed) === 0) return sealed.length;
+    await this.destination.remove(name);
+    throw new BackupError(
+      found ? "altered" : "missing",
+      `Could not write "${name}" of the backup: the destination ${found ? "gives back other bytes" : "does not have it afterwards"}`,
+      { hint: "It is written again with the next try; if it happens again, do not trust the destination." },
+    );
   }
 
   async #putSealed(name: string, plain: Uint8Array): Promise<number> {
