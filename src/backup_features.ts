@@ -17,7 +17,7 @@ import type {
   SnapshotAnswer,
 } from "./backup/mod.ts";
 import { type Config, SECRETS_FILE, VERSION } from "./config/mod.ts";
-import type { Actors, StartContext } from "./engine.ts";
+import type { Actors, StartContext, Stores } from "./engine.ts";
 import { KithError } from "./errors.ts";
 import { DataFolder } from "./storage/mod.ts";
 
@@ -48,9 +48,10 @@ export function startBackups(
   { log, onClose }: StartContext,
   {
     config,
+    stores,
     actors,
     onStopped,
-  }: { config: Config; actors: Actors; onStopped: (close: () => unknown) => void },
+  }: { config: Config; stores: Stores; actors: Actors; onStopped: (close: () => unknown) => void },
 ): { backups: BackupService; drills: DrillService } {
   const { backup } = config;
   for (const secret of [backup.key, backup.bucket.secretAccessKey])
@@ -67,6 +68,8 @@ export function startBackups(
   });
   actors.retention.holdFor(() => service.shippedUpTo);
   actors.blobHold.onKept((did, cid) => service.noteBlob(did, cid));
+  stores.changes.listen(({ did }) => service.noteChange(did));
+  actors.registry.onQuietChange((did) => service.noteChange(did));
   onClose(() => service.rest());
   onStopped(() => service.stop());
   const drills = new DrillService({

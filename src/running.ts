@@ -41,6 +41,7 @@ export async function run(
   const features = await startFeatures(context, { config, secrets, stores, actors, plc });
   const { backups, drills } = startBackups(context, {
     config,
+    stores,
     actors,
     onStopped: (close) => void afterActors.push(close),
   });

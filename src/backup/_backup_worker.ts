@@ -30,7 +30,7 @@ async function run(id: number, request: WorkerRequest): Promise<Extract<WorkerRe
       await engine?.stop();
       return { id, result: undefined };
     case "ship":
-      return { id, result: await running().ship(request.target, request) };
+      return { id, result: await running().ship(request.target, request.step) };
     case "snapshot": {
       const say = (reply: WorkerReply) => self.postMessage(reply);
       const result = await running().snapshot(request.target, {

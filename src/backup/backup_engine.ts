@@ -2,12 +2,11 @@
 import { join } from "node:path";
 import { DiskBlobStore, S3BlobStore } from "../storage/mod.ts";
 import { BackupKey } from "./backup_key.ts";
-import { LogShipper } from "./log_shipper.ts";
-import { missedBlobs } from "./missed_blobs.ts";
+import { LogShipper, type ShipStep } from "./log_shipper.ts";
+import { findMissed, type Missed } from "./missed.ts";
 import { openDestination } from "./open_destination.ts";
 import type { Repository } from "./repository.ts";
 import { openWritable, runBackup } from "./run_backup.ts";
-import type { ShippedBlob } from "./ship_increment.ts";
 import type { BackupProgress, BackupSource } from "./snapshot_source.ts";
 import type { BackupSetup, BlobPlace, ShipAnswer, SnapshotAnswer, Target } from "./worker_messages.ts";
 import { KnownTurns, WriterClaim } from "./writer_claim.ts";
@@ -36,7 +35,7 @@ export class BackupEngine {
   #shipping: { readonly target: Target; readonly shipper: LogShipper; readonly id: string } | undefined;
   #alone: Promise<unknown> = Promise.resolve();
   /** Found once: from then on the server tells of each. */
-  #missed: ShippedBlob[] | undefined;
+  #missed: Missed | undefined;
 
   constructor({ setup, now }: EngineOptions) {
     this.#setup = setup;
@@ -64,7 +63,7 @@ export class BackupEngine {
     return { ...result, where, repositoryId: repository.identity.id };
   }
 
-  async ship(target: Target, step: { upTo: number; blobs: readonly ShippedBlob[] }): Promise<ShipAnswer> {
+  async ship(target: Target, step: ShipStep): Promise<ShipAnswer> {
     return await this.#runAlone(async () => {
       try {
         this.#cancel.signal.throwIfAborted();
@@ -119,7 +118,7 @@ export class BackupEngine {
     const repository = await this.#open(target);
     const { maker } = this.#setup;
     const source = this.#source;
-    this.#missed ??= await missedBlobs(repository, source);
+    this.#missed ??= await findMissed(repository, source);
     const shipper = await LogShipper.open({
       repository,
       source,

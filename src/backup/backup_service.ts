@@ -99,6 +99,11 @@ export class BackupService {
     this.#shipping?.noteBlob({ did, cid: cidToString(cid) });
   }
 
+  /** Something of the account has changed that no event tells; undefined: something else in the accounts store. */
+  noteChange(did: string | undefined): void {
+    this.#shipping?.noteChange(did);
+  }
+
   /**
    * The newest event that is in the configured destination; events after it are not to be removed from the log yet. Undefined where none
    * is configured.

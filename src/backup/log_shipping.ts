@@ -2,6 +2,7 @@
 import { isKithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import type { BackupState } from "./backup_state.ts";
+import type { ShipStep } from "./log_shipper.ts";
 import type { ShippedBlob } from "./ship_increment.ts";
 import type { ShipAnswer, Target } from "./worker_messages.ts";
 
@@ -9,6 +10,9 @@ import type { ShipAnswer, Target } from "./worker_messages.ts";
 export const BLOBS_WAITING_MAX = 20_000;
 /** Of one step. */
 const BLOBS_AT_ONCE = 100;
+/** Accounts that wait for what no event tells of them to be shipped; of what is beyond the accounts store goes whole, the rest with the next snapshot. */
+const CHANGED_WAITING_MAX = 20_000;
+const CHANGED_AT_ONCE = 500;
 /** After a failure the next step comes so much later each time, at the most. */
 const PAUSE_MS_MAX = 60_000;
 /** A failure that lasts is told again after so long. */
@@ -20,7 +24,7 @@ const NOTE_EVERY_MS = 60_000;
 
 export interface ShippingOptions {
   readonly worker: {
-    ship(target: Target, step: { upTo: number; blobs: readonly ShippedBlob[] }): Promise<ShipAnswer>;
+    ship(target: Target, step: ShipStep): Promise<ShipAnswer>;
   };
   readonly target: () => Target;
   readonly everyMs: number;
@@ -33,6 +37,8 @@ export interface ShippingOptions {
 export class LogShipping {
   readonly #options: ShippingOptions;
   readonly #blobs: ShippedBlob[] = [];
+  readonly #changed = new Set<string>();
+  #isStoreChanged = false;
   #shippedUpTo = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #step: Promise<void> = Promise.resolve();
@@ -59,6 +65,16 @@ export class LogShipping {
 
   noteBlob(blob: ShippedBlob): void {
     if (this.#blobs.length < BLOBS_WAITING_MAX) this.#blobs.push(blob);
+  }
+
+  /** Something of the account that no event tells; undefined: something else in the accounts store. */
+  noteChange(did: string | undefined): void {
+    if (did !== undefined && this.#changed.size < CHANGED_WAITING_MAX) this.#changed.add(did);
+    else this.#isStoreChanged = true;
+  }
+
+  get #isMore(): boolean {
+    return this.#blobs.length > 0 || this.#changed.size > 0;
   }
 
   /**
@@ -88,7 +104,7 @@ export class LogShipping {
     await this.#step;
     do {
       if (!(await this.#ship())) return false;
-    } while (this.#blobs.length > 0);
+    } while (this.#isMore);
     await this.#note();
     return true;
   }
@@ -99,7 +115,8 @@ export class LogShipping {
       this.#step = this.#ship().then(() => {
         const { everyMs } = this.#options;
         const pauseMs = Math.max(everyMs, Math.min(PAUSE_MS_MAX, everyMs * 2 ** this.#failures));
-        const isMore = this.#failures === 0 && this.#blobs.length > 0;
+        const isMore =
+          this.#failures === 0 && (this.#blobs.length > 0 || this.#changed.size >= CHANGED_AT_ONCE);
         this.#again(isMore ? 0 : pauseMs);
       });
     }, delayMs);
@@ -110,9 +127,14 @@ export class LogShipping {
   async #ship(): Promise<boolean> {
     const { worker, target, publishedSeq, logger } = this.#options;
     const blobs = this.#blobs.slice(0, BLOBS_AT_ONCE);
+    const changed = [...this.#changed].slice(0, CHANGED_AT_ONCE);
+    const isStoreChanged = this.#isStoreChanged;
+    // What changes from now on may be missed by this step.
+    for (const did of changed) this.#changed.delete(did);
+    this.#isStoreChanged = false;
     const to = target();
     try {
-      const shipped = await worker.ship(to, { upTo: publishedSeq(), blobs });
+      const shipped = await worker.ship(to, { upTo: publishedSeq(), blobs, changed, isStoreChanged });
       this.#blobs.splice(0, blobs.length);
       this.#shippedUpTo = shipped.last;
       if (shipped.missedUpTo !== undefined) {
@@ -127,6 +149,8 @@ export class LogShipping {
       if (performance.now() - this.#notedMs >= NOTE_EVERY_MS) await this.#note(shipped.repositoryId);
       return true;
     } catch (error) {
+      for (const did of changed) this.#changed.add(did);
+      if (isStoreChanged) this.#isStoreChanged = true;
       this.#fail(error, to);
       return false;
     }

@@ -27,6 +27,7 @@ import { type RestoredLog, readLastKeys, restoreLog } from "./restore_log.ts";
 import { askRelays, Documents, nextSeqAfter, type RelayClient } from "./restore_network.ts";
 import { plannedFiles, planRestore, type RestorePlan } from "./restore_plan.ts";
 import type { RelayAnswer, RestoreProgress, RestoreReport } from "./restore_report.ts";
+import { type RestoredRows, restoreRows } from "./restore_rows.ts";
 import { type OpenStores, openRestored } from "./restored_stores.ts";
 import { inheritTurn } from "./writer_claim.ts";
 
@@ -110,12 +111,13 @@ class RestoreRun {
     const state = await this.#begin();
     try {
       const fetched = await this.#fetch(state);
+      const rows = await this.#rows(state);
       const accounts = this.#accounts();
       const stores = await openRestored(this.#folder.scratch, { blobs: this.#blobs, onFatal });
       try {
         const log = await this.#log(state, { stores, fetched });
         const relays = await this.#relays();
-        const restored = await this.#restore(state, { stores, fetched, log, accounts });
+        const restored = await this.#restore(state, { stores, fetched, log, accounts, rows });
         restored.deleted.push(...(await this.#strays(stores, { fetched })));
         const nextSeq = await this.#jump(stores, { log, relays });
         await this.#inherit();
@@ -168,6 +170,16 @@ class RestoreRun {
     if (!this.#plan.manifest.hasBlobs)
       this.#notes.push("The backup has no blobs: they were left out (KITH_BACKUP_BLOBS).");
     return fetched;
+  }
+
+  async #rows(state: RestoreState): Promise<Map<string, RestoredRows>> {
+    const { repository, isPartial } = this.#options;
+    return await restoreRows({
+      ...{ repository, isPartial, state },
+      plan: this.#plan,
+      accountsPath: this.#folder.scratch.accounts,
+      onProblem: (problem) => this.#notes.push(problem),
+    });
   }
 
   #accounts() {
@@ -226,16 +238,17 @@ class RestoreRun {
       fetched: Fetched;
       log: RestoredLog;
       accounts: ReturnType<AccountFilesReader["all"]>;
+      rows: ReadonlyMap<string, RestoredRows>;
     },
   ): Promise<RestoredAccounts> {
     const { network, isRolledForward, publicUrl, clockId, signal } = this.#options;
-    const { stores, fetched, log, accounts } = parts;
+    const { stores, fetched, log, accounts, rows } = parts;
     const { manifest } = this.#plan;
     const opened = network?.openDocuments(this.#scratch);
     const documents = opened && new Documents((did) => opened.resolve(did));
     try {
       return await restoreAccounts({
-        ...{ stores, state, accounts, publicUrl, clockId, signal },
+        ...{ stores, state, accounts, rows, publicUrl, clockId, signal },
         repos: fetched.repos,
         accountsUpTo: fetched.accountsUpTo,
         snapshotAt: Date.parse(manifest.startedAt),

@@ -2,11 +2,10 @@
 import type { ErrorCode } from "../errors.ts";
 import type { S3Options } from "../storage/mod.ts";
 import type { BackupProblem } from "./backup_error.ts";
-import type { ShipReport } from "./log_shipper.ts";
+import type { ShipReport, ShipStep } from "./log_shipper.ts";
 import type { BackupBucketAccess } from "./open_destination.ts";
 import type { KeepRules } from "./retention.ts";
 import type { RunResult } from "./run_backup.ts";
-import type { ShippedBlob } from "./ship_increment.ts";
 import type { BackupPaths, BackupProgress } from "./snapshot_source.ts";
 import type { BackupMaker } from "./take_snapshot.ts";
 
@@ -48,8 +47,7 @@ export type WorkerRequest =
   | {
       readonly op: "ship";
       readonly target: Target;
-      readonly upTo: number;
-      readonly blobs: readonly ShippedBlob[];
+      readonly step: ShipStep;
     }
   /** Ends snapshots that are under way, or all. */
   | { readonly op: "cancelSnapshots" | "cancel" };
