@@ -17,7 +17,7 @@ import type {
   SnapshotAnswer,
 } from "./backup/mod.ts";
 import { type Config, SECRETS_FILE, VERSION } from "./config/mod.ts";
-import type { Actors, StartContext } from "./engine.ts";
+import type { Actors, StartContext, Stores } from "./engine.ts";
 import { KithError } from "./errors.ts";
 import { DataFolder } from "./storage/mod.ts";
 
@@ -26,6 +26,7 @@ export function backupSetupOf(config: Config): BackupSetup {
   const { dataFolder, blobFolder, blobBucket, backup } = config;
   const inFolder = (name: string) => join(dataFolder, name);
   return {
+    folder: dataFolder,
     paths: {
       accounts: inFolder("accounts.sqlite"),
       events: inFolder("events.sqlite"),
@@ -42,10 +43,15 @@ export function backupSetupOf(config: Config): BackupSetup {
   };
 }
 
-/** The backups of a server that runs. */
+/** The backups of a server that runs. What is given to `onStopped` is to be called once no actor writes any more. */
 export function startBackups(
   { log, onClose }: StartContext,
-  { config, actors }: { config: Config; actors: Actors },
+  {
+    config,
+    stores,
+    actors,
+    onStopped,
+  }: { config: Config; stores: Stores; actors: Actors; onStopped: (close: () => unknown) => void },
 ): { backups: BackupService; drills: DrillService } {
   const { backup } = config;
   for (const secret of [backup.key, backup.bucket.secretAccessKey])
@@ -62,7 +68,10 @@ export function startBackups(
   });
   actors.retention.holdFor(() => service.shippedUpTo);
   actors.blobHold.onKept((did, cid) => service.noteBlob(did, cid));
-  onClose(() => service.stop());
+  stores.changes.listen(({ did }) => service.noteChange(did));
+  actors.registry.onQuietChange((did) => service.noteChange(did));
+  onClose(() => service.rest());
+  onStopped(() => service.stop());
   const drills = new DrillService({
     worker: new DrillWorker(() => new Worker(new URL("./_drill_worker.ts", import.meta.url), { ref: false })),
     settings: { ...backup, ...drillPlaceOf(config), intervalMs: backup.drill.intervalMs },
@@ -127,7 +136,10 @@ export async function backUpAlone(
     const state = BackupState.open(config.dataFolder);
     const knownId = request.anew ? undefined : state.values.destinations[where];
     const startedAt = Date.now();
-    const answer = await engine.snapshot({ where, key, knownId }, { onProgress });
+    const answer = await engine.snapshot(
+      { where, key, knownId, takesOver: request.takeOver },
+      { onProgress },
+    );
     const { manifest, repositoryId } = answer;
     const { counts, problems } = manifest;
     await state.update({

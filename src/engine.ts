@@ -106,6 +106,8 @@ export async function openStores(
     files,
     blobs,
     blobLooks,
+    /** Of the accounts store. */
+    changes: hub.changes,
   };
 }
 

@@ -33,10 +33,20 @@ export async function run(
   const config = listeners ? atPort(context.config, listeners.port) : context.config;
   const opened = await files;
   const stores = await openStores(context, { config, folder, files: opened });
+  // Registered before the actors, and so closed after them: what they tell to the last is there by then.
+  const afterActors: (() => unknown)[] = [];
+  context.onClose(async () => {
+    for (const close of afterActors) await close();
+  });
   const actors = await startActors(context, { config, stores });
   const plc = directoryOf(context, { config, folder });
   const features = await startFeatures(context, { config, secrets, stores, actors, plc });
-  const { backups, drills } = startBackups(context, { config, actors });
+  const { backups, drills } = startBackups(context, {
+    config,
+    stores,
+    actors,
+    onStopped: (close) => void afterActors.push(close),
+  });
   const watch = startWatch(context, { config, stores, actors, features, files: opened, backups, gate });
   const edgeParts = { config, log, stores, actors, features, gate, secrets, backups, drills, watch };
   const edge = edgeOf(edgeParts);

@@ -66,10 +66,15 @@ export class KithParts implements AsyncDisposable {
       const { secrets } = await ensureSecrets(config);
       const files = await openServerFiles(context, { folder: dataFolder });
       const stores = await openStores(context, { config, folder: dataFolder, files });
+      let afterActors: () => unknown = () => undefined;
+      onClose(() => afterActors());
       const actors = await startActors(context, { config, stores });
       const plc = directoryOf(context, { config, folder: dataFolder });
       const features = await startFeatures(context, { config, secrets, stores, actors, plc });
-      const { backups, drills } = startBackups(context, { config, actors });
+      const { backups, drills } = startBackups(context, {
+        ...{ config, stores, actors },
+        onStopped: (end) => void (afterActors = end),
+      });
       const gate = new RequestGate();
       const watch = startWatch(context, { config, stores, actors, features, files, backups, gate });
       const parts = { config, log, stores, actors, features, gate, secrets, backups, drills, watch };

@@ -179,17 +179,6 @@ export class RestoredStage implements AsyncDisposable {
     return (await (await this.repository()).segments()).at(-1)?.last ?? 0;
   }
 
-  /** Whether the accounts store as it was at that time, or later, is at the destination. */
-  async hasShippedAccounts(since: number): Promise<boolean> {
-    const repository = await this.repository();
-    for (const { name, at } of await repository.increments()) {
-      if (at < since) continue;
-      const { files } = await repository.increment(name);
-      for await (const { kind } of repository.files(files)) if (kind === "accounts") return true;
-    }
-    return false;
-  }
-
   /** The data folder is lost. */
   lose(): void {
     renameSync(this.data, `${this.data}.lost`);

@@ -53,6 +53,7 @@ export class RepoRegistry<Upload = unknown> {
   #stopping = false;
   readonly #exports = new CarExports();
   readonly #quarantine: BlobQuarantine;
+  readonly #quietListeners: ((did: string) => void)[] = [];
 
   constructor(options: RegistryOptions<Upload>) {
     this.#options = options;
@@ -171,9 +172,15 @@ export class RepoRegistry<Upload = unknown> {
     }
   }
 
+  /** Calls `listener` with the account of each change that no event tells, before its answer. */
+  onQuietChange(listener: (did: string) => void): void {
+    this.#quietListeners.push(listener);
+  }
+
   /** Resolves once the preferences are durable. */
-  putPreferences(did: RepoId, change: PreferencesChange): Promise<void> {
-    return this.#use(did, ({ actor }) => actor.putPreferences(change));
+  async putPreferences(did: RepoId, change: PreferencesChange): Promise<void> {
+    await this.#use(did, ({ actor }) => actor.putPreferences(change));
+    for (const listener of this.#quietListeners) listener(did);
   }
 
   /**
@@ -190,6 +197,7 @@ export class RepoRegistry<Upload = unknown> {
       entry.pins++;
       try {
         await entry.actor.moderate(change);
+        for (const listener of this.#quietListeners) listener(did);
         if (change.kind === "blob") await this.#quarantine.settle(await entry.actor.opened, change.cid);
       } finally {
         this.#unpin(did, entry);

@@ -23,11 +23,14 @@ async function run(id: number, request: WorkerRequest): Promise<Extract<WorkerRe
     case "setup":
       engine = new BackupEngine({ setup: request.setup, now: Date.now });
       return { id, result: undefined };
+    case "cancelSnapshots":
+      engine?.stopSnapshots();
+      return { id, result: undefined };
     case "cancel":
       await engine?.stop();
       return { id, result: undefined };
     case "ship":
-      return { id, result: await running().ship(request.target, request) };
+      return { id, result: await running().ship(request.target, request.step) };
     case "snapshot": {
       const say = (reply: WorkerReply) => self.postMessage(reply);
       const result = await running().snapshot(request.target, {

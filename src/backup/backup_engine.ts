@@ -2,14 +2,14 @@
 import { join } from "node:path";
 import { DiskBlobStore, S3BlobStore } from "../storage/mod.ts";
 import { BackupKey } from "./backup_key.ts";
-import { LogShipper } from "./log_shipper.ts";
-import { missedBlobs } from "./missed_blobs.ts";
+import { LogShipper, type ShipStep } from "./log_shipper.ts";
+import { findMissed, type Missed } from "./missed.ts";
 import { openDestination } from "./open_destination.ts";
 import type { Repository } from "./repository.ts";
 import { openWritable, runBackup } from "./run_backup.ts";
-import type { ShippedBlob } from "./ship_increment.ts";
 import type { BackupProgress, BackupSource } from "./snapshot_source.ts";
 import type { BackupSetup, BlobPlace, ShipAnswer, SnapshotAnswer, Target } from "./worker_messages.ts";
+import { KnownTurns, WriterClaim } from "./writer_claim.ts";
 
 export interface EngineOptions {
   readonly setup: BackupSetup;
@@ -28,10 +28,14 @@ export class BackupEngine {
   readonly #source: BackupSource;
   readonly #now: () => number;
   readonly #cancel = new AbortController();
+  /** Ends snapshots alone. */
+  readonly #cancelSnapshots = new AbortController();
+  /** By the id of the backup: this engine's claim to write to it. */
+  readonly #claims = new Map<string, WriterClaim>();
   #shipping: { readonly target: Target; readonly shipper: LogShipper; readonly id: string } | undefined;
   #alone: Promise<unknown> = Promise.resolve();
   /** Found once: from then on the server tells of each. */
-  #missed: ShippedBlob[] | undefined;
+  #missed: Missed | undefined;
 
   constructor({ setup, now }: EngineOptions) {
     this.#setup = setup;
@@ -51,7 +55,7 @@ export class BackupEngine {
       ...{ repository, source: this.#source, maker, keep, host, now: this.#now },
       ...run,
       alone: (step) => this.#runAlone(step),
-      signal: this.#cancel.signal,
+      signal: AbortSignal.any([this.#cancel.signal, this.#cancelSnapshots.signal]),
     });
     // It has shipped the log too, and removed what the shipper may have taken for there.
     await this.#runAlone(async () => this.#closeShipper());
@@ -59,7 +63,7 @@ export class BackupEngine {
     return { ...result, where, repositoryId: repository.identity.id };
   }
 
-  async ship(target: Target, step: { upTo: number; blobs: readonly ShippedBlob[] }): Promise<ShipAnswer> {
+  async ship(target: Target, step: ShipStep): Promise<ShipAnswer> {
     return await this.#runAlone(async () => {
       try {
         this.#cancel.signal.throwIfAborted();
@@ -72,6 +76,11 @@ export class BackupEngine {
     });
   }
 
+  /** Ends snapshots that are under way; the log can be shipped still. */
+  stopSnapshots(): void {
+    this.#cancelSnapshots.abort(new Error("The backup was ended"));
+  }
+
   /** Ends what is under way, as soon as it can. */
   async stop(): Promise<void> {
     this.#cancel.abort(new Error("The backup was ended"));
@@ -79,14 +88,26 @@ export class BackupEngine {
     this.#closeShipper();
   }
 
-  async #open({ where, key, knownId }: Target): Promise<Repository> {
-    const { maker, access } = this.#setup;
+  /** The backup at the destination, claimed for this data folder. */
+  async #open({ where, key, knownId, takesOver }: Target): Promise<Repository> {
+    const { maker, access, host, folder } = this.#setup;
     const destination = openDestination(where, access);
-    return await openWritable(destination, BackupKey.parse(key), {
+    const repository = await openWritable(destination, BackupKey.parse(key), {
       hostname: maker.hostname,
       now: this.#now(),
       knownId,
     });
+    const { id } = repository.identity;
+    let claim = takesOver ? undefined : this.#claims.get(id);
+    if (claim) await claim.assertHeld(repository);
+    else {
+      const known = new KnownTurns(folder);
+      claim = await WriterClaim.take(repository, { known, host, now: this.#now, takesOver });
+    }
+    const held = claim;
+    this.#claims.set(id, held);
+    repository.guardBy(() => held.assertHeld(repository));
+    return repository;
   }
 
   async #shipperFor(target: Target): Promise<{ shipper: LogShipper; id: string }> {
@@ -97,7 +118,7 @@ export class BackupEngine {
     const repository = await this.#open(target);
     const { maker } = this.#setup;
     const source = this.#source;
-    this.#missed ??= await missedBlobs(repository, source);
+    this.#missed ??= await findMissed(repository, source);
     const shipper = await LogShipper.open({
       repository,
       source,

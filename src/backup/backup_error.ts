@@ -11,6 +11,8 @@ export type BackupProblem =
   | "wrong_key"
   /** It is another server's. */
   | "other_server"
+  /** It is this server's, and another data folder of it writes there: a restored one, a copy, or the one of before. */
+  | "other_writer"
   /** A file that it needs is not there. */
   | "missing"
   | "truncated"
@@ -27,6 +29,7 @@ const CODES: Readonly<Record<BackupProblem, ErrorCode>> = {
   newer: "config_invalid",
   wrong_key: "config_invalid",
   other_server: "config_invalid",
+  other_writer: "config_invalid",
   missing: "storage_damaged",
   truncated: "storage_damaged",
   altered: "storage_damaged",
@@ -42,6 +45,8 @@ const HINTS: Partial<Record<BackupProblem, string>> = {
   newer: "Use the version of kith that made it, or a later one.",
   wrong_key:
     "Set KITH_BACKUP_KEY (or KITH_BACKUP_KEY_FILE) to the key that this backup was begun with. Nothing can open it without that key.",
+  other_writer:
+    'Two histories must not be mixed in one backup. If the other one goes on (this data folder was restored elsewhere, or is a copy), stop this server, or give it another destination. If this one is to go on, stop the other, and run "kith backup --take-over" here. If this folder was begun anew, restore from the backup instead: "kith restore".',
   missing: DAMAGE_HINT,
   truncated: DAMAGE_HINT,
   altered: DAMAGE_HINT,

@@ -16,6 +16,8 @@ const LOOK_MS = 30_000;
 /** After a run that failed, the first time; each next one takes twice as long, up to an hour. */
 const RETRY_MS_MIN = 5 * 60_000;
 const RETRY_MS_MAX = 60 * 60_000;
+/** How long a stop waits for a snapshot to end. */
+const REST_TIMEOUT_MS = 2_000;
 
 export interface BackupSettings {
   readonly destination: string | undefined;
@@ -30,6 +32,7 @@ export interface BackupSettings {
 export interface BackupServiceOptions {
   readonly worker: {
     snapshot(target: Target, run: EngineRun): Promise<SnapshotAnswer>;
+    stopSnapshots(): Promise<void>;
     stop(): Promise<void>;
   } & ShippingOptions["worker"];
   readonly settings: BackupSettings;
@@ -48,6 +51,8 @@ export interface RunRequest {
   readonly key?: string | undefined;
   /** Begins a backup also where one has been before and now is none. */
   readonly anew?: boolean | undefined;
+  /** Takes the destination from another data folder that writes to it. */
+  readonly takeOver?: boolean | undefined;
 }
 
 export interface BackupStatus extends Omit<BackupStateValues, "destinations"> {
@@ -92,6 +97,11 @@ export class BackupService {
   /** A blob that was put into its place. */
   noteBlob(did: string, cid: Cid): void {
     this.#shipping?.noteBlob({ did, cid: cidToString(cid) });
+  }
+
+  /** Something of the account has changed that no event tells; undefined: something else in the accounts store. */
+  noteChange(did: string | undefined): void {
+    this.#shipping?.noteChange(did);
   }
 
   /**
@@ -154,7 +164,12 @@ export class BackupService {
         `Could not back up to "${where}": a backup to "${running.destination}" is under way`,
       );
     }
-    const joined = running ?? this.#begin(this.#target(where, key, request.anew));
+    const joined =
+      running ??
+      this.#begin({
+        ...this.#target(where, key, request.anew),
+        takesOver: request.takeOver,
+      });
     joined.listeners.add(onProgress);
     if (joined.progress) onProgress(joined.progress);
     try {
@@ -164,10 +179,23 @@ export class BackupService {
     }
   }
 
-  /** Ends what is under way. What was written is not written again the next time. */
-  async stop(): Promise<void> {
+  /**
+   * The first part of a stop, while others still write: no snapshot begins any more, and one that is under way is ended, with what it holds. What
+   * it has written is not written again the next time.
+   */
+  async rest(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    const { worker } = this.#options;
+    void worker.stopSnapshots();
+    const ended = this.#running?.done.catch(() => {});
+    const late = Bun.sleep(REST_TIMEOUT_MS);
+    if (ended) await Promise.race([ended, late]);
+  }
+
+  /** The second part, once nobody writes any more and all is published: ships the last events. */
+  async stop(): Promise<void> {
+    await this.rest();
     await this.#shipping?.stop();
     await this.#options.worker.stop();
     await this.#running?.done.catch(() => {});

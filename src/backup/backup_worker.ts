@@ -2,7 +2,7 @@
 import { KithError } from "../errors.ts";
 import type { EngineRun } from "./backup_engine.ts";
 import { BackupError } from "./backup_error.ts";
-import type { ShippedBlob } from "./ship_increment.ts";
+import type { ShipStep } from "./log_shipper.ts";
 import type {
   BackupSetup,
   ShipAnswer,
@@ -38,8 +38,13 @@ export class BackupWorker {
     return (await this.#ask({ op: "snapshot", target, upTo }, run)) as SnapshotAnswer;
   }
 
-  async ship(target: Target, step: { upTo: number; blobs: readonly ShippedBlob[] }): Promise<ShipAnswer> {
-    return (await this.#ask({ op: "ship", target, ...step })) as ShipAnswer;
+  async ship(target: Target, step: ShipStep): Promise<ShipAnswer> {
+    return (await this.#ask({ op: "ship", target, step })) as ShipAnswer;
+  }
+
+  /** Ends snapshots that are under way; the log can be shipped still. */
+  async stopSnapshots(): Promise<void> {
+    if (this.#worker && !this.#stopped) await this.#ask({ op: "cancelSnapshots" }).catch(() => {});
   }
 
   /** Ends what is under way: it is refused as shutting_down. */

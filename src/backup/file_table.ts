@@ -16,6 +16,7 @@ const RANK: Readonly<Record<FileKind, number>> = {
   directory: 3,
   secret: 4,
   blob: 5,
+  rows: 6,
 };
 
 type Named = Pick<FileEntry, "kind" | "path" | "did" | "quarantined">;

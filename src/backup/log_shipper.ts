@@ -4,6 +4,7 @@
  */
 import { EventLogReader, type LoggedEvent } from "../storage/mod.ts";
 import type { SegmentName } from "./log_segments.ts";
+import type { Missed } from "./missed.ts";
 import { ObjectWriter } from "./object_writer.ts";
 import type { Repository } from "./repository.ts";
 import { type ShippedBlob, shipIncrement } from "./ship_increment.ts";
@@ -11,11 +12,15 @@ import { joinSegments, shipLog, shippedUpTo } from "./ship_log.ts";
 import type { BackupSource } from "./snapshot_source.ts";
 import type { BackupMaker } from "./take_snapshot.ts";
 
-/** The accounts store is shipped so often at the most, and so often though no event tells of a change. */
+/** The whole accounts store is shipped so often at the most, and so often though nobody tells of a change. */
 const ACCOUNTS_MS_MIN = 10_000;
 const ACCOUNTS_MS_MAX = 5 * 60_000;
 /** Of those that the server before may have missed, so many go with one step. */
 const MISSED_AT_ONCE = 50;
+/** Accounts whose rows go into one increment. */
+const ROWS_AT_ONCE = 500;
+/** Objects that are remembered as read back. */
+const PROVEN_MAX = 100_000;
 /** Segments of single steps are joined once there are so many. */
 const SEGMENTS_JOINED = 64;
 
@@ -26,8 +31,8 @@ export interface LogShipperOptions {
   readonly now: () => number;
   /** Monotonic milliseconds. */
   readonly elapsed?: () => number;
-  /** Blobs that may not have been shipped; what is left of them stays here. */
-  readonly missed: ShippedBlob[];
+  /** What may not have been shipped; what is left of it stays here. */
+  readonly missed: Missed;
 }
 
 export interface ShipStep {
@@ -35,6 +40,10 @@ export interface ShipStep {
   readonly upTo: number;
   /** Blobs that were kept since the step before. */
   readonly blobs: readonly ShippedBlob[];
+  /** Accounts of which something has changed since the step before that no event tells. */
+  readonly changed: readonly string[];
+  /** Whether something else that lasts has changed in the accounts store. */
+  readonly isStoreChanged: boolean;
 }
 
 export interface ShipReport {
@@ -56,6 +65,8 @@ export class LogShipper {
   #needsAccounts = true;
   #accountsAt = Number.NEGATIVE_INFINITY;
   #accounts: string | undefined;
+  /** Objects that were read back, with the bytes that they take. */
+  readonly #proven = new Map<string, number>();
 
   private constructor(
     options: LogShipperOptions,
@@ -82,12 +93,16 @@ export class LogShipper {
     }
   }
 
-  async step({ upTo, blobs }: ShipStep): Promise<ShipReport> {
+  async step({ upTo, blobs, changed, isStoreChanged }: ShipStep): Promise<ShipReport> {
     const { repository, now, missed } = this.#options;
-    const late = missed.slice(0, MISSED_AT_ONCE);
+    if (isStoreChanged) this.#needsAccounts = true;
+    const late = missed.blobs.slice(0, MISSED_AT_ONCE);
+    const lateRows = missed.accounts.slice(0, ROWS_AT_ONCE);
     const waiting = [...blobs, ...late];
-    if (waiting.length > 0) await this.#increment({ repos: [], blobs: waiting, upTo });
-    missed.splice(0, late.length);
+    const rows = [...new Set([...changed, ...lateRows])];
+    if (waiting.length + rows.length > 0) await this.#increment({ repos: [], rows, blobs: waiting, upTo });
+    missed.blobs.splice(0, late.length);
+    missed.accounts.splice(0, lateRows.length);
     const shipped = await shipLog({
       ...{ repository, log: this.#log, after: this.#last, upTo, now },
       before: (events) => this.#before(events, upTo),
@@ -101,7 +116,7 @@ export class LogShipper {
       await joinSegments(repository, { segments: this.#segments, now });
       this.#segments = [];
     }
-    if (this.#accountsDue(false)) await this.#increment({ repos: [], blobs: [], upTo });
+    if (this.#accountsDue(false)) await this.#increment({ repos: [], rows: [], blobs: [], upTo });
     return { last: this.#last, events: shipped.events, missedUpTo: shipped.missedUpTo };
   }
 
@@ -112,10 +127,13 @@ export class LogShipper {
   /** What belongs to these events, and they do not say. */
   async #before(events: readonly LoggedEvent[], upTo: number): Promise<void> {
     const isOf = (...kinds: string[]) => events.filter(({ kind }) => kinds.includes(kind));
-    if (isOf("account", "identity").length > 0) this.#needsAccounts = true;
+    const didsOf = (found: readonly LoggedEvent[]) => [...new Set(found.map(({ did }) => did))];
+    // A new account or key is of no use without what the accounts store has of it.
+    const rows = didsOf(isOf("account", "identity"));
     // A #sync stands for a whole repo, of which the event has the commit alone.
-    const repos = [...new Set(isOf("sync").map(({ did }) => did))];
-    if (repos.length > 0 || this.#accountsDue(true)) await this.#increment({ repos, blobs: [], upTo });
+    const repos = didsOf(isOf("sync"));
+    if (rows.length + repos.length > 0 || this.#accountsDue(true))
+      await this.#increment({ repos, rows, blobs: [], upTo });
   }
 
   /** Whether the accounts store is to be shipped now: `told` by an event, or because it may have changed without one. */
@@ -128,10 +146,12 @@ export class LogShipper {
 
   async #increment({
     repos,
+    rows,
     blobs,
     upTo,
   }: {
     repos: readonly string[];
+    rows: readonly string[];
     blobs: readonly ShippedBlob[];
     upTo: number;
   }): Promise<void> {
@@ -139,12 +159,15 @@ export class LogShipper {
     const { prunedUpTo, highWater } = this.#log.marks();
     const accounts = this.#accountsDue(true) || (blobs.length === 0 && this.#accountsDue(false));
     const at = elapsed();
+    if (this.#proven.size > PROVEN_MAX) this.#proven.clear();
+    const writer = ObjectWriter.forFew(repository, this.#proven);
     const shipped = await shipIncrement({
-      ...{ repository, source, writer: ObjectWriter.forFew(repository), maker, now },
-      needs: { accounts, repos, blobs },
+      ...{ repository, source, writer, maker, now },
+      needs: { accounts, rows, repos, blobs },
       log: { prunedUpTo, highWater, lastSeq: Math.max(this.#last, upTo) },
       lastAccounts: this.#accounts,
       after: this.#newestAt,
+      onProven: (id, stored) => this.#proven.set(id, stored),
     });
     this.#newestAt = Math.max(this.#newestAt, shipped.at ?? 0);
     if (!accounts) return;

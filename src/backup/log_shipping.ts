@@ -2,6 +2,7 @@
 import { isKithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import type { BackupState } from "./backup_state.ts";
+import type { ShipStep } from "./log_shipper.ts";
 import type { ShippedBlob } from "./ship_increment.ts";
 import type { ShipAnswer, Target } from "./worker_messages.ts";
 
@@ -9,18 +10,21 @@ import type { ShipAnswer, Target } from "./worker_messages.ts";
 export const BLOBS_WAITING_MAX = 20_000;
 /** Of one step. */
 const BLOBS_AT_ONCE = 100;
+/** Accounts that wait for what no event tells of them to be shipped; of what is beyond the accounts store goes whole, the rest with the next snapshot. */
+const CHANGED_WAITING_MAX = 20_000;
+const CHANGED_AT_ONCE = 500;
 /** After a failure the next step comes so much later each time, at the most. */
 const PAUSE_MS_MAX = 60_000;
 /** A failure that lasts is told again after so long. */
 const TELL_EVERY_MS = 60 * 60_000;
-/** For the last step of a server that stops. */
-const STOP_TIMEOUT_MS = 3_000;
+/** For the last steps of a server that stops. */
+const STOP_TIMEOUT_MS = 5_000;
 /** How far it is gets noted so often at the most. */
 const NOTE_EVERY_MS = 60_000;
 
 export interface ShippingOptions {
   readonly worker: {
-    ship(target: Target, step: { upTo: number; blobs: readonly ShippedBlob[] }): Promise<ShipAnswer>;
+    ship(target: Target, step: ShipStep): Promise<ShipAnswer>;
   };
   readonly target: () => Target;
   readonly everyMs: number;
@@ -33,6 +37,8 @@ export interface ShippingOptions {
 export class LogShipping {
   readonly #options: ShippingOptions;
   readonly #blobs: ShippedBlob[] = [];
+  readonly #changed = new Set<string>();
+  #isStoreChanged = false;
   #shippedUpTo = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #step: Promise<void> = Promise.resolve();
@@ -61,43 +67,74 @@ export class LogShipping {
     if (this.#blobs.length < BLOBS_WAITING_MAX) this.#blobs.push(blob);
   }
 
-  /** After one last step, so that a server that stops has shipped what it has; a destination that does not answer is not waited for. */
+  /** Something of the account that no event tells; undefined: something else in the accounts store. */
+  noteChange(did: string | undefined): void {
+    if (did !== undefined && this.#changed.size < CHANGED_WAITING_MAX) this.#changed.add(did);
+    else this.#isStoreChanged = true;
+  }
+
+  get #isMore(): boolean {
+    return this.#blobs.length > 0 || this.#changed.size > 0;
+  }
+
+  /**
+   * Ships what there is, so to be called once nothing is published any more. A destination that does not answer is not waited for: what is
+   * left is shipped by the next start.
+   */
   async stop(): Promise<void> {
     clearTimeout(this.#timer);
     this.#stopped = true;
-    const late = Promise.withResolvers<void>();
-    const timer = setTimeout(late.resolve, STOP_TIMEOUT_MS);
-    await Promise.race([this.#finish(), late.promise]);
+    const late = Promise.withResolvers<boolean>();
+    const timer = setTimeout(() => late.resolve(false), STOP_TIMEOUT_MS);
+    const isDone = await Promise.race([this.#finish(), late.promise]);
     clearTimeout(timer);
+    if (isDone) return;
+    const { target, logger } = this.#options;
+    logger.warn(
+      "The server stops before everything was shipped to the backup; its next start ships the rest",
+      {
+        destination: target().where,
+        upTo: this.#shippedUpTo,
+      },
+    );
   }
 
-  async #finish(): Promise<void> {
+  /** False where it failed. */
+  async #finish(): Promise<boolean> {
     await this.#step;
-    if (this.#failures > 0) return;
-    await this.#ship();
+    do {
+      if (!(await this.#ship())) return false;
+    } while (this.#isMore);
     await this.#note();
+    return true;
   }
 
   #again(delayMs: number): void {
     if (this.#stopped) return;
     this.#timer = setTimeout(() => {
-      this.#step = this.#ship().finally(() => {
+      this.#step = this.#ship().then(() => {
         const { everyMs } = this.#options;
         const pauseMs = Math.max(everyMs, Math.min(PAUSE_MS_MAX, everyMs * 2 ** this.#failures));
-        const isMore = this.#failures === 0 && this.#blobs.length > 0;
+        const isMore =
+          this.#failures === 0 && (this.#blobs.length > 0 || this.#changed.size >= CHANGED_AT_ONCE);
         this.#again(isMore ? 0 : pauseMs);
       });
     }, delayMs);
     this.#timer.unref?.();
   }
 
-  /** Never rejects. */
-  async #ship(): Promise<void> {
+  /** False where it failed; never rejects. */
+  async #ship(): Promise<boolean> {
     const { worker, target, publishedSeq, logger } = this.#options;
     const blobs = this.#blobs.slice(0, BLOBS_AT_ONCE);
+    const changed = [...this.#changed].slice(0, CHANGED_AT_ONCE);
+    const isStoreChanged = this.#isStoreChanged;
+    // What changes from now on may be missed by this step.
+    for (const did of changed) this.#changed.delete(did);
+    this.#isStoreChanged = false;
     const to = target();
     try {
-      const shipped = await worker.ship(to, { upTo: publishedSeq(), blobs });
+      const shipped = await worker.ship(to, { upTo: publishedSeq(), blobs, changed, isStoreChanged });
       this.#blobs.splice(0, blobs.length);
       this.#shippedUpTo = shipped.last;
       if (shipped.missedUpTo !== undefined) {
@@ -110,8 +147,12 @@ export class LogShipping {
         logger.info("The event log is shipped again", { destination: to.where });
       [this.#failures, this.#problem, this.#toldMs] = [0, undefined, Number.NEGATIVE_INFINITY];
       if (performance.now() - this.#notedMs >= NOTE_EVERY_MS) await this.#note(shipped.repositoryId);
+      return true;
     } catch (error) {
+      for (const did of changed) this.#changed.add(did);
+      if (isStoreChanged) this.#isStoreChanged = true;
       this.#fail(error, to);
+      return false;
     }
   }
 

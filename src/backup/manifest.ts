@@ -12,9 +12,10 @@ export interface ChunkRef {
 /**
  * "repo": an account's SQLite file. "accounts": the accounts store, accounts.sqlite. "directory": plc.sqlite of dev mode.
  * "secret": secrets.json, master.key. "event_keys": the last key of each DID in the event log, as lines [did, key] of JSON.
- * "blob": a blob, in its place or in the quarantine.
+ * "blob": a blob, in its place or in the quarantine. "rows": of an increment, no file of a data folder: what no event tells of single
+ * accounts (account_rows_file.ts).
  */
-export type FileKind = "repo" | "accounts" | "directory" | "secret" | "event_keys" | "blob";
+export type FileKind = "repo" | "accounts" | "directory" | "secret" | "event_keys" | "blob" | "rows";
 
 export interface FileEntry {
   /** In the data folder: "repos/ab/did_plc_x.1.sqlite", "blobs/did_plc_x/bafk...", "blobs/quarantine/...". */
@@ -102,7 +103,7 @@ const PATH = /^(?!.*(?:^|\/)\.{1,2}(?:\/|$))[A-Za-z0-9._-]+(?:\/[A-Za-z0-9._-]+)
 
 const entry = z.object({
   path: z.string().max(500).regex(PATH),
-  kind: z.enum(["repo", "accounts", "directory", "secret", "event_keys", "blob"]),
+  kind: z.enum(["repo", "accounts", "directory", "secret", "event_keys", "blob", "rows"]),
   size: z.number().int().min(0),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   chunks: z.array(chunk),

@@ -17,6 +17,8 @@ export class ObjectWriter {
   readonly #known: Map<string, number>;
   /** Whether the destination is asked for what is not among them. */
   readonly #asks: boolean;
+  /** Objects that were read back before, with the bytes that they take. */
+  readonly #proven: ReadonlyMap<string, number>;
   /** Objects that this run must read back. */
   readonly #unproven = new Map<string, ChunkRef>();
   /** What this run refers to: the bytes that each must take. */
@@ -29,16 +31,21 @@ export class ObjectWriter {
 
   private constructor(
     repository: Repository,
-    { known, asks }: { known: Map<string, number>; asks: boolean },
+    {
+      known,
+      asks,
+      proven = new Map(),
+    }: { known: Map<string, number>; asks: boolean; proven?: ReadonlyMap<string, number> },
   ) {
+    this.#proven = proven;
     this.#repository = repository;
     this.#known = known;
     this.#asks = asks;
   }
 
-  /** For a few files: asks the destination for each piece whether it has it. */
-  static forFew(repository: Repository): ObjectWriter {
-    return new ObjectWriter(repository, { known: new Map(), asks: true });
+  /** For a few files: asks the destination for each piece whether it has it. Proven ones were read back before. */
+  static forFew(repository: Repository, proven: ReadonlyMap<string, number> = new Map()): ObjectWriter {
+    return new ObjectWriter(repository, { known: new Map(), asks: true, proven });
   }
 
   /** Looks at what the destination has. */
@@ -98,9 +105,11 @@ export class ObjectWriter {
   async #write(id: string, plain: Uint8Array): Promise<ChunkRef> {
     const size = this.#asks ? await this.#repository.destination.size(objectName(id)) : undefined;
     if (size !== undefined) {
+      const ref = { id, size: plain.length, stored: size };
       this.#known.set(id, size);
       this.#needed.set(id, size);
-      return { id, size: plain.length, stored: size };
+      if (this.#proven.get(id) !== size) this.#unproven.set(id, ref);
+      return ref;
     }
     const ref = await this.#repository.putObject(id, plain);
     this.#known.set(id, ref.stored);

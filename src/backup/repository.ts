@@ -30,6 +30,8 @@ import {
 import { seal, unseal } from "./sealing.ts";
 
 export const IDENTITY_FILE = "kith-backup.json";
+/** Who writes there, sealed. */
+export const WRITER_FILE = "writer";
 export const OBJECTS_FOLDER = "objects/";
 export const SNAPSHOTS_FOLDER = "snapshots/";
 export const INCREMENTS_FOLDER = "increments/";
@@ -51,6 +53,11 @@ const identitySchema = z.object({
 /** The one file that is not sealed; nothing in it is secret. */
 export type RepositoryIdentity = z.infer<typeof identitySchema>;
 
+const writerSchema = z.object({ turn: z.string().min(1), host: z.string(), since: z.string() });
+
+/** Which data folder writes to a backup: writer_claim.ts. */
+export type WriterNote = z.infer<typeof writerSchema>;
+
 /** What `list` tells without opening anything. */
 export interface ManifestName {
   readonly name: string;
@@ -64,6 +71,8 @@ export class Repository {
   readonly identity: RepositoryIdentity;
   readonly #key: BackupKey;
   #passedBytes = 0;
+  /** Throws where nothing may be made visible. */
+  #assertWriter: () => Promise<void> = async () => {};
 
   private constructor(destination: Destination, identity: RepositoryIdentity, key: BackupKey) {
     this.destination = destination;
@@ -185,6 +194,21 @@ export class Repository {
     return decodeSegment(await this.#file(segment.name, segment.stored), segment);
   }
 
+  /** Undefined where nobody has written with a version of kith that says so. Throws BackupError truncated, altered. */
+  async writer(): Promise<WriterNote | undefined> {
+    const bytes = await this.destination.get(WRITER_FILE);
+    if (!bytes) return undefined;
+    try {
+      const text = Buffer.from(unseal(this.#key, bytes, { name: WRITER_FILE })).toString();
+      return writerSchema.parse(JSON.parse(text));
+    } catch (cause) {
+      if (cause instanceof BackupError) throw cause;
+      throw new BackupError("altered", `Could not read "${WRITER_FILE}" of the backup: it is no note`, {
+        cause,
+      });
+    }
+  }
+
   async #names(folder: string): Promise<ManifestName[]> {
     const found: ManifestName[] = [];
     for await (const { name, size } of this.destination.list(folder)) {
@@ -212,6 +236,20 @@ export class Repository {
 
   // Writing
 
+  /** From now on nothing becomes visible, or goes, where this throws. */
+  guardBy(assertWriter: () => Promise<void>): void {
+    this.#assertWriter = assertWriter;
+  }
+
+  /** Throws where another data folder writes there by now: to be called before anything is removed. */
+  async assertWriter(): Promise<void> {
+    await this.#assertWriter();
+  }
+
+  async putWriter(note: WriterNote): Promise<void> {
+    await this.#putSealed(WRITER_FILE, Buffer.from(JSON.stringify(note)));
+  }
+
   objectId(plain: Uint8Array): string {
     return this.#key.objectId(plain);
   }
@@ -234,13 +272,29 @@ export class Repository {
 
   /** Makes a snapshot visible: the last thing that its run does. */
   async putManifest(manifest: SnapshotManifest | IncrementManifest): Promise<void> {
-    await this.#putSealed(manifest.name, Buffer.from(writeManifest(manifest)));
+    await this.#assertWriter();
+    await this.#putProven(manifest.name, Buffer.from(writeManifest(manifest)));
   }
 
   async putSegment(segment: Segment): Promise<SegmentName> {
     const name = segmentName(segment);
-    const stored = await this.#putSealed(name, encodeSegment(segment));
+    await this.#assertWriter();
+    const stored = await this.#putProven(name, encodeSegment(segment));
     return { name, after: segment.after, last: segment.last, stored, at: Date.parse(segment.shippedAt) };
+  }
+
+  /** Reads back what it has written: only then does it count. What the destination does not give back does not stay. */
+  async #putProven(name: string, plain: Uint8Array): Promise<number> {
+    const sealed = seal(this.#key, name, plain);
+    await this.destination.put(name, sealed);
+    const found = await this.destination.get(name);
+    if (found && Buffer.compare(found, sealed) === 0) return sealed.length;
+    await this.destination.remove(name);
+    throw new BackupError(
+      found ? "altered" : "missing",
+      `Could not write "${name}" of the backup: the destination ${found ? "gives back other bytes" : "does not have it afterwards"}`,
+      { hint: "It is written again with the next try; if it happens again, do not trust the destination." },
+    );
   }
 
   async #putSealed(name: string, plain: Uint8Array): Promise<number> {

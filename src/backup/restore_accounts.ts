@@ -30,8 +30,9 @@ import {
   safeDidName,
 } from "../storage/mod.ts";
 import { announceRestored, announceStanding, tombstoneOf } from "./announce_restored.ts";
-import type { PlannedFile } from "./restore_plan.ts";
+import { type PlannedFile, SNAPSHOT_ORDER } from "./restore_plan.ts";
 import type { AccountTrouble } from "./restore_report.ts";
+import type { RestoredRows } from "./restore_rows.ts";
 import { restoredStanding } from "./restored_standing.ts";
 import { isBirth, isDeletion, type Rolled, rollForward } from "./roll_forward.ts";
 import { verifyRestored } from "./verify_restored.ts";
@@ -54,6 +55,8 @@ export interface RestoreAccountsOptions {
   readonly accounts: readonly AccountFiles[];
   /** Repo files that were fetched, by path in the data folder. */
   readonly repos: ReadonlyMap<string, PlannedFile>;
+  /** What increments have of single accounts; it is in the accounts store already. */
+  readonly rows?: ReadonlyMap<string, RestoredRows>;
   /** The accounts store holds at least what events up to this seq tell. */
   readonly accountsUpTo: number;
   /** When the snapshot was begun, in Unix milliseconds. */
@@ -115,14 +118,15 @@ async function restoreOne(account: AccountFiles, options: RestoreAccountsOptions
   const { did, generation } = account;
   // A newer accounts store does not know what has to be told.
   const paths = [`repos/${repoFilePath(did, generation)}`, "accounts.sqlite"];
-  const sha256 = paths.map((path) => state.fetched(path) ?? "").join(" ");
+  const known = [...paths.map((path) => state.fetched(path)), options.rows?.get(did)?.sha256];
+  const sha256 = known.map((each) => each ?? "").join(" ");
   const before = state.outcome(did, sha256);
   if (before?.logUpTo === logUpTo) return before.result as RestoredAccounts;
   const result = await new AccountRun(options).restore(account);
   // A commit that could not be applied then is lost, though its rev is passed by now.
-  const known = (before?.result as RestoredAccounts | undefined)?.troubles ?? [];
+  const lost = (before?.result as RestoredAccounts | undefined)?.troubles ?? [];
   const isNew = ({ what }: AccountTrouble) => !result.troubles.some((each) => each.what === what);
-  result.troubles.push(...known.filter((trouble) => trouble.isLoss && isNew(trouble)));
+  result.troubles.push(...lost.filter((trouble) => trouble.isLoss && isNew(trouble)));
   state.noteOutcome(did, { sha256, logUpTo, result });
   return result;
 }
@@ -225,8 +229,9 @@ class AccountRun {
   }
 
   async #restore(account: Account, store: RepoStore): Promise<void> {
-    const { stores, state, takesCommits, now, clockId, accountsUpTo } = this.#options;
+    const { stores, state, takesCommits, now, clockId } = this.#options;
     const { did } = account;
+    const accountsUpTo = this.#accountsUpTo(did);
     // It was only begun, and whoever moves it begins again.
     if (account.movesIn && !store.state().head) return;
     const signers = this.#signers(account, store);
@@ -239,6 +244,7 @@ class AccountRun {
     if (rolled.status?.status === "deleted") return await this.#delete(account, store.state().lastTid);
     this.#result.repos += 1;
     this.#result.commits += rolled.commits;
+    this.#quiet(account, store);
     const document = await this.#document(account);
     const signer = this.#signer(account, { store, signers, document });
     const isWhole = this.#verify(account, { store, keys });
@@ -251,6 +257,20 @@ class AccountRun {
     if (takesCommits && rolled.stopped) this.#stopped(account, { store, rolled });
     await this.#settleBlobs(account, { store, released: rolled.released });
     await store.durable();
+  }
+
+  /** What the accounts store has of it holds at least what events up to this seq tell. */
+  #accountsUpTo(did: string): number {
+    const { rows, accountsUpTo } = this.#options;
+    return Math.max(accountsUpTo, rows?.get(did)?.upTo ?? 0);
+  }
+
+  /** What no event tells, where an increment has it newer than the file. */
+  #quiet({ did, generation }: Account, store: RepoStore): void {
+    const { rows, repos } = this.#options;
+    const found = rows?.get(did);
+    const file = repos.get(`repos/${repoFilePath(did, generation)}`);
+    if (found?.quiet && found.order >= (file?.order ?? SNAPSHOT_ORDER)) store.replaceQuiet(found.quiet);
   }
 
   /** Keys of the account that are here, the one that its file names first. */
@@ -339,7 +359,8 @@ class AccountRun {
       isWhole: boolean;
     },
   ): void {
-    const { repos, accountsUpTo } = this.#options;
+    const { repos } = this.#options;
+    const accountsUpTo = this.#accountsUpTo(account.did);
     const before = store.state();
     const path = `repos/${repoFilePath(account.did, account.generation)}`;
     const fileUpTo = repos.get(path)?.upTo ?? 0;

@@ -3,10 +3,15 @@ import { BackupError, isBackupDamage } from "./backup_error.ts";
 import type { FileEntry, SnapshotManifest } from "./manifest.ts";
 import type { Repository } from "./repository.ts";
 
+/** Of the files of a snapshot: before those of all increments. */
+export const SNAPSHOT_ORDER = -1;
+
 export interface PlannedFile {
   readonly entry: FileEntry;
   /** It holds at least what events up to this seq tell. */
   readonly upTo: number;
+  /** Rises from one increment to the next; below all of them for a file of the snapshot. */
+  readonly order: number;
 }
 
 export interface RestorePlan {
@@ -17,6 +22,8 @@ export interface RestorePlan {
   readonly newer: ReadonlyMap<string, PlannedFile>;
   /** The newest event that is taken: of later ones, which a running server ships meanwhile, what belongs to them may not be in `newer`. */
   readonly logUpTo: number;
+  /** Files of kind "rows", of all increments, oldest first. */
+  readonly rows: readonly PlannedFile[];
   /** No seq up to this one may be given again, as far as the snapshot and the increments know. */
   readonly highWater: number;
   /** What could not be read of it, in words. */
@@ -39,20 +46,26 @@ export async function planRestore(repository: Repository, options: PlanOptions):
   // Before the increments: what belongs to an event is in one that was there before it.
   const logUpTo = (await repository.segments()).at(-1)?.last ?? 0;
   const newer = new Map<string, PlannedFile>();
+  const rows: PlannedFile[] = [];
   const problems: string[] = [];
   let { highWater } = manifest.log;
-  for (const each of isRolledForward ? await repository.increments() : []) {
+  const increments = isRolledForward ? await repository.increments() : [];
+  for (const [order, each] of increments.entries()) {
     if (timeIn(each.name) < timeIn(manifest.name)) continue;
     try {
       const { log, files } = await repository.increment(each.name);
       highWater = Math.max(highWater, log.highWater);
-      for await (const entry of repository.files(files)) newer.set(entry.path, { entry, upTo: log.lastSeq });
+      for await (const entry of repository.files(files)) {
+        const file = { entry, upTo: log.lastSeq, order };
+        if (entry.kind === "rows") rows.push(file);
+        else newer.set(entry.path, file);
+      }
     } catch (error) {
       if (!isPartial || !isBackupDamage(error)) throw error;
       problems.push(`"${each.name}" is left out: ${error.message}`);
     }
   }
-  return { manifest, isRolledForward, newer, logUpTo, highWater, problems };
+  return { manifest, isRolledForward, newer, rows, logUpTo, highWater, problems };
 }
 
 /** Every file of the restored folder, the newest of each path; small and needed ones first, then repos and blobs. */
@@ -62,7 +75,7 @@ export async function* plannedFiles(repository: Repository, plan: RestorePlan): 
   // A data folder with accounts and without its keys is refused.
   for (const isWanted of [isSecret, isServers, isAccounts]) {
     for await (const entry of repository.files(manifest.files))
-      if (isWanted(entry) && !newer.has(entry.path)) yield { entry, upTo };
+      if (isWanted(entry) && !newer.has(entry.path)) yield { entry, upTo, order: SNAPSHOT_ORDER };
     for (const file of newer.values()) if (isWanted(file.entry)) yield file;
   }
 }

@@ -38,6 +38,7 @@ export async function runBackup(options: RunOptions): Promise<RunResult> {
     });
     try {
       const pruned = await alone(async () => {
+        await repository.assertWriter();
         const segments = await repository.segments();
         await joinSegments(repository, { segments, signal, now });
         return await prune(repository, { keep, now, signal, assertHeld: () => lock.assertHeld() });

@@ -15,7 +15,7 @@ import {
   storageError,
   syncPath,
 } from "../storage/mod.ts";
-import { BackupError } from "./backup_error.ts";
+import { BackupError, isBackupDamage } from "./backup_error.ts";
 import { BACKUP_STATE_FILE, BackupState } from "./backup_state.ts";
 import { fileBytes } from "./cut_file.ts";
 import type { FolderCheck, FolderCheckReport } from "./folder_check.ts";
@@ -28,8 +28,10 @@ import { type RestoredLog, readLastKeys, restoreLog } from "./restore_log.ts";
 import { askRelays, Documents, nextSeqAfter, type RelayClient } from "./restore_network.ts";
 import { plannedFiles, planRestore, type RestorePlan } from "./restore_plan.ts";
 import type { RelayAnswer, RestoreProgress, RestoreReport } from "./restore_report.ts";
+import { type RestoredRows, restoreRows } from "./restore_rows.ts";
 import { type OpenStores, openRestored } from "./restored_stores.ts";
 import { SeenBlobs } from "./seen_blobs.ts";
+import { inheritTurn } from "./writer_claim.ts";
 
 const STATE_FILE = "restore.sqlite";
 const KEYS_FILE = "events.keys";
@@ -137,15 +139,17 @@ class RestoreRun {
   async #putTogether(state: RestoreState): Promise<Omit<Found, "check">> {
     const { onFatal } = this.#options;
     const fetched = await this.#fetch(state);
+    const rows = await this.#rows(state);
     const accounts = this.#accounts();
     const blobs = this.#blobs ?? new SeenBlobs(state);
     const stores = await openRestored(this.#folder.scratch, { blobs, onFatal });
     try {
       const log = await this.#log(state, { stores, fetched });
       const relays = await this.#relays();
-      const restored = await this.#restore(state, { stores, fetched, log, accounts });
+      const restored = await this.#restore(state, { stores, fetched, log, accounts, rows });
       restored.deleted.push(...(await this.#strays(stores, { fetched })));
       const nextSeq = await this.#jump(stores, { log, relays });
+      await this.#inherit();
       return { fetched, log, relays, restored, nextSeq, accounts: accounts.length };
     } finally {
       await stores.close();
@@ -206,6 +210,16 @@ class RestoreRun {
     return fetched;
   }
 
+  async #rows(state: RestoreState): Promise<Map<string, RestoredRows>> {
+    const { repository, isPartial } = this.#options;
+    return await restoreRows({
+      ...{ repository, isPartial, state },
+      plan: this.#plan,
+      accountsPath: this.#folder.scratch.accounts,
+      onProblem: (problem) => this.#notes.push(problem),
+    });
+  }
+
   #accounts() {
     const reader = new AccountFilesReader(this.#folder.scratch.accounts);
     try {
@@ -264,16 +278,17 @@ class RestoreRun {
       fetched: Fetched;
       log: RestoredLog;
       accounts: ReturnType<AccountFilesReader["all"]>;
+      rows: ReadonlyMap<string, RestoredRows>;
     },
   ): Promise<RestoredAccounts> {
     const { network, isRolledForward, publicUrl, clockId, signal } = this.#options;
-    const { stores, fetched, log, accounts } = parts;
+    const { stores, fetched, log, accounts, rows } = parts;
     const { manifest } = this.#plan;
     const opened = network?.openDocuments(this.#scratch);
     const documents = opened && new Documents((did) => opened.resolve(did));
     try {
       return await restoreAccounts({
-        ...{ stores, state, accounts, publicUrl, clockId, signal },
+        ...{ stores, state, accounts, rows, publicUrl, clockId, signal },
         repos: fetched.repos,
         accountsUpTo: fetched.accountsUpTo,
         snapshotAt: Date.parse(manifest.startedAt),
@@ -369,6 +384,16 @@ class RestoreRun {
     await BackupState.open(this.#scratch).update({
       destinations: { [where]: this.#options.repository.identity.id },
     });
+  }
+
+  /** From its first backup on, this data folder is the one that writes to where it came from. */
+  async #inherit(): Promise<void> {
+    try {
+      await inheritTurn(this.#options.repository, this.#scratch);
+    } catch (error) {
+      if (!isBackupDamage(error)) throw error;
+      this.#notes.push(`${error.message}. Begin the next backup with "kith backup --take-over".`);
+    }
   }
 
   async #discard(name: string): Promise<void> {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { parseCid } from "../atproto/mod.ts";
 import { isKithError } from "../errors.ts";
 import { AccountFilesReader, repoFilePath } from "../storage/mod.ts";
+import { rowsFileHead, rowsOf } from "./account_rows_file.ts";
 import { copyBlob } from "./copy_blobs.ts";
 import { FileCopier } from "./copy_files.ts";
 import { FileTableWriter, PreviousFiles } from "./file_table.ts";
@@ -15,6 +16,7 @@ import type { ObjectWriter } from "./object_writer.ts";
 import { INCREMENTS_FOLDER, manifestName, type Repository } from "./repository.ts";
 import type { BackupSource } from "./snapshot_source.ts";
 import type { BackupMaker } from "./take_snapshot.ts";
+import { readBack } from "./verify.ts";
 
 /** A blob that was kept. */
 export interface ShippedBlob {
@@ -24,6 +26,8 @@ export interface ShippedBlob {
 
 export interface IncrementNeeds {
   readonly accounts: boolean;
+  /** Accounts of which what no event tells is to be shipped. */
+  readonly rows: readonly string[];
   /** Accounts whose whole file is to be shipped. */
   readonly repos: readonly string[];
   readonly blobs: readonly ShippedBlob[];
@@ -41,6 +45,8 @@ export interface IncrementOptions {
   /** The time in the newest name so far. */
   readonly after: number;
   readonly now: () => number;
+  /** Called with each object that was read back. */
+  readonly onProven?: (id: string, stored: number) => void;
 }
 
 export interface ShippedIncrement {
@@ -69,10 +75,13 @@ export async function shipIncrement(options: IncrementOptions): Promise<ShippedI
     const copied = await copier.sqliteCopy(head, source.paths.accounts);
     accounts = copied.sha256;
     await copied.drop();
-    const isNews = accounts !== options.lastAccounts || needs.repos.length + needs.blobs.length > 0;
+    const isNews =
+      accounts !== options.lastAccounts || needs.repos.length + needs.blobs.length + needs.rows.length > 0;
     if (!isNews) return { manifest: undefined, at: undefined, accounts };
     for (const path of source.paths.secrets) await copier.plainFile("secret", path);
   }
+  // After all that they are newer than.
+  if (needs.rows.length > 0) await copier.bytesAs(rowsFileHead(), rowsOf(needs.rows, source.paths));
   for (const { did, cid } of needs.blobs) {
     await copyBlob(
       { did, blob: { cid: parseCid(cid) }, quarantined: false },
@@ -82,6 +91,7 @@ export async function shipIncrement(options: IncrementOptions): Promise<ShippedI
   await copier.end();
   const files = await table.end();
   if (files.count === 0) return { manifest: undefined, at: undefined, accounts };
+  for (const { id, stored } of await readBack(repository, { writer })) options.onProven?.(id, stored);
   const at = Math.max(startedAt, options.after + 1);
   const manifest: IncrementManifest = {
     name: manifestName(INCREMENTS_FOLDER, at),

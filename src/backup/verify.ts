@@ -16,7 +16,26 @@ export interface ProveOptions {
  * there in their length. An object that does not open is removed, so that the next run writes it. Throws BackupError.
  */
 export async function proveWritten(repository: Repository, options: ProveOptions): Promise<void> {
-  const { writer, signal, onDone } = options;
+  const { writer } = options;
+  await readBack(repository, options);
+  const missing = new Map(writer.needed);
+  for await (const { id, size } of repository.objects()) {
+    if (missing.get(id) === size) missing.delete(id);
+  }
+  const [first] = missing.keys();
+  if (first === undefined) return;
+  throw new BackupError(
+    "missing",
+    `The backup is not complete: ${missing.size} of its objects are not there, or have another length, such as "${objectName(first)}"`,
+    { hint: "Somebody else has removed or changed them meanwhile. Begin again." },
+  );
+}
+
+/** Reads back and authenticates what a run has written or met for the first time, and returns it. Throws as proveWritten. */
+export async function readBack(
+  repository: Repository,
+  { writer, signal, onDone }: ProveOptions,
+): Promise<readonly ChunkRef[]> {
   const { unproven } = writer;
   let done = 0;
   await forEach(unproven, signal, async (ref) => {
@@ -32,17 +51,7 @@ export async function proveWritten(repository: Repository, options: ProveOptions
     }
     onDone?.(++done, unproven.length);
   });
-  const missing = new Map(writer.needed);
-  for await (const { id, size } of repository.objects()) {
-    if (missing.get(id) === size) missing.delete(id);
-  }
-  const [first] = missing.keys();
-  if (first === undefined) return;
-  throw new BackupError(
-    "missing",
-    `The backup is not complete: ${missing.size} of its objects are not there, or have another length, such as "${objectName(first)}"`,
-    { hint: "Somebody else has removed or changed them meanwhile. Begin again." },
-  );
+  return unproven;
 }
 
 export interface CheckReport {

@@ -2,11 +2,10 @@
 import type { ErrorCode } from "../errors.ts";
 import type { S3Options } from "../storage/mod.ts";
 import type { BackupProblem } from "./backup_error.ts";
-import type { ShipReport } from "./log_shipper.ts";
+import type { ShipReport, ShipStep } from "./log_shipper.ts";
 import type { BackupBucketAccess } from "./open_destination.ts";
 import type { KeepRules } from "./retention.ts";
 import type { RunResult } from "./run_backup.ts";
-import type { ShippedBlob } from "./ship_increment.ts";
 import type { BackupPaths, BackupProgress } from "./snapshot_source.ts";
 import type { BackupMaker } from "./take_snapshot.ts";
 
@@ -20,6 +19,8 @@ export interface BlobPlace {
 
 /** What does not change while the server runs. */
 export interface BackupSetup {
+  /** The data folder. */
+  readonly folder: string;
   readonly paths: BackupPaths;
   readonly blobs: BlobPlace;
   readonly maker: BackupMaker;
@@ -36,6 +37,8 @@ export interface Target {
   readonly key: string;
   /** The id of the backup that was there the last time. */
   readonly knownId: string | undefined;
+  /** Takes the destination from another data folder that writes to it. */
+  readonly takesOver?: boolean | undefined;
 }
 
 export type WorkerRequest =
@@ -44,11 +47,10 @@ export type WorkerRequest =
   | {
       readonly op: "ship";
       readonly target: Target;
-      readonly upTo: number;
-      readonly blobs: readonly ShippedBlob[];
+      readonly step: ShipStep;
     }
-  /** Ends what is under way. */
-  | { readonly op: "cancel" };
+  /** Ends snapshots that are under way, or all. */
+  | { readonly op: "cancelSnapshots" | "cancel" };
 
 export interface SnapshotAnswer extends RunResult {
   /** The id of the backup. */

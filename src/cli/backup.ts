@@ -104,12 +104,18 @@ const takeCommand = backupCommand(
         value: undefined,
         help: "begin a new backup where this server has backed up before and now nothing is",
       },
+      {
+        name: "take-over",
+        value: undefined,
+        help: "go on with a backup that another data folder of this server writes to, which is refused from then on",
+      },
     ],
   },
   async (context) => {
     const { given, io, config, isJson } = context;
     const destination = placeOf(context);
-    const request = { destination, key: keyOf(context), anew: given.options.new === true };
+    const { new: anew, "take-over": takeOver } = given.options;
+    const request = { destination, key: keyOf(context), anew: anew === true, takeOver: takeOver === true };
     const display = new BackupDisplay(io, { json: isJson });
     const onProgress = (progress: BackupProgress) => display.progress(progress);
     try {

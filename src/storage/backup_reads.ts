@@ -1,10 +1,9 @@
 /** What a backup reads of the data folder by SQL, over connections of its own: short reads, for a worker. */
-import { Database } from "bun:sqlite";
+import type { Database } from "bun:sqlite";
 import type { EventKind } from "../atproto/mod.ts";
+import { openToRead } from "./_open_to_read.ts";
 import type { AccountState } from "./account_store.ts";
 import { storageError } from "./sqlite.ts";
-
-const BUSY_TIMEOUT_MS = 10_000;
 
 /** A row of the event log. */
 export interface LoggedEvent {
@@ -36,7 +35,7 @@ export class EventLogReader {
   readonly #db: Database;
 
   constructor(path: string) {
-    this.#db = open(path);
+    this.#db = openToRead(path);
   }
 
   marks(): LogMarks {
@@ -100,7 +99,7 @@ export class AccountFilesReader {
   readonly #db: Database;
 
   constructor(path: string) {
-    this.#db = open(path);
+    this.#db = openToRead(path);
   }
 
   /** Accounts that have files, or may have. */
@@ -122,24 +121,12 @@ export class AccountFilesReader {
 
 /** The last TID that a repo's file knows of. Throws KithError storage_damaged, storage_full, busy. */
 export function readLastTid(path: string): string {
-  const db = open(path);
+  const db = openToRead(path);
   try {
     return db.query<{ tid: string | null }, []>("SELECT last_tid AS tid FROM meta").get()?.tid ?? "";
   } catch (error) {
     throw storageError(error, `Could not read "${path}"`);
   } finally {
     db.close();
-  }
-}
-
-function open(path: string): Database {
-  try {
-    const db = new Database(path, { readwrite: true, create: false, strict: true });
-    db.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
-    db.run("PRAGMA wal_autocheckpoint = 0");
-    db.run("PRAGMA query_only = ON");
-    return db;
-  } catch (error) {
-    throw storageError(error, `Could not open "${path}"`);
   }
 }

@@ -4,6 +4,7 @@
  * checkpoint, the restart, makes them wait.
  */
 import type { Database } from "bun:sqlite";
+import { HubChanges } from "./_hub_changes.ts";
 import { type KeptReads, type KeptReadsOptions, KeptTables } from "./_kept_reads.ts";
 import { openServerFile } from "./_server_file.ts";
 import type { SqliteFile, SqliteFileOptions } from "./_sqlite_file.ts";
@@ -400,6 +401,8 @@ export const HUB_SCHEMA_VERSION = MIGRATIONS.length;
 export class Hub {
   readonly #file: SqliteFile;
   readonly #kept = new KeptTables();
+  /** Who is told of what its transactions change. */
+  readonly changes = new HubChanges();
   /** Writes wait for it while the WAL is being restarted. */
   #gate: Promise<void> | undefined;
   #openGate: (() => void) | undefined;
@@ -409,10 +412,7 @@ export class Hub {
     this.#file = file;
   }
 
-  /**
-   * Recovers, migrates and opens the file, and makes it where there is none. For start-up. With migrations of its own it is
-   * another file than that of the accounts.
-   */
+  /** Recovers, migrates and opens the file, or makes it. For start-up. With migrations of its own it is another file than the accounts'. */
   static async open(
     path: string,
     options: SqliteFileOptions & { migrations?: readonly Migration[] },
@@ -446,6 +446,7 @@ export class Hub {
         change((sql, ...params) => {
           const done = this.#file.statement<never>(sql).run(...params);
           note(sql);
+          this.changes.note(sql, params);
           return done;
         }),
       ),

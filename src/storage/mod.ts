@@ -1,4 +1,13 @@
 /** SQLite and files: the only place that knows SQL. The rules that everything here keeps: docs/storage_rules.md */
+export {
+  type AccountRows,
+  AccountRowsReader,
+  applyAccountRows,
+  decodeAccountRows,
+  encodeAccountRows,
+  readQuietRows,
+  type TableRows,
+} from "./account_rows.ts";
 export * from "./account_store.ts";
 export * from "./adoption_store.ts";
 export * from "./app_password_store.ts";

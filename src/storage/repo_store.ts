@@ -25,6 +25,7 @@ import { clearStaged, hasStaged, RepoStaging, swapStaged } from "./_repo_staging
 import { RepoTables } from "./_repo_tables.ts";
 import { RepoTakedowns } from "./_repo_takedowns.ts";
 import type { SqliteFile } from "./_sqlite_file.ts";
+import { replaceQuietRows, type TableRows } from "./account_rows.ts";
 import type { CheckpointMode } from "./maintenance.ts";
 import {
   type BlobRow,
@@ -398,6 +399,11 @@ export class RepoStore implements BlockReader {
       replacePreferences(this.#file, change);
       this.#settling.forget(forgetPendingUpTo);
     });
+  }
+
+  /** Replaces what no event tells: preferences and takedowns. For a restore. */
+  replaceQuiet(rows: TableRows): void {
+    this.#file.transaction(() => replaceQuietRows(this.#file, rows));
   }
 
   /** Deletes the rows of those blobs that no record refers to, and returns them: their files are the caller's. */

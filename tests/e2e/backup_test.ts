@@ -1,7 +1,7 @@
 /** Backups as the operator makes them: while the server serves and writes, of a folder at rest, by the schedule, and as the log grows. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { newBackupKey } from "../../src/backup/mod.ts";
 import { BackupPlace, filesOf, integrityOf, judgeFile } from "../backup_parts.ts";
@@ -281,14 +281,16 @@ describe("shipping of the event log", () => {
       }
       return all;
     };
-    const repoPath = await waitFor("the account's file, its blob, and its row", async () => {
+    const repoPath = await waitFor("the account's file, its blob, and its rows", async () => {
       const files = await shipped();
       const repo = [...files.entries()].find(
         ([path]) => path.includes(account.did.replaceAll(":", "_")) && path.startsWith("repos/"),
       );
       const hasBlob = [...files.keys()].some((path) => path.endsWith(cid));
-      const accounts = files.get("accounts.sqlite");
-      return repo && hasBlob && accounts && repo[1];
+      const hasRows = [...files].some(
+        ([path, copy]) => path.startsWith("rows/") && readFileSync(copy, "utf8").includes(account.did),
+      );
+      return repo && hasBlob && hasRows && repo[1];
     });
     await judgeFile(repoPath, account);
     const written = await createRecord(stage.url, account, { record: post("the last one") });

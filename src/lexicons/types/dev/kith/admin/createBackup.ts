@@ -30,6 +30,10 @@ const _mainSchema = /*#__PURE__*/ v.procedure(
 						/*#__PURE__*/ v.string(),
 						[/*#__PURE__*/ v.stringLength(0, 256)]
 					)),
+					/**
+					 * Take the destination from another data folder of this server that writes to it.
+					 */
+					"takeOver": /*#__PURE__*/ v.optional(/*#__PURE__*/ v.boolean()),
 				}
 			),
 		},

@@ -1,0 +1,97 @@
+import { expect, test } from "bun:test";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { DataFolderFixture, FaultyDestination } from "./_data_folder_fixture.ts";
+import { readRowsFile } from "./account_rows_file.ts";
+import { isBackupDamage } from "./backup_error.ts";
+import { LogShipper, type ShipStep } from "./log_shipper.ts";
+import { Repository } from "./repository.ts";
+
+const DID = "did:plc:alice";
+
+class Shipping extends DataFolderFixture {
+  readonly faulty = new FaultyDestination(this.destination);
+
+  async ship(step: Partial<ShipStep> & { upTo: number }): Promise<number> {
+    const repository = await Repository.open(this.faulty, this.key);
+    const shipper = await LogShipper.open({
+      repository,
+      source: this.source,
+      maker: { kith: "0.0.0", hostname: "pds.test", serviceDid: "did:web:pds.test" },
+      now: Date.now,
+      missed: { blobs: [], accounts: [] },
+    });
+    try {
+      return (await shipper.step({ blobs: [], changed: [], isStoreChanged: false, ...step })).last;
+    } finally {
+      shipper.close();
+    }
+  }
+
+  /** Of each increment, what is in it, oldest first. */
+  async shipped(): Promise<string[][]> {
+    const repository = await Repository.open(this.destination, this.key);
+    const found: string[][] = [];
+    for (const { name } of await repository.increments()) {
+      const kinds: string[] = [];
+      for await (const entry of repository.files((await repository.increment(name)).files)) {
+        if (entry.kind !== "rows") kinds.push(entry.kind);
+        else for (const { did } of await readRowsFile(repository, entry)) kinds.push(`rows of ${did}`);
+      }
+      found.push(kinds);
+    }
+    return found;
+  }
+
+  async segments(): Promise<[after: number, last: number][]> {
+    const repository = await Repository.open(this.destination, this.key);
+    return (await repository.segments()).map(({ after, last }) => [after, last]);
+  }
+}
+
+async function open(): Promise<Shipping> {
+  const fixture = await new Shipping().make();
+  await fixture.create();
+  fixture.account(DID, 5);
+  return fixture;
+}
+
+for (const fault of ["lost", "altered"] as const) {
+  for (const folder of ["log/", "increments/", "objects/"]) {
+    test(`step() counts nothing whose ${folder} the destination has ${fault}, and ships it with the next one`, async () => {
+      using fixture = await open();
+      fixture.event(1);
+      fixture.faulty.fault = (_write, name) => (name.startsWith(folder) ? fault : "kept");
+      const failed = await fixture.ship({ upTo: 1, changed: [DID] }).catch((error: unknown) => error);
+      expect(isBackupDamage(failed)).toBe(true);
+      // Nothing is left that could be taken for whole.
+      const repository = await Repository.open(fixture.destination, fixture.key);
+      for (const segment of await repository.segments()) await repository.segment(segment);
+      for (const { name } of await repository.increments()) await repository.increment(name);
+      expect(await fixture.segments()).toEqual([]);
+      fixture.faulty.fault = () => "kept";
+      expect(await fixture.ship({ upTo: 1, changed: [DID] })).toBe(1);
+      expect(await fixture.segments()).toEqual([[0, 1]]);
+      expect((await fixture.shipped()).flat()).toContain(`rows of ${DID}`);
+    });
+  }
+}
+
+test("step() ships what no event tells of the accounts that have changed, before the events", async () => {
+  using fixture = await open();
+  fixture.account("did:plc:bob", 5);
+  fixture.event(1);
+  await fixture.ship({ upTo: 1, changed: [DID, "did:plc:nobody"] });
+  expect((await fixture.shipped())[0]).toEqual([
+    "accounts",
+    "secret",
+    "secret",
+    `rows of ${DID}`,
+    "rows of did:plc:nobody",
+  ]);
+  // Without its file, too.
+  rmSync(fixture.repoPath(DID));
+  await fixture.ship({ upTo: 1, changed: [DID] });
+  expect((await fixture.shipped()).at(-1)).toContain(`rows of ${DID}`);
+  rmSync(join(fixture.data, "repos"), { recursive: true });
+});
