@@ -4,6 +4,7 @@ import { join } from "node:path";
 import {
   BlobHold,
   BlobSweeper,
+  believedClock,
   Crawlers,
   EventRetention,
   Firehose,
@@ -12,6 +13,7 @@ import {
   recoverRepos,
   removeAllOrLater,
   reserveFirstSeq,
+  risingClock,
   Sequencer,
   type StartUpOptions,
 } from "./actors/mod.ts";
@@ -141,7 +143,8 @@ export async function startActors(
   };
   const clockId = randomInt(TID_CLOCK_IDS);
   const firstSeq = await reserveFirstSeq({ accounts, log: eventLog, now });
-  const sequencer = new Sequencer({ log: eventLog, firstSeq, now, logger: log });
+  const risingNow = risingClock({ now, last: eventLog.lastAt() });
+  const sequencer = new Sequencer({ log: eventLog, firstSeq, now: risingNow, logger: log });
   const firehose = new Firehose({
     log: eventLog,
     sequencer,
@@ -153,7 +156,8 @@ export async function startActors(
   onClose(() => firehose.stop());
   const { backfillMs, eventRetentionMs: retentionMs } = config;
   const times = { backfillMs, retentionMs, holdMs: config.backup.holdMs };
-  const retention = new EventRetention({ log: eventLog, ...times, now, logger: log });
+  const believedNow = believedClock({ now });
+  const retention = new EventRetention({ log: eventLog, ...times, now: believedNow, logger: log });
   onClose(() => retention.stop());
   onClose(() => sequencer.stop());
   await recover({ accounts, identities, files, blobs, sequencer, logger: log, now });
@@ -183,7 +187,7 @@ export async function startActors(
     repos: registry,
     blobs: { list: (did, page) => stores.blobs.list(did, page), removeAll: held.removeAll },
     lifetimeMs,
-    now,
+    now: believedNow,
     logger: log,
   });
   onClose(() => sweeper.stop());
@@ -192,7 +196,7 @@ export async function startActors(
   sequencer.onPublished(() => crawlers.notify());
   // What the start itself has told: after a restore that is every repo.
   if (sequencer.publishedSeq >= firstSeq) crawlers.notify();
-  return { sequencer, firehose, registry, retention, blobHold, clockId, now };
+  return { sequencer, firehose, registry, retention, blobHold, clockId, now, believedNow };
 }
 
 async function recover(options: StartUpOptions): Promise<void> {

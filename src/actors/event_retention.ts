@@ -16,7 +16,7 @@ export interface HeldEvents {
 export interface RetentionOptions {
   readonly log: {
     /** Removes rows older than `before` (Unix ms), oldest first, up to the first that is held; returns how many. */
-    prune(options: { before: number; rowsMax: number; held?: HeldEvents }): number;
+    prune(options: { before: number; now: number; rowsMax: number; held?: HeldEvents }): number;
   };
   /** For how long events are kept, in milliseconds. */
   readonly retentionMs: number;
@@ -45,12 +45,13 @@ export class EventRetention {
 
   /** One step. True where there may be more to remove. */
   step(): boolean {
-    const { log, retentionMs, backfillMs, holdMs = 0, now, logger } = this.#options;
+    const { log, retentionMs, backfillMs, holdMs = 0, logger } = this.#options;
     try {
-      const before = now() - Math.max(retentionMs, backfillMs);
+      const now = this.#options.now();
+      const before = now - Math.max(retentionMs, backfillMs);
       const seq = this.#shippedUpTo();
       const held = seq === undefined ? {} : { held: { seq, notBefore: before - holdMs } };
-      return log.prune({ before, rowsMax: PRUNE_ROWS_MAX, ...held }) === PRUNE_ROWS_MAX;
+      return log.prune({ before, now, rowsMax: PRUNE_ROWS_MAX, ...held }) === PRUNE_ROWS_MAX;
     } catch (error) {
       // Full, or its WAL is being restarted: old events do no harm.
       logger.warn("Could not remove old events; trying again later", { error });

@@ -80,6 +80,13 @@ export class EventLog {
     return this.#file.statement<{ seq: number | null }>("SELECT max(seq) AS seq FROM event").get()?.seq ?? 0;
   }
 
+  /** When the newest row was logged (ms), or 0. */
+  lastAt(): number {
+    return (
+      this.#file.statement<{ at: number }>("SELECT at FROM event ORDER BY seq DESC LIMIT 1").get()?.at ?? 0
+    );
+  }
+
   /** Seq of the oldest row that is kept, or 0. */
   firstSeq(): number {
     return this.#file.statement<{ seq: number | null }>("SELECT min(seq) AS seq FROM event").get()?.seq ?? 0;
@@ -228,15 +235,18 @@ export class EventLog {
 
   /**
    * Deletes, from the oldest on, rows older than `before` (ms), up to the first of those after `held.seq` that is not older than
-   * `held.notBefore`; at most `rowsMax`. Returns how many.
+   * `held.notBefore`; at most `rowsMax`. Returns how many. A row whose time is after `now` was logged by a clock that was ahead: it is as
+   * old as the next one of which that is not so.
    */
   prune({
     before,
     rowsMax,
+    now = Number.POSITIVE_INFINITY,
     held,
   }: {
     before: number;
     rowsMax: number;
+    now?: number;
     held?: { seq: number; notBefore: number };
   }): number {
     const isHeld = (row: { seq: number; at: number }) =>
@@ -244,6 +254,7 @@ export class EventLog {
     const rows = this.#file
       .statement<{ seq: number; at: number }>("SELECT seq, at FROM event ORDER BY seq LIMIT ?")
       .all(Math.min(rowsMax, ROWS_MAX));
+    this.#dateBack(rows, now);
     const kept = rows.findIndex((row) => row.at >= before || isHeld(row));
     const last = rows[(kept === -1 ? rows.length : kept) - 1];
     if (!last) return 0;
@@ -251,6 +262,19 @@ export class EventLog {
       this.#file.statement("UPDATE high_water SET pruned_up_to = ?").run(last.seq);
       return this.#file.statement("DELETE FROM event WHERE seq <= ?").run(last.seq).changes;
     });
+  }
+
+  /** Gives rows from the future the time of the next row that is none. */
+  #dateBack(rows: { seq: number; at: number }[], now: number): void {
+    const last = rows.at(-1);
+    if (!rows.some(({ at }) => at > now) || !last) return;
+    let later = this.#file
+      .statement<{ at: number }>("SELECT at FROM event WHERE seq > ? AND at <= ? ORDER BY seq LIMIT 1")
+      .get(last.seq, now)?.at;
+    for (const row of rows.toReversed()) {
+      if (row.at <= now) later = row.at;
+      else row.at = later ?? row.at;
+    }
   }
 
   /** Resolves when everything appended before this call is on the disk. */
