@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { waitFor } from "../wait.ts";
 import { OPERATIONS, type Operation } from "./operations.ts";
 import { Scene } from "./scene.ts";
+import { tally } from "./tally.ts";
 import { Tracer, tracerProblem } from "./traced_server.ts";
 
 const SEED = Number(process.env.KITH_TEST_SEED ?? 20_261_121);
@@ -43,6 +44,7 @@ const ROWS: readonly Row[] = [
 
 const problem = tracerProblem();
 let scene: Scene;
+let tried = 0;
 
 beforeAll(async () => {
   if (problem === undefined) scene = await Scene.open({ seed: SEED, writers: 1 });
@@ -52,6 +54,7 @@ afterAll(async () => {
   if (problem !== undefined) return;
   try {
     await scene.replay();
+    tally("system calls killed or refused", tried, scene);
   } finally {
     await scene[Symbol.asyncDispose]();
   }
@@ -93,6 +96,7 @@ async function killAt(operation: Operation, { calls, on }: Row): Promise<void> {
   await scene.noticeDeath();
   await scene.recover();
   const isDone = await turn.isDone();
+  tried += 1;
   expect({ met, isDone }).toEqual({ met: true, isDone: status === 200 || isDone });
 }
 
@@ -101,6 +105,7 @@ async function failAt(operation: Operation, { calls, on }: Row, how: string): Pr
   await using tracer = await Tracer.attach(scene.server.pid, { calls, paths: pathsOf(on), how });
   const status = await turn.act();
   expect([status, await tracer.detach()]).toEqual([503, true]);
+  tried += 1;
   expect(await turn.isDone()).toBe(false);
   expect(await turn.act()).toBe(200);
   expect(await turn.isDone()).toBe(true);

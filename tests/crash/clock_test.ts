@@ -12,6 +12,7 @@ import { createRecord, PASSWORD, post, xrpc } from "../client.ts";
 import type { TestServer } from "../harness.ts";
 import { waitFor } from "../wait.ts";
 import { Scene } from "./scene.ts";
+import { tally } from "./tally.ts";
 
 const SEED = Number(process.env.KITH_TEST_SEED ?? 20_261_121);
 const DAY = 86_400;
@@ -65,7 +66,7 @@ class Trial {
   readonly scene: Scene;
   readonly clock: ShiftedClock;
   readonly place: BackupPlace;
-  #rounds = 0;
+  rounds = 0;
   /** The rev of the newest commit that was seen here. */
   #rev = "";
 
@@ -78,8 +79,8 @@ class Trial {
   /** Load, through these jumps; then a kill, and a start at the last of them. */
   async through(shifts: readonly number[]): Promise<void> {
     const { scene, clock } = this;
-    this.#rounds += 1;
-    const creators = await scene.crash(`${this.#rounds}`, async () => {
+    this.rounds += 1;
+    const creators = await scene.crash(`${this.rounds}`, async () => {
       await this.#answers();
       for (const shift of shifts) {
         await clock.set(shift);
@@ -174,7 +175,7 @@ test(
     await waitFor("the log to be shipped", async () => ((await place.seqs()).at(-1) ?? 0) >= last, 60_000);
     await scene.replay();
     await place.assertWhole();
-    console.log(`a clock that jumps, ${scene.summary}`);
+    tally("starts with a clock that jumps", trial.rounds, scene);
   },
   LIMIT_MS,
 );

@@ -8,6 +8,7 @@ import { waitFor } from "../wait.ts";
 import { chosenSteps, FaultDisk } from "./fault_disk.ts";
 import { OPERATIONS, type Operation } from "./operations.ts";
 import { Scene } from "./scene.ts";
+import { tally } from "./tally.ts";
 
 const STEPS_MAX = Number(process.env.KITH_TEST_STEPS ?? 8);
 const SEED = Number(process.env.KITH_TEST_SEED ?? 20_261_121);
@@ -87,6 +88,7 @@ describe.each(OPERATIONS.map((operation) => [operation.name, operation] as const
           });
         }
         console.log(`${name}: cut at ${steps.length} of ${count} steps`);
+        tally("cuts at the steps of operations", steps.length, scene);
       },
       LIMIT_MS,
     );

@@ -11,6 +11,7 @@ import { BackupPlace } from "../backup_parts.ts";
 import type { TestServer } from "../harness.ts";
 import { waitFor, within } from "../wait.ts";
 import { Scene } from "./scene.ts";
+import { tally } from "./tally.ts";
 
 const DEATHS = Number(process.env.KITH_TEST_WORKER_DEATHS ?? 6);
 const SEED = Number(process.env.KITH_TEST_SEED ?? 20_261_121);
@@ -116,7 +117,7 @@ test(
       });
     }
     await scene.replay();
-    console.log(`${DEATHS} deaths of the maintenance worker, ${scene.summary}`);
+    tally("deaths of the maintenance worker", DEATHS, scene);
     expect(scene.answered).toBeGreaterThan(DEATHS);
   },
   LIMIT_MS,
@@ -188,7 +189,7 @@ for (const { whose, args, takes, says, logs } of COMMANDS) {
       expect(died).toBeGreaterThan(DEATHS / 3);
       await place.assertWhole();
       await scene.recover();
-      console.log(`${died} deaths of the ${whose} worker, ${scene.summary}`);
+      tally(`deaths of the ${whose} worker`, died, scene);
     },
     LIMIT_MS,
   );

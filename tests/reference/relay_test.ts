@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Account, createAccount, createRecord, post, repoCar } from "../client.ts";
 import { Scene } from "../crash/scene.ts";
+import { tally } from "../crash/tally.ts";
 import { Writer } from "../crash/workload.ts";
 import { TestServer } from "../harness.ts";
 import { judgeRepo } from "../judges.ts";
@@ -44,7 +45,8 @@ test(`@atproto/sync over ${KILLS} kills under load (seed ${SEED})`, async () => 
   await relay.reach(Math.max(...seqs));
   expect(relay.seen.map(({ seq }) => seq)).toEqual(seqs);
   relay.judge(scene.writers);
-  console.log(`${KILLS} kills, ${scene.summary}, ${relay.seen.length} events seen by @atproto/sync`);
+  console.log(`${relay.seen.length} events seen by @atproto/sync`);
+  tally("kills before @atproto/sync", KILLS, scene);
 });
 
 /** Load by writers until enough was answered; then the server is ended, and they with it. */
