@@ -72,6 +72,8 @@ export interface AccountFeaturesParts {
   /** The did:key of the server's PLC rotation key. */
   readonly rotationKey: string;
   readonly log: RootLogger;
+  /** For what cannot be taken back. */
+  readonly believedNow: () => number;
   /** What is registered last is closed first. */
   onClose(close: () => unknown): void;
 }
@@ -121,7 +123,7 @@ export function startAccountFeatures(parts: AccountFeaturesParts) {
   const signIns = new SignIns({ sessions, factors, passkeys, devices });
   const stepUps = new StepUps({ sessions, factors, devices });
   const appPasswords = new AppPasswords({ rows: stores.appPasswords });
-  const sweep = new DeletionSweep({ accounts, repos: parts.ends, logger: log });
+  const sweep = new DeletionSweep({ accounts, repos: parts.ends, logger: log, now: parts.believedNow });
   parts.onClose(() => sweep.stop());
   sweep.plan();
   const status = new AccountStatus({

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import {
   BlobHold,
   BlobSweeper,
+  believedClock,
   Crawlers,
   EventRetention,
   Firehose,
@@ -12,6 +13,7 @@ import {
   recoverRepos,
   removeAllOrLater,
   reserveFirstSeq,
+  risingClock,
   Sequencer,
   type StartUpOptions,
 } from "./actors/mod.ts";
@@ -143,7 +145,8 @@ export async function startActors(
   };
   const clockId = randomInt(TID_CLOCK_IDS);
   const firstSeq = await reserveFirstSeq({ accounts, log: eventLog, now });
-  const sequencer = new Sequencer({ log: eventLog, firstSeq, now, logger: log });
+  const risingNow = risingClock({ now, last: eventLog.lastAt() });
+  const sequencer = new Sequencer({ log: eventLog, firstSeq, now: risingNow, logger: log });
   const firehose = new Firehose({
     log: eventLog,
     sequencer,
@@ -155,14 +158,16 @@ export async function startActors(
   onClose(() => firehose.stop());
   const { backfillMs, eventRetentionMs: retentionMs } = config;
   const times = { backfillMs, retentionMs, holdMs: config.backup.holdMs };
-  const retention = new EventRetention({ log: eventLog, sequencer, ...times, now, logger: log });
+  const believedNow = believedClock({ now });
+  const retention = new EventRetention({
+    ...{ log: eventLog, sequencer, ...times },
+    now: believedNow,
+    logger: log,
+  });
   onClose(() => retention.stop());
   onClose(() => sequencer.stop());
   await recover({ accounts, identities, files, blobs, sequencer, logger: log, now });
-  const openReposMax = boundOpenRepos(config.openReposMax);
-  if (openReposMax < config.openReposMax) {
-    log.warn("Fewer repos can be open than set: the limit on open files is too low", { openReposMax });
-  }
+  const openReposMax = openReposMaxOf(config, log);
   const removeStrays = (did: string, cids: readonly Cid[]) => registry.removeStrays(did, cids);
   const blobHold = new BlobHold<BlobUpload>({ blobs, removeStrays, logger: log });
   const held = blobHold.blobs;
@@ -185,7 +190,7 @@ export async function startActors(
     repos: registry,
     blobs: { list: (did, page) => stores.blobs.list(did, page), removeAll: held.removeAll },
     lifetimeMs,
-    now,
+    now: believedNow,
     logger: log,
   });
   onClose(() => sweeper.stop());
@@ -194,7 +199,18 @@ export async function startActors(
   sequencer.onPublished(() => crawlers.notify());
   // What the start itself has told: after a restore that is every repo.
   if (sequencer.publishedSeq >= firstSeq) crawlers.notify();
-  return { sequencer, firehose, registry, openReposMax, retention, blobHold, crawlers, clockId, now };
+  return {
+    ...{ sequencer, firehose, registry, openReposMax, retention, blobHold, crawlers, clockId },
+    ...{ now, believedNow },
+  };
+}
+
+function openReposMaxOf(config: Config, log: RootLogger): number {
+  const openReposMax = boundOpenRepos(config.openReposMax);
+  if (openReposMax < config.openReposMax) {
+    log.warn("Fewer repos can be open than set: the limit on open files is too low", { openReposMax });
+  }
+  return openReposMax;
 }
 
 async function recover(options: StartUpOptions): Promise<void> {

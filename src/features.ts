@@ -93,6 +93,7 @@ export async function startFeatures(
   const ends = await guardedEnds({ config, stores, actors, dids, log });
   const owners = startAccountFeatures({
     ...{ config, stores, repos: actors.registry, ends, plc, didResolver, tokens, passwords, log, onClose },
+    believedNow: actors.believedNow,
     get rotationKey() {
       return rotationSigner.didKey;
     },

@@ -6,7 +6,7 @@ import { EventLog } from "./storage/event_log.ts";
 import { Hub } from "./storage/hub.ts";
 import { Keyring } from "./storage/keyring.ts";
 import { LexiconStore } from "./storage/lexicon_store.ts";
-import { Maintenance } from "./storage/maintenance.ts";
+import { isWorkerDeath, Maintenance } from "./storage/maintenance.ts";
 
 /** What the parts of a server are started with. */
 export interface FilesContext {
@@ -38,7 +38,10 @@ export type StartedMaintenance = Pick<ServerFiles, "maintenance" | "onFatal">;
 /** Starts the worker that they are recovered by. It takes as long to come up as much of the rest. */
 export function startMaintenance({ log, onFatal: stop, onClose }: FilesContext): StartedMaintenance {
   const onFatal = (error: unknown): void => {
-    log.error("The disk failed; stopping at once, because what is on it is unknown", { error });
+    const message = isWorkerDeath(error)
+      ? "The maintenance worker died; stopping at once, the next start makes the files sound"
+      : "The disk failed; stopping at once, because what is on it is unknown";
+    log.error(message, { error });
     stop(error);
   };
   const maintenance = Maintenance.start({ onFatal });

@@ -73,7 +73,9 @@ export class KithParts implements AsyncDisposable {
       const features = await startFeatures(context, { config, secrets, stores, actors, plc });
       const { backups, drills } = startBackups(context, {
         ...{ config, stores, actors },
-        onStopped: (end) => void (afterActors = end),
+        onStopped: (end) => {
+          afterActors = end;
+        },
       });
       const gate = new RequestGate();
       const watch = startWatch(context, { config, stores, actors, features, files, backups, gate });

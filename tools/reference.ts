@@ -12,7 +12,12 @@ const NATIVE_MODULE = join(MODULES, "better-sqlite3/build/Release/better_sqlite3
 
 /** The command that runs a script of bench/reference. */
 export function referenceCommand(script: string): string[] {
-  return [join(NODE_FOLDER, "bin/node"), join(FOLDER, script)];
+  return nodeCommand(join(FOLDER, script));
+}
+
+/** The command that runs any script with the reference's own Node. */
+export function nodeCommand(script: string, ...args: string[]): string[] {
+  return [join(NODE_FOLDER, "bin/node"), script, ...args];
 }
 
 export function isReferenceInstalled(): boolean {

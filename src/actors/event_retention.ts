@@ -25,6 +25,7 @@ export interface RetentionOptions {
     /** Removes rows older than `before` (Unix ms), oldest first, up to `publishedUpTo` and up to the first that is held. */
     prune(options: {
       before: number;
+      now: number;
       publishedUpTo: number;
       rowsMax: number;
       bytesMax: number;
@@ -81,11 +82,12 @@ export class EventRetention {
   }
 
   #prune(): boolean {
-    const { log, sequencer, retentionMs, backfillMs, holdMs = 0, now } = this.#options;
-    const before = now() - Math.max(retentionMs, backfillMs);
+    const { log, sequencer, retentionMs, backfillMs, holdMs = 0 } = this.#options;
+    const now = this.#options.now();
+    const before = now - Math.max(retentionMs, backfillMs);
     const seq = this.#shippedUpTo();
     const { upTo, isHeld, isMore } = log.prune({
-      ...{ before, publishedUpTo: sequencer.publishedSeq },
+      ...{ before, now, publishedUpTo: sequencer.publishedSeq },
       ...{ rowsMax: PRUNE_ROWS_MAX, bytesMax: PRUNE_BYTES_MAX },
       ...(seq === undefined ? {} : { held: { seq, notBefore: before - holdMs } }),
     });

@@ -56,7 +56,7 @@ test("EventRetention.step() removes what is past its age, never what is within t
     expect(of.made.step()).toBe(false);
     expect(of.asked).toEqual([
       {
-        ...{ before: before * RETENTION_MS, publishedUpTo: 77 },
+        ...{ before: before * RETENTION_MS, now: 10 * RETENTION_MS, publishedUpTo: 77 },
         ...{ rowsMax: PRUNE_ROWS_MAX, bytesMax: PRUNE_BYTES_MAX },
       },
     ]);

@@ -5,6 +5,7 @@
 import { isKithError } from "../errors.ts";
 import { BackupEngine } from "./backup_engine.ts";
 import { BackupError } from "./backup_error.ts";
+import { removeLeftCopies } from "./copy_files.ts";
 import type { WorkerFailure, WorkerReply, WorkerRequest } from "./worker_messages.ts";
 
 declare const self: Worker;
@@ -21,6 +22,7 @@ async function run(id: number, request: WorkerRequest): Promise<Extract<WorkerRe
   };
   switch (request.op) {
     case "setup":
+      removeLeftCopies(request.setup.paths.tmp);
       engine = new BackupEngine({ setup: request.setup, now: Date.now });
       return { id, result: undefined };
     case "cancelSnapshots":

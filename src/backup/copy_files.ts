@@ -1,5 +1,5 @@
 /** Copies the files of a data folder into a destination, those that have not changed by name alone. */
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { isKithError } from "../errors.ts";
@@ -12,6 +12,8 @@ import type { BackupSource } from "./snapshot_source.ts";
 
 /** Files whose last pieces are on their way at a time. */
 const FILES_UNDER_WAY_MAX = 64;
+/** What the names of copies in the folder of temporary files begin with. */
+const COPY_PREFIX = `backup-${process.pid}-`;
 
 export interface CopyParts {
   readonly source: BackupSource;
@@ -27,6 +29,12 @@ export interface CopyParts {
 }
 
 type EntryHead = Pick<FileEntry, "path" | "kind" | "did" | "generation" | "cid" | "quarantined">;
+
+/** Removes the copies of a worker that died: for the one that comes after it, which is alone again. */
+export function removeLeftCopies(tmp: string): void {
+  for (const name of readdirSync(tmp))
+    if (name.startsWith(COPY_PREFIX)) rmSync(join(tmp, name), { force: true });
+}
 
 export class FileCopier {
   readonly #parts: CopyParts;
@@ -133,7 +141,7 @@ export class FileCopier {
 
   #copyPath(): string {
     this.#copies += 1;
-    return join(this.#parts.source.paths.tmp, `backup-${process.pid}-${this.#copies}-${Date.now()}.sqlite`);
+    return join(this.#parts.source.paths.tmp, `${COPY_PREFIX}${this.#copies}-${Date.now()}.sqlite`);
   }
 
   /** A small file as it is; nothing where it is not there. */

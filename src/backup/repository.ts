@@ -66,6 +66,20 @@ export interface ManifestName {
   readonly stored: number;
 }
 
+/** How often the segments are listed until two listings agree on what is missing. */
+const LISTINGS_MAX = 5;
+
+/** Where events lie between segments that follow one another, as text. */
+function gapsBetween(segments: readonly SegmentName[]): string {
+  const gaps: string[] = [];
+  let read = segments[0]?.after ?? 0;
+  for (const { after, last } of segments) {
+    if (after > read) gaps.push(`${read}-${after}`);
+    read = Math.max(read, last);
+  }
+  return gaps.join(" ");
+}
+
 export class Repository {
   readonly destination: Destination;
   readonly identity: RepositoryIdentity;
@@ -181,6 +195,18 @@ export class Repository {
 
   /** Every segment of the shipped event log, in order of seq. */
   async segments(): Promise<SegmentName[]> {
+    let found = await this.#listSegments();
+    // A listing takes its time: of segments that a server joins meanwhile it may show neither the parts nor the whole.
+    for (let tries = 1; tries < LISTINGS_MAX; tries += 1) {
+      const gaps = gapsBetween(found);
+      if (gaps === "") break;
+      found = await this.#listSegments();
+      if (gapsBetween(found) === gaps) break;
+    }
+    return found;
+  }
+
+  async #listSegments(): Promise<SegmentName[]> {
     const found: SegmentName[] = [];
     for await (const file of this.destination.list(LOG_FOLDER)) {
       const segment = parseSegmentName(file);

@@ -6,6 +6,7 @@ import { all, BackupFixture } from "./_fixture.ts";
 import { BackupError, type BackupProblem } from "./backup_error.ts";
 import { BackupKey, newBackupKey } from "./backup_key.ts";
 import { FolderDestination } from "./folder_destination.ts";
+import { type SegmentName, segmentName } from "./log_segments.ts";
 import { type FileEntry, type SnapshotManifest, writeEntry } from "./manifest.ts";
 import {
   IDENTITY_FILE,
@@ -122,6 +123,34 @@ describe("Repository", () => {
     await snapshotOf(await fixture.create());
     spoil(fixture);
     expect(await problemOf(() => Repository.open(fixture.destination, fixture.key))).toBe(problem);
+  });
+
+  test("segments() tells all of them while a server joins some, and a gap that is one", async () => {
+    using fixture = new BackupFixture();
+    const repository = await fixture.create();
+    const put = (after: number, last: number) =>
+      repository.putSegment({ after, last, shippedAt: new Date(0).toISOString(), events: [] });
+    const names = async () =>
+      (await repository.segments()).map(({ after, last }) => `${after}-${last}`).join(" ");
+    const parts: SegmentName[] = [];
+    for (const at of [0, 1, 2, 3]) parts.push(await put(at, at + 1));
+    const { destination } = fixture;
+    const list = destination.list.bind(destination);
+    let lists = 0;
+    destination.list = async function* (folder) {
+      lists += 1;
+      for await (const file of list(folder)) {
+        yield file;
+        // After the names were read, and before each file is looked at.
+        if (lists > 1 || file.name !== parts[0]?.name) continue;
+        await put(1, 3);
+        for (const part of parts.slice(1, 3)) await destination.remove(part.name);
+      }
+    };
+    expect([await names(), lists]).toEqual(["0-1 1-3 3-4", 2]);
+    expect([await names(), lists]).toEqual(["0-1 1-3 3-4", 3]);
+    await destination.remove(segmentName({ after: 1, last: 3 }));
+    expect([await names(), lists]).toEqual(["0-1 3-4", 5]);
   });
 
   test("open() tells another key", async () => {

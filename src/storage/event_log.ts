@@ -55,6 +55,8 @@ export interface LoggedFrame {
 export interface PruneOptions {
   /** Rows older than this go, in Unix milliseconds. */
   readonly before: number;
+  /** Unix milliseconds; absent, no row is from the future. */
+  readonly now?: number;
   /** Rows after this seq stay, however old a clock that jumps says they are. */
   readonly publishedUpTo: number;
   /** What is removed at a time; one row is, whatever its size. */
@@ -100,6 +102,13 @@ export class EventLog {
   /** Seq of the newest row, or 0. */
   lastSeq(): number {
     return this.#file.statement<{ seq: number | null }>("SELECT max(seq) AS seq FROM event").get()?.seq ?? 0;
+  }
+
+  /** When the newest row was logged (ms), or 0. */
+  lastAt(): number {
+    return (
+      this.#file.statement<{ at: number }>("SELECT at FROM event ORDER BY seq DESC LIMIT 1").get()?.at ?? 0
+    );
   }
 
   /** Seq of the oldest row that is kept, or 0. */
@@ -255,13 +264,24 @@ export class EventLog {
     return found;
   }
 
-  /** Deletes a little of what is old, from the oldest on. */
-  prune({ before, publishedUpTo, rowsMax, bytesMax, held }: PruneOptions): Pruned {
+  /**
+   * Deletes a little of what is old, from the oldest on. A row whose time is after `now` was logged by a clock that was ahead: it is as old
+   * as the next one of which that is not so.
+   */
+  prune({
+    before,
+    now = Number.POSITIVE_INFINITY,
+    publishedUpTo,
+    rowsMax,
+    bytesMax,
+    held,
+  }: PruneOptions): Pruned {
     const rows = this.#file
       .statement<{ seq: number; at: number; bytes: number }>(
         "SELECT seq, at, length(frame) AS bytes FROM event WHERE seq <= ? ORDER BY seq LIMIT ?",
       )
       .all(publishedUpTo, Math.min(rowsMax, ROWS_MAX));
+    this.#dateBack(rows, now);
     const isHeldRow = (row: { seq: number; at: number }) =>
       held !== undefined && row.seq > held.seq && row.at >= held.notBefore;
     let [count, bytes] = [0, 0];
@@ -280,6 +300,19 @@ export class EventLog {
       return this.#file.statement("DELETE FROM event WHERE seq <= ?").run(last).changes;
     });
     return { removed, upTo: last, isHeld, isMore };
+  }
+
+  /** Gives rows from the future the time of the next row that is none. */
+  #dateBack(rows: { seq: number; at: number }[], now: number): void {
+    const last = rows.at(-1);
+    if (!rows.some(({ at }) => at > now) || !last) return;
+    let later = this.#file
+      .statement<{ at: number }>("SELECT at FROM event WHERE seq > ? AND at <= ? ORDER BY seq LIMIT 1")
+      .get(last.seq, now)?.at;
+    for (const row of rows.toReversed()) {
+      if (row.at <= now) later = row.at;
+      else row.at = later ?? row.at;
+    }
   }
 
   /** Resolves when everything appended before this call is on the disk. */

@@ -77,6 +77,26 @@ test("EventLog.prune() and firstSeqAt() go by age; what outlives rows stays", as
   await log.close();
 });
 
+test("EventLog.prune() takes rows of a clock that was ahead to be as old as what follows them", async () => {
+  await using folder = new Fixture();
+  const log = await open(folder);
+  const times = [100, 9_000, 9_001, 9_002, 200, 300, 9_500];
+  log.append(times.map((at, index) => row(index + 1, { at })));
+  expect(log.lastAt()).toBe(9_500);
+  const prune = (options: { before: number; rowsMax: number; held?: { seq: number; notBefore: number } }) =>
+    log.prune({ ...options, now: 1_000, publishedUpTo: 9_999, bytesMax: 1_000_000 }).removed;
+  expect(prune({ before: 150, rowsMax: 3 })).toBe(1);
+  expect(prune({ before: 150, rowsMax: 3 })).toBe(0);
+  expect(prune({ before: 250, rowsMax: 2 })).toBe(2);
+  expect(prune({ before: 250, rowsMax: 100, held: { seq: 3, notBefore: 150 } })).toBe(0);
+  expect(prune({ before: 250, rowsMax: 100 })).toBe(2);
+  expect(prune({ before: 900, rowsMax: 100 })).toBe(1);
+  // Nothing says how old it is.
+  expect(prune({ before: 900, rowsMax: 100 })).toBe(0);
+  expect(log.firstSeq()).toBe(7);
+  await log.close();
+});
+
 test("EventLog.dropUnkept() drops a DID's rows above a key, and none that was published", async () => {
   await using folder = new Fixture();
   const log = await open(folder);

@@ -163,6 +163,14 @@ export class Maintenance {
   #die(error: Error): void {
     if (this.#stopped) return;
     this.#stopped = true;
+    deaths.add(error);
     this.#onFatal(error);
   }
+}
+
+const deaths = new WeakSet<object>();
+
+/** Of what `onFatal` is told: that the worker has died, and the disk may be as it should be. */
+export function isWorkerDeath(error: unknown): boolean {
+  return typeof error === "object" && error !== null && deaths.has(error);
 }

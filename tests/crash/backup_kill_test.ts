@@ -8,6 +8,7 @@ import { BackupPlace } from "../backup_parts.ts";
 import { type Account, createAccount, createRecord, post, xrpc } from "../client.ts";
 import { TestServer } from "../harness.ts";
 import { within } from "../wait.ts";
+import { tally } from "./tally.ts";
 
 const PHASES = ["look", "log", "repos", "accounts", "blobs", "verify", "prune"] as const;
 const LIMIT_MS = 120_000;
@@ -59,6 +60,7 @@ test(
       expect(await snapshotsOf(place)).toBe(after + 1);
       await place.assertWhole();
     }
+    tally("kills in a backup", PHASES.length);
   },
   LIMIT_MS,
 );
@@ -82,6 +84,7 @@ test(
       await place.assertWhole();
       await server.start();
     }
+    tally("kills in a backup", PHASES.length);
   },
   LIMIT_MS,
 );

@@ -6,6 +6,7 @@
 import { expect, test } from "bun:test";
 import { FaultDisk } from "./fault_disk.ts";
 import { Scene } from "./scene.ts";
+import { tally } from "./tally.ts";
 
 const ROUNDS = Number(process.env.KITH_TEST_DISK_ERRORS ?? 30);
 const SEED = Number(process.env.KITH_TEST_SEED ?? 20_261_121);
@@ -60,7 +61,7 @@ test(
     }
     await scene.replay();
     const refused = scene.writers.reduce((sum, writer) => sum + writer.refused, 0);
-    console.log(`${ROUNDS} disk errors, ${refused} refused writes, ${scene.summary}`);
+    tally("disk errors", ROUNDS, scene);
     expect(refused).toBeGreaterThan(0);
   },
   LIMIT_MS,

@@ -101,3 +101,14 @@ export class FaultDisk implements Disposable {
     rmSync(this.#scratch, { recursive: true, force: true });
   }
 }
+
+/** Of so many steps, counted from 1, `stepsMax` that lie evenly, at random: all of them where that is 0. */
+export function chosenSteps(
+  count: number,
+  { stepsMax, random }: { stepsMax: number; random: () => number },
+): number[] {
+  const all = Array.from({ length: count }, (_, index) => index + 1);
+  if (stepsMax === 0 || count <= stepsMax) return all;
+  const width = count / stepsMax;
+  return Array.from({ length: stepsMax }, (_, i) => 1 + Math.floor(i * width + random() * width));
+}

@@ -4,6 +4,7 @@
  */
 import { expect, test } from "bun:test";
 import { Scene } from "./scene.ts";
+import { tally } from "./tally.ts";
 
 const KILLS = Number(process.env.KITH_TEST_KILLS ?? 50);
 const SEED = Number(process.env.KITH_TEST_SEED ?? 20_261_121);
@@ -40,7 +41,7 @@ test(
       });
     }
     await scene.replay();
-    console.log(`${KILLS} kills, ${scene.summary}`);
+    tally("kills", KILLS, scene);
     expect(scene.answered).toBeGreaterThan(KILLS);
   },
   LIMIT_MS,

@@ -11,6 +11,7 @@ import { REPO_MIGRATIONS } from "../../src/storage/_repo_schema.ts";
 import { Maintenance, RepoFiles } from "../../src/storage/mod.ts";
 import { seededRandom } from "../wait.ts";
 import { FaultDisk } from "./fault_disk.ts";
+import { tally } from "./tally.ts";
 
 const SEED = Number(process.env.KITH_TEST_SEED ?? 20_261_121);
 const DID = "did:plc:migrating";
@@ -106,7 +107,7 @@ test(
       expect({ step, ...file.content }).toEqual({ step, ...expected });
     }
     expect(readdirSync(dirname(file.path)).some((name) => name.includes(".before-"))).toBe(true);
-    console.log(`a migration: cut at ${steps} steps`);
+    tally("cuts in a migration of the schema", steps);
   },
   LIMIT_MS,
 );

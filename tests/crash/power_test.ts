@@ -5,6 +5,7 @@
 import { expect, test } from "bun:test";
 import { FaultDisk } from "./fault_disk.ts";
 import { Scene } from "./scene.ts";
+import { tally } from "./tally.ts";
 
 const CUTS = Number(process.env.KITH_TEST_CUTS ?? 60);
 const SEED = Number(process.env.KITH_TEST_SEED ?? 20_261_121);
@@ -64,7 +65,7 @@ test(
       });
     }
     await scene.replay();
-    console.log(`${CUTS} power cuts, ${scene.summary}`);
+    tally("power cuts", CUTS, scene);
     expect(scene.answered).toBeGreaterThan(CUTS);
   },
   LIMIT_MS,

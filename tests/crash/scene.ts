@@ -39,9 +39,12 @@ export class Scene implements AsyncDisposable {
     seed: number;
     writers?: number;
     prepare?: (server: TestServer) => void;
+    /** What is run instead of `kith serve`. */
+    command?: readonly string[] | undefined;
   }): Promise<Scene> {
     const plc = await PlcDirectory.start();
-    const server = new TestServer({ env: { PDS_DID_PLC_URL: plc.url } });
+    const { command } = options;
+    const server = new TestServer({ env: { PDS_DID_PLC_URL: plc.url }, ...(command ? { command } : {}) });
     options.prepare?.(server);
     const scene = new Scene(plc, server, options.seed);
     try {
@@ -84,16 +87,20 @@ export class Scene implements AsyncDisposable {
     }
   }
 
-  /** Load until the server is gone, which `crash` sees to. `name` makes the names of the accounts that are created. */
+  /**
+   * Load until the server is gone, which `crash` sees to. `name` makes the names of the accounts that are created; where the load takes
+   * long, nobody signs up.
+   */
   async crash(
     name: string,
     crash: () => Promise<unknown>,
-    options: { mayRefuse?: boolean } = {},
+    options: { mayRefuse?: boolean; limitMs?: number } = {},
   ): Promise<Creator[]> {
-    const creators = [new Creator(`c${name}x`), new Creator(`d${name}x`)];
+    const { limitMs } = options;
+    const creators = limitMs === undefined ? [new Creator(`c${name}x`), new Creator(`d${name}x`)] : [];
     this.creators.push(...creators);
     const load = Promise.all([...this.writers, ...creators].map((worker) => worker.run(this.url, options)));
-    await within("the load to end", Promise.all([load, crash()]));
+    await within("the load to end", Promise.all([load, crash()]), limitMs);
     await this.noticeDeath();
     return creators;
   }

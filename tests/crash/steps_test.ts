@@ -5,9 +5,10 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { waitFor } from "../wait.ts";
-import { FaultDisk } from "./fault_disk.ts";
+import { chosenSteps, FaultDisk } from "./fault_disk.ts";
 import { OPERATIONS, type Operation } from "./operations.ts";
 import { Scene } from "./scene.ts";
+import { tally } from "./tally.ts";
 
 const STEPS_MAX = Number(process.env.KITH_TEST_STEPS ?? 8);
 const SEED = Number(process.env.KITH_TEST_SEED ?? 20_261_121);
@@ -56,13 +57,6 @@ async function countSteps(operation: Operation): Promise<number> {
 /** The disk is taken to rest when nothing has happened for so long: a cut that comes too late only cuts the next operation. */
 const REST_MS = 40;
 
-function chosen(count: number): number[] {
-  const all = Array.from({ length: count }, (_, index) => index + 1);
-  if (STEPS_MAX === 0 || count <= STEPS_MAX) return all;
-  const width = count / STEPS_MAX;
-  return Array.from({ length: STEPS_MAX }, (_, i) => 1 + Math.floor(i * width + scene.random() * width));
-}
-
 async function cutAt(operation: Operation, step: number): Promise<void> {
   const turn = await operation.prepare(scene);
   disk.cutAt(step, { seed: Math.floor(scene.random() * 2 ** 31) });
@@ -87,13 +81,14 @@ describe.each(OPERATIONS.map((operation) => [operation.name, operation] as const
       async () => {
         const count = await countSteps(operation);
         expect(count).toBeGreaterThan(0);
-        const steps = chosen(count);
+        const steps = chosenSteps(count, { stepsMax: STEPS_MAX, random: scene.random });
         for (const step of steps) {
           await cutAt(operation, step).catch((error: unknown) => {
             throw scene.explain(step, error);
           });
         }
         console.log(`${name}: cut at ${steps.length} of ${count} steps`);
+        tally("cuts at the steps of operations", steps.length, scene);
       },
       LIMIT_MS,
     );

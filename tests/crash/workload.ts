@@ -27,6 +27,8 @@ export class Writer {
   readonly #prefix: string;
   readonly #random: () => number;
   readonly #certain = new Map<string, string>();
+  /** Every change that is certain, in order. */
+  readonly history: [path: string, cid: string | null][] = [];
   #open: Change | undefined;
   #count = 0;
   answered = 0;
@@ -94,6 +96,7 @@ export class Writer {
     for (const [path, cid] of change) {
       if (cid === null) this.#certain.delete(path);
       else this.#certain.set(path, cid);
+      this.history.push([path, cid]);
     }
     this.#open = undefined;
     this.answered += 1;
