@@ -6,6 +6,8 @@ import type { Finding } from "./findings.ts";
 export type VerifyRepos = Pick<StillRepos, "path" | "exists" | "open" | "upToDate" | "files">;
 
 export interface VerifyBlobs extends Pick<BlobStore, "open" | "list" | "quarantined"> {
+  /** Where blobs are files: their folder, where it is not there or holds nothing of any account. */
+  readonly emptyFolder?: string | undefined;
   /** Where blobs are files: names in the folder of blobs, and of its quarantine, that are of no DID of these. */
   unowned?(isOwned: (folderName: string) => boolean): AsyncIterable<string>;
   /** Where blobs are files: what is in an account's folder and has no CID for a name, absolute. */

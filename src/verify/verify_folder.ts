@@ -35,7 +35,7 @@ export async function verifyFolder({
     if (!("problem" in log)) opened.defer(() => log.close());
     const repos = new StillRepos({ folder: folder.repos, tmp: folder.tmp, onFatal: fail });
     opened.defer(() => repos.close());
-    sources = { folder: folder.path, accounts, log, repos, blobs: withFolder(blobs, blobFolder) };
+    sources = { folder: folder.path, accounts, log, repos, blobs: await withFolder(blobs, blobFolder) };
   } catch (error) {
     // Of the others each may be damaged, and is only a finding.
     if (!isKithError(error, "storage_damaged")) throw error;
@@ -53,14 +53,21 @@ function openLog(path: string): LogReads | { problem: string } {
   }
 }
 
-function withFolder(blobs: VerifyFolderOptions["blobs"], folder: string | undefined): VerifyBlobs {
+async function withFolder(
+  blobs: VerifyFolderOptions["blobs"],
+  folder: string | undefined,
+): Promise<VerifyBlobs> {
   const files = folder === undefined ? undefined : new StillBlobFolder(folder);
   return {
     open: (did, cid, which) => blobs.open(did, cid, which),
     list: (did, page) => blobs.list(did, page),
     quarantined: (did) => blobs.quarantined(did),
     ...(files
-      ? { unowned: (isOwned) => files.unowned(isOwned), nameless: (did) => files.nameless(did) }
+      ? {
+          emptyFolder: (await files.isEmpty()) ? folder : undefined,
+          unowned: (isOwned) => files.unowned(isOwned),
+          nameless: (did) => files.nameless(did),
+        }
       : {}),
   };
 }
