@@ -29,6 +29,8 @@ export interface LoggerOptions {
   readonly format?: LogFormat;
   /** Receives each line, with its newline. Default: a synchronous write to standard error. */
   readonly write?: (line: string) => void;
+  /** Whether errors come with their stacks; false for what is said to somebody at a terminal. */
+  readonly stacks?: boolean;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -79,6 +81,7 @@ export function createLogger(options: LoggerOptions = {}): RootLogger {
     write: options.write ?? ((line) => writeQuietly(2, line)),
     now: options.now ?? Date.now,
     clean,
+    stacks: options.stacks ?? true,
   };
   const hide = (secret: string) => void (secret.length >= SECRET_CHARS_MIN && secrets.add(secret));
   return Object.assign(loggerOver(sink, {}), { hide });
@@ -91,6 +94,7 @@ interface Sink {
   readonly write: (line: string) => void;
   readonly now: () => number;
   readonly clean: (text: string) => string;
+  readonly stacks: boolean;
 }
 
 interface Entry {
@@ -104,7 +108,7 @@ function loggerOver(sink: Sink, bound: LogFields): Logger {
   const log = (level: LogLevel, message: string, fields?: LogFields): void => {
     if (!sink.enabled || LOG_LEVELS.indexOf(level) < sink.least) return;
     const time = new Date(sink.now()).toISOString();
-    const shown = showFields({ ...bound, ...fields }, sink.clean);
+    const shown = showFields({ ...bound, ...fields }, sink);
     sink.write(`${sink.render({ time, level, message: sink.clean(message), fields: shown })}\n`);
   };
   return {
@@ -116,11 +120,14 @@ function loggerOver(sink: Sink, bound: LogFields): Logger {
   };
 }
 
-function showFields(fields: LogFields, clean: (text: string) => string): Record<string, unknown> {
-  return showValue(fields, { clean, depth: 0 }) as Record<string, unknown>;
+/** How values are shown, and how deep within an entry. */
+type Showing = Pick<Sink, "clean" | "stacks"> & { readonly depth: number };
+
+function showFields(fields: LogFields, { clean, stacks }: Sink): Record<string, unknown> {
+  return showValue(fields, { clean, stacks, depth: 0 }) as Record<string, unknown>;
 }
 
-function showValue(value: unknown, at: { clean: (text: string) => string; depth: number }): unknown {
+function showValue(value: unknown, at: Showing): unknown {
   if (typeof value === "string") return at.clean(value);
   if (typeof value === "bigint") return value.toString();
   if (typeof value === "function" || typeof value === "symbol") return undefined;
@@ -128,7 +135,7 @@ function showValue(value: unknown, at: { clean: (text: string) => string; depth:
   if (value instanceof Uint8Array) return `${value.byteLength} bytes`;
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? "invalid date" : value.toISOString();
   if (at.depth >= DEPTH_MAX) return "...";
-  const next = { clean: at.clean, depth: at.depth + 1 };
+  const next = { ...at, depth: at.depth + 1 };
   if (value instanceof Error) return showError(value, next);
   if (Array.isArray(value)) return value.slice(0, ENTRIES_MAX).map((item) => showValue(item, next));
   const entries = Object.entries(value).slice(0, ENTRIES_MAX);
@@ -148,14 +155,14 @@ function isSecretKey(key: string): boolean {
   return isSecret;
 }
 
-function showError(error: Error, at: { clean: (text: string) => string; depth: number }): unknown {
+function showError(error: Error, at: Showing): unknown {
   const { code, hint } = error as { code?: unknown; hint?: unknown };
   return {
     name: error.name,
     code,
     message: at.clean(error.message),
     hint,
-    stack: error.stack === undefined ? undefined : at.clean(error.stack),
+    stack: error.stack === undefined || !at.stacks ? undefined : at.clean(error.stack),
     cause: error.cause === undefined ? undefined : showValue(error.cause, at),
   };
 }

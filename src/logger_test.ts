@@ -22,6 +22,13 @@ test("Logger writes a readable line on a terminal, without control characters", 
   expect(lines).toEqual(['00:00:00.000 WARN  two lines  [31mred path=/a/b note="with space" n=3\n']);
 });
 
+test("Logger leaves stacks out where somebody at a terminal reads", () => {
+  const { log, lines } = capture({ format: "text", stacks: false });
+  log.error("no", { error: new KithError("internal", "first", { cause: new Error("second") }) });
+  expect(lines[0]).toMatch(/first.*second/);
+  expect(lines[0]).not.toMatch(/stack|logger_test/);
+});
+
 test.each([
   [{ level: "warn" }, 2],
   [{ level: "trace" }, 4],

@@ -71,7 +71,11 @@ async function start(context: ServerContext): Promise<KithServer> {
   context.onClose(() => folder.close());
   const made = folder.hasAccounts() ? [] : ["the accounts database", "the event log"];
   const maintenance = startMaintenance(context);
-  const { secrets, made: madeSecrets, path } = await ensureSecrets(config);
+  const {
+    secrets,
+    made: madeSecrets,
+    path,
+  } = await ensureSecrets(config, { hasAccounts: folder.hasRepos() });
   for (const secret of Object.values(secrets)) log.hide(secret);
   const files = openServerFiles(context, { folder, maintenance });
   // A failure is told of where this is awaited: in run().

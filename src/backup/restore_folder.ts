@@ -50,7 +50,7 @@ export class RestoreFolder {
     } catch (error) {
       throw storageError(error, `Could not make "${scratch}"`);
     }
-    return new RestoreFolder(target, DataFolder.open(scratch), isInside);
+    return new RestoreFolder(target, DataFolder.open(scratch, { isRestored: true }), isInside);
   }
 
   /** Where the data folder may be put together. */

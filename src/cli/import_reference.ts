@@ -181,7 +181,7 @@ async function importReference(
     display.report(report, { isDry, seconds: (performance.now() - startedMs) / 1000 });
     return report.refused.length === 0 && rotationKey !== undefined ? EXIT_OK : EXIT_FAILED;
   }
-  const log = createLogger({ level: "warn", format: "text", write: io.err });
+  const log = createLogger({ level: "warn", format: "text", write: io.err, stacks: false });
   if (config.blobBucket) log.hide(config.blobBucket.secretAccessKey);
   const { dataFolder: folder, blobFolder, blobBucket } = config;
   const blobs = await blobsOf(task, paths);

@@ -77,6 +77,10 @@ export const restoreCommand: Command = {
   },
 };
 
+/** What is damaged may be so in the newest snapshot alone. */
+const WAYS_ROUND_DAMAGE =
+  'An older snapshot may be whole: "kith backup list" shows them, and --at SNAPSHOT restores one. Where none is, --partial goes on without what is damaged.\n';
+
 function sourceOf(
   { rest: [named] }: Arguments,
   { io, configured }: { io: Io; configured: string | undefined },
@@ -103,6 +107,7 @@ function explain(error: unknown, io: Io): number {
   if (!isUsage && !isKithError(error)) throw error;
   const hint = isUsage ? '"kith help restore" shows how it is used.' : error.hint;
   io.err(printableLines(`kith restore: ${error.message}\n${hint === undefined ? "" : `${hint}\n`}`));
+  if (isKithError(error, "storage_damaged")) io.err(WAYS_ROUND_DAMAGE);
   if (isUsage) return EXIT_USAGE;
   return isKithError(error, "config_invalid") ? EXIT_CONFIG : EXIT_FAILED;
 }

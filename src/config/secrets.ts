@@ -31,13 +31,19 @@ export interface MadeSecrets {
 
 /**
  * Completes the secrets that were given with those that are kept in the data folder, and makes what is still missing. What was
- * given wins, and is not stored. Call it when the data folder is locked. Throws `config_invalid` on a file that cannot be used.
+ * given wins, and is not stored. Call it when the data folder is locked. Throws `config_invalid` on a file that cannot be used, and where there
+ * are accounts and their rotation key is lost: one that is made would rule none of them.
  */
-export async function ensureSecrets(config: Pick<Config, "dataFolder" | "secrets">): Promise<MadeSecrets> {
+export async function ensureSecrets(
+  config: Pick<Config, "dataFolder" | "secrets">,
+  { hasAccounts = false }: { hasAccounts?: boolean } = {},
+): Promise<MadeSecrets> {
   const path = join(config.dataFolder, SECRETS_FILE);
   const kept = await readSecrets(path);
   const given = config.secrets;
   const made: string[] = [];
+  if (hasAccounts && (given.plcRotationKeyHex ?? kept[NAMES.plcRotationKeyHex]) === undefined)
+    throw keyLost(path);
   const pick = (key: keyof Secrets, make: () => string): string => {
     const value = given[key] ?? kept[NAMES[key]];
     if (value !== undefined) return value;
@@ -121,6 +127,16 @@ function unusable(path: string, { problem, cause }: { problem: string; cause: un
     hint: "Check the folder's owner and rights, or put the file back from a copy. Do not delete it: the PLC rotation key in it controls the accounts.",
     cause,
   });
+}
+
+function keyLost(path: string): KithError {
+  return new KithError(
+    "config_invalid",
+    `Could not find the PLC rotation key of the accounts: it is not in "${path}", and ${NAMES.plcRotationKeyHex} is not set`,
+    {
+      hint: `Put secrets.json back from a copy or a backup, or set ${NAMES.plcRotationKeyHex} to the key that this server had: with another one no account can change its handle, or leave. If it is lost for good, set it to a new one.`,
+    },
+  );
 }
 
 function makeK256Key(): string {

@@ -36,6 +36,16 @@ test("ensureSecrets() lets a given value win and does not store it", async () =>
   );
 });
 
+test("ensureSecrets() makes no rotation key where there are accounts of another", async () => {
+  const options = { hasAccounts: true };
+  const attempt = ensureSecrets({ dataFolder: folder, secrets: { jwtSecret: "a" } }, options);
+  await expect(attempt).rejects.toThrow(/Could not find the PLC rotation key of the accounts/);
+  expect(existsSync(join(folder, "secrets.json"))).toBe(false);
+  const secrets = { plcRotationKeyHex: "01".repeat(32) };
+  const { made } = await ensureSecrets({ dataFolder: folder, secrets }, options);
+  expect(made).toEqual(["PDS_JWT_SECRET", "PDS_ADMIN_PASSWORD"]);
+});
+
 test("ensureSecrets() writes nothing where everything is given", async () => {
   const secrets = { jwtSecret: "a", adminPassword: "b", plcRotationKeyHex: "01".repeat(32) };
   const { path } = await ensureSecrets({ dataFolder: folder, secrets });

@@ -129,7 +129,8 @@ export class DiskBlobStore implements BlobStore {
     const folder = which.quarantined ? this.#quarantineOf(did) : this.#folderOf(did);
     const path = join(folder, cidToString(cid));
     const found = await stat(path).catch(absent);
-    if (!found) return undefined;
+    // What else has such a name, no server has put there.
+    if (!found?.isFile()) return undefined;
     const { size } = found;
     return {
       size,
@@ -189,7 +190,7 @@ export class DiskBlobStore implements BlobStore {
       if (found.length >= limit) break;
       const cid = cidOfName(name);
       const file = cid && (await stat(join(folder, name)).catch(absent));
-      if (cid && file) found.push({ cid, name, storedAt: file.mtimeMs });
+      if (cid && file?.isFile()) found.push({ cid, name, storedAt: file.mtimeMs });
     }
     return found;
   }
@@ -240,8 +241,10 @@ function readFileStream(path: string, { start, end }: ByteRange): ReadableStream
   );
 }
 
+/** A file where a folder should be has nothing in it either. */
 function absent(error: unknown): undefined {
-  if ((error as { code?: unknown }).code === "ENOENT") return undefined;
+  const { code } = error as { code?: unknown };
+  if (code === "ENOENT" || code === "ENOTDIR") return undefined;
   throw error;
 }
 

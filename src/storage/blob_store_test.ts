@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { cidOfRaw, cidToString } from "../atproto/mod.ts";
 import { Fixture } from "./_fixture.ts";
 import { DiskBlobStore, HEAD_BYTES } from "./blob_store.ts";
@@ -21,6 +21,17 @@ async function put(store: DiskBlobStore, bytes: Uint8Array, did = DID) {
 async function readAll(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
+
+test("DiskBlobStore takes nothing but files for blobs", async () => {
+  await using fixture = new Fixture();
+  const store = storeIn(fixture);
+  const { cid } = await put(store, new Uint8Array([1, 2, 3]));
+  const path = fixture.file(`blobs/${DID.replaceAll(":", "_")}/${cidToString(cid)}`);
+  rmSync(path);
+  mkdirSync(path);
+  expect(await store.open(DID, cid)).toBeUndefined();
+  expect(await store.list(DID, { limit: 10 })).toEqual([]);
+});
 
 test("DiskBlobStore gives back what was uploaded, under the CID of its bytes", async () => {
   await using folder = new Fixture();

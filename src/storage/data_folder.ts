@@ -9,6 +9,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeSync,
 } from "node:fs";
 import { join, resolve } from "node:path";
@@ -17,6 +18,11 @@ import { errorCodeOf } from "./sqlite.ts";
 
 /** Files by which a data folder of the reference PDS is known. */
 const FOREIGN_NAMES = ["account.sqlite", "sequencer.sqlite", "actors", "did_cache.sqlite"];
+
+export interface OpenFolder {
+  readonly madeBy?: string;
+  readonly isRestored?: boolean;
+}
 
 /** The paths in an opened data folder. The lock lasts until close() or the end of the process, however it ends. */
 export class DataFolder {
@@ -45,10 +51,10 @@ export class DataFolder {
   /**
    * Makes the folder where there is none, takes its lock and empties tmp/.
    * Throws KithError data_folder_refused: made by the reference PDS, not writable, in use by another process, half-made by
-   * a command that was cut off, or without the master key that its accounts were sealed with. `madeBy` is such a command
-   * itself: the folder is marked as half-made by it.
+   * a command that was cut off, without the master key that its accounts were sealed with, or with files of accounts and without the
+   * accounts. `madeBy` is such a command itself: the folder is marked as half-made by it. `isRestored`: its files come one by one.
    */
-  static open(path: string, { madeBy }: { madeBy?: string } = {}): DataFolder {
+  static open(path: string, { madeBy, isRestored }: OpenFolder = {}): DataFolder {
     const absolute = resolve(path);
     refuseForeign(absolute);
     if (madeBy === undefined) refuseUnfinished(absolute);
@@ -56,10 +62,10 @@ export class DataFolder {
     makeWritable(absolute);
     if (madeBy !== undefined) markUnfinished(absolute, madeBy);
     refuseKeyless(absolute);
+    if (madeBy === undefined && !isRestored) refuseAccountless(absolute);
     const folder = new DataFolder(absolute, takeLock(absolute));
     rmSync(folder.tmp, { recursive: true, force: true });
-    for (const part of [folder.repos, folder.blobs, folder.tmp])
-      mkdirSync(part, { recursive: true, mode: 0o700 });
+    for (const part of [folder.repos, folder.blobs, folder.tmp]) makePart(part);
     syncFolder(absolute);
     return folder;
   }
@@ -67,6 +73,11 @@ export class DataFolder {
   /** True where kith has run in this folder before. */
   hasAccounts(): boolean {
     return existsSync(this.accounts);
+  }
+
+  /** True where any account has a file. */
+  hasRepos(): boolean {
+    return hasRepos(this.path);
   }
 
   close(): void {
@@ -173,6 +184,27 @@ function refuseKeyless(path: string): void {
   );
 }
 
+/** A server makes accounts.sqlite where there is none; in a folder with files of accounts it would be one of nobody. */
+function refuseAccountless(path: string): void {
+  const accounts = join(path, "accounts.sqlite");
+  // An empty file is to SQLite as none.
+  if ((existsSync(accounts) && statSync(accounts).size > 0) || !hasRepos(path)) return;
+  throw new KithError(
+    "data_folder_refused",
+    `Could not open the data folder "${path}": there are files of accounts in "repos", and "accounts.sqlite" is ${existsSync(accounts) ? "empty" : "not there"}`,
+    {
+      hint: "Put accounts.sqlite back, from a copy of the folder, or restore the server from a backup (kith restore). Do not remove what is there: it may have what the backup has not.",
+    },
+  );
+}
+
+function hasRepos(path: string): boolean {
+  const repos = join(path, "repos");
+  if (!existsSync(repos)) return false;
+  const folders = readdirSync(repos, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  return folders.some(({ name }) => namesIn(join(repos, name)).some((file) => file.endsWith(".sqlite")));
+}
+
 function namesIn(path: string): string[] {
   try {
     return readdirSync(path);
@@ -197,9 +229,25 @@ function makeWritable(path: string): void {
   }
 }
 
+function makePart(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw unusable(path, error);
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOTDIR: "it is a file",
+  EEXIST: "it is a file",
+  EACCES: "its owner or mode does not allow it (EACCES)",
+  EROFS: "its file system is read-only (EROFS)",
+  ENOSPC: "the disk is full (ENOSPC)",
+};
+
 function unusable(path: string, cause: unknown): KithError {
   const code = errorCodeOf(cause);
-  const reason = code === "ENOTDIR" || code === "EEXIST" ? "it is a file" : code || "unknown reason";
+  const reason = REASONS[code] ?? (code || "unknown reason");
   return new KithError("data_folder_refused", `Could not write in the data folder "${path}": ${reason}`, {
     cause,
     hint: "Check that the folder belongs to the user that runs kith, and that its disk is writable and not full.",

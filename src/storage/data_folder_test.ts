@@ -42,6 +42,13 @@ test("DataFolder.open() refuses what it cannot write in", async () => {
   );
 });
 
+test("DataFolder.open() says which of its folders is a file", async () => {
+  await using fixture = new Fixture();
+  writeFileSync(fixture.file("blobs"), "");
+  const message = `Could not write in the data folder "${fixture.file("blobs")}": it is a file`;
+  expect(() => DataFolder.open(fixture.path)).toThrow(message);
+});
+
 test("DataFolder.open() refuses a folder in use, naming folder and process, until that process is killed", async () => {
   await using fixture = new Fixture();
   const script = `
@@ -67,6 +74,22 @@ test("DataFolder.open() refuses accounts without the master key that they need",
   expect(() => DataFolder.open(fixture.path)).toThrow('no "master.key"');
   writeFileSync(fixture.file("master.key"), "");
   DataFolder.open(fixture.path).close();
+});
+
+test("DataFolder.open() refuses files of accounts without the accounts, but for who puts them there", async () => {
+  await using fixture = new Fixture();
+  mkdirSync(fixture.file("repos/ab"), { recursive: true });
+  DataFolder.open(fixture.path).close();
+  writeFileSync(fixture.file("repos/ab/did_plc_x.1.sqlite"), "");
+  expect(() => DataFolder.open(fixture.path)).toThrow('"accounts.sqlite" is not there');
+  DataFolder.open(fixture.path, { isRestored: true }).close();
+  writeFileSync(fixture.file("master.key"), "");
+  writeFileSync(fixture.file("accounts.sqlite"), "");
+  expect(() => DataFolder.open(fixture.path)).toThrow('"accounts.sqlite" is empty');
+  writeFileSync(fixture.file("accounts.sqlite"), "SQLite");
+  const folder = DataFolder.open(fixture.path);
+  expect(folder.hasRepos()).toBe(true);
+  folder.close();
 });
 
 test("DataFolder.open() refuses a folder that is half-made by a command, but for that command, until it is finished", async () => {

@@ -117,6 +117,12 @@ export class StillBlobFolder {
     }
   }
 
+  /** Whether it holds nothing of any account, or is not there. */
+  async isEmpty(): Promise<boolean> {
+    for await (const _ of this.unowned(() => false)) return false;
+    return true;
+  }
+
   /** What is in an account's folders and has no CID for a name, absolute. */
   async *nameless(did: string): AsyncGenerator<string, void> {
     for (const above of [this.#folder, join(this.#folder, "quarantine")]) {

@@ -1,5 +1,6 @@
 /** What becomes of each account of a reference PDS: decided from its row, its key and its DID document, before anything is written. */
-import { type Signer, signerFromPrivateKey } from "../atproto/mod.ts";
+import { isReferenceHash } from "../accounts/mod.ts";
+import { isHandle, type Signer, signerFromPrivateKey } from "../atproto/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
 import type { ReferenceAccount, Standing } from "../storage/mod.ts";
 import type { Identities, Identity } from "./identities.ts";
@@ -7,6 +8,8 @@ import type { Reference } from "./reference.ts";
 
 /** DID documents that are asked for at a time. */
 const LOOKUPS_AT_ONCE = 4;
+/** What stands for a handle that does not hold, and is nobody's. */
+const NO_HANDLE = "handle.invalid";
 /** An end that has passed, which the reference keeps and never acts upon, is put off so far. */
 export const ENDING_GRACE_MS = 30 * 24 * 3_600_000;
 
@@ -14,6 +17,8 @@ export interface PlannedAccount {
   readonly source: ReferenceAccount;
   readonly handle: string | null;
   readonly email: string | null;
+  /** Null where there is none that can be verified. */
+  readonly passwordHash: string | null;
   readonly privateKey: Uint8Array;
   readonly signer: Signer;
   readonly standing: Standing;
@@ -108,18 +113,27 @@ function planOne(
     );
   } else if (elsewhere !== undefined) notes.push(elsewhere);
   notes.push(...identityNotes(identity, { handle, rotationKey: options.rotationKey, elsewhere }));
-  if (source.passwordHash === null)
-    notes.push("it has no password and no e-mail address: nobody can sign in to it");
+  const passwordHash = passwordOf(source, notes);
   const isOff = source.deactivatedAt !== null || elsewhere !== undefined;
   const ownerStatus = isOff ? "deactivated" : "active";
   const status = takedownRef === null ? ownerStatus : "takendown";
   return {
-    ...{ source, handle, email, privateKey, signer, notes },
+    ...{ source, handle, email, passwordHash, privateKey, signer, notes },
     standing: { status, ownerStatus, takedownRef },
     deactivatedAt: isOff ? (source.deactivatedAt ?? now) : null,
     deleteAfter: endOf(source, { now, notes }),
     announces: elsewhere === undefined,
   };
+}
+
+function passwordOf({ passwordHash }: ReferenceAccount, notes: string[]): string | null {
+  if (passwordHash === null) {
+    notes.push("it has no password and no e-mail address: nobody can sign in to it");
+    return null;
+  }
+  if (isReferenceHash(passwordHash)) return passwordHash;
+  notes.push("its password's hash is none that the reference PDS makes: its owner has to reset the password");
+  return null;
 }
 
 function signerOf(privateKey: Uint8Array, did: string): Signer {
@@ -195,7 +209,7 @@ class Names {
     const isOff = (row: ReferenceAccount): number =>
       row.deactivatedAt !== null || row.takedownRef !== null ? 1 : 0;
     const ranked = rows.toSorted((a, b) => isOff(a) - isOff(b));
-    this.#handles = firstOf(ranked, ({ handle }) => handle);
+    this.#handles = firstOf(ranked, handleIn);
     this.#emails = firstOf(ranked, ({ email }) => email);
   }
 
@@ -207,10 +221,19 @@ class Names {
       notes.push(`${what} "${name}" is also that of ${owners.get(name)}, which keeps it`);
       return null;
     };
-    const handle = pick(row.handle, this.#handles, "its handle");
+    const name = handleIn(row);
+    if (name === null && row.handle && row.handle !== NO_HANDLE) {
+      notes.push(`its handle "${row.handle}" is none that apps take: it comes without a handle`);
+    }
+    const handle = pick(name, this.#handles, "its handle");
     const email = pick(row.email, this.#emails, "its e-mail address");
     return { handle, email, notes };
   }
+}
+
+/** Null where the row has none, or what no lexicon takes as one. */
+function handleIn({ handle }: ReferenceAccount): string | null {
+  return handle !== null && isHandle(handle) && handle !== NO_HANDLE ? handle : null;
 }
 
 function firstOf(

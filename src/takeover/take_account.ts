@@ -92,14 +92,15 @@ class Taking {
   }
 
   #row(): AdoptedAccount {
-    const { source, standing, handle, email, privateKey, deactivatedAt, deleteAfter } = this.#account;
+    const { source, standing, handle, email, passwordHash, privateKey, deactivatedAt, deleteAfter } =
+      this.#account;
     const { reference, keepsSessions, now } = this.#options;
     const appPasswords = reference.accounts.appPasswords(this.#did);
     return {
       ...standing,
       ...{ did: this.#did, handle, email, deactivatedAt, deleteAfter },
       emailConfirmedAt: email === null ? null : source.emailConfirmedAt,
-      passwordHash: source.passwordHash ?? "",
+      passwordHash: passwordHash ?? "",
       signingKey: { type: "k256", privateKey },
       createdAt: source.createdAt ?? now(),
       invitesDisabled: source.invitesDisabled,

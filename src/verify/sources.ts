@@ -12,6 +12,8 @@ export interface VerifiedBlob extends StoredBlob {
 
 export interface VerifyBlobs extends Pick<BlobStore, "list" | "quarantined"> {
   open(...args: Parameters<BlobStore["open"]>): Promise<VerifiedBlob | undefined>;
+  /** Where blobs are files: their folder, where it is not there or holds nothing of any account. */
+  readonly emptyFolder?: string | undefined;
   /** Where blobs are files: names in the folder of blobs, and of its quarantine, that are of no DID of these. */
   unowned?(isOwned: (folderName: string) => boolean): AsyncIterable<string>;
   /** Where blobs are files: what is in an account's folder and has no CID for a name, absolute. */

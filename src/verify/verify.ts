@@ -225,8 +225,12 @@ class Verification {
 
   #tellBlobs(): void {
     const { blobs, missing } = this.#totals;
-    if (missing < GONE_BLOBS_MIN || missing < blobs) return;
-    this.#findings.add({ code: "blobs_gone", detail: `all ${missing} blobs have no file`, count: missing });
+    const emptyFolder = this.#options.sources.blobs?.emptyFolder;
+    const least = emptyFolder === undefined ? GONE_BLOBS_MIN : 1;
+    if (missing < least || missing < blobs) return;
+    const why = emptyFolder === undefined ? "" : `: "${emptyFolder}" is empty or not there`;
+    const detail = `all ${missing} blobs have no file${why}`;
+    this.#findings.add({ code: "blobs_gone", detail, count: missing });
   }
 
   async #step(phase: VerifyProgress["phase"], done: number, total: number): Promise<void> {

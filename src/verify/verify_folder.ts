@@ -35,7 +35,8 @@ export async function verifyFolder({
     if (!("problem" in log)) opened.defer(() => log.close());
     const repos = new StillRepos({ folder: folder.repos, tmp: folder.tmp, onFatal: fail });
     opened.defer(() => repos.close());
-    sources = { folder: folder.path, accounts, log, repos, blobs: blobs && withFolder(blobs, blobFolder) };
+    const looked = blobs && (await withFolder(blobs, blobFolder));
+    sources = { folder: folder.path, accounts, log, repos, blobs: looked };
   } catch (error) {
     // Of the others each may be damaged, and is only a finding.
     if (!isKithError(error, "storage_damaged")) throw error;
@@ -53,17 +54,21 @@ function openLog(path: string): LogReads | { problem: string } {
   }
 }
 
-function withFolder(
+async function withFolder(
   blobs: NonNullable<VerifyFolderOptions["blobs"]>,
   folder: string | undefined,
-): VerifyBlobs {
+): Promise<VerifyBlobs> {
   const files = folder === undefined ? undefined : new StillBlobFolder(folder);
   return {
     open: (did, cid, which) => blobs.open(did, cid, which),
     list: (did, page) => blobs.list(did, page),
     quarantined: (did) => blobs.quarantined(did),
     ...(files
-      ? { unowned: (isOwned) => files.unowned(isOwned), nameless: (did) => files.nameless(did) }
+      ? {
+          emptyFolder: (await files.isEmpty()) ? folder : undefined,
+          unowned: (isOwned) => files.unowned(isOwned),
+          nameless: (did) => files.nameless(did),
+        }
       : {}),
   };
 }

@@ -436,6 +436,12 @@ const TOLD: readonly Fault[] = [
     found: ["repo_damaged"],
   },
   {
+    // However few blobs there are: the settings name another folder, or a disk is not mounted.
+    title: "the folder of the blobs is gone",
+    cause: (folder) => rmSync(join(folder.path, "blobs"), { recursive: true }),
+    found: ["blob_missing", "blobs_gone"],
+  },
+  {
     title: "the master key is another's",
     cause: (folder) => {
       rmSync(join(folder.path, "master.key"));

@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createUpdate, signerFromPrivateKey } from "../../src/atproto/mod.ts";
 import { locateReference, Reference } from "../../src/takeover/mod.ts";
-import { type Account, createAccount, createRecord, post, repoCar, xrpc } from "../client.ts";
+import { type Account, createAccount, createRecord, PASSWORD, post, repoCar, xrpc } from "../client.ts";
 import { kithCommand, runToExit, TestServer } from "../harness.ts";
 import { judgeRepo } from "../judges.ts";
 import { PlcDirectory } from "../plc_directory.ts";
@@ -428,6 +428,8 @@ describe("import-reference", () => {
       "DROP INDEX account_email_lower_idx",
       `UPDATE account SET email = 'ANN@example.com' WHERE did = '${did("ben")}'`,
       `UPDATE actor SET handle = NULL WHERE did = '${did("ben")}'`,
+      `UPDATE actor SET handle = 'no handle!' WHERE did = '${did("ann")}'`,
+      `UPDATE account SET passwordScrypt = 'nonsense' WHERE did = '${did("ann")}'`,
     );
     // The index of records is not what the tree says.
     sql(
@@ -465,6 +467,8 @@ describe("import-reference", () => {
     expect(ran.err).toContain("records of its index that its tree does not have, left behind: 1");
     expect(ran.err).toContain("not of its own key");
     expect(ran.out).toContain("Events of the log that cannot be read, left behind: 1");
+    expect(ran.err).toContain('its handle "no handle!" is none that apps take: it comes without a handle');
+    expect(ran.err).toContain("its password's hash is none that the reference PDS makes");
     await using kith = await TestServer.start({ folder: target, env: settings() });
     const ben = await judgeRepo(await repoCar(kith.url, did("ben")), did("ben"), named("ben").didKey);
     expect(ben.rev > later).toBe(true);
@@ -476,6 +480,11 @@ describe("import-reference", () => {
     expect(listed.json.records).toHaveLength(1);
     const described = await xrpc(kith.url, "com.atproto.repo.describeRepo", { params: { repo: did("ben") } });
     expect([described.status, described.json.handle]).toEqual([200, "handle.invalid"]);
+    const answer = await xrpc(kith.url, "com.atproto.server.getSession", { token: named("ann").accessJwt });
+    expect([answer.status, answer.json.handle]).toEqual([200, "handle.invalid"]);
+    const body = { identifier: named("ann").did, password: PASSWORD };
+    const signIn = await xrpc(kith.url, "com.atproto.server.createSession", { body });
+    expect([signIn.status, signIn.error]).toEqual([401, "AuthenticationRequired"]);
   });
 
   test("cut off by kill -9 it begins anew; no server takes what it has left", async () => {
