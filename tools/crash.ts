@@ -13,7 +13,8 @@ const SEED = "20261121";
 const COUNTS = {
   KITH_TEST_KILLS: "300",
   KITH_TEST_CUTS: "800",
-  KITH_TEST_STEPS: "0",
+  // All of most operations; of the thousands that lead to a checkpoint those that the seed picks.
+  KITH_TEST_STEPS: "150",
   KITH_TEST_DISK_ERRORS: "200",
   KITH_TEST_WORKER_DEATHS: "60",
 };
