@@ -153,10 +153,12 @@ test("the caller's private key is nowhere, and what is secret is nowhere in clea
   }
 }, 120_000);
 
-/** Of a sealed value what is secret by itself: of JSON its texts. */
+const KEY_BYTES = 32;
+
+/** Of a sealed value what is secret by itself: of JSON its texts. A key may begin with any byte. */
 function pieces(plain: Buffer): Buffer[] {
   const text = plain.toString();
-  if (!text.startsWith("{")) return [plain];
+  if (plain.length === KEY_BYTES || !text.startsWith("{")) return [plain];
   const values = JSON.parse(text) as Record<string, string | undefined> & { dpopKey?: { d?: string } };
   const { accessJwt, refreshJwt, email, accessToken, refreshToken, verifier, d } = values;
   const ofOAuth = [accessToken, refreshToken, verifier, d, values.dpopKey?.d];
