@@ -3,7 +3,7 @@
  * checkpoints: a commit then writes to the page cache only, and durability is awaited elsewhere (wal_sync.ts).
  */
 import { Database, SQLiteError } from "bun:sqlite";
-import { closeSync, existsSync, openSync } from "node:fs";
+import { accessSync, closeSync, constants, existsSync, openSync } from "node:fs";
 import { type ErrorCode, isKithError, KithError } from "../errors.ts";
 
 /** Page cache of one open file; thousands of repos may be open. */
@@ -20,7 +20,7 @@ export interface OpenSqliteOptions {
 /**
  * Opens a database with the pragmas that all of storage relies on.
  * Creating blocks the caller with fsyncs: only the maintenance worker and start-up do so.
- * Throws KithError storage_damaged where the file is absent or no database.
+ * Throws KithError storage_damaged where the file is absent or no database, storage_full where the disk takes no file beside it.
  */
 export function openSqlite(path: string, options: OpenSqliteOptions = {}): Database {
   if (options.create && !existsSync(path)) closeSync(openSync(path, "a", 0o600));
@@ -41,7 +41,25 @@ export function openSqlite(path: string, options: OpenSqliteOptions = {}): Datab
     return db;
   } catch (error) {
     db?.close();
-    throw storageError(error, `Could not open "${path}"`);
+    throw openError(error, path);
+  }
+}
+
+/** SQLite says the same of a file that it cannot open and of one beside which it cannot make its log, on a full disk, say. */
+function openError(error: unknown, path: string): unknown {
+  const action = `Could not open "${path}"`;
+  if (!errorCodeOf(error).startsWith("SQLITE_CANTOPEN") || !isAccessible(path))
+    return storageError(error, action);
+  const { storage_full: hint } = HINTS;
+  return new KithError("storage_full", `${action}: the disk takes no file beside it`, { cause: error, hint });
+}
+
+function isAccessible(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 

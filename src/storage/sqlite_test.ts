@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { statSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { Fixture } from "./_fixture.ts";
 import { openSqlite, transaction, withSteadyPlan } from "./sqlite.ts";
 
@@ -23,6 +23,16 @@ test("openSqlite() refuses an absent file and a file that is no database", async
   expect(() => openSqlite(folder.file("none.sqlite"))).toThrow("it is not there");
   writeFileSync(folder.file("junk.sqlite"), "x".repeat(8192));
   expect(() => openSqlite(folder.file("junk.sqlite"))).toThrow("not a database");
+});
+
+test("openSqlite() does not call a file damaged whose log cannot be made, and opens it once it can", async () => {
+  await using folder = new Fixture();
+  const path = folder.file("a.sqlite");
+  openSqlite(path, { create: true }).close();
+  mkdirSync(`${path}-wal`);
+  expect(() => openSqlite(path)).toThrow(expect.objectContaining({ code: "storage_full" }));
+  rmdirSync(`${path}-wal`);
+  openSqlite(path).close();
 });
 
 test("transaction() rolls back what an exception or an async function leaves", async () => {
