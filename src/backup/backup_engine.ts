@@ -54,11 +54,14 @@ export class BackupEngine {
     const result = await runBackup({
       ...{ repository, source: this.#source, maker, keep, host, now: this.#now },
       ...run,
-      alone: (step) => this.#runAlone(step),
+      // It ships the log too, and removes what the shipper may have taken for there: that one looks anew afterwards.
+      alone: (step) =>
+        this.#runAlone(async () => {
+          this.#closeShipper();
+          return await step();
+        }),
       signal: AbortSignal.any([this.#cancel.signal, this.#cancelSnapshots.signal]),
     });
-    // It has shipped the log too, and removed what the shipper may have taken for there.
-    await this.#runAlone(async () => this.#closeShipper());
     const { where } = repository.destination;
     return { ...result, where, repositoryId: repository.identity.id };
   }
