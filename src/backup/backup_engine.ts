@@ -121,7 +121,7 @@ export class BackupEngine {
     const repository = await this.#open(target);
     const { maker } = this.#setup;
     const source = this.#source;
-    this.#missed ??= await findMissed(repository, source);
+    this.#missed ??= await findMissed(repository, { source, now: this.#now() });
     const shipper = await LogShipper.open({
       repository,
       source,
