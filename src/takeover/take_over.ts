@@ -119,7 +119,11 @@ export async function takeOver<Check extends TakenCheck>(
   reference.checkUnchanged();
   const check = target && (await verifyAll(accounts, { ...options, target }));
   const notes =
-    events.damaged > 0 ? [`Events of the log that cannot be read, left behind: ${events.damaged}`] : [];
+    events.damaged > 0
+      ? [
+          `Events of the log that cannot be read, or are another account's than they say, left behind: ${events.damaged}`,
+        ]
+      : [];
   return {
     ...{ accounts, refused, leftOut, events, invites: invites.length, reservedKeys: reserved.length },
     notes: [...plan.notes, ...notes],
