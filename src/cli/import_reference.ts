@@ -114,7 +114,7 @@ function taskOf(given: string, { given: { options }, io }: { given: Arguments; i
   const loaded = loadOrExplain({ options: settled, io: { ...io, env } });
   if (loaded === undefined) return undefined;
   const names = typeof options["leave-out"] === "string" ? options["leave-out"].split(",") : [];
-  const leaveOut = new Set(names.map((name) => name.trim().replace(/^@/, "")).filter((name) => name !== ""));
+  const leaveOut = new Set(names.map(nameIn).filter((name) => name !== ""));
   return {
     folder,
     envFile,
@@ -124,6 +124,12 @@ function taskOf(given: string, { given: { options }, io }: { given: Arguments; i
     leaveOut,
     isOffline: options.offline === true,
   };
+}
+
+/** Handles are the same in any case. */
+function nameIn(text: string): string {
+  const name = text.trim().replace(/^@/, "");
+  return name.startsWith("did:") ? name : name.toLowerCase();
 }
 
 function envFileOf(

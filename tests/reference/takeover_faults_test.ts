@@ -383,9 +383,13 @@ describe("import-reference", () => {
     rmSync(each.store("ben"));
     const first = await each.run();
     expect(first.code).toBe(1);
-    const second = await each.run("--leave-out", "ben.test", "--json");
+    const second = await each.run("--leave-out", "Ben.test,bon.test", "--json");
     expect([second.code, second.err]).toEqual([0, expect.stringContaining("Verified: 3 accounts")]);
-    expect(JSON.parse(second.out)).toMatchObject({ leftOut: [each.did("ben")], refused: [] });
+    expect(JSON.parse(second.out)).toMatchObject({
+      leftOut: [each.did("ben")],
+      refused: [],
+      notes: expect.arrayContaining(['Nobody here is "bon.test", whom you wanted to leave out']),
+    });
     const other = copy();
     rmSync(other.key("ann"));
     rmSync(other.store("ben"));
