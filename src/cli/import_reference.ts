@@ -19,7 +19,6 @@ import {
   type Io,
 } from "./command.ts";
 import { loadOrExplain } from "./load_or_explain.ts";
-import { printableLines } from "./table.ts";
 import { shellWord } from "./welcome.ts";
 
 /** Where the distribution of the reference keeps its settings. */
@@ -81,8 +80,8 @@ async function run(
     return task === undefined ? EXIT_CONFIG : await importReference(task, { io, display });
   } catch (error) {
     if (!isKithError(error)) throw error;
-    io.err(printableLines(`kith import-reference: ${error.message}\n`));
-    if (error.hint !== undefined) io.err(printableLines(`${error.hint}\n`));
+    display.say(`kith import-reference: ${error.message}`);
+    if (error.hint !== undefined) display.say(error.hint);
     return EXIT_FAILED;
   }
 }
