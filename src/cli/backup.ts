@@ -187,7 +187,10 @@ const listCommand = backupCommand(
     const { BackupState, isBackupDamage } = await import("../backup/mod.ts");
     const table = new Table(["SNAPSHOT", "AGE", "ACCOUNTS", "BLOBS", "SIZE", "NEW", "KITH"], io.out);
     let isWhole = true;
-    for (const { name } of await repository.snapshots()) {
+    const snapshots = await repository.snapshots();
+    if (snapshots.length === 0 && !isJson)
+      io.out("No snapshot is there: nothing can be restored from it yet.\n");
+    for (const { name } of snapshots) {
       try {
         const manifest = await repository.snapshot(name);
         const { counts, startedAt } = manifest;
