@@ -3,7 +3,21 @@ import { Database } from "bun:sqlite";
 import { randomBytes } from "node:crypto";
 import { mkdirSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { cidOfRaw, cidToString } from "../atproto/mod.ts";
+import {
+  buildCommit,
+  cidOfCbor,
+  cidOfRaw,
+  cidToString,
+  commitEvent,
+  encodeCbor,
+  MemoryBlocks,
+  nextTid,
+  parseCid,
+  sealFrame,
+  signCommit,
+  signerFromPrivateKey,
+  toCidLink,
+} from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import { DiskBlobStore, EventLog, Hub, Maintenance, repoFilePath, safeDidName } from "../storage/mod.ts";
 import { BackupFixture } from "./_fixture.ts";
@@ -101,18 +115,27 @@ export class DataFolderFixture extends BackupFixture {
 
   blob(did: string, bytes: Uint8Array, quarantined = false): string {
     const cid = cidToString(cidOfRaw(bytes));
-    const folder = join(this.data, quarantined ? "blobs/quarantine" : "blobs", safeDidName(did));
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, cid), bytes);
+    const path = this.blobPath(did, cid, quarantined);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, bytes);
     return cid;
   }
 
-  event(seq: number, did = "did:plc:alice", { published = true }: { published?: boolean } = {}): void {
+  blobPath(did: string, cid: string, quarantined = false): string {
+    return join(this.data, quarantined ? "blobs/quarantine" : "blobs", safeDidName(did), cid);
+  }
+
+  /** Without a frame one that nobody can read. */
+  event(
+    seq: number,
+    did = "did:plc:alice",
+    { published = true, frame = randomBytes(50) }: { published?: boolean; frame?: Uint8Array } = {},
+  ): void {
     this.#keys += 1;
     this.#on("events.sqlite", (db) => {
       const key = `key${this.#keys}`;
       db.run("INSERT INTO event (seq, did, key, kind, at, frame) VALUES (?1, ?2, ?3, 'commit', ?1, ?4)", [
-        ...[seq, did, key, randomBytes(50)],
+        ...[seq, did, key, frame],
       ]);
       db.run("INSERT OR REPLACE INTO last_key VALUES (?, ?)", [did, key]);
       db.run(
@@ -120,6 +143,27 @@ export class DataFolderFixture extends BackupFixture {
         [...[seq, published ? 1 : 0]],
       );
     });
+  }
+
+  /** An event of a commit whose one record refers to these blobs. */
+  eventWith(seq: number, did: string, cids: readonly string[]): void {
+    const refs = cids.map((cid) => ({
+      $type: "blob",
+      ref: toCidLink(parseCid(cid)),
+      mimeType: "image/png",
+      size: 1,
+    }));
+    const bytes = encodeCbor({ $type: "test.record", refs });
+    const signer = signerFromPrivateKey("k256", randomBytes(32));
+    const signed = signCommit(
+      buildCommit({
+        ...{ did, head: null, rev: nextTid(null, seq, 0), blocks: new MemoryBlocks([]) },
+        writes: [{ action: "create", path: "test.record/a", record: { cid: cidOfCbor(bytes), bytes } }],
+      }),
+      signer,
+    );
+    const time = new Date(seq).toISOString();
+    this.event(seq, did, { frame: sealFrame(commitEvent(signed, { time }), seq) });
   }
 
   /** One run, whose clock is ahead, so that files of a moment ago can be known again. */

@@ -54,11 +54,14 @@ export class BackupEngine {
     const result = await runBackup({
       ...{ repository, source: this.#source, maker, keep, host, now: this.#now },
       ...run,
-      alone: (step) => this.#runAlone(step),
+      // It ships the log too, and removes what the shipper may have taken for there: that one looks anew afterwards.
+      alone: (step) =>
+        this.#runAlone(async () => {
+          this.#closeShipper();
+          return await step();
+        }),
       signal: AbortSignal.any([this.#cancel.signal, this.#cancelSnapshots.signal]),
     });
-    // It has shipped the log too, and removed what the shipper may have taken for there.
-    await this.#runAlone(async () => this.#closeShipper());
     const { where } = repository.destination;
     return { ...result, where, repositoryId: repository.identity.id };
   }
@@ -118,7 +121,7 @@ export class BackupEngine {
     const repository = await this.#open(target);
     const { maker } = this.#setup;
     const source = this.#source;
-    this.#missed ??= await findMissed(repository, source);
+    this.#missed ??= await findMissed(repository, { source, now: this.#now() });
     const shipper = await LogShipper.open({
       repository,
       source,

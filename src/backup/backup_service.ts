@@ -189,8 +189,7 @@ export class BackupService {
     const { worker } = this.#options;
     void worker.stopSnapshots();
     const ended = this.#running?.done.catch(() => {});
-    const late = Bun.sleep(REST_TIMEOUT_MS);
-    if (ended) await Promise.race([ended, late]);
+    if (ended) await Promise.race([ended, Bun.sleep(REST_TIMEOUT_MS)]);
   }
 
   /** The second part, once nobody writes any more and all is published: ships the last events. */

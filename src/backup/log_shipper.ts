@@ -3,14 +3,14 @@
  * from what the destination has.
  */
 import { EventLogReader, type LoggedEvent } from "../storage/mod.ts";
+import { needsOf } from "./event_needs.ts";
 import type { SegmentName } from "./log_segments.ts";
 import type { Missed } from "./missed.ts";
 import { ObjectWriter } from "./object_writer.ts";
 import type { Repository } from "./repository.ts";
 import { type ShippedBlob, shipIncrement } from "./ship_increment.ts";
 import { joinSegments, shipLog, shippedUpTo } from "./ship_log.ts";
-import type { BackupSource } from "./snapshot_source.ts";
-import type { BackupMaker } from "./take_snapshot.ts";
+import type { BackupMaker, BackupSource } from "./snapshot_source.ts";
 
 /** The whole accounts store is shipped so often at the most, and so often though nobody tells of a change. */
 const ACCOUNTS_MS_MIN = 10_000;
@@ -21,6 +21,10 @@ const MISSED_AT_ONCE = 50;
 const ROWS_AT_ONCE = 500;
 /** Objects that are remembered as read back. */
 const PROVEN_MAX = 100_000;
+/** Blobs that events refer to, of one increment. */
+const BLOBS_AT_ONCE = 100;
+/** Blobs that are remembered as shipped. */
+const SHIPPED_MAX = 100_000;
 /** Segments of single steps are joined once there are so many. */
 const SEGMENTS_JOINED = 64;
 
@@ -38,6 +42,8 @@ export interface LogShipperOptions {
 export interface ShipStep {
   /** The newest event that is durable. */
   readonly upTo: number;
+  /** The newest one that may be shipped: of later ones something waits that belongs to them. All that are durable where absent. */
+  readonly logUpTo?: number;
   /** Blobs that were kept since the step before. */
   readonly blobs: readonly ShippedBlob[];
   /** Accounts of which something has changed since the step before that no event tells. */
@@ -57,6 +63,8 @@ export interface ShipReport {
 export class LogShipper {
   readonly #options: LogShipperOptions;
   readonly #log: EventLogReader;
+  /** Whether there is a snapshot: without one nothing can be rolled forward, and the first one will have the blobs of older events. */
+  readonly #hasSnapshot: boolean;
   #last: number;
   /** The time in the newest name of a manifest. */
   #newestAt: number;
@@ -67,15 +75,23 @@ export class LogShipper {
   #accounts: string | undefined;
   /** Objects that were read back, with the bytes that they take. */
   readonly #proven = new Map<string, number>();
+  /** Blobs that are in an increment. */
+  readonly #shipped = new Set<string>();
 
   private constructor(
     options: LogShipperOptions,
-    { log, last, newestAt }: { log: EventLogReader; last: number; newestAt: number },
+    {
+      log,
+      last,
+      newestAt,
+      hasSnapshot,
+    }: { log: EventLogReader; last: number; newestAt: number; hasSnapshot: boolean },
   ) {
     this.#options = options;
     this.#log = log;
     this.#last = last;
     this.#newestAt = newestAt;
+    this.#hasSnapshot = hasSnapshot;
   }
 
   /** Looks at what the destination has. Throws BackupError other_server. */
@@ -86,14 +102,15 @@ export class LogShipper {
       const { where } = repository.destination;
       const { highWater } = log.marks();
       const last = shippedUpTo(await repository.segments(), { where, highWater });
-      return new LogShipper(options, { log, last, newestAt: await repository.newestAt() });
+      const hasSnapshot = (await repository.snapshots()).length > 0;
+      return new LogShipper(options, { log, last, hasSnapshot, newestAt: await repository.newestAt() });
     } catch (error) {
       log.close();
       throw error;
     }
   }
 
-  async step({ upTo, blobs, changed, isStoreChanged }: ShipStep): Promise<ShipReport> {
+  async step({ upTo, logUpTo = upTo, blobs, changed, isStoreChanged }: ShipStep): Promise<ShipReport> {
     const { repository, now, missed } = this.#options;
     if (isStoreChanged) this.#needsAccounts = true;
     const late = missed.blobs.slice(0, MISSED_AT_ONCE);
@@ -104,7 +121,7 @@ export class LogShipper {
     missed.blobs.splice(0, late.length);
     missed.accounts.splice(0, lateRows.length);
     const shipped = await shipLog({
-      ...{ repository, log: this.#log, after: this.#last, upTo, now },
+      ...{ repository, log: this.#log, after: this.#last, upTo: logUpTo, now },
       before: (events) => this.#before(events, upTo),
       onSegment: (segment) => {
         this.#last = segment.last;
@@ -126,14 +143,19 @@ export class LogShipper {
 
   /** What belongs to these events, and they do not say. */
   async #before(events: readonly LoggedEvent[], upTo: number): Promise<void> {
-    const isOf = (...kinds: string[]) => events.filter(({ kind }) => kinds.includes(kind));
-    const didsOf = (found: readonly LoggedEvent[]) => [...new Set(found.map(({ did }) => did))];
-    // A new account or key is of no use without what the accounts store has of it.
-    const rows = didsOf(isOf("account", "identity"));
-    // A #sync stands for a whole repo, of which the event has the commit alone.
-    const repos = didsOf(isOf("sync"));
+    const { rows, repos, blobs } = needsOf(events);
+    const waiting = this.#hasSnapshot ? blobs.filter((blob) => !this.#shipped.has(nameOf(blob))) : [];
+    // Those that no commit here refers to, but a whole repo may.
+    const { missed } = this.#options;
+    const late = missed.blobs.filter(({ did }) => repos.includes(did));
     if (rows.length + repos.length > 0 || this.#accountsDue(true))
       await this.#increment({ repos, rows, blobs: [], upTo });
+    const all = [...waiting, ...late];
+    for (let at = 0; at < all.length; at += BLOBS_AT_ONCE)
+      await this.#increment({ repos: [], rows: [], blobs: all.slice(at, at + BLOBS_AT_ONCE), upTo });
+    if (late.length === 0) return;
+    const done = new Set(late);
+    missed.blobs.splice(0, missed.blobs.length, ...missed.blobs.filter((blob) => !done.has(blob)));
   }
 
   /** Whether the accounts store is to be shipped now: `told` by an event, or because it may have changed without one. */
@@ -170,7 +192,13 @@ export class LogShipper {
       onProven: (id, stored) => this.#proven.set(id, stored),
     });
     this.#newestAt = Math.max(this.#newestAt, shipped.at ?? 0);
+    if (this.#shipped.size > SHIPPED_MAX) this.#shipped.clear();
+    for (const blob of blobs) this.#shipped.add(nameOf(blob));
     if (!accounts) return;
     [this.#accounts, this.#accountsAt, this.#needsAccounts] = [shipped.accounts, at, false];
   }
+}
+
+function nameOf({ did, cid }: ShippedBlob): string {
+  return `${did} ${cid}`;
 }

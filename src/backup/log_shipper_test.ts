@@ -1,7 +1,9 @@
 import { expect, test } from "bun:test";
+import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { DataFolderFixture, FaultyDestination } from "./_data_folder_fixture.ts";
+import { emptySnapshot } from "./_fixture.ts";
 import { readRowsFile } from "./account_rows_file.ts";
 import { isBackupDamage } from "./backup_error.ts";
 import { LogShipper, type ShipStep } from "./log_shipper.ts";
@@ -94,4 +96,32 @@ test("step() ships what no event tells of the accounts that have changed, before
   await fixture.ship({ upTo: 1, changed: [DID] });
   expect((await fixture.shipped()).at(-1)).toContain(`rows of ${DID}`);
   rmSync(join(fixture.data, "repos"), { recursive: true });
+});
+
+test("step() ships the blobs that records refer to before their events, whether it is told of them or not", async () => {
+  using fixture = await open();
+  const cids = Array.from({ length: 3 }, () => fixture.blob(DID, randomBytes(100)));
+  const kinds = async () => (await fixture.shipped()).flat().filter((kind) => kind === "blob").length;
+  // The first snapshot will have those of before.
+  fixture.eventWith(1, DID, cids);
+  await fixture.ship({ upTo: 1 });
+  expect(await kinds()).toBe(0);
+  const repository = await Repository.open(fixture.destination, fixture.key);
+  await repository.putManifest(emptySnapshot(Date.now(), { chunks: [], count: 0 }));
+  fixture.eventWith(2, DID, cids);
+  fixture.faulty.fault = (_write, name) => (name.startsWith("log/") ? "down" : "kept");
+  await fixture.ship({ upTo: 2, blobs: [{ did: DID, cid: cids[0] ?? "" }] }).catch(() => {});
+  expect(await fixture.segments()).toEqual([[0, 1]]);
+  expect(await kinds()).toBe(3);
+  fixture.faulty.fault = () => "kept";
+  // One that is gone by now is the event of a later moment's.
+  rmSync(fixture.blobPath(DID, cids[0] ?? ""));
+  expect(await fixture.ship({ upTo: 2 })).toBe(2);
+});
+
+test("step() ships no event after the one that it is told to end with", async () => {
+  using fixture = await open();
+  for (const seq of [1, 2, 3]) fixture.event(seq);
+  expect(await fixture.ship({ upTo: 3, logUpTo: 2 })).toBe(2);
+  expect(await fixture.segments()).toEqual([[0, 2]]);
 });

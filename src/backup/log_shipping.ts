@@ -6,7 +6,7 @@ import type { ShipStep } from "./log_shipper.ts";
 import type { ShippedBlob } from "./ship_increment.ts";
 import type { ShipAnswer, Target } from "./worker_messages.ts";
 
-/** Blobs that wait to be shipped; what is beyond is in the next snapshot. */
+/** Blobs that wait to be shipped; what is beyond goes with the events that refer to it, or with the next snapshot. */
 export const BLOBS_WAITING_MAX = 20_000;
 /** Of one step. */
 const BLOBS_AT_ONCE = 100;
@@ -34,9 +34,14 @@ export interface ShippingOptions {
   readonly logger: Logger;
 }
 
+interface WaitingBlob extends ShippedBlob {
+  /** Whatever refers to it comes after this event. */
+  readonly after: number;
+}
+
 export class LogShipping {
   readonly #options: ShippingOptions;
-  readonly #blobs: ShippedBlob[] = [];
+  readonly #blobs: WaitingBlob[] = [];
   readonly #changed = new Set<string>();
   #isStoreChanged = false;
   #shippedUpTo = 0;
@@ -64,7 +69,8 @@ export class LogShipping {
   }
 
   noteBlob(blob: ShippedBlob): void {
-    if (this.#blobs.length < BLOBS_WAITING_MAX) this.#blobs.push(blob);
+    if (this.#blobs.length < BLOBS_WAITING_MAX)
+      this.#blobs.push({ ...blob, after: this.#options.publishedSeq() });
   }
 
   /** Something of the account that no event tells; undefined: something else in the accounts store. */
@@ -126,7 +132,10 @@ export class LogShipping {
   /** False where it failed; never rejects. */
   async #ship(): Promise<boolean> {
     const { worker, target, publishedSeq, logger } = this.#options;
-    const blobs = this.#blobs.slice(0, BLOBS_AT_ONCE);
+    const upTo = publishedSeq();
+    const blobs = this.#blobs.slice(0, BLOBS_AT_ONCE).map(({ did, cid }) => ({ did, cid }));
+    // What may refer to a blob is not shipped before the blob.
+    const logUpTo = Math.min(upTo, this.#blobs[BLOBS_AT_ONCE]?.after ?? upTo);
     const changed = [...this.#changed].slice(0, CHANGED_AT_ONCE);
     const isStoreChanged = this.#isStoreChanged;
     // What changes from now on may be missed by this step.
@@ -134,7 +143,7 @@ export class LogShipping {
     this.#isStoreChanged = false;
     const to = target();
     try {
-      const shipped = await worker.ship(to, { upTo: publishedSeq(), blobs, changed, isStoreChanged });
+      const shipped = await worker.ship(to, { upTo, logUpTo, blobs, changed, isStoreChanged });
       this.#blobs.splice(0, blobs.length);
       this.#shippedUpTo = shipped.last;
       if (shipped.missedUpTo !== undefined) {

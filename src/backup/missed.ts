@@ -3,7 +3,8 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import { cidToString } from "../atproto/mod.ts";
 import { AccountFilesReader, repoFilePath } from "../storage/mod.ts";
-import type { ManifestName, Repository } from "./repository.ts";
+import { isBackupDamage } from "./backup_error.ts";
+import type { Repository } from "./repository.ts";
 import type { ShippedBlob } from "./ship_increment.ts";
 import type { BackupSource } from "./snapshot_source.ts";
 
@@ -18,19 +19,37 @@ export interface Missed {
   readonly accounts: string[];
 }
 
-export async function findMissed(repository: Repository, source: BackupSource): Promise<Missed> {
-  const newest = (await repository.snapshots()).at(-1);
-  return { blobs: await missedBlobs(newest, source), accounts: missedAccounts(newest, source) };
+/** Nothing where there is no snapshot: the first one will have all of it. */
+export async function findMissed(
+  repository: Repository,
+  { source, now }: { source: BackupSource; now: number },
+): Promise<Missed> {
+  const since = await newestSince(repository, now);
+  if (since === undefined) return { blobs: [], accounts: [] };
+  return { blobs: await missedBlobs(since - UPLOAD_MS, source), accounts: missedAccounts(since, source) };
 }
 
 /**
- * Blobs that are newer than the newest snapshot, shipped already or not. None where there is no snapshot, which will have all of them; and none
- * of a bucket, which a lost disk does not take along.
+ * When the newest snapshot was begun, by the clock that files have their times from: not by its name, which is later where a clock was ahead
+ * once. One from the future says nothing, so that the one before it counts; without any everything may be missed.
  */
-async function missedBlobs(newest: ManifestName | undefined, source: BackupSource): Promise<ShippedBlob[]> {
+async function newestSince(repository: Repository, now: number): Promise<number | undefined> {
+  const names = await repository.snapshots();
+  for (const { name } of names.toReversed()) {
+    try {
+      const at = Date.parse((await repository.snapshot(name)).startedAt);
+      if (at <= now) return at;
+    } catch (error) {
+      if (!isBackupDamage(error)) throw error;
+    }
+  }
+  return names.length === 0 ? undefined : 0;
+}
+
+/** Blobs that are newer, shipped already or not. None of a bucket, which a lost disk does not take along. */
+async function missedBlobs(since: number, source: BackupSource): Promise<ShippedBlob[]> {
   const { blobs, blobStore, paths } = source;
-  if (!newest || !blobs || blobStore === "bucket") return [];
-  const since = newest.at - UPLOAD_MS;
+  if (!blobs || blobStore === "bucket") return [];
   const accounts = new AccountFilesReader(paths.accounts);
   const dids = accounts.all().map(({ did }) => did);
   accounts.close();
@@ -47,11 +66,10 @@ async function missedBlobs(newest: ManifestName | undefined, source: BackupSourc
 }
 
 /**
- * Accounts whose files were written since the newest snapshot: what no event tells of them is shipped once more. The accounts store itself is shipped
+ * Accounts whose files were written since then: what no event tells of them is shipped once more. The accounts store itself is shipped
  * whole by every server that starts.
  */
-function missedAccounts(newest: ManifestName | undefined, { paths }: BackupSource): string[] {
-  if (!newest) return [];
+function missedAccounts(since: number, { paths }: BackupSource): string[] {
   const accounts = new AccountFilesReader(paths.accounts);
   const all = accounts.all();
   accounts.close();
@@ -59,7 +77,7 @@ function missedAccounts(newest: ManifestName | undefined, { paths }: BackupSourc
     const times = [path, `${path}-wal`].map(
       (each) => statSync(each, { throwIfNoEntry: false })?.mtimeMs ?? 0,
     );
-    return Math.max(...times) >= (newest?.at ?? 0);
+    return Math.max(...times) >= since;
   };
   const written = all.filter(({ did, generation }) =>
     isNews(join(paths.repos, repoFilePath(did, generation))),

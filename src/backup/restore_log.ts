@@ -1,5 +1,4 @@
 /** The shipped event log: made into an event log anew, and its newest part sorted by account, to roll repos forward with. */
-import { nextTid } from "../atproto/mod.ts";
 import type { EventLog, LoggedEvent, RestoreState } from "../storage/mod.ts";
 import { BackupError, isBackupDamage } from "./backup_error.ts";
 import type { SegmentName } from "./log_segments.ts";
@@ -111,27 +110,10 @@ class LogRun {
     state.addEvents(events.filter(({ seq }) => seq > from));
     if (!log) return;
     const there = log.lastSeq();
-    append(
-      log,
-      events.filter(({ seq }) => seq > Math.max(there, prunedUpTo) && seq <= upTo),
-    );
+    // The keys that the events had are not shipped.
+    log.appendWithoutKeys(events.filter(({ seq }) => seq > Math.max(there, prunedUpTo) && seq <= upTo));
     if (log.checkpointDue() !== undefined) await log.checkpoint("restart");
   }
-}
-
-/**
- * The keys that the events had are not shipped. Each gets the lowest that its account may have: below the real one, which is that of a later
- * moment, and so below all that its repo gives from now on.
- */
-function append(log: EventLog, events: readonly LoggedEvent[]): void {
-  const last = new Map<string, string | undefined>();
-  const rows = events.map((event) => {
-    const before = last.get(event.did) ?? log.lastKey(event.did) ?? null;
-    const key = nextTid(before, 0, 0);
-    last.set(event.did, key);
-    return { ...event, key };
-  });
-  log.append(rows);
 }
 
 /** Reads the lines of events.keys, in parts. */

@@ -4,16 +4,21 @@ import { statSync, utimesSync, writeFileSync } from "node:fs";
 import { all, BackupFixture, emptySnapshot } from "./_fixture.ts";
 import type { FileEntry } from "./manifest.ts";
 import { writeEntry } from "./manifest.ts";
-import { type ManifestName, objectName, type Repository } from "./repository.ts";
-import { expired, type KeepRules, prune } from "./retention.ts";
+import { objectName, type Repository } from "./repository.ts";
+import { type DatedSnapshot, expired, type KeepRules, prune } from "./retention.ts";
 
 const DAY_MS = 86_400_000;
 const HOUR_MS = 3_600_000;
 const NONE: KeepRules = { days: 0, weeks: 0, months: 0, logDays: 0 };
 
-const at = (day: string): ManifestName => ({ name: `snapshots/${day}`, at: Date.parse(day), stored: 1 });
+/** In the order in which they were taken: a name is never before that of one before. */
 const keptOf = (days: readonly string[], keep: Partial<KeepRules>): string[] => {
-  const snapshots = days.map(at);
+  let last = 0;
+  const snapshots = days.map((day): DatedSnapshot => {
+    const takenAt = Date.parse(day);
+    last = Math.max(takenAt, last + 1);
+    return { name: `snapshots/${day}`, at: last, takenAt, stored: 1 };
+  });
   const gone = expired(snapshots, { ...NONE, ...keep });
   return snapshots.filter((snapshot) => !gone.includes(snapshot)).map(({ name }) => name.slice(10));
 };
@@ -56,6 +61,12 @@ test.each<[title: string, days: string[], keep: Partial<KeepRules>, kept: string
     ["2026-01-01", "2026-01-02", "2036-01-01"],
     { days: 3 },
     ["2026-01-01", "2026-01-02", "2036-01-01"],
+  ],
+  [
+    "the days after a clock that was a year ahead, and what it took as one of them",
+    ["2026-01-01", "2026-01-02", "2027-01-03", "2026-01-04", "2026-01-05T01:00Z", "2026-01-05T02:00Z"],
+    { days: 4 },
+    ["2026-01-02", "2027-01-03", "2026-01-04", "2026-01-05T01:00Z", "2026-01-05T02:00Z"],
   ],
 ])("expired() keeps %s", (_title, days, keep, kept) => {
   expect(keptOf(days, keep)).toEqual(kept);

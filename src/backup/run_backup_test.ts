@@ -82,6 +82,29 @@ describe("runBackup", () => {
     expect(await upTo()).toBe(9);
   });
 
+  test("ships no event before the blobs and rows that belong to it, so that one which is cut off harms no restore of the one before", async () => {
+    using fixture = await folder();
+    const destination = new FaultyDestination(fixture.destination);
+    const repository = await Repository.create(destination, fixture.key, { hostname: "pds.test", now: 0 });
+    await fixture.run(repository);
+    expect(await repository.increments()).toEqual([]);
+    const cid = fixture.blob(ALICE, randomBytes(100));
+    fixture.eventWith(9, ALICE, [cid]);
+    const written: string[] = [];
+    destination.fault = (_, name) => {
+      written.push(name.split("/")[0] ?? "");
+      return name.startsWith("snapshots/") ? "down" : "kept";
+    };
+    expect(fixture.run(repository)).rejects.toThrow("Could not write");
+    await fixture.run(repository).catch(() => {});
+    expect((await repository.segments()).at(-1)?.last).toBe(9);
+    expect(written.indexOf("increments")).toBeGreaterThan(0);
+    expect(written.indexOf("increments")).toBeLessThan(written.indexOf("log"));
+    const [increment] = await repository.increments();
+    const { files } = await repository.increment(increment?.name ?? "");
+    expect((await all(repository.files(files))).map((file) => file.cid)).toEqual([cid]);
+  });
+
   test("writes nothing of what has not changed, and of a repo that has only that", async () => {
     using fixture = await folder();
     fixture.account("did:plc:carol", 20_000);

@@ -14,8 +14,7 @@ import { FileTableWriter, PreviousFiles } from "./file_table.ts";
 import type { IncrementManifest, LogRange } from "./manifest.ts";
 import type { ObjectWriter } from "./object_writer.ts";
 import { INCREMENTS_FOLDER, manifestName, type Repository } from "./repository.ts";
-import type { BackupSource } from "./snapshot_source.ts";
-import type { BackupMaker } from "./take_snapshot.ts";
+import type { BackupMaker, BackupSource } from "./snapshot_source.ts";
 import { readBack } from "./verify.ts";
 
 /** A blob that was kept. */

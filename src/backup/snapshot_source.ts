@@ -28,6 +28,13 @@ export interface BackupSource {
   readonly blobs: BackupBlobs | undefined;
 }
 
+/** Who makes a backup. */
+export interface BackupMaker {
+  readonly kith: string;
+  readonly hostname: string;
+  readonly serviceDid: string;
+}
+
 export interface BackupProgress {
   readonly phase: "look" | "log" | "repos" | "accounts" | "blobs" | "verify" | "prune";
   /** Accounts in "repos" and "blobs", objects in "verify". */

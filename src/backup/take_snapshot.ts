@@ -2,27 +2,23 @@
  * Takes one snapshot. The order is that of docs/storage_rules.md, 22: event log, repos, accounts, blobs; meanwhile the caller holds the
  * removal of blobs and accounts. What was written is read back before the snapshot is made visible.
  */
-import { AccountFilesReader, EventLogReader } from "../storage/mod.ts";
+import { AccountFilesReader, EventLogReader, type LoggedEvent } from "../storage/mod.ts";
 import { isBackupDamage } from "./backup_error.ts";
 import { copyBlobs } from "./copy_blobs.ts";
 import { FileCopier } from "./copy_files.ts";
+import { needsOf } from "./event_needs.ts";
 import { FileTableWriter, PreviousFiles } from "./file_table.ts";
 import { keptUpTo } from "./kept_up_to.ts";
 import type { LogRange, SnapshotManifest } from "./manifest.ts";
 import { ObjectWriter } from "./object_writer.ts";
 import { manifestName, type Repository, SNAPSHOTS_FOLDER } from "./repository.ts";
+import { shipIncrement } from "./ship_increment.ts";
 import { shipLog, shippedUpTo } from "./ship_log.ts";
-import type { BackupProgress, BackupSource } from "./snapshot_source.ts";
+import type { BackupMaker, BackupProgress, BackupSource } from "./snapshot_source.ts";
 import { proveWritten } from "./verify.ts";
 
 /** Of one snapshot so many problems are kept in words. */
 const PROBLEMS_MAX = 100;
-
-export interface BackupMaker {
-  readonly kith: string;
-  readonly hostname: string;
-  readonly serviceDid: string;
-}
 
 export interface SnapshotOptions {
   readonly repository: Repository;
@@ -59,8 +55,10 @@ class SnapshotRun {
   async run(): Promise<SnapshotManifest> {
     const { repository, source, maker, now, signal, onCopied } = this.#options;
     this.#tell("look", 0, 0);
-    this.#writer = await ObjectWriter.open(repository);
     const previous = await this.#previous();
+    const lastSeq = await this.#shipLog(previous !== undefined);
+    // Afterwards: what belongs to the events is there then, and not written again.
+    this.#writer = await ObjectWriter.open(repository);
     const after = await repository.newestAt();
     const onProblem = (problem: string) => this.#note(problem);
     const table = new FileTableWriter(this.#writer);
@@ -69,7 +67,7 @@ class SnapshotRun {
       previous: new PreviousFiles(repository, previous?.files),
       previousName: previous?.name,
     });
-    const log = await this.#log();
+    const log = { ...(await this.#keys()), lastSeq };
     const accounts = await this.#databases();
     const dids = accounts.map(({ did }) => did);
     const onDone = (done: number) => this.#tell("blobs", done, dids.length);
@@ -119,25 +117,53 @@ class SnapshotRun {
     return undefined;
   }
 
-  /** The event log up to now, and the last keys as they were afterwards. */
-  async #log(): Promise<LogRange> {
+  /** Ships the event log up to now; the newest seq that is there. Until there is a snapshot nothing can be rolled forward by it. */
+  async #shipLog(isRolledForward: boolean): Promise<number> {
     const { repository, source, now, signal, alone = (run) => run() } = this.#options;
     this.#tell("log", 0, 0);
     const log = new EventLogReader(source.paths.events);
     try {
       const upTo = this.#options.upTo ?? keptUpTo(log, source.paths);
-      const { last } = await alone(async () => {
-        const { highWater } = log.marks();
-        const after = shippedUpTo(await repository.segments(), {
-          where: repository.destination.where,
-          highWater,
+      return await alone(async () => {
+        const { prunedUpTo, highWater } = log.marks();
+        const { where } = repository.destination;
+        const after = shippedUpTo(await repository.segments(), { where, highWater });
+        const range = { prunedUpTo, highWater, lastSeq: upTo };
+        const before = isRolledForward
+          ? (events: readonly LoggedEvent[]) => this.#shipNeeds(events, range)
+          : undefined;
+        const shipped = await shipLog({
+          ...{ repository, log, after, upTo, now, signal },
+          ...(before ? { before } : {}),
         });
-        return await shipLog({ repository, log, after, upTo, now, signal });
+        return shipped.last;
       });
+    } finally {
+      log.close();
+    }
+  }
+
+  /** Should this snapshot come to no end, the events are rolled forward over the one before. */
+  async #shipNeeds(events: readonly LoggedEvent[], log: LogRange): Promise<void> {
+    const { repository, source, maker, now } = this.#options;
+    const needs = needsOf(events);
+    if (needs.rows.length + needs.repos.length + needs.blobs.length === 0) return;
+    await shipIncrement({
+      ...{ repository, source, maker, log, now },
+      writer: ObjectWriter.forFew(repository),
+      needs: { accounts: false, ...needs },
+      after: await repository.newestAt(),
+    });
+  }
+
+  /** The last keys of the event log as they are now. */
+  async #keys(): Promise<Pick<LogRange, "prunedUpTo" | "highWater">> {
+    const log = new EventLogReader(this.#options.source.paths.events);
+    try {
       const lines = [...log.lastKeys()].map((pair) => `${JSON.stringify(pair)}\n`);
       await this.#copier.bytesAs({ path: "events.keys", kind: "event_keys" }, bytesOf(lines));
       const { prunedUpTo, highWater } = log.marks();
-      return { prunedUpTo, lastSeq: last, highWater };
+      return { prunedUpTo, highWater };
     } finally {
       log.close();
     }

@@ -6,8 +6,7 @@ import type { ShipReport, ShipStep } from "./log_shipper.ts";
 import type { BackupBucketAccess } from "./open_destination.ts";
 import type { KeepRules } from "./retention.ts";
 import type { RunResult } from "./run_backup.ts";
-import type { BackupPaths, BackupProgress } from "./snapshot_source.ts";
-import type { BackupMaker } from "./take_snapshot.ts";
+import type { BackupMaker, BackupPaths, BackupProgress } from "./snapshot_source.ts";
 
 /** Where a server keeps its blobs. */
 export interface BlobPlace {

@@ -1,5 +1,6 @@
 /** How a backup is shown: what it does on a line of the terminal that is drawn anew, and in the end what is inside. */
 import type { BackupProgress, SnapshotAnswer } from "../backup/mod.ts";
+import { ProgressLine } from "./_progress_line.ts";
 import { sizeOf } from "./_sizes.ts";
 import type { Io } from "./command.ts";
 import { facts, printableLines } from "./table.ts";
@@ -13,19 +14,17 @@ const WORDS: Readonly<Record<BackupProgress["phase"], string>> = {
   verify: "Reading back what was written",
   prune: "Removing what is not kept any more",
 };
-/** Drawn anew so often at most. */
-const DRAW_EVERY_MS = 100;
 
 export class BackupDisplay {
   readonly #io: Io;
   readonly #isJson: boolean;
+  readonly #line: ProgressLine;
   #phase: string | undefined;
-  #drawnMs = Number.NEGATIVE_INFINITY;
-  #isDrawn = false;
 
   constructor(io: Io, { json }: { json: boolean }) {
     this.#io = io;
     this.#isJson = json;
+    this.#line = new ProgressLine(io);
   }
 
   progress(progress: BackupProgress): void {
@@ -33,20 +32,14 @@ export class BackupDisplay {
     const { phase, done, total, bytes, writtenBytes } = progress;
     const isNews = phase !== this.#phase;
     this.#phase = phase;
-    if (!this.#io.isTerminal) {
-      if (isNews) this.#io.err(`${WORDS[phase]}\n`);
-      return;
-    }
-    if (!isNews && performance.now() - this.#drawnMs < DRAW_EVERY_MS) return;
-    this.#drawnMs = performance.now();
+    if (isNews && !this.#io.isTerminal) this.#io.err(`${WORDS[phase]}\n`);
     const count = total > 0 ? ` ${done} of ${total}` : "";
-    this.#io.err(`\r\u001b[K${WORDS[phase]}${count}  ${sizeOf(bytes)} read, ${sizeOf(writtenBytes)} written`);
-    this.#isDrawn = true;
+    const sizes = () => `${sizeOf(bytes)} read, ${sizeOf(writtenBytes)} written`;
+    this.#line.show(() => `${WORDS[phase]}${count}  ${sizes()}`, { isNews });
   }
 
   clear(): void {
-    if (this.#isDrawn) this.#io.err("\r\u001b[K");
-    this.#isDrawn = false;
+    this.#line.clear();
   }
 
   result(answer: SnapshotAnswer): void {

@@ -1,5 +1,6 @@
 /** How a move is shown: a line a step, and for what takes long a bar on a terminal; or one JSON object a line. */
 import type { Reporter, Step } from "../migration/mod.ts";
+import { ProgressLine } from "./_progress_line.ts";
 import { sizeOf } from "./_sizes.ts";
 import type { Io } from "./command.ts";
 import { printableLines } from "./table.ts";
@@ -24,31 +25,21 @@ export const STEP_WORDS: Readonly<Record<Step, string>> = {
 };
 
 const BAR_WIDTH = 24;
-/** A bar is drawn anew so often at most. */
-const DRAW_EVERY_MS = 100;
 
 export interface Display extends Reporter {
   /** Lines that are not part of a step. */
   say(text: string): void;
 }
 
-export function createDisplay(
-  io: Io,
-  { json, now = Date.now }: { json: boolean; now?: () => number },
-): Display {
-  return json ? jsonDisplay(io) : textDisplay(io, now);
+export function createDisplay(io: Io, { json }: { json: boolean }): Display {
+  return json ? jsonDisplay(io) : textDisplay(io);
 }
 
-function textDisplay(io: Io, now: () => number): Display {
-  let isBarShown = false;
-  let drawnAt = 0;
+function textDisplay(io: Io): Display {
+  const line = new ProgressLine(io);
   let last = "";
-  const clear = () => {
-    if (isBarShown) io.err("\r\u001b[K");
-    isBarShown = false;
-  };
   const say = (text: string) => {
-    clear();
+    line.clear();
     io.out(`${printableLines(text)}\n`);
   };
   return {
@@ -58,13 +49,8 @@ function textDisplay(io: Io, now: () => number): Display {
       last = step;
     },
     note: (text) => say(`    ${text}`),
-    progress: (progress) => {
-      const isOver = progress.done === progress.total;
-      if (!io.isTerminal || (!isOver && now() - drawnAt < DRAW_EVERY_MS)) return;
-      drawnAt = now();
-      io.err(`\r\u001b[K    ${barOf(progress)}`);
-      isBarShown = true;
-    },
+    progress: (progress) =>
+      line.show(() => `    ${barOf(progress)}`, { isNews: progress.done === progress.total }),
   };
 }
 

@@ -2,6 +2,7 @@
 import type { RestoreProgress, RestoreReport } from "../backup/mod.ts";
 import { nameOf } from "./_backup_display.ts";
 import { checkFindings, checkSummary } from "./_check_display.ts";
+import { ProgressLine } from "./_progress_line.ts";
 import { sizeOf } from "./_sizes.ts";
 import type { Io } from "./command.ts";
 import { facts, printableLines } from "./table.ts";
@@ -15,8 +16,8 @@ const WORDS: Readonly<Record<RestoreProgress["phase"], string>> = {
   verify: "Verifying everything",
   finish: "Putting it into its place",
 };
-/** Drawn anew so often at most. */
-const DRAW_EVERY_MS = 100;
+/** As JSON, so often at most. */
+const TELL_EVERY_MS = 100;
 /** Of the accounts that are not as they were, and of the deleted ones, so many are shown. */
 const SHOWN_MAX = 50;
 const ANOTHER =
@@ -25,36 +26,33 @@ const ANOTHER =
 export class RestoreDisplay {
   readonly #io: Io;
   readonly #isJson: boolean;
+  readonly #line: ProgressLine;
   #phase: string | undefined;
-  #drawnMs = Number.NEGATIVE_INFINITY;
-  #isDrawn = false;
+  #toldMs = Number.NEGATIVE_INFINITY;
 
   constructor(io: Io, { json }: { json: boolean }) {
     this.#io = io;
     this.#isJson = json;
+    this.#line = new ProgressLine(io);
   }
 
   progress(progress: RestoreProgress): void {
     const { phase, done, total } = progress;
     const isNews = phase !== this.#phase;
-    const isDue = isNews || performance.now() - this.#drawnMs >= DRAW_EVERY_MS;
     this.#phase = phase;
-    if (!isDue) return;
-    this.#drawnMs = performance.now();
-    if (this.#isJson) return void this.#io.out(`${JSON.stringify({ type: "progress", ...progress })}\n`);
-    if (!this.#io.isTerminal) {
-      if (isNews) this.#io.err(`${WORDS[phase]}\n`);
-      return;
+    if (this.#isJson) {
+      if (!isNews && performance.now() - this.#toldMs < TELL_EVERY_MS) return;
+      this.#toldMs = performance.now();
+      return void this.#io.out(`${JSON.stringify({ type: "progress", ...progress })}\n`);
     }
+    if (isNews && !this.#io.isTerminal) this.#io.err(`${WORDS[phase]}\n`);
     const say = phase === "files" ? sizeOf : String;
-    const count = total > 0 ? ` ${say(done)} of ${say(total)}` : "";
-    this.#io.err(`\r\u001b[K${WORDS[phase]}${count}`);
-    this.#isDrawn = true;
+    const count = () => (total > 0 ? ` ${say(done)} of ${say(total)}` : "");
+    this.#line.show(() => `${WORDS[phase]}${count()}`, { isNews });
   }
 
   clear(): void {
-    if (this.#isDrawn) this.#io.err("\r\u001b[K");
-    this.#isDrawn = false;
+    this.#line.clear();
   }
 
   result(report: RestoreReport, dataFolder: string): void {

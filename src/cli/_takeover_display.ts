@@ -2,12 +2,13 @@
 import type { FolderCheckReport } from "../backup/mod.ts";
 import type { RefusedAccount, TakenAccount, TakeoverProgress, TakeoverReport } from "../takeover/mod.ts";
 import { checkFindings } from "./_check_display.ts";
+import { ProgressLine } from "./_progress_line.ts";
+import { sizeOf } from "./_sizes.ts";
 import type { Io } from "./command.ts";
 import { facts, printableLines } from "./table.ts";
 
-/** While it verifies. */
-const TELL_EVERY_MS = 2_000;
-const UNITS = ["B", "kB", "MB", "GB", "TB"];
+/** While it verifies, where no person looks. */
+const TELL_EVERY_MS = 10_000;
 
 export interface TakeoverDisplay {
   readonly progress: TakeoverProgress<FolderCheckReport>;
@@ -17,18 +18,18 @@ export interface TakeoverDisplay {
 }
 
 export function createTakeoverDisplay(io: Io, { json }: { json: boolean }): TakeoverDisplay {
-  const say = (text: string): void => io.err(`${printableLines(text)}\n`);
-  let toldMs = performance.now();
+  const line = new ProgressLine(io, { tellEveryMs: TELL_EVERY_MS });
+  const say = (text: string): void => {
+    line.clear();
+    io.err(`${printableLines(text)}\n`);
+  };
   return {
     say,
     progress: {
       account: (account, { done, all }) => say(lineOf(account, `${done}/${all}`)),
-      verified: ({ done, all }) => {
-        if (performance.now() - toldMs < TELL_EVERY_MS || done === all) return;
-        toldMs = performance.now();
-        say(`Verifying: ${done} of ${all} accounts`);
-      },
+      verified: ({ done, all }) => line.show(() => `Verifying: ${done} of ${all} accounts`),
       checked: (check) => {
+        line.clear();
         io.err(printableLines(checkFindings(check, "")));
         const found = check.harms === 0 ? "" : `, ${check.harms} faults`;
         say(`Verified: ${check.accounts} accounts${found}`);
@@ -46,7 +47,7 @@ function lineOf(account: TakenAccount | RefusedAccount, place: string): string {
   if ("why" in account) return `PROBLEM  ${name} (${account.did}): ${account.why}`;
   const { status, records, blobs, blobBytes, notes } = account;
   const state = status === "active" ? "" : `, ${status}`;
-  const line = `${place}  ${name}${state}: ${records} records, ${blobs} blobs (${bytes(blobBytes)})`;
+  const line = `${place}  ${name}${state}: ${records} records, ${blobs} blobs (${sizeOf(blobBytes)})`;
   return [line, ...notes.map((note) => `      note: ${note}`)].join("\n");
 }
 
@@ -59,7 +60,7 @@ function textOf(report: TakeoverReport, { isDry, seconds }: { isDry: boolean; se
   const table = facts([
     ["accounts", `${accounts.length}${states === "" ? "" : ` (${states})`}`],
     ["records", String(sum(({ records }) => records))],
-    ["blobs", `${sum(({ blobs }) => blobs)} (${bytes(sum(({ blobBytes }) => blobBytes))})`],
+    ["blobs", `${sum(({ blobs }) => blobs)} (${sizeOf(sum(({ blobBytes }) => blobBytes))})`],
     ["invite codes", String(report.invites)],
     ["reserved keys", String(report.reservedKeys)],
     ["events", `${events.events} that cursors may reach back to, the last one ${events.lastSeq}`],
@@ -75,10 +76,4 @@ function textOf(report: TakeoverReport, { isDry, seconds }: { isDry: boolean; se
 
 function objectOf(report: TakeoverReport, { isDry, seconds }: { isDry: boolean; seconds: number }): object {
   return { dryRun: isDry, seconds: Number(seconds.toFixed(3)), ...report };
-}
-
-function bytes(count: number): string {
-  let [value, unit] = [count, 0];
-  for (; value >= 1000 && unit < UNITS.length - 1; unit++) value /= 1000;
-  return `${unit === 0 ? value : value.toFixed(1)} ${UNITS[unit]}`;
 }

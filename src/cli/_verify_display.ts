@@ -8,39 +8,32 @@ import {
   type VerifyProgress,
   type VerifyReport,
 } from "../verify/mod.ts";
+import { ProgressLine } from "./_progress_line.ts";
 import { sizeOf } from "./_sizes.ts";
 import type { Io } from "./command.ts";
 import { printableLines } from "./table.ts";
 
-/** The line is drawn anew so often at most; where no person reads it, a line is written so often. */
-const DRAW_EVERY_MS = 100;
+/** Where no person looks, a line is written so often. */
 const TELL_EVERY_MS = 10_000;
 
 export class VerifyDisplay {
   readonly #io: Io;
   readonly #isJson: boolean;
-  #shownMs = performance.now() - TELL_EVERY_MS + 2_000;
-  #isDrawn = false;
+  readonly #line: ProgressLine;
 
   constructor(io: Io, { json }: { json: boolean }) {
     this.#io = io;
     this.#isJson = json;
+    this.#line = new ProgressLine(io, { tellEveryMs: TELL_EVERY_MS });
   }
 
   progress({ phase, done, total, bytes }: VerifyProgress): void {
-    const { isTerminal } = this.#io;
-    const nowMs = performance.now();
-    if (nowMs - this.#shownMs < (isTerminal ? DRAW_EVERY_MS : TELL_EVERY_MS)) return;
-    this.#shownMs = nowMs;
     const of = total > 0 ? ` ${done} of ${total}` : "";
-    const line = `${PHASES[phase]}${of}, ${sizeOf(bytes)} read`;
-    this.#io.err(isTerminal ? `\r\u001b[K${line}` : `${line}\n`);
-    this.#isDrawn = isTerminal;
+    this.#line.show(() => `${PHASES[phase]}${of}, ${sizeOf(bytes)} read`);
   }
 
   clear(): void {
-    if (this.#isDrawn) this.#io.err("\r\u001b[K");
-    this.#isDrawn = false;
+    this.#line.clear();
   }
 
   report(report: VerifyReport): void {
@@ -79,9 +72,7 @@ export class VerifyDisplay {
 
   /** Of a repair. */
   step(done: number, total: number): void {
-    if (!this.#io.isTerminal) return;
-    this.#io.err(`\r\u001b[K${done} of ${total} mended`);
-    this.#isDrawn = true;
+    this.#line.show(() => `${done} of ${total} mended`);
   }
 
   /** Something else for whoever reads the output. */

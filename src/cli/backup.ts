@@ -6,6 +6,7 @@ import { isKithError } from "../errors.ts";
 import { DevKithAdminCreateBackup } from "../lexicons/mod.ts";
 import { BackupDisplay, nameOf } from "./_backup_display.ts";
 import { ageOf } from "./_duration.ts";
+import { ProgressLine } from "./_progress_line.ts";
 import { sizeOf } from "./_sizes.ts";
 import { AdminClient, AdminError } from "./admin_client.ts";
 import { UsageError } from "./admin_command.ts";
@@ -186,7 +187,10 @@ const listCommand = backupCommand(
     const { BackupState, isBackupDamage } = await import("../backup/mod.ts");
     const table = new Table(["SNAPSHOT", "AGE", "ACCOUNTS", "BLOBS", "SIZE", "NEW", "KITH"], io.out);
     let isWhole = true;
-    for (const { name } of await repository.snapshots()) {
+    const snapshots = await repository.snapshots();
+    if (snapshots.length === 0 && !isJson)
+      io.out("No snapshot is there: nothing can be restored from it yet.\n");
+    for (const { name } of snapshots) {
       try {
         const manifest = await repository.snapshot(name);
         const { counts, startedAt } = manifest;
@@ -253,14 +257,11 @@ const checkCommand = backupCommand(
     if (removes && !isAll) throw new UsageError('"--remove-damaged" goes with "--all"');
     const { destination, repository } = await openBackup(context);
     const { checkRepository } = await import("../backup/mod.ts");
-    let drawnMs = Number.NEGATIVE_INFINITY;
+    const line = new ProgressLine(io);
     const onDone = (done: number, total: number): void => {
-      if (!io.isTerminal || isJson || performance.now() - drawnMs < 100) return;
-      drawnMs = performance.now();
-      io.err(`\r\u001b[K${done} of ${total} objects`);
+      if (!isJson) line.show(() => `${done} of ${total} objects`);
     };
-    const report = await checkRepository(repository, { all: isAll, onDone });
-    if (io.isTerminal && !isJson) io.err("\r\u001b[K");
+    const report = await checkRepository(repository, { all: isAll, onDone }).finally(() => line.clear());
     const damaged = report.damaged.filter((name) => name.startsWith("objects/"));
     if (removes) for (const name of damaged) await destination.remove(name);
     if (isJson) io.out(`${JSON.stringify(report)}\n`);

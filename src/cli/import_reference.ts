@@ -19,7 +19,6 @@ import {
   type Io,
 } from "./command.ts";
 import { loadOrExplain } from "./load_or_explain.ts";
-import { printableLines } from "./table.ts";
 import { shellWord } from "./welcome.ts";
 
 /** Where the distribution of the reference keeps its settings. */
@@ -81,8 +80,8 @@ async function run(
     return task === undefined ? EXIT_CONFIG : await importReference(task, { io, display });
   } catch (error) {
     if (!isKithError(error)) throw error;
-    io.err(printableLines(`kith import-reference: ${error.message}\n`));
-    if (error.hint !== undefined) io.err(printableLines(`${error.hint}\n`));
+    display.say(`kith import-reference: ${error.message}`);
+    if (error.hint !== undefined) display.say(error.hint);
     return EXIT_FAILED;
   }
 }
@@ -114,7 +113,7 @@ function taskOf(given: string, { given: { options }, io }: { given: Arguments; i
   const loaded = loadOrExplain({ options: settled, io: { ...io, env } });
   if (loaded === undefined) return undefined;
   const names = typeof options["leave-out"] === "string" ? options["leave-out"].split(",") : [];
-  const leaveOut = new Set(names.map((name) => name.trim().replace(/^@/, "")).filter((name) => name !== ""));
+  const leaveOut = new Set(names.map(nameIn).filter((name) => name !== ""));
   return {
     folder,
     envFile,
@@ -124,6 +123,12 @@ function taskOf(given: string, { given: { options }, io }: { given: Arguments; i
     leaveOut,
     isOffline: options.offline === true,
   };
+}
+
+/** Handles are the same in any case. */
+function nameIn(text: string): string {
+  const name = text.trim().replace(/^@/, "");
+  return name.startsWith("did:") ? name : name.toLowerCase();
 }
 
 function envFileOf(

@@ -2,7 +2,7 @@
  * The event log: wire frames by seq. The firehose is read from here; the truth is in the repos' files. The high-water
  * seq and the last key of each DID outlive the rows, so that nothing is sent twice and no seq is used again.
  */
-import type { EventKind } from "../atproto/mod.ts";
+import { type EventKind, nextTid } from "../atproto/mod.ts";
 import { openServerFile } from "./_server_file.ts";
 import type { SqliteFile, SqliteFileOptions } from "./_sqlite_file.ts";
 import type { CheckpointMode } from "./maintenance.ts";
@@ -158,6 +158,20 @@ export class EventLog {
         .statement("UPDATE high_water SET seq = ?, published_up_to = max(published_up_to, ?)")
         .run(seq, publishedUpTo);
     });
+  }
+
+  /**
+   * Appends rows of another log, whose keys are not known, or no keys of ours. Each gets the lowest that its DID may have: below those of all
+   * events that are made here, whatever the seqs are.
+   */
+  appendWithoutKeys(rows: readonly Omit<EventRow, "key">[], publishedUpTo = 0): void {
+    const last = new Map<string, string>();
+    const keyed = rows.map((row) => {
+      const key = nextTid(last.get(row.did) ?? this.lastKey(row.did) ?? null, 0, 0);
+      last.set(row.did, key);
+      return { ...row, key };
+    });
+    this.append(keyed, publishedUpTo);
   }
 
   #appendRow({ seq, did, key, kind, at, frame }: EventRow): void {

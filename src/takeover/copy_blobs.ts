@@ -35,15 +35,22 @@ export async function copyBlobs(blobs: readonly ReferenceBlob[], options: CopyOp
   const damaged: string[] = [];
   const waiting = [...blobs];
   const worker = async (): Promise<void> => {
-    for (let blob = waiting.shift(); blob !== undefined; blob = waiting.shift()) {
-      const id = cidOf(blob.cid);
-      const result = id?.codec === CODEC_RAW ? await copyOne({ ...blob, id }, options) : "damaged";
-      if (result === "missing") missing.push(blob.cid);
-      else if (result === "damaged") damaged.push(blob.cid);
-      else taken.push(result);
+    try {
+      for (let blob = waiting.shift(); blob !== undefined; blob = waiting.shift()) {
+        const id = cidOf(blob.cid);
+        const result = id?.codec === CODEC_RAW ? await copyOne({ ...blob, id }, options) : "damaged";
+        if (result === "missing") missing.push(blob.cid);
+        else if (result === "damaged") damaged.push(blob.cid);
+        else taken.push(result);
+      }
+    } catch (error) {
+      // The target is closed next: nothing must write to it then.
+      waiting.length = 0;
+      throw error;
     }
   };
-  await Promise.all(Array.from({ length: COPIES_AT_ONCE }, worker));
+  const results = await Promise.allSettled(Array.from({ length: COPIES_AT_ONCE }, worker));
+  for (const result of results) if (result.status === "rejected") throw result.reason;
   return { taken, missing, damaged, bytes: taken.reduce((sum, { size }) => sum + size, 0) };
 }
 

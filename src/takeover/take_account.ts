@@ -183,13 +183,13 @@ class Taking {
     return signCommit(draft, this.#account.signer);
   }
 
-  /** The rev that the newest event of the account tells of. */
+  /** The rev that the newest event of the account tells of; none of a row that has another account's event. */
   #toldRev(): string {
     const payload = this.#options.reference.events.lastCommit(this.#did);
     if (payload === undefined) return "";
     try {
-      const { rev } = decodeCbor(payload) as { rev?: unknown };
-      return typeof rev === "string" && isTid(rev) ? rev : "";
+      const { rev, repo, did } = decodeCbor(payload) as { rev?: unknown; repo?: unknown; did?: unknown };
+      return (repo ?? did) === this.#did && typeof rev === "string" && isTid(rev) ? rev : "";
     } catch {
       return "";
     }

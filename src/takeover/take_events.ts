@@ -2,21 +2,23 @@
  * The reference's event log, as far back as a cursor may reach. It is copied, seqs and bytes, rather than told anew alone: a relay goes on with the
  * cursor it has, misses nothing that happened while it was away, also not the end of an account that is not here any more, and need not
  * fetch a single repo again. Older cursors are told that they are outdated, and read on from what there is; the first start then tells how
- * every account stands. Seqs of kith begin at the clock's microseconds, far above any seq of the reference's.
+ * every account stands. Seqs of kith begin at the clock's microseconds, or after those of the reference's where these are higher.
  */
 import {
   decodeFrame,
   type EventKind,
   fromBytes,
   loggedEvent,
-  nextTid,
   readCar,
   sealFrame,
   type toBytes,
 } from "../atproto/mod.ts";
+import { KithError } from "../errors.ts";
 import type { EventLog, EventRow, ReferenceEvent, ReferenceEvents } from "../storage/mod.ts";
 
 const PAGE_ROWS = 500;
+/** Seqs are whole numbers of JSON, and there must be some left. */
+const SEQ_MAX = Number.MAX_SAFE_INTEGER - 1e12;
 const KINDS: Readonly<Record<string, EventKind>> = {
   append: "commit",
   sync: "sync",
@@ -24,20 +26,26 @@ const KINDS: Readonly<Record<string, EventKind>> = {
   account: "account",
 };
 
+export type EventSource = Pick<ReferenceEvents, "highWater" | "before" | "hasUpTo" | "page">;
+
 export interface TakenEvents {
   readonly events: number;
-  /** Rows that are no event, and were left out. */
+  /** Rows that are no event, or that of another account than they name, and were left out. */
   readonly damaged: number;
   /** The highest seq that the reference has given. */
   readonly lastSeq: number;
 }
 
-/** `since`: the age of the oldest event that is of use, in Unix milliseconds. Without a log they are only looked at. */
+/**
+ * `since`: the age of the oldest event that is of use, in Unix milliseconds. Without a log they are only looked at. Throws KithError
+ * invalid_request where so high a seq was given that hardly any is left.
+ */
 export async function takeEvents(
-  source: ReferenceEvents,
+  source: EventSource,
   { log, since }: { log: EventLog | undefined; since: number },
 ): Promise<TakenEvents> {
   const lastSeq = source.highWater();
+  if (lastSeq > SEQ_MAX) throw usedUp(lastSeq);
   let after = source.before(since);
   if (log && source.hasUpTo(after)) log.beginAfter(after);
   let [events, damaged] = [0, 0];
@@ -47,7 +55,7 @@ export async function takeEvents(
     if (last === undefined) break;
     const rows = page.flatMap((event) => rowOf(event) ?? []);
     // The network has been told of all of them.
-    log?.append(rows, rows.at(-1)?.seq);
+    log?.appendWithoutKeys(rows, rows.at(-1)?.seq);
     const due = log?.checkpointDue();
     if (due) await log?.checkpoint(due);
     events += rows.length;
@@ -61,14 +69,23 @@ export async function takeEvents(
   return { events, damaged, lastSeq };
 }
 
-function rowOf({ seq, did, eventType, event, time, at }: ReferenceEvent): EventRow | undefined {
+function usedUp(seq: number): KithError {
+  return new KithError(
+    "invalid_request",
+    `Could not take the events over: the reference PDS has counted them up to ${seq}, which leaves no room for further ones`,
+    {
+      hint: "Relays know that number, and take nothing below it. The accounts can move one by one, as between any two servers under another host name: kith migrate.",
+    },
+  );
+}
+
+function rowOf({ seq, did, eventType, event, time, at }: ReferenceEvent): Omit<EventRow, "key"> | undefined {
   const kind = KINDS[eventType];
   if (kind === undefined) return undefined;
   try {
     const frame = sealFrame(loggedEvent(kind, { payload: event, time }), seq);
     if (!isReadable(frame, { did, kind })) return undefined;
-    // Rising with the seq, and below the key of any event that is made here.
-    return { seq, did, key: nextTid(null, seq, 0), kind, at, frame };
+    return { seq, did, kind, at, frame };
   } catch {
     return undefined;
   }

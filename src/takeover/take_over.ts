@@ -82,6 +82,7 @@ export async function takeOver<Check extends TakenCheck>(
   const leftOut = plan.accounts.filter(({ source }) => isLeft(source)).map(({ source }) => source.did);
   const refused = plan.refused.filter((account) => !isLeft(account));
   leftOut.push(...plan.refused.filter(isLeft).map(({ did }) => did));
+  const strangers = strangersIn(leaveOut, plan);
   const all = wanted.length + refused.length;
   const accounts: TakenAccount[] = [];
   for (const account of refused) options.progress?.account?.(account, { done: 0, all });
@@ -119,12 +120,25 @@ export async function takeOver<Check extends TakenCheck>(
   reference.checkUnchanged();
   const check = target && (await verifyAll(accounts, { ...options, target }));
   const notes =
-    events.damaged > 0 ? [`Events of the log that cannot be read, left behind: ${events.damaged}`] : [];
+    events.damaged > 0
+      ? [
+          `Events of the log that cannot be read, or are another account's than they say, left behind: ${events.damaged}`,
+        ]
+      : [];
   return {
     ...{ accounts, refused, leftOut, events, invites: invites.length, reservedKeys: reserved.length },
-    notes: [...plan.notes, ...notes],
+    notes: [...plan.notes, ...strangers, ...notes],
     ...(check ? { check } : {}),
   };
+}
+
+/** Told of whoever is to be left behind and is not here: a name that was mistyped. */
+function strangersIn(leaveOut: ReadonlySet<string>, { accounts, refused }: Plan): string[] {
+  const all = [...accounts.map(({ source }) => source), ...refused];
+  const here = new Set(all.flatMap(({ did, handle }) => [did, handle?.toLowerCase() ?? did]));
+  return [...leaveOut]
+    .filter((name) => name !== "damaged" && !here.has(name))
+    .map((name) => `Nobody here is "${name}", whom you wanted to leave out`);
 }
 
 /** In a bucket that both use the blobs are the reference's too, and stay. */

@@ -1,9 +1,17 @@
 /** Backups as the operator makes them: while the server serves and writes, of a folder at rest, by the schedule, and as the log grows. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
-import { newBackupKey } from "../../src/backup/mod.ts";
+import { IDENTITY_FILE, newBackupKey } from "../../src/backup/mod.ts";
 import { BackupPlace, filesOf, integrityOf, judgeFile } from "../backup_parts.ts";
 import { type Account, createRecord, post, xrpc } from "../client.ts";
 import { Firehose, opsOf } from "../firehose.ts";
@@ -166,6 +174,14 @@ describe("kith backup while the server serves", () => {
     expect([list.code, list.out.split("\n")[0]]).toEqual([0, list.out.split("\n")[0]]);
     expect(list.out).toContain("SNAPSHOT");
     expect(list.out).toContain("Last backup");
+    const begun = join(place.path, "begun");
+    mkdirSync(begun);
+    copyFileSync(join(place.where, IDENTITY_FILE), join(begun, IDENTITY_FILE));
+    const empty = await place.run(["backup", "list", begun], { folder });
+    expect([empty.code, empty.out.split("\n")[0]]).toEqual([
+      0,
+      "No snapshot is there: nothing can be restored from it yet.",
+    ]);
     const check = await place.run(["backup", "check", "--all"], { folder });
     expect([check.code, check.err]).toEqual([0, ""]);
     expect(check.out).toContain("All of it was read and is as it was written.");

@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createUpdate, signerFromPrivateKey } from "../../src/atproto/mod.ts";
+import { createUpdate, encodeCbor, signerFromPrivateKey } from "../../src/atproto/mod.ts";
 import { locateReference, Reference } from "../../src/takeover/mod.ts";
 import { type Account, createAccount, createRecord, PASSWORD, post, repoCar, xrpc } from "../client.ts";
 import { kithCommand, runToExit, TestServer } from "../harness.ts";
@@ -383,9 +383,13 @@ describe("import-reference", () => {
     rmSync(each.store("ben"));
     const first = await each.run();
     expect(first.code).toBe(1);
-    const second = await each.run("--leave-out", "ben.test", "--json");
+    const second = await each.run("--leave-out", "Ben.test,bon.test", "--json");
     expect([second.code, second.err]).toEqual([0, expect.stringContaining("Verified: 3 accounts")]);
-    expect(JSON.parse(second.out)).toMatchObject({ leftOut: [each.did("ben")], refused: [] });
+    expect(JSON.parse(second.out)).toMatchObject({
+      leftOut: [each.did("ben")],
+      refused: [],
+      notes: expect.arrayContaining(['Nobody here is "bon.test", whom you wanted to leave out']),
+    });
     const other = copy();
     rmSync(other.key("ann"));
     rmSync(other.store("ben"));
@@ -441,20 +445,12 @@ describe("import-reference", () => {
     writeFileSync(key("cat"), new Uint8Array(32).fill(9));
     // An event of a commit that a crash has taken back.
     const later = "3zzzzzzzzzzz2";
-    const event = Buffer.from([
-      0xa2,
-      0x63,
-      ...Buffer.from("did"),
-      0x61,
-      0x78,
-      0x63,
-      ...Buffer.from("rev"),
-      0x6d,
-      ...Buffer.from(later),
-    ]);
+    const event = Buffer.from(encodeCbor({ repo: did("ben"), rev: later }));
     sql(
       join(folder, "sequencer.sqlite"),
       `INSERT INTO repo_seq (did, eventType, event, sequencedAt) VALUES ('${did("ben")}', 'append', x'${event.toString("hex")}', '${new Date().toISOString()}')`,
+      // One that its row says is ann's.
+      `INSERT INTO repo_seq (did, eventType, event, sequencedAt) VALUES ('${did("ann")}', 'append', x'${event.toString("hex")}', '${new Date().toISOString()}')`,
       `INSERT INTO repo_seq (did, eventType, event, sequencedAt) VALUES ('${did("ben")}', 'append', x'ff', '${new Date().toISOString()}')`,
       "DELETE FROM repo_seq WHERE event = x'ff'",
     );
@@ -466,12 +462,14 @@ describe("import-reference", () => {
     expect(ran.err).toContain("records of its tree that its index had not, or had otherwise: 1");
     expect(ran.err).toContain("records of its index that its tree does not have, left behind: 1");
     expect(ran.err).toContain("not of its own key");
-    expect(ran.out).toContain("Events of the log that cannot be read, left behind: 1");
+    expect(ran.out).toContain("or are another account's than they say, left behind: 2");
     expect(ran.err).toContain('its handle "no handle!" is none that apps take: it comes without a handle');
     expect(ran.err).toContain("its password's hash is none that the reference PDS makes");
     await using kith = await TestServer.start({ folder: target, env: settings() });
     const ben = await judgeRepo(await repoCar(kith.url, did("ben")), did("ben"), named("ben").didKey);
     expect(ben.rev > later).toBe(true);
+    const ann = await judgeRepo(await repoCar(kith.url, did("ann")), did("ann"), named("ann").didKey);
+    expect(ann.rev < later).toBe(true);
     const { didKey } = signerFromPrivateKey("k256", new Uint8Array(32).fill(9));
     await judgeRepo(await repoCar(kith.url, did("cat")), did("cat"), didKey);
     const listed = await xrpc(kith.url, "com.atproto.repo.listRecords", {
