@@ -141,6 +141,24 @@ test.each([[["help", "account"]], [["account", "--help"]]])("kith %j lists its c
     expect(out).toContain(`\n  account ${name} `);
 });
 
+test.each([[["help"]], [["help", "account"]], [["backup", "--help"]], [["restore", "--help"]]])(
+  "kith %j fits into 80 columns",
+  async (argv) => {
+    const { out } = await run(argv);
+    expect(out.split("\n").filter((line) => line.length > 80)).toEqual([]);
+  },
+);
+
+test.each([[["backup", "--help"]], [["help", "backup"]]])(
+  "kith %j names the commands beside it",
+  async (argv) => {
+    const { out } = await run(argv);
+    expect(out).toContain("\n  --take-over ");
+    for (const name of ["drill [DEST]", "list [DEST]", "check [DEST]", "new-key"])
+      expect(out).toContain(`\n  backup ${name} `);
+  },
+);
+
 test("kith account lists its commands, as an error", async () => {
   const { code, out, err } = await run(["account"]);
   expect([code, out]).toEqual([2, ""]);
