@@ -66,6 +66,8 @@ interface Task {
   /** The settings of the reference, for where its parts lie. */
   readonly settings: Readonly<Record<string, string>>;
   readonly config: Config;
+  /** Whether the port follows from a setting. */
+  readonly isPortSet: boolean;
   readonly isDry: boolean;
   readonly leaveOut: ReadonlySet<string>;
   readonly isOffline: boolean;
@@ -120,6 +122,7 @@ function taskOf(given: string, { given: { options }, io }: { given: Arguments; i
     envFile,
     settings,
     config: loaded.config,
+    isPortSet: loaded.sources.has("PDS_PORT"),
     isDry,
     leaveOut,
     isOffline: options.offline === true,
@@ -301,7 +304,7 @@ function mendFirst({ envFile, config }: Task): string {
   return `\nFaults were found in what was taken over (see above). Before anything else, mend them:\n  ${blobs}kith verify --repair${file} --data ${shellWord(config.dataFolder)}`;
 }
 
-function nextSteps({ envFile, config, folder }: Task): string {
+function nextSteps({ envFile, config, folder, isPortSet }: Task): string {
   const file = envFile === undefined ? "" : ` --env-file ${shellWord(envFile)}`;
   const blobs = config.blobBucket ? "" : "PDS_BLOBSTORE_DISK_LOCATION= ";
   return [
@@ -311,5 +314,10 @@ function nextSteps({ envFile, config, folder }: Task): string {
     "In a settings file of your own PDS_DATA_DIRECTORY is the new folder, and PDS_BLOBSTORE_DISK_LOCATION, which named a folder of the",
     "reference PDS, is left out. Passwords, app passwords, sessions and invite codes go on as they are; apps that were let in by OAuth are",
     `let in anew. "${folder}" is as it was: keep it until you are content.`,
+    ...(isPortSet
+      ? []
+      : [
+          `It listens on port ${config.port}; the container of the reference PDS has 3000: then add --port 3000.`,
+        ]),
   ].join("\n");
 }
