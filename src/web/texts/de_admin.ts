@@ -10,7 +10,7 @@ export const adminDe: Texts["admin"] = {
   signOut: "Abmelden",
   signIn: {
     title: "Als Betreiber anmelden",
-    lead: "Mit dem Admin-Passwort dieses Servers (PDS_ADMIN_PASSWORD).",
+    lead: "Mit dem Admin-Passwort dieses Servers: PDS_ADMIN_PASSWORD in seinen Einstellungen, oder in secrets.json seines Datenordners.",
     password: "Admin-Passwort",
     submit: "Anmelden",
     wrong: "Das ist nicht das Admin-Passwort.",
@@ -130,7 +130,7 @@ export const adminDe: Texts["admin"] = {
   },
   accounts: {
     title: "Konten",
-    lead: "In der Reihenfolge, in der sie kamen. Was sich mit ihnen tun lässt, hat kith account.",
+    lead: "In der Reihenfolge, in der sie kamen. Ändern lassen sie sich mit „kith account“ auf dem Server.",
     empty: "Es gibt keine.",
     state: {
       active: "aktiv",

@@ -25,7 +25,7 @@ export const adminEn = {
   signOut: "Sign out",
   signIn: {
     title: "Sign in as the operator",
-    lead: "With the admin password of this server (PDS_ADMIN_PASSWORD).",
+    lead: "With the admin password of this server: PDS_ADMIN_PASSWORD in its settings, or in secrets.json of its data folder.",
     password: "Admin password",
     submit: "Sign in",
     wrong: "This is not the admin password.",
@@ -138,7 +138,7 @@ export const adminEn = {
   },
   accounts: {
     title: "Accounts",
-    lead: "In the order in which they came. kith account has what can be done with them.",
+    lead: "In the order in which they came. To change one, type “kith account” on the server.",
     empty: "There are none.",
     state: {
       active: "active",
