@@ -51,8 +51,14 @@ export const importReferenceCommand: Command = {
   operands: ["FOLDER"],
   run: async (given, context) => {
     const [folder] = given.rest;
-    if (folder === undefined) {
-      context.io.err("kith import-reference: which folder? Give the data folder of the reference PDS\n");
+    const { io } = context;
+    const isPlaced = given.options["dry-run"] === true || dataFolderOf(given, io) !== undefined;
+    if (folder === undefined || !isPlaced) {
+      const asked =
+        folder === undefined
+          ? "which folder? Give the data folder of the reference PDS"
+          : "where to? Give a folder of kith's own, empty or not there yet, with --data FOLDER";
+      io.err(`kith import-reference: ${asked}\n"kith help import-reference" shows how it is used.\n`);
       return EXIT_USAGE;
     }
     return await run(folder, { given, context });
@@ -90,21 +96,13 @@ async function run(
 }
 
 /** Undefined after every problem with the settings has been printed. */
-function taskOf(given: string, { given: { options }, io }: { given: Arguments; io: Io }): Task | undefined {
-  const folder = resolve(io.cwd, given);
+function taskOf(named: string, { given, io }: { given: Arguments; io: Io }): Task | undefined {
+  const folder = resolve(io.cwd, named);
+  const { options } = given;
   const isDry = options["dry-run"] === true;
   const envFile = envFileOf(folder, { options, io });
   const settings = envFile === undefined ? {} : valuesIn(envFile);
-  const data = typeof options.data === "string" ? options.data : io.env.PDS_DATA_DIRECTORY || undefined;
-  if (data === undefined && !isDry) {
-    throw new KithError(
-      "invalid_request",
-      "Where to? kith takes the accounts over into a data folder of its own",
-      {
-        hint: "Give a folder that is empty or not there yet: --data FOLDER.",
-      },
-    );
-  }
+  const data = dataFolderOf(given, io);
   const blobs = io.env.PDS_BLOBSTORE_DISK_LOCATION ?? "";
   // What the file of the reference says of folders is about the reference's.
   const env = { ...io.env, PDS_BLOBSTORE_DISK_LOCATION: blobs };
@@ -127,6 +125,11 @@ function taskOf(given: string, { given: { options }, io }: { given: Arguments; i
     leaveOut,
     isOffline: options.offline === true,
   };
+}
+
+/** That of kith; not what the file of the reference says, which is the reference's own. */
+function dataFolderOf({ options }: Arguments, io: Io): string | undefined {
+  return typeof options.data === "string" ? options.data : io.env.PDS_DATA_DIRECTORY || undefined;
 }
 
 function envFileOf(

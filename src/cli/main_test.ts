@@ -118,6 +118,18 @@ test.each([
     'kith invite create: "--uses" must be a whole number of 1 or more, not "0"\n"kith help invite create" shows how it is used.\n',
   ],
   [
+    ["import-reference", "--dry-run"],
+    2,
+    "",
+    'kith import-reference: which folder? Give the data folder of the reference PDS\n"kith help import-reference" shows how it is used.\n',
+  ],
+  [
+    ["import-reference", "/pds"],
+    2,
+    "",
+    'kith import-reference: where to? Give a folder of kith\'s own, empty or not there yet, with --data FOLDER\n"kith help import-reference" shows how it is used.\n',
+  ],
+  [
     ["account", "list", "--data", "/nowhere/kith"],
     1,
     "",
