@@ -89,6 +89,11 @@ export class DataFolderFixture extends BackupFixture {
     utimesSync(path, LONG_AGO_S, LONG_AGO_S);
   }
 
+  /** As dev mode has it. */
+  directory(): void {
+    this.#write(join(this.data, "plc.sqlite"), (db) => db.run("CREATE TABLE operation (did TEXT)"));
+  }
+
   repoPath(did: string): string {
     return join(this.data, "repos", repoFilePath(did, this.generation(did)));
   }

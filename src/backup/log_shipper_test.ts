@@ -91,6 +91,10 @@ test("step() ships what no event tells of the accounts that have changed, before
     `rows of ${DID}`,
     "rows of did:plc:nobody",
   ]);
+  // Dev mode's directory has what the account's DID leads to.
+  fixture.directory();
+  await fixture.ship({ upTo: 1, changed: [DID] });
+  expect((await fixture.shipped()).at(-1)).toContain("directory");
   // Without its file, too.
   rmSync(fixture.repoPath(DID));
   await fixture.ship({ upTo: 1, changed: [DID] });

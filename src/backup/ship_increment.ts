@@ -77,8 +77,11 @@ export async function shipIncrement(options: IncrementOptions): Promise<ShippedI
     const isNews =
       accounts !== options.lastAccounts || needs.repos.length + needs.blobs.length + needs.rows.length > 0;
     if (!isNews) return { manifest: undefined, at: undefined, accounts };
-    for (const path of source.paths.secrets) await copier.plainFile("secret", path);
   }
+  // Without it dev mode would know no account that was made since the snapshot, nor a new key or handle.
+  if (needs.rows.length > 0 && existsSync(source.paths.directory))
+    await copier.sqliteFile({ path: "plc.sqlite", kind: "directory" }, source.paths.directory);
+  if (needs.accounts) for (const path of source.paths.secrets) await copier.plainFile("secret", path);
   // After all that they are newer than.
   if (needs.rows.length > 0) await copier.bytesAs(rowsFileHead(), rowsOf(needs.rows, source.paths));
   for (const { did, cid } of needs.blobs) {

@@ -7,7 +7,7 @@ import type { Command, CommandGroup } from "./command.ts";
 import { communityCommands } from "./community.ts";
 import { configCommand } from "./config.ts";
 import { healthCommand } from "./health.ts";
-import { helpCommand, subgroupOf } from "./help.ts";
+import { type Chapter, helpCommand, subgroupOf } from "./help.ts";
 import { importReferenceCommand } from "./import_reference.ts";
 import { inviteCommands } from "./invite.ts";
 import { mailCommand } from "./mail.ts";
@@ -19,24 +19,30 @@ import { serveCommand } from "./serve.ts";
 import { verifyCommand } from "./verify.ts";
 import { versionCommand } from "./version.ts";
 
-const OWN: readonly (Command | CommandGroup)[] = [
-  serveCommand,
-  configCommand,
-  healthCommand,
-  accountCommands,
-  inviteCommands,
-  communityCommands,
-  reapCommand,
-  requestCrawlCommand,
-  { ...backupCommands, commands: [drillCommand, ...backupCommands.commands] },
-  restoreCommand,
-  verifyCommand,
-  migrateCommand,
-  importReferenceCommand,
-  mailCommand,
-  versionCommand,
+const CHAPTERS: readonly Chapter[] = [
+  {
+    title: "The server",
+    commands: [serveCommand, configCommand, healthCommand, mailCommand, requestCrawlCommand],
+  },
+  {
+    title: "Nothing lost",
+    commands: [
+      { ...backupCommands, commands: [drillCommand, ...backupCommands.commands] },
+      restoreCommand,
+      verifyCommand,
+    ],
+  },
+  {
+    title: "Accounts",
+    commands: [accountCommands, inviteCommands, migrateCommand, importReferenceCommand],
+  },
+  { title: "Communities", commands: [communityCommands, reapCommand] },
+  { title: "This program", commands: [versionCommand] },
 ];
-const COMMANDS: readonly (Command | CommandGroup)[] = [...OWN, helpCommand(OWN, unknownCommand)];
+const COMMANDS: readonly (Command | CommandGroup)[] = [
+  ...CHAPTERS.flatMap(({ commands }) => commands),
+  helpCommand(CHAPTERS, unknownCommand),
+];
 /** Flags that stand for a command. */
 export const FLAGS: Readonly<Record<string, string>> = {
   "--help": "help",
@@ -52,17 +58,22 @@ export function isGroupHelp(first: string, [second, third]: readonly string[]): 
   return second === "help" || (third === "help" && subgroupOf(group, second) !== undefined);
 }
 
-/** The command that the words begin with, or the group where they name none of its commands; and the words after it. */
+/**
+ * The command that the words begin with, or the group where they name none of its commands; and the words after it.
+ * `among`: the group whose name a command has.
+ */
 export function findCommand(
   words: readonly string[],
-): { command: Command | CommandGroup; rest: readonly string[] } | undefined {
+): { command: Command | CommandGroup; among?: CommandGroup; rest: readonly string[] } | undefined {
   const found = COMMANDS.find(({ name }) => name === words[0]);
   if (found === undefined) return undefined;
   const inGroup = "commands" in found ? found.commands : [];
   for (const command of [...inGroup, subgroupOf(found, words[1]), found]) {
     const count = command?.name.split(" ").length ?? 0;
-    if (command && command.name === words.slice(0, count).join(" "))
-      return { command, rest: words.slice(count) };
+    if (command && command.name === words.slice(0, count).join(" ")) {
+      const hasOthers = "commands" in found && "run" in command && command.name === found.name;
+      return { command, ...(hasOthers ? { among: found } : {}), rest: words.slice(count) };
+    }
   }
   return undefined;
 }

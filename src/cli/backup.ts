@@ -31,6 +31,8 @@ const JSON_OPTION: CommandOption = {
   value: undefined,
   help: "print JSON, one object a line, for scripts",
 };
+const KEY_NEEDED =
+  'set KITH_BACKUP_KEY_FILE to a file with what "kith backup new-key" prints (or KITH_BACKUP_KEY to that itself), or name the settings with --env-file';
 const VERBS = ["list", "check", "drill", "new-key"];
 
 export interface BackupContext {
@@ -72,9 +74,11 @@ function explain(name: string, error: unknown, io: Io): number {
 /** The place that is named, else that of the settings. Throws UsageError. */
 export function placeOf({ given, config, io }: BackupContext): string {
   const [named] = given.rest;
+  const { destination, key } = config.backup;
   if (named === undefined) {
-    if (config.backup.destination !== undefined) return config.backup.destination;
-    throw new UsageError("where? Name a folder or s3://BUCKET/PREFIX, or set KITH_BACKUP_DESTINATION");
+    if (destination !== undefined) return destination;
+    const also = key === undefined ? `; and ${KEY_NEEDED}` : "";
+    throw new UsageError(`where? Name a folder or s3://BUCKET/PREFIX, or set KITH_BACKUP_DESTINATION${also}`);
   }
   if (named.includes("/") || existsSync(backupPlace(named, io.cwd))) return backupPlace(named, io.cwd);
   const near = nearestName(named, VERBS);
@@ -88,9 +92,7 @@ export function placeOf({ given, config, io }: BackupContext): string {
 /** Throws UsageError where no key is set. */
 export function keyOf({ config }: BackupContext): string {
   if (config.backup.key !== undefined) return config.backup.key;
-  throw new UsageError(
-    'there is no key: set KITH_BACKUP_KEY or KITH_BACKUP_KEY_FILE to what "kith backup new-key" printed',
-  );
+  throw new UsageError(`there is no key: ${KEY_NEEDED}`);
 }
 
 const takeCommand = backupCommand(
@@ -296,7 +298,7 @@ const newKeyCommand: Command = {
     const { newBackupKey } = await import("../backup/mod.ts");
     io.out(`${newBackupKey()}\n`);
     io.err(
-      "Give it to the server as KITH_BACKUP_KEY, or in a file that KITH_BACKUP_KEY_FILE names, and keep a copy away from this machine and from the backups: without it no backup can be opened, by nobody.\n",
+      "Keep it in a file that only the server's user can read, name that in KITH_BACKUP_KEY_FILE, and keep a copy away\nfrom this machine and from the backups: without it nobody can open a backup.\n",
     );
     return EXIT_OK;
   },
@@ -305,6 +307,6 @@ const newKeyCommand: Command = {
 /** The one that takes a snapshot comes last: its name is the beginning of the others'. */
 export const backupCommands: CommandGroup = {
   name: "backup",
-  summary: "back up this server, and look at its backups",
+  summary: "the backups of this server",
   commands: [listCommand, checkCommand, newKeyCommand, takeCommand],
 };

@@ -1,11 +1,19 @@
 import { VERSION } from "../config/mod.ts";
 import { type Command, type CommandGroup, EXIT_OK, EXIT_USAGE } from "./command.ts";
+import { type Described, described, wrapped } from "./table.ts";
+
+/** Commands that stand together in the list of all. */
+export interface Chapter {
+  readonly title: string;
+  readonly commands: readonly (Command | CommandGroup)[];
+}
 
 /** `kith help [command]`, over the commands that there are (itself not among them). */
 export function helpCommand(
-  others: readonly (Command | CommandGroup)[],
+  chapters: readonly Chapter[],
   unknown: (words: readonly string[]) => string,
 ): Command {
+  const others = chapters.flatMap(({ commands }) => commands);
   const self: Command = {
     name: "help",
     summary: "explain kith, or one command",
@@ -13,6 +21,10 @@ export function helpCommand(
     operands: ["[command]..."],
     run: async ({ rest }, { io }) => {
       const all = [...others, self];
+      const last = chapters.at(-1);
+      const withSelf = last
+        ? [...chapters.slice(0, -1), { ...last, commands: [...last.commands, self] }]
+        : [];
       const [first, second] = rest;
       const found = all.find((command) => command.name === first);
       if (found && !("commands" in found) && second !== undefined) {
@@ -26,7 +38,7 @@ export function helpCommand(
         io.err(`${unknown(rest)}\n`);
         return EXIT_USAGE;
       }
-      io.out(shown === undefined ? helpOfAll(all) : helpOf(shown));
+      io.out(shown === undefined ? helpOfAll(withSelf) : helpOf(shown));
       return EXIT_OK;
     },
   };
@@ -44,42 +56,54 @@ export function subgroupOf(
   return commands.length === 0 ? undefined : { name, summary: group.summary, commands };
 }
 
-function helpOfAll(commands: readonly (Command | CommandGroup)[]): string {
+function helpOfAll(chapters: readonly Chapter[]): string {
+  const all = chapters.map(({ title, commands }) => ({ title, rows: commands.flatMap(rowsOf) }));
+  const allRows = all.flatMap(({ rows }) => rows);
+  const lists = all.map(({ title, rows }) => `${title}\n${described(rows, allRows)}\n`);
   return `kith ${VERSION}: a Personal Data Server for the AT Protocol
 
 Usage: kith COMMAND [options]
 
-${listOf(commands.flatMap((command) => ("commands" in command ? command.commands : [command])))}
-"kith serve" works in an empty folder without any setting. "kith config --example" explains every setting.
+${lists.join("")}"kith serve" works in an empty folder without any setting.
+"kith COMMAND --help" explains a command, "kith config --example" every setting.
 `;
+}
+
+/** A group with several commands takes a line, and one more for a command that has its name. */
+function rowsOf(command: Command | CommandGroup): Described[] {
+  if (!("commands" in command)) return [rowOf(command)];
+  const { name, summary, commands } = command;
+  const within = commands.filter((each) => each.name !== name);
+  const own = commands.filter((each) => each.name === name).map(rowOf);
+  if (within.length === 1) return [...own, ...within.map(rowOf)];
+  const words = new Set(within.map((each) => each.name.split(" ")[1]));
+  return [...own, [`${name} COMMAND`, `${summary}: ${[...words].join(", ")}`]];
+}
+
+function rowOf({ name, operands, summary }: Command): Described {
+  return [[name, ...operands].join(" "), summary];
 }
 
 /** How one command is used, or those of a group. */
 export function helpOf(command: Command | CommandGroup): string {
   if ("commands" in command) return helpOfGroup(command);
   const { name, summary, options, operands } = command;
-  const shown = options.map((option) => [
-    `--${option.name}${option.value ? ` ${option.value}` : ""}`,
-    option.help,
-  ]);
-  const width = Math.max(0, ...shown.map(([usage = ""]) => usage.length));
-  const lines = shown.map(([usage = "", help = ""]) => `  ${usage.padEnd(width)}  ${help}\n`);
+  const shown = options.map(
+    (option): Described => [`--${option.name}${option.value ? ` ${option.value}` : ""}`, option.help],
+  );
   const words = [name, ...(options.length > 0 ? ["[options]"] : []), ...operands];
-  return `kith ${name}: ${summary}\n\nUsage: kith ${words.join(" ")}\n${lines.length > 0 ? "\n" : ""}${lines.join("")}`;
+  return `${wrapped(`kith ${name}: ${summary}`)}\n\nUsage: kith ${words.join(" ")}\n${shown.length > 0 ? "\n" : ""}${described(shown)}`;
 }
 
 function helpOfGroup({ name, summary, commands }: CommandGroup): string {
-  return `kith ${name}: ${summary}
+  const own = commands.find((command) => command.name === name);
+  const others = described(commands.filter((command) => command !== own).map(rowOf));
+  if (own) return `${helpOf(own)}\nSee also:\n${others}`;
+  return `${wrapped(`kith ${name}: ${summary}`)}
 
 Usage: kith ${name} COMMAND [options]
 
-${listOf(commands)}
+${others}
 "kith ${name} COMMAND --help" explains one of them.
 `;
-}
-
-function listOf(commands: readonly Command[]): string {
-  const shown = commands.map(({ name, operands, summary }) => [[name, ...operands].join(" "), summary]);
-  const width = Math.max(...shown.map(([usage = ""]) => usage.length));
-  return shown.map(([usage = "", summary = ""]) => `  ${usage.padEnd(width)}  ${summary}\n`).join("");
 }

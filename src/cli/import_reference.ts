@@ -50,8 +50,14 @@ export const importReferenceCommand: Command = {
   operands: ["FOLDER"],
   run: async (given, context) => {
     const [folder] = given.rest;
-    if (folder === undefined) {
-      context.io.err("kith import-reference: which folder? Give the data folder of the reference PDS\n");
+    const { io } = context;
+    const isPlaced = given.options["dry-run"] === true || dataFolderOf(given, io) !== undefined;
+    if (folder === undefined || !isPlaced) {
+      const asked =
+        folder === undefined
+          ? "which folder? Give the data folder of the reference PDS"
+          : "where to? Give a folder of kith's own, empty or not there yet, with --data FOLDER";
+      io.err(`kith import-reference: ${asked}\n"kith help import-reference" shows how it is used.\n`);
       return EXIT_USAGE;
     }
     return await run(folder, { given, context });
@@ -65,6 +71,8 @@ interface Task {
   /** The settings of the reference, for where its parts lie. */
   readonly settings: Readonly<Record<string, string>>;
   readonly config: Config;
+  /** Whether the port follows from a setting. */
+  readonly isPortSet: boolean;
   readonly isDry: boolean;
   readonly leaveOut: ReadonlySet<string>;
   readonly isOffline: boolean;
@@ -87,21 +95,13 @@ async function run(
 }
 
 /** Undefined after every problem with the settings has been printed. */
-function taskOf(given: string, { given: { options }, io }: { given: Arguments; io: Io }): Task | undefined {
-  const folder = resolve(io.cwd, given);
+function taskOf(named: string, { given, io }: { given: Arguments; io: Io }): Task | undefined {
+  const folder = resolve(io.cwd, named);
+  const { options } = given;
   const isDry = options["dry-run"] === true;
   const envFile = envFileOf(folder, { options, io });
   const settings = envFile === undefined ? {} : valuesIn(envFile);
-  const data = typeof options.data === "string" ? options.data : io.env.PDS_DATA_DIRECTORY || undefined;
-  if (data === undefined && !isDry) {
-    throw new KithError(
-      "invalid_request",
-      "Where to? kith takes the accounts over into a data folder of its own",
-      {
-        hint: "Give a folder that is empty or not there yet: --data FOLDER.",
-      },
-    );
-  }
+  const data = dataFolderOf(given, io);
   const blobs = io.env.PDS_BLOBSTORE_DISK_LOCATION ?? "";
   // What the file of the reference says of folders is about the reference's.
   const env = { ...io.env, PDS_BLOBSTORE_DISK_LOCATION: blobs };
@@ -119,6 +119,7 @@ function taskOf(given: string, { given: { options }, io }: { given: Arguments; i
     envFile,
     settings,
     config: loaded.config,
+    isPortSet: loaded.sources.has("PDS_PORT"),
     isDry,
     leaveOut,
     isOffline: options.offline === true,
@@ -129,6 +130,11 @@ function taskOf(given: string, { given: { options }, io }: { given: Arguments; i
 function nameIn(text: string): string {
   const name = text.trim().replace(/^@/, "");
   return name.startsWith("did:") ? name : name.toLowerCase();
+}
+
+/** That of kith; not what the file of the reference says, which is the reference's own. */
+function dataFolderOf({ options }: Arguments, io: Io): string | undefined {
+  return typeof options.data === "string" ? options.data : io.env.PDS_DATA_DIRECTORY || undefined;
 }
 
 function envFileOf(
@@ -306,7 +312,7 @@ function mendFirst({ envFile, config }: Task): string {
   return `\nFaults were found in what was taken over (see above). Before anything else, mend them:\n  ${blobs}kith verify --repair${file} --data ${shellWord(config.dataFolder)}`;
 }
 
-function nextSteps({ envFile, config, folder }: Task): string {
+function nextSteps({ envFile, config, folder, isPortSet }: Task): string {
   const file = envFile === undefined ? "" : ` --env-file ${shellWord(envFile)}`;
   const blobs = config.blobBucket ? "" : "PDS_BLOBSTORE_DISK_LOCATION= ";
   return [
@@ -316,5 +322,10 @@ function nextSteps({ envFile, config, folder }: Task): string {
     "In a settings file of your own PDS_DATA_DIRECTORY is the new folder, and PDS_BLOBSTORE_DISK_LOCATION, which named a folder of the",
     "reference PDS, is left out. Passwords, app passwords, sessions and invite codes go on as they are; apps that were let in by OAuth are",
     `let in anew. "${folder}" is as it was: keep it until you are content.`,
+    ...(isPortSet
+      ? []
+      : [
+          `It listens on port ${config.port}; the container of the reference PDS has 3000: then add --port 3000.`,
+        ]),
   ].join("\n");
 }

@@ -118,6 +118,18 @@ test.each([
     'kith invite create: "--uses" must be a whole number of 1 or more, not "0"\n"kith help invite create" shows how it is used.\n',
   ],
   [
+    ["import-reference", "--dry-run"],
+    2,
+    "",
+    'kith import-reference: which folder? Give the data folder of the reference PDS\n"kith help import-reference" shows how it is used.\n',
+  ],
+  [
+    ["import-reference", "/pds"],
+    2,
+    "",
+    'kith import-reference: where to? Give a folder of kith\'s own, empty or not there yet, with --data FOLDER\n"kith help import-reference" shows how it is used.\n',
+  ],
+  [
     ["account", "list", "--data", "/nowhere/kith"],
     1,
     "",
@@ -140,6 +152,24 @@ test.each([[["help", "account"]], [["account", "--help"]]])("kith %j lists its c
   for (const name of ["list", "info ACCOUNT", "create [EMAIL] [HANDLE]", "takedown", "code ACCOUNT PURPOSE"])
     expect(out).toContain(`\n  account ${name} `);
 });
+
+test.each([[["help"]], [["help", "account"]], [["backup", "--help"]], [["restore", "--help"]]])(
+  "kith %j fits into 80 columns",
+  async (argv) => {
+    const { out } = await run(argv);
+    expect(out.split("\n").filter((line) => line.length > 80)).toEqual([]);
+  },
+);
+
+test.each([[["backup", "--help"]], [["help", "backup"]]])(
+  "kith %j names the commands beside it",
+  async (argv) => {
+    const { out } = await run(argv);
+    expect(out).toContain("\n  --take-over ");
+    for (const name of ["drill [DEST]", "list [DEST]", "check [DEST]", "new-key"])
+      expect(out).toContain(`\n  backup ${name} `);
+  },
+);
 
 test("kith account lists its commands, as an error", async () => {
   const { code, out, err } = await run(["account"]);

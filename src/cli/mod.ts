@@ -33,9 +33,9 @@ export async function main(
     io.err(`${unknownCommand(found === undefined ? [first] : [first, ...others])}\n`);
     return EXIT_USAGE;
   }
-  const { command, rest } = found;
+  const { command, among, rest } = found;
   if (isHelp || !("run" in command)) {
-    (isHelp ? io.out : io.err)(helpOf(command));
+    (isHelp ? io.out : io.err)(helpOf(among ?? command));
     return isHelp ? EXIT_OK : EXIT_USAGE;
   }
   return run(command, rest, { io, loadServer });

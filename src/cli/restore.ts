@@ -23,7 +23,7 @@ const EXIT_DISK_FAILED = 74;
 export const restoreCommand: Command = {
   name: "restore",
   summary:
-    "put the data folder together from the backup at SRC or KITH_BACKUP_DESTINATION; the server must not run, the folder must be empty",
+    "put the data folder together from the backup at SRC or KITH_BACKUP_DESTINATION; the folder must be empty, and no server run on it",
   operands: ["[SRC]"],
   options: [
     {

@@ -96,6 +96,14 @@ function publicSteps({ config, url, program = "kith" }: WelcomeFacts): Step[] {
       "Invite others: each code makes one account",
       `${program} invite create --data ${shellWord(config.dataFolder)}`,
     ],
+    ...(config.backup.destination === undefined ? [backupStep(program)] : []),
+  ];
+}
+
+function backupStep(program: string): Step {
+  return [
+    "Have it backed up: make a key, keep a copy elsewhere, set KITH_BACKUP_KEY_FILE to it and KITH_BACKUP_DESTINATION to a place",
+    `(umask 077; ${program} backup new-key > kith-backup.key)`,
   ];
 }
 

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { newBackupKey } from "../backup/mod.ts";
 import { loadConfig } from "../config/mod.ts";
 import { shellWord, welcome } from "./welcome.ts";
 
@@ -57,6 +58,13 @@ test("welcome() of the real server tells how to check it and to invite", () => {
   expect(text).toContain("curl https://pds.example.com/xrpc/_health\n");
   expect(text).toContain("     kith account create you@example.com you --data /srv/data\n");
   expect(text).toContain("     kith invite create --data /srv/data\n");
+});
+
+test("welcome() of the real server asks for backups where none is set", () => {
+  const env = { PDS_HOSTNAME: "pds.example.com" };
+  expect(welcome(facts(env))).toContain("     (umask 077; kith backup new-key > kith-backup.key)\n");
+  const backup = { KITH_BACKUP_DESTINATION: "/mnt/backup", KITH_BACKUP_KEY: newBackupKey() };
+  expect(welcome(facts({ ...env, ...backup }))).not.toContain("new-key");
 });
 
 test.each(["/srv/data", "/srv/my data", "it's", "$HOME", ""])(

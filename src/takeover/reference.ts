@@ -148,7 +148,7 @@ function notesOn({ accounts, sequencer }: ReferencePaths): string[] {
   }
   if ([accounts, sequencer].some(hasLog)) {
     notes.push(
-      "The reference PDS was killed rather than stopped: what its write-ahead logs hold is taken over too",
+      "The reference PDS has left write-ahead logs, as where it is killed: what they hold is taken over too",
     );
   }
   return notes;

@@ -15,7 +15,10 @@ export interface FindingKind {
   readonly advice?: string;
 }
 
-const RESTORE_ACCOUNT = "Restore this account from a backup.";
+const RESTORE_ACCOUNT =
+  'Restore this account from a backup: "kith restore --data FOLDER --skip-relays" into another folder, and put its file of there in the place of this one.';
+const RESTORE_BLOBS =
+  'They cannot be made again here. If there is a backup, put the files back first: "kith restore --data FOLDER --skip-relays" brings them into another folder.';
 
 function problem(means: string, rest: Pick<FindingKind, "mends" | "advice"> = {}): FindingKind {
   return { level: "problem", means, ...rest };
@@ -126,14 +129,14 @@ export const FINDING_KINDS = {
   blob_missing: problem("Images or films of the account are lost: their files are not there.", {
     mends:
       "forget their rows, so that com.atproto.repo.listMissingBlobs lists those that records refer to, and apps can upload them again",
-    advice: "They cannot be made again here. Put the files back from a backup first, if there is one.",
+    advice: RESTORE_BLOBS,
   }),
   blob_damaged: problem(
     "Images or films of the account are damaged: their bytes are not what was uploaded.",
     {
       mends:
         "move the files aside and forget their rows, so that com.atproto.repo.listMissingBlobs lists them",
-      advice: "They cannot be made again here. Put the files back from a backup first, if there is one.",
+      advice: RESTORE_BLOBS,
     },
   ),
   blobs_gone: problem("None of the blobs that should be here is.", {

@@ -159,10 +159,12 @@ function judgeBackup({ now, isDev, backup, plan }: HealthFacts): Verdict {
   return { name, state: "ok", reason: isScheduled ? "backupFresh" : "backupUnscheduled", values: { at } };
 }
 
-function judgeShipping({ backup, plan, lagMs }: HealthFacts): Verdict {
+function judgeShipping({ now, startedAt, backup, plan, lagMs: oldestMs }: HealthFacts): Verdict {
   const name = "shipping";
-  if (!backup.shipping || lagMs === undefined)
+  if (!backup.shipping || oldestMs === undefined)
     return { name, state: "ok", reason: "shippingOff", values: {} };
+  // Before the start nobody was there to ship it: after a restore, say, that is no alarm.
+  const lagMs = Math.min(oldestMs, now - startedAt);
   const state =
     lagMs > LAG_FAIL_MS
       ? "fail"

@@ -24,7 +24,7 @@ const STATUS = {
 /** All is well. */
 const FACTS: HealthFacts = {
   now: NOW,
-  startedAt: NOW - HOUR_MS,
+  startedAt: NOW - 3 * HOUR_MS,
   isDev: false,
   room: { freeBytes: 50 * GIB, sizeBytes: 100 * GIB },
   refusedSince: undefined,
@@ -75,6 +75,9 @@ const ROWS: [change: Partial<HealthFacts>, name: CheckName, verdict: string][] =
   [{ lagMs: 61_000 }, "shipping", "warn shippingBehind"],
   [{ lagMs: 61_000, plan: { ...PLAN, shipMs: 60_000 } }, "shipping", "ok shippingUpToDate"],
   [{ lagMs: HOUR_MS + 1 }, "shipping", "fail shippingBehind"],
+  // What a server before this one has left, or a restore, waits since the start.
+  [{ lagMs: 9 * HOUR_MS, startedAt: NOW - 59_000 }, "shipping", "ok shippingUpToDate"],
+  [{ lagMs: 9 * HOUR_MS, startedAt: NOW - 61_000 }, "shipping", "warn shippingBehind"],
   [{ ...status({ shippingProblem: "Gone" }), lagMs: 0 }, "shipping", "warn shippingFails"],
   [{ ...status({ shippingProblem: "Gone" }), lagMs: 2 * HOUR_MS }, "shipping", "fail shippingFails"],
   [{}, "drill", "ok drillProven"],

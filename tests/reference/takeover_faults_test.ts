@@ -306,7 +306,7 @@ describe("import-reference", () => {
     expect([none.code, none.err]).toEqual([2, expect.stringContaining("which folder?")]);
     const { folder } = copy();
     const where = await importReference([folder], { cwd: work });
-    expect([where.code, where.err]).toEqual([1, expect.stringContaining("--data FOLDER")]);
+    expect([where.code, where.err]).toEqual([2, expect.stringContaining("--data FOLDER")]);
   });
 
   test("refuses one that runs, and one that changes while it is read; a killed one is taken over with its logs", async () => {
@@ -342,7 +342,7 @@ describe("import-reference", () => {
       rmSync(`${wal}.kept`);
     }
     const ran = await run();
-    expect([ran.code, ran.out]).toEqual([0, expect.stringContaining("killed rather than stopped")]);
+    expect([ran.code, ran.out]).toEqual([0, expect.stringContaining("has left write-ahead logs")]);
     expect(Object.keys(fingerprint(folder))).toEqual(Object.keys(before));
     expect(existsSync(envFile)).toBe(true);
     await using kith = await TestServer.start({ folder: target, env: settings() });

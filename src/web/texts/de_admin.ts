@@ -10,7 +10,7 @@ export const adminDe: Texts["admin"] = {
   signOut: "Abmelden",
   signIn: {
     title: "Als Betreiber anmelden",
-    lead: "Mit dem Admin-Passwort dieses Servers (PDS_ADMIN_PASSWORD).",
+    lead: "Mit dem Admin-Passwort dieses Servers: PDS_ADMIN_PASSWORD in seinen Einstellungen, oder in secrets.json seines Datenordners.",
     password: "Admin-Passwort",
     submit: "Anmelden",
     wrong: "Das ist nicht das Admin-Passwort.",
@@ -50,7 +50,7 @@ export const adminDe: Texts["admin"] = {
       `Der letzte Lauf ist gescheitert: ${problem}. ${at === "" ? "Es gibt keine Sicherung." : `Die neueste ist vom ${at}.`}`,
     backupIncomplete: ({ at, count }) =>
       `In der neuesten, vom ${at}, ${count === 1 ? "fehlt etwas oder ist" : `fehlen ${count} Dinge oder sind`} nicht so, wie es sein soll.`,
-    shippingOff: () => "Das Protokoll geht nur mit den Sicherungen mit.",
+    shippingOff: () => "Zwischen den Sicherungen wird das Protokoll nicht übertragen.",
     shippingUpToDate: ({ span }) =>
       span === ""
         ? "Jedes Ereignis ist in der Sicherung."
@@ -68,7 +68,7 @@ export const adminDe: Texts["admin"] = {
         : `Erwiesen am ${at}, länger her als geplant.`,
     drillFailed: ({ at, problem }) =>
       `Die letzte Probe ist gescheitert: ${problem}. ${at === "" ? "Noch nie ist eine Sicherung als wiederherstellbar erwiesen worden." : `Zuletzt erwiesen am ${at}.`}`,
-    mailSet: () => "E-Mails werden verschickt.",
+    mailSet: () => "E-Mail ist eingerichtet.",
     mailNotSet: () => "Kein Mailserver ist eingerichtet: Mitglieder bekommen keine Codes.",
     mailWaits: ({ count }) =>
       `${some(count, "Nachricht wartet", "Nachrichten warten")} nach mehreren Versuchen.`,
@@ -82,7 +82,8 @@ export const adminDe: Texts["admin"] = {
     roomLow: "Vergrößere die Platte, oder verlege die Blobs in einen Bucket.",
     roomOut: "Schaffe jetzt Platz: vergrößere die Platte, oder entferne, was nicht zu diesem Server gehört.",
     eventsRefused: "Schaffe Platz auf der Platte des Datenordners; der Grund steht im Protokoll des Servers.",
-    backupNotSet: "Setze KITH_BACKUP_DESTINATION und KITH_BACKUP_KEY.",
+    backupNotSet:
+      "Setze KITH_BACKUP_DESTINATION und KITH_BACKUP_KEY_FILE; den Schlüssel macht kith backup new-key.",
     backupNever: "Mache eine: kith backup.",
     backupLate: "Das Protokoll des Servers sagt, warum; kith backup macht jetzt eine.",
     backupFailed: "Sieh nach, ob das Ziel erreichbar ist und Platz hat; kith backup macht jetzt eine.",
@@ -129,7 +130,7 @@ export const adminDe: Texts["admin"] = {
   },
   accounts: {
     title: "Konten",
-    lead: "In der Reihenfolge, in der sie kamen. Was sich mit ihnen tun lässt, hat kith account.",
+    lead: "In der Reihenfolge, in der sie kamen. Ändern lassen sie sich mit „kith account“ auf dem Server.",
     empty: "Es gibt keine.",
     state: {
       active: "aktiv",

@@ -25,7 +25,7 @@ export const adminEn = {
   signOut: "Sign out",
   signIn: {
     title: "Sign in as the operator",
-    lead: "With the admin password of this server (PDS_ADMIN_PASSWORD).",
+    lead: "With the admin password of this server: PDS_ADMIN_PASSWORD in its settings, or in secrets.json of its data folder.",
     password: "Admin password",
     submit: "Sign in",
     wrong: "This is not the admin password.",
@@ -64,7 +64,7 @@ export const adminEn = {
       `The last run failed: ${problem}. ${at === "" ? "There is no backup." : `The newest is of ${at}.`}`,
     backupIncomplete: ({ at, count }) =>
       `The newest, of ${at}, could not copy ${some(count, "thing", "things")} as it should be.`,
-    shippingOff: () => "The event log goes with the snapshots alone.",
+    shippingOff: () => "Between snapshots the event log is not shipped.",
     shippingUpToDate: ({ span }) =>
       span === "" ? "The backup has every event." : `The backup has all but the events of the last ${span}.`,
     shippingBehind: ({ span }) => `The oldest event that the backup has not got has waited for ${span}.`,
@@ -78,7 +78,7 @@ export const adminEn = {
       at === "" ? "No backup was ever proven restorable." : `Proven on ${at}, longer ago than scheduled.`,
     drillFailed: ({ at, problem }) =>
       `The last drill failed: ${problem}. ${at === "" ? "No backup was ever proven restorable." : `Proven last on ${at}.`}`,
-    mailSet: () => "Mail is sent.",
+    mailSet: () => "Mail is set up.",
     mailNotSet: () => "No mail server is set: members get no codes.",
     mailWaits: ({ count }) => `${some(count, "message waits", "messages wait")} after several tries.`,
     relaysTold: ({ at, count }) => `${some(count, "relay", "relays")} told last on ${at}.`,
@@ -91,7 +91,7 @@ export const adminEn = {
     roomLow: "Make the disk larger, or move blobs into a bucket.",
     roomOut: "Make room now: enlarge the disk, or remove what is not of this server.",
     eventsRefused: "Make room on the disk of the data folder; the log of the server has the reason.",
-    backupNotSet: "Set KITH_BACKUP_DESTINATION and KITH_BACKUP_KEY.",
+    backupNotSet: "Set KITH_BACKUP_DESTINATION and KITH_BACKUP_KEY_FILE; kith backup new-key makes the key.",
     backupNever: "Take one: kith backup.",
     backupLate: "The log of the server says why; kith backup takes one now.",
     backupFailed: "See that the destination can be reached and has room; kith backup takes one now.",
@@ -138,7 +138,7 @@ export const adminEn = {
   },
   accounts: {
     title: "Accounts",
-    lead: "In the order in which they came. kith account has what can be done with them.",
+    lead: "In the order in which they came. To change one, type “kith account” on the server.",
     empty: "There are none.",
     state: {
       active: "active",
