@@ -70,6 +70,9 @@ export const FINDING_KINDS = {
     advice: "Nobody can find the account. Deactivate it, if its owner has given the DID up.",
   }),
   document_elsewhere: note("The account lives on another server by now."),
+  document_other_port: note("The account's DID document names this server by a port that it had.", {
+    advice: "Start the server with that port again (PDS_PORT), so that DID documents lead to it.",
+  }),
   document_unread: problem("Whether the network takes the account's signatures could not be looked up.", {
     advice: "Verify again when the directory answers, or with --offline.",
   }),

@@ -583,6 +583,18 @@ describe("what the network says", () => {
       ["document_elsewhere"],
     ],
     [
+      "another port of this machine",
+      (document) => {
+        const [service] = document.service as object[];
+        return Response.json({
+          ...document,
+          service: [{ ...service, serviceEndpoint: "http://localhost:1" }],
+        });
+      },
+      [],
+      ["document_other_port"],
+    ],
+    [
       "nothing",
       () => Response.json({ message: "DID not registered" }, { status: 404 }),
       ["document_gone"],
