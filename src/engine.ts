@@ -70,7 +70,7 @@ export async function openStores(
   const files = new RepoFiles({ folder: folder.repos, tmp: folder.tmp, maintenance, onFatal });
   const accounts = new AccountStore(hub, keyring);
   const blobLooks = new BlobLooks(hub);
-  const blobs = await openBlobStore(config, log);
+  const blobs = await openBlobStore(config, { logger: log, onFatal });
   const [sessions, invites] = [new SessionStore(hub), new InviteStore(hub)];
   const identityChanges = new IdentityChangeStore(hub, keyring);
   const reservedKeys = new ReservedKeyStore(hub, keyring);
@@ -113,9 +113,12 @@ export async function openStores(
   };
 }
 
-export async function openBlobStore(config: Config, logger: RootLogger): Promise<BlobStore> {
+export async function openBlobStore(
+  config: Config,
+  { logger, onFatal }: Pick<FilesContext, "onFatal"> & { logger: RootLogger },
+): Promise<BlobStore> {
   const tmpFolder = join(config.blobFolder, "temp");
-  if (!config.blobBucket) return new DiskBlobStore({ folder: config.blobFolder, tmpFolder });
+  if (!config.blobBucket) return new DiskBlobStore({ folder: config.blobFolder, tmpFolder, onFatal });
   logger.hide(config.blobBucket.secretAccessKey);
   const store = new S3BlobStore({ ...config.blobBucket, tmpFolder, logger });
   await store.check();

@@ -36,6 +36,8 @@ import {
   verifyFolder,
 } from "./verify/mod.ts";
 
+const QUIET_BLOBS = { logger: createLogger({ enabled: false }), onFatal: failAtOnce };
+
 export interface StillVerifyOptions
   extends Pick<VerifyOptions, "dids" | "readsBlobs" | "signal" | "onProgress"> {
   /** Nobody outside is asked. */
@@ -102,7 +104,7 @@ export class StillFolder {
     return await verifyFolder({
       ...options,
       folder: this.#folder,
-      blobs: await openBlobStore(this.#config, createLogger({ enabled: false })),
+      blobs: await openBlobStore(this.#config, QUIET_BLOBS),
       blobFolder: blobBucket ? undefined : blobFolder,
       document: offline ? undefined : this.#documents(opened),
       // Any port is where a test server listens.
@@ -137,7 +139,7 @@ export class StillFolder {
     return {
       paths: { accounts: folder.accounts, events: folder.events },
       files: new RepoFiles({ folder: folder.repos, tmp: folder.tmp, ...options }),
-      blobs: await openBlobStore(this.#config, createLogger({ enabled: false })),
+      blobs: await openBlobStore(this.#config, QUIET_BLOBS),
       accounts: () => {
         accounts ??= openAccounts();
         return accounts;
