@@ -4,6 +4,7 @@ import { join } from "node:path";
 import {
   BlobHold,
   BlobSweeper,
+  beginLostLog,
   believedClock,
   Crawlers,
   EventRetention,
@@ -147,6 +148,7 @@ export async function startActors(
     removeAll,
   };
   const clockId = randomInt(TID_CLOCK_IDS);
+  await beginLostLog({ accounts, log: eventLog, logger: log });
   const firstSeq = await reserveFirstSeq({ accounts, log: eventLog, now });
   const risingNow = risingClock({ now, last: eventLog.lastAt() });
   const sequencer = new Sequencer({ log: eventLog, firstSeq, now: risingNow, logger: log });

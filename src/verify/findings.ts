@@ -179,6 +179,13 @@ export const FINDING_KINDS = {
   log_ahead: problem("The account's file is older than what the network was told: writes are lost.", {
     advice: `${RESTORE_ACCOUNT} Its file looks as if it was put back by hand.`,
   }),
+  log_missing: problem(
+    "Events that subscribers have not fetched yet are lost to them. The next start makes an empty log, and goes on with higher seqs.",
+    {
+      advice:
+        "Put events.sqlite back, if it is the one that this server had last. Else start the server, and verify again afterwards: --repair tells the network of every repo as it is.",
+    },
+  ),
   log_damaged: problem("The event log cannot be trusted.", {
     advice: "Restore the server from a backup, which gives seqs above all that were told.",
   }),

@@ -25,7 +25,7 @@ export interface VerifySources {
   readonly folder: string;
   readonly accounts: AccountReads;
   /** Where it could not be opened, why. */
-  readonly log: LogReads | { readonly problem: string };
+  readonly log: LogReads | { readonly problem: string; readonly isMissing: boolean };
   readonly repos: VerifyRepos;
   /** Absent: they are elsewhere, and not looked at. */
   readonly blobs: VerifyBlobs | undefined;

@@ -466,7 +466,7 @@ const TOLD: readonly Fault[] = [
   {
     title: "the event log is gone",
     cause: (folder) => rmSync(folder.events),
-    found: ["log_damaged"],
+    found: ["log_missing"],
   },
   {
     title: "the accounts are no database",
