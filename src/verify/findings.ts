@@ -62,6 +62,25 @@ export const FINDING_KINDS = {
     advice: "Give one of the two another handle (kith account update).",
   }),
   account_unfinished: note("The account is being made or deleted; the next start finishes it."),
+  // its secrets
+  secrets_lost: problem(
+    "The server does not start: the PLC rotation key is lost, without which no account can change its handle, or leave.",
+    {
+      advice:
+        "Put secrets.json back from a copy or a backup, or set PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX to the key that the server had.",
+    },
+  ),
+  secrets_anew: problem(
+    "The next start makes secrets anew: everybody is signed out, or the admin has another password.",
+    { advice: "Put secrets.json back from a copy or a backup, if there is one." },
+  ),
+  secrets_damaged: problem("The server does not start: its secrets cannot be read.", {
+    advice:
+      "Put secrets.json back from a copy or a backup. Do not delete it: the PLC rotation key in it may still be readable.",
+  }),
+  secrets_open: minor("Others who have an account on this machine may read the server's keys.", {
+    advice: "Take that right from them (chmod 600), and ask who could have used it.",
+  }),
   // what the network says
   document_key_differs: problem("The network refuses the account's commits: its DID names another key.", {
     advice: "Change the account's key in its DID document to the one that is here, or restore the right key.",

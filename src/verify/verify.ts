@@ -95,8 +95,10 @@ class Verification {
   }
 
   async #checkDatabases(): Promise<void> {
-    const { accounts, log } = this.#options.sources;
+    const { sources, secrets = [] } = this.#options;
+    const { accounts, log } = sources;
     await this.#step("databases", 0, 0);
+    if (!this.#dids) for (const finding of secrets) this.#findings.add(finding);
     this.#complaints(accounts.file, { damage: "accounts_damaged", index: "accounts_index_damaged" });
     await this.#turn();
     if ("problem" in log)
