@@ -4,6 +4,7 @@ import { join } from "node:path";
 import {
   BlobHold,
   BlobSweeper,
+  beginLostLog,
   believedClock,
   Crawlers,
   EventRetention,
@@ -70,7 +71,7 @@ export async function openStores(
   const files = new RepoFiles({ folder: folder.repos, tmp: folder.tmp, maintenance, onFatal });
   const accounts = new AccountStore(hub, keyring);
   const blobLooks = new BlobLooks(hub);
-  const blobs = await openBlobStore(config, log);
+  const blobs = await openBlobStore(config, { logger: log, onFatal });
   const [sessions, invites] = [new SessionStore(hub), new InviteStore(hub)];
   const identityChanges = new IdentityChangeStore(hub, keyring);
   const reservedKeys = new ReservedKeyStore(hub, keyring);
@@ -113,9 +114,12 @@ export async function openStores(
   };
 }
 
-export async function openBlobStore(config: Config, logger: RootLogger): Promise<BlobStore> {
+export async function openBlobStore(
+  config: Config,
+  { logger, onFatal }: Pick<FilesContext, "onFatal"> & { logger: RootLogger },
+): Promise<BlobStore> {
   const tmpFolder = join(config.blobFolder, "temp");
-  if (!config.blobBucket) return new DiskBlobStore({ folder: config.blobFolder, tmpFolder });
+  if (!config.blobBucket) return new DiskBlobStore({ folder: config.blobFolder, tmpFolder, onFatal });
   logger.hide(config.blobBucket.secretAccessKey);
   const store = new S3BlobStore({ ...config.blobBucket, tmpFolder, logger });
   await store.check();
@@ -144,6 +148,7 @@ export async function startActors(
     removeAll,
   };
   const clockId = randomInt(TID_CLOCK_IDS);
+  await beginLostLog({ accounts, log: eventLog, logger: log });
   const firstSeq = await reserveFirstSeq({ accounts, log: eventLog, now });
   const risingNow = risingClock({ now, last: eventLog.lastAt() });
   const sequencer = new Sequencer({ log: eventLog, firstSeq, now: risingNow, logger: log });

@@ -1,9 +1,9 @@
 /** Opens a data folder that no server runs on, to be verified and repaired. */
 import { randomInt } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type DidDocument, TID_CLOCK_IDS } from "./atproto/mod.ts";
-import type { Config } from "./config/mod.ts";
+import { type Config, checkSecrets, SECRETS_FILE } from "./config/mod.ts";
 import { openBlobStore } from "./engine.ts";
 import { isKithError, KithError } from "./errors.ts";
 import { directoryOf, resolversOf } from "./features.ts";
@@ -35,6 +35,10 @@ import {
   type VerifyReport,
   verifyFolder,
 } from "./verify/mod.ts";
+
+const QUIET_BLOBS = { logger: createLogger({ enabled: false }), onFatal: failAtOnce };
+/** Of a file's mode: what anybody but its owner may do. */
+const OTHERS_RIGHTS = 0o077;
 
 export interface StillVerifyOptions
   extends Pick<VerifyOptions, "dids" | "readsBlobs" | "signal" | "onProgress"> {
@@ -102,13 +106,26 @@ export class StillFolder {
     return await verifyFolder({
       ...options,
       folder: this.#folder,
-      blobs: await openBlobStore(this.#config, createLogger({ enabled: false })),
+      blobs: await openBlobStore(this.#config, QUIET_BLOBS),
       blobFolder: blobBucket ? undefined : blobFolder,
       document: offline ? undefined : this.#documents(opened),
+      secrets: await this.#secrets(),
       // Any port is where a test server listens.
       publicUrl: port === 0 ? undefined : publicUrl,
       now: Date.now,
     });
+  }
+
+  async #secrets(): Promise<NonNullable<VerifyOptions["secrets"]>> {
+    const wrong = await checkSecrets(this.#config);
+    const open = [SECRETS_FILE, "master.key"].flatMap((file) => {
+      const found = statSync(join(this.#folder.path, file), { throwIfNoEntry: false });
+      if (!found?.isFile() || (found.mode & OTHERS_RIGHTS) === 0) return [];
+      const detail = `its mode is ${(found.mode & 0o777).toString(8).padStart(4, "0")}`;
+      return [{ code: "secrets_open" as const, file, detail }];
+    });
+    if (!wrong) return open;
+    return [{ code: `secrets_${wrong.kind}` as const, file: SECRETS_FILE, detail: wrong.detail }, ...open];
   }
 
   /** Throws what `repair` throws. */
@@ -137,7 +154,7 @@ export class StillFolder {
     return {
       paths: { accounts: folder.accounts, events: folder.events },
       files: new RepoFiles({ folder: folder.repos, tmp: folder.tmp, ...options }),
-      blobs: await openBlobStore(this.#config, createLogger({ enabled: false })),
+      blobs: await openBlobStore(this.#config, QUIET_BLOBS),
       accounts: () => {
         accounts ??= openAccounts();
         return accounts;

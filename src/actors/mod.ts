@@ -33,5 +33,5 @@ export type {
 } from "./repo_types.ts";
 export { BACKLOG_EVENTS_MAX, type SequencedFrame, Sequencer } from "./sequencer.ts";
 export type { StatusOptions } from "./standing.ts";
-export { recoverRepos, reserveFirstSeq, type StartUpOptions } from "./start_up.ts";
+export { beginLostLog, recoverRepos, reserveFirstSeq, type StartUpOptions } from "./start_up.ts";
 export { believedClock, risingClock } from "./steady_clocks.ts";

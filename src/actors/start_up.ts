@@ -64,6 +64,37 @@ export async function reserveFirstSeq(options: {
   return first;
 }
 
+/** A run has given fewer seqs than these, of which the accounts store knows the first. */
+const SEQS_OF_A_RUN_MAX = 1_000_000_000;
+
+/**
+ * Where accounts are active, and the event log never had an event, the one that had theirs was lost, and this one is new. It begins above every
+ * seq that was given, also where the clock is behind by now, and has it that all before is gone: a cursor to there is too old, and not from
+ * the future.
+ */
+export async function beginLostLog({
+  accounts,
+  log,
+  logger,
+}: {
+  accounts: Pick<StartUpAccounts, "highWater"> & { countByState(): { readonly active?: number } };
+  log: { highWater(): number; beginAfter(seq: number): void; durable(): Promise<void> };
+  logger: Logger;
+}): Promise<void> {
+  const known = accounts.highWater();
+  if (known === 0 || log.highWater() > 0 || (accounts.countByState().active ?? 0) === 0) return;
+  log.beginAfter(known + SEQS_OF_A_RUN_MAX);
+  await log.durable();
+  logger.error(
+    "The event log was lost, and is made anew: events that subscribers had not fetched are lost to them",
+    {
+      file: "events.sqlite",
+      after: known + SEQS_OF_A_RUN_MAX,
+      hint: "Accounts and their repos are whole. Subscribers that were behind must fetch repos again, as relays do by themselves; to tell them of every repo, stop the server and run kith verify --repair.",
+    },
+  );
+}
+
 /** Finishes deletions and brings every repo that was open at the crash to rest. Resolves when all of it is durable. */
 export async function recoverRepos(options: StartUpOptions): Promise<{ recovered: number; deleted: number }> {
   const { accounts, files, blobs } = options;

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { tidToMicros } from "../atproto/mod.ts";
 import { Bench, didOf, fill, handleOf, outcomeOf, post, START_MS, watch } from "./_bench.ts";
 import { until } from "./_fake_log.ts";
-import { reserveFirstSeq } from "./start_up.ts";
+import { beginLostLog, reserveFirstSeq } from "./start_up.ts";
 
 const DID = didOf("alice");
 const BOB = didOf("bob");
@@ -268,6 +268,25 @@ test("reserveFirstSeq() resolves only once what it reserved is durable", async (
     now: () => 0,
   });
   expect([first, ...calls]).toEqual([10, "durable 9"]);
+});
+
+test.each([
+  { title: "a log that was lost", known: 7_000, active: 2, logged: 0, isLost: true },
+  { title: "a log with events", known: 7_000, active: 2, logged: 5, isLost: false },
+  { title: "a server that nobody is on yet", known: 7_000, active: 0, logged: 0, isLost: false },
+  { title: "a first start", known: 0, active: 0, logged: 0, isLost: false },
+])("beginLostLog() and $title", async ({ known, active, logged, isLost }) => {
+  const calls: unknown[] = [];
+  await beginLostLog({
+    accounts: { highWater: () => known, countByState: () => (active > 0 ? { active } : {}) },
+    log: {
+      highWater: () => logged,
+      beginAfter: (seq) => void calls.push(seq > known + 1_000_000),
+      durable: async () => void calls.push("durable"),
+    },
+    logger: { ...console, child: () => ({}) as never, error: (message) => void calls.push(message) },
+  });
+  expect(calls).toEqual(isLost ? [true, "durable", expect.stringContaining("was lost")] : []);
 });
 
 // No room.

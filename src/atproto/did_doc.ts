@@ -90,6 +90,19 @@ export function pdsEndpointOf(
   return originOf(service.serviceEndpoint, options);
 }
 
+/**
+ * True where an origin is this server's own, or was: in dev mode the port is part of it, and a server on this machine may get another one.
+ */
+export function isOwnOrigin(origin: string | undefined, own: string): boolean {
+  if (origin === undefined || origin === own) return origin === own;
+  const [theirs, ours] = [new URL(origin), new URL(own)];
+  return (
+    ours.protocol === "http:" &&
+    ours.hostname === "localhost" &&
+    theirs.origin.startsWith("http://localhost:")
+  );
+}
+
 /** The origin of any service by its id (without `#`), as the service proxy needs it; else as `pdsEndpointOf`. */
 export function serviceEndpointOf(
   document: DidDocument,

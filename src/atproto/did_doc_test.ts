@@ -7,6 +7,7 @@ import {
   buildDidDocument,
   type DidDocument,
   handleOf,
+  isOwnOrigin,
   parseDidDocument,
   pdsEndpointOf,
   serviceDidDocument,
@@ -164,6 +165,19 @@ test.each([
 test("pdsEndpointOf() takes http in development only, and only a PDS", () => {
   expect(pdsEndpointOf(withPds("http://localhost:2583"), { allowHttp: true })).toBe("http://localhost:2583");
   expect(pdsEndpointOf(withPds("https://a.example", { type: "Other" }))).toBeUndefined();
+});
+
+test.each([
+  ["https://pds.test", "https://pds.test", true],
+  ["https://pds.test:8443", "https://pds.test", false],
+  ["http://localhost:1", "http://localhost:2", true],
+  ["http://127.0.0.1:1", "http://localhost:2", false],
+  ["https://localhost:1", "http://localhost:2", false],
+  ["http://localhost:1", "https://pds.test", false],
+  ["http://localhost.example:1", "http://localhost:2", false],
+  [undefined, "http://localhost:2", false],
+])("isOwnOrigin(%p, %p) is %p", (origin, own, is) => {
+  expect(isOwnOrigin(origin, own)).toBe(is);
 });
 
 test("handleOf() skips what is no handle", () => {

@@ -142,5 +142,5 @@ function problemOf({ lost, check }: DrillAnswer): string {
     const where = fault.did ?? fault.file ?? "the server";
     return `${check.harms} faults in what would be restored, such as ${fault.code} of ${where}: ${fault.detail}`;
   }
-  return `${lost.length} accounts would lose something, such as ${first?.did ?? ""}: ${first?.what ?? ""}`;
+  return `${lost.length} ${lost.length === 1 ? "account" : "accounts"} would lose something, such as ${first?.did ?? ""}: ${first?.what ?? ""}`;
 }

@@ -105,7 +105,7 @@ test("DrillService remembers what was proven, and why it was not", async () => {
     worker.next = async () => answer({ at: "2026-02-01T00:00:00Z", lost });
     await service.run();
     expect(state.values.lastDrill?.problem).toBe(
-      "1 accounts would lose something, such as did:plc:a: its repo is damaged",
+      "1 account would lose something, such as did:plc:a: its repo is damaged",
     );
     const fault = { code: "record_damaged", detail: "records are damaged (1): x", means: "It is lost." };
     const findings = [{ ...fault, did: "did:plc:b", isHarm: true }];

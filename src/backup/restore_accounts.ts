@@ -6,6 +6,7 @@ import {
   type Cid,
   cidToString,
   type DidDocument,
+  isOwnOrigin,
   nextTid,
   pdsEndpointOf,
   type Signer,
@@ -81,11 +82,13 @@ export interface RestoredAccounts {
   commits: number;
   deleted: string[];
   troubles: AccountTrouble[];
+  /** In dev mode: where DID documents lead that name this server by a port that it had. */
+  formerUrls: string[];
 }
 
 export async function restoreAccounts(options: RestoreAccountsOptions): Promise<RestoredAccounts> {
   const { accounts, onDone, signal } = options;
-  const total: RestoredAccounts = { repos: 0, reposMade: 0, commits: 0, deleted: [], troubles: [] };
+  const total = nothingYet();
   let [at, done, failed] = [0, 0, false];
   const worker = async () => {
     try {
@@ -110,6 +113,11 @@ function add(total: RestoredAccounts, one: RestoredAccounts): void {
   total.commits += one.commits;
   total.deleted.push(...one.deleted);
   total.troubles.push(...one.troubles);
+  for (const url of one.formerUrls) if (!total.formerUrls.includes(url)) total.formerUrls.push(url);
+}
+
+function nothingYet(): RestoredAccounts {
+  return { repos: 0, reposMade: 0, commits: 0, deleted: [], troubles: [], formerUrls: [] };
 }
 
 /** What an attempt before has brought to the same end is left as it is. */
@@ -133,7 +141,7 @@ async function restoreOne(account: AccountFiles, options: RestoreAccountsOptions
 
 class AccountRun {
   readonly #options: RestoreAccountsOptions;
-  readonly #result: RestoredAccounts = { repos: 0, reposMade: 0, commits: 0, deleted: [], troubles: [] };
+  readonly #result = nothingYet();
 
   constructor(options: RestoreAccountsOptions) {
     this.#options = options;
@@ -322,7 +330,13 @@ class AccountRun {
 
   #leadsHere(document: DidDocument): boolean {
     const { publicUrl } = this.#options;
-    return pdsEndpointOf(document, { allowHttp: publicUrl.startsWith("http:") }) === publicUrl;
+    const url = pdsEndpointOf(document, { allowHttp: publicUrl.startsWith("http:") });
+    return isOwnOrigin(url, publicUrl);
+  }
+
+  #noteFormer(document: DidDocument): void {
+    const url = pdsEndpointOf(document, { allowHttp: true });
+    if (url !== undefined && url !== this.#options.publicUrl) this.#result.formerUrls = [url];
   }
 
   /** The tree, its records and its signature, and the record index against it. A repo without a commit yet is whole. */
@@ -379,7 +393,7 @@ class AccountRun {
     if (document && !this.#leadsHere(document)) {
       const where = pdsEndpointOf(document, { allowHttp: true }) ?? "no server";
       inactive(`its DID document names ${where} as its PDS by now: it has moved, and is not activated`);
-    }
+    } else if (document) this.#noteFormer(document);
     if (!isWhole) inactive(undefined);
     const isSame =
       before.status === standing.status &&

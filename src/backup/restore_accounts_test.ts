@@ -192,6 +192,20 @@ test("restoreAccounts() does not activate who has moved away, and tells what is 
   expect(await inFile(fixture, account, (file) => file.state().status)).toBe("deactivated");
 });
 
+test("restoreAccounts() leaves active whose DID documents name this server by another port of the machine", async () => {
+  await using fixture = await RestoredFixture.open();
+  const account = await fixture.account(DID);
+  const store = await fixture.file(account);
+  fixture.commit(store, account.signer, []);
+  await store.close();
+  const former = "http://localhost:2583";
+  const service = [{ id: "#atproto_pds", type: "AtprotoPersonalDataServer", serviceEndpoint: former }];
+  const document = async () => ({ id: DID, service });
+  const result = await run(fixture, { document, publicUrl: "http://localhost:2600" });
+  expect(result).toMatchObject({ troubles: [], formerUrls: [former] });
+  expect(await inFile(fixture, account, (file) => file.state().status)).toBe("active");
+});
+
 test("restoreAccounts() does not sign what is damaged: it is deactivated, and its commit stays", async () => {
   await using fixture = await RestoredFixture.open();
   const account = await fixture.account(DID);

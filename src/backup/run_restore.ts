@@ -99,7 +99,7 @@ interface Found {
   readonly fetched: Fetched;
   readonly log: RestoredLog;
   readonly relays: readonly RelayAnswer[];
-  readonly restored: RestoredAccounts;
+  readonly restored: Omit<RestoredAccounts, "formerUrls">;
   readonly nextSeq: number;
   readonly accounts: number;
   readonly check: FolderCheckReport;
@@ -146,7 +146,14 @@ class RestoreRun {
     try {
       const log = await this.#log(state, { stores, fetched });
       const relays = await this.#relays();
-      const restored = await this.#restore(state, { stores, fetched, log, accounts, rows });
+      const { formerUrls, ...restored } = await this.#restore(state, {
+        stores,
+        fetched,
+        log,
+        accounts,
+        rows,
+      });
+      this.#noteFormer(formerUrls);
       restored.deleted.push(...(await this.#strays(stores, { fetched })));
       const nextSeq = await this.#jump(stores, { log, relays });
       await this.#inherit();
@@ -304,6 +311,14 @@ class RestoreRun {
       if (documents?.problem !== undefined)
         this.#notes.push(`Nobody could say of every DID whether it still leads here: ${documents.problem}`);
     }
+  }
+
+  #noteFormer(urls: readonly string[]): void {
+    const { publicUrl } = this.#options;
+    for (const url of urls)
+      this.#notes.push(
+        `DID documents of the accounts name ${url}, and the server is set up as ${publicUrl}: start it with the port that it had (PDS_PORT=${new URL(url).port}), so that they lead to it.`,
+      );
   }
 
   /** Not before anything that was told, also where this machine's clock is behind. */

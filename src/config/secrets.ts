@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { chmod, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { KithError } from "../errors.ts";
@@ -76,11 +76,48 @@ export async function keepSecrets({
   await writeSecrets(join(dataFolder, SECRETS_FILE), { folder: dataFolder, content });
 }
 
+/** What a check says of the secrets. lost: no server starts. anew: the next start makes others. */
+export interface SecretsProblem {
+  readonly kind: "lost" | "anew" | "damaged";
+  readonly detail: string;
+}
+
+/** How the secrets are of a server that has accounts. Changes nothing, and opens no pipe. */
+export async function checkSecrets({
+  dataFolder,
+  secrets: given,
+}: Pick<Config, "dataFolder" | "secrets">): Promise<SecretsProblem | undefined> {
+  const path = join(dataFolder, SECRETS_FILE);
+  const found = await stat(path).catch(() => undefined);
+  if (found && !found.isFile()) return { kind: "damaged", detail: "it is no regular file" };
+  let kept: z.infer<typeof fileSchema>;
+  try {
+    kept = await parseSecrets(path);
+  } catch (error) {
+    return { kind: "damaged", detail: (error as Error).message };
+  }
+  const missing = Object.entries(NAMES).flatMap(([key, name]) =>
+    given[key as keyof Secrets] === undefined && kept[name] === undefined ? name : [],
+  );
+  const what = `neither here nor in the settings: ${missing.join(", ")}`;
+  if (missing.includes(NAMES.plcRotationKeyHex)) return { kind: "lost", detail: what };
+  if (missing.length > 0) return { kind: "anew", detail: what };
+  return undefined;
+}
+
 async function readSecrets(path: string): Promise<z.infer<typeof fileSchema>> {
+  const kept = await parseSecrets(path);
+  await chmod(path, 0o600).catch((error: unknown) => {
+    if ((error as { code?: string }).code !== "ENOENT")
+      throw unusable(path, { problem: "its mode cannot be set", cause: error });
+  });
+  return kept;
+}
+
+async function parseSecrets(path: string): Promise<z.infer<typeof fileSchema>> {
   let content: string;
   try {
     content = await readFile(path, "utf8");
-    await chmod(path, 0o600);
   } catch (error) {
     if ((error as { code?: string }).code === "ENOENT") return {};
     throw unusable(path, { problem: "it cannot be read", cause: error });

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isKithError } from "../errors.ts";
-import { ensureSecrets } from "./mod.ts";
+import { checkSecrets, ensureSecrets, SECRETS_FILE } from "./mod.ts";
 
 let folder: string;
 beforeEach(() => {
@@ -11,6 +11,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
+const KEY = "01".repeat(32);
 const ALL = ["PDS_JWT_SECRET", "PDS_ADMIN_PASSWORD", "PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX"];
 
 test("ensureSecrets() makes what is missing once, in a file only the owner reads", async () => {
@@ -65,3 +66,30 @@ test.each(["not json", '{"PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX":"zz"}', "[]
     expect(readFileSync(path, "utf8")).toBe(content);
   },
 );
+
+test.each([
+  { title: "all of them are kept", content: ALL, given: {}, kind: undefined },
+  {
+    title: "one is kept and the others are given",
+    content: ALL.slice(2),
+    given: { jwtSecret: "a", adminPassword: "b" },
+    kind: undefined,
+  },
+  { title: "the rotation key is in neither", content: ALL.slice(0, 2), given: {}, kind: "lost" },
+  { title: "the file is gone", content: undefined, given: {}, kind: "lost" },
+  {
+    title: "the file is gone, and the rotation key is given",
+    content: undefined,
+    given: { plcRotationKeyHex: KEY },
+    kind: "anew",
+  },
+  { title: "the file is no JSON", content: "{", given: {}, kind: "damaged" },
+  { title: "it is a folder", content: "folder", given: {}, kind: "damaged" },
+])("checkSecrets(): $title", async ({ content, given, kind }) => {
+  const path = join(folder, SECRETS_FILE);
+  if (content === "folder") mkdirSync(path);
+  else if (typeof content === "string") writeFileSync(path, content);
+  else if (content)
+    writeFileSync(path, JSON.stringify(Object.fromEntries(content.map((name) => [name, KEY]))));
+  expect((await checkSecrets({ dataFolder: folder, secrets: given }))?.kind).toBe(kind as "lost" | undefined);
+});

@@ -29,6 +29,14 @@ export interface RepoExport {
   close(): void;
 }
 
+/** Commits that the tables have no room for on a full disk, as an export of the tree after them needs them. */
+export interface UnsettledBlocks {
+  /** In the tables, of blocks that these commits have put in or taken out. */
+  readonly ids: ReadonlySet<number>;
+  /** Of the same blocks, those that are in the tree. */
+  readonly blocks: readonly (CarEntry & { readonly rev: string })[];
+}
+
 interface Open {
   /** Commits counted when it began: a block marked later was in the tree then. */
   readonly mark: number;
@@ -86,13 +94,16 @@ export class RepoExports {
     for (const open of this.#open) if (marked.removed <= open.mark) open.excluded.add(marked.id);
   }
 
-  open(head: Head, since: string | undefined): RepoExport {
+  open(
+    head: Head,
+    { since, unsettled }: { since: string | undefined; unsettled: UnsettledBlocks | undefined },
+  ): RepoExport {
     if (this.#open.size >= EXPORTS_MAX) {
       throw new KithError("busy", `Could not export the repo: ${EXPORTS_MAX} exports of it are open`);
     }
-    const open: Open = { mark: this.#commits, excluded: new Set(), closed: false };
+    const open: Open = { mark: this.#commits, excluded: new Set(unsettled?.ids), closed: false };
     this.#open.add(open);
-    const blocks = scan(this.#file, { head, since, open });
+    const blocks = scan(this.#file, { head, since, unsettled, open });
     return {
       head,
       next: (maxBytes) => {
@@ -149,6 +160,7 @@ export class RepoExports {
 interface Scan {
   readonly head: Head;
   readonly since: string | undefined;
+  readonly unsettled: UnsettledBlocks | undefined;
   readonly open: Open;
 }
 
@@ -160,15 +172,21 @@ interface BlockRow extends CarEntry {
  * A function that gives the next blocks of an export. Rows are stepped through one by one, by one statement for as many as
  * `maxBytes` holds; it ends, and with it its read transaction, before the function returns.
  */
-function scan(file: SqliteFile, { head, since, open }: Scan): (maxBytes: number) => CarEntry[] | null {
+function scan(
+  file: SqliteFile,
+  { head, since, unsettled, open }: Scan,
+): (maxBytes: number) => CarEntry[] | null {
+  const isCommit = ({ cid }: CarEntry) => Buffer.compare(cid, head.commit.bytes) === 0;
+  const held = unsettled?.blocks.filter(({ rev }) => rev > (since ?? "")) ?? [];
   const last = file.statement<{ id: number | null }>("SELECT max(id) AS id FROM block").get()?.id ?? 0;
   let position = 0;
-  let commit: BlockRow | undefined;
+  let commit: (CarEntry & { readonly id?: number }) | undefined;
   return (maxBytes) => {
     if (!commit) {
-      commit = readCommit(file, head);
+      commit = unsettled?.blocks.find(isCommit) ?? readCommit(file, head);
       return [commit];
     }
+    if (held.length > 0) return takeSome(held, maxBytes).filter((block) => !isCommit(block));
     if (position >= last) return null;
     const end = Math.min(position + EXPORT_WINDOW_IDS, last);
     const blocks: CarEntry[] = [];
@@ -187,6 +205,16 @@ function scan(file: SqliteFile, { head, since, open }: Scan): (maxBytes: number)
     position = end;
     return blocks;
   };
+}
+
+/** Takes as many from the beginning as `maxBytes` holds, one at the least. */
+function takeSome(blocks: CarEntry[], maxBytes: number): CarEntry[] {
+  let bytes = 0;
+  const end = blocks.findIndex((block, at) => {
+    bytes += block.bytes.length;
+    return at > 0 && bytes > maxBytes;
+  });
+  return blocks.splice(0, end === -1 ? blocks.length : end);
 }
 
 /** The commit comes first, even of a repo that has not changed since the rev that was asked for. */

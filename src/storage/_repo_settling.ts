@@ -1,6 +1,7 @@
 /** When the tables of an account's file are brought up to its tail: before they are read, when it is long, and after a while. */
+import { type Cid, cidKey } from "../atproto/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
-import type { RepoExports } from "./_repo_export.ts";
+import type { RepoExports, UnsettledBlocks } from "./_repo_export.ts";
 import type { RepoTables } from "./_repo_tables.ts";
 import { decodeTailCommit, encodeEffects, RepoTail, type TailCommit } from "./_repo_tail.ts";
 import type { SqliteFile } from "./_sqlite_file.ts";
@@ -114,6 +115,34 @@ export class RepoSettling {
       });
     }
     return read();
+  }
+
+  /** Settles for an export; on a full disk, what it needs to know of the tail instead, which is as little as the tail is short. */
+  unsettled(): UnsettledBlocks | undefined {
+    try {
+      this.settle();
+      return undefined;
+    } catch (error) {
+      if (!isKithError(error, "storage_full")) throw error;
+    }
+    const changed = this.tail.commits.flatMap(({ newBlocks, removed, replaced }) => [
+      ...newBlocks.map(({ cid }) => cid),
+      ...removed,
+      ...replaced,
+    ]);
+    const cids = [...new Map(changed.map((cid) => [cidKey(cid), cid])).values()];
+    const find = (cid: Cid) =>
+      this.#file
+        .statement<UnsettledBlocks["blocks"][number] & { id: number; removed: number }>(
+          "SELECT id, cid, rev, removed, bytes FROM block WHERE cid = ?",
+        )
+        .get(cid.bytes) ?? [];
+    const ids = new Set(cids.flatMap(find).map(({ id }) => id));
+    const blocks = this.#file.undone(() => {
+      this.#settleRows();
+      return cids.flatMap(find).filter(({ removed }) => removed === 0);
+    });
+    return { ids, blocks };
   }
 
   /** Deletes pending events up to the key; where the tail is among them, once the tables have it. */

@@ -8,7 +8,8 @@ import { dirname, join } from "node:path";
 import { type Cid, cidToString, parseCid } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import { type BlobUpload, guard, UploadFile, UploadFolder } from "./_upload_file.ts";
-import { safeDidName, syncPath } from "./repo_files.ts";
+import { safeDidName, syncNames } from "./repo_files.ts";
+import type { OnFatal } from "./wal_sync.ts";
 
 export { type BlobUpload, type FinishedUpload, HEAD_BYTES } from "./_upload_file.ts";
 
@@ -83,6 +84,8 @@ export interface DiskBlobStoreOptions {
   readonly folder: string;
   /** Where uploads are written; on the same file system. */
   readonly tmpFolder: string;
+  /** Told of a failed sync of a folder; for a command, which fails and ends, it may do nothing. */
+  readonly onFatal?: OnFatal;
 }
 
 export class DiskBlobStore implements BlobStore {
@@ -106,7 +109,7 @@ export class DiskBlobStore implements BlobStore {
       const folder = this.#folderOf(did);
       await this.#makeFolder(folder);
       await upload.moveTo(join(folder, cidToString(cid)));
-      await syncPath(folder);
+      await this.#sync(folder);
     });
   }
 
@@ -116,7 +119,7 @@ export class DiskBlobStore implements BlobStore {
     if (!made) {
       made = (async () => {
         await mkdir(folder, { recursive: true, mode: 0o700 });
-        await syncPath(this.#options.folder);
+        await this.#sync(this.#options.folder);
       })();
       made.catch(() => this.#folders.delete(folder));
       if (this.#folders.size >= FOLDERS_REMEMBERED_MAX) this.#folders.clear();
@@ -159,7 +162,7 @@ export class DiskBlobStore implements BlobStore {
       if (!existsSync(join(from, name))) return;
       await mkdir(to, { recursive: true, mode: 0o700 });
       await rename(join(from, name), join(to, name));
-      for (const folder of [to, from, dirname(to), this.#options.folder]) await syncPath(folder);
+      for (const folder of [to, from, dirname(to), this.#options.folder]) await this.#sync(folder);
     });
   }
 
@@ -178,7 +181,7 @@ export class DiskBlobStore implements BlobStore {
     await guard(`Could not remove the blobs of "${did}"`, async () => {
       await rm(this.#folderOf(did), { recursive: true, force: true });
       await rm(this.#quarantineOf(did), { recursive: true, force: true });
-      await syncPath(this.#options.folder);
+      await this.#sync(this.#options.folder);
     });
   }
 
@@ -197,6 +200,10 @@ export class DiskBlobStore implements BlobStore {
 
   sweepTemporary(): Promise<void> {
     return this.#uploads.sweep();
+  }
+
+  #sync(folder: string): Promise<void> {
+    return syncNames(folder, this.#options.onFatal ?? (() => {}));
   }
 
   #folderOf(did: string): string {

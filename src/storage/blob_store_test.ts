@@ -1,5 +1,6 @@
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { cidOfRaw, cidToString } from "../atproto/mod.ts";
 import { Fixture } from "./_fixture.ts";
 import { DiskBlobStore, HEAD_BYTES } from "./blob_store.ts";
@@ -58,6 +59,27 @@ test("DiskBlobStore tells what is put away, whatever else lies there", async () 
   const [account = ""] = readdirSync(folder.file("blobs/quarantine"));
   writeFileSync(folder.file(`blobs/quarantine/${account}/.DS_Store`), "");
   expect((await store.quarantined(DID)).map(cidToString)).toEqual([cidToString(cid)]);
+});
+
+test("DiskBlobStore ends the server where the disk does not take a name, and trusts no later sync", async () => {
+  await using folder = new Fixture();
+  const fatal: unknown[] = [];
+  const store = new DiskBlobStore({
+    ...{ folder: folder.file("blobs"), tmpFolder: folder.file("tmp") },
+    onFatal: (error) => void fatal.push(error),
+  });
+  const upload = await store.begin(DID);
+  const { cid } = await upload.finish();
+  const handle = await open(folder.path);
+  const refused = Object.assign(new Error("EIO"), { code: "EIO" });
+  const sync = spyOn(Object.getPrototypeOf(handle), "sync").mockRejectedValueOnce(refused);
+  await handle.close();
+  try {
+    await expect(store.keep(upload, { did: DID, cid })).rejects.toMatchObject({ code: "storage_full" });
+  } finally {
+    sync.mockRestore();
+  }
+  expect(fatal).toEqual([refused]);
 });
 
 test("DiskBlobStore keeps the empty blob", async () => {

@@ -187,8 +187,7 @@ function refuseKeyless(path: string): void {
 /** A server makes accounts.sqlite where there is none; in a folder with files of accounts it would be one of nobody. */
 function refuseAccountless(path: string): void {
   const accounts = join(path, "accounts.sqlite");
-  // An empty file is to SQLite as none.
-  if ((existsSync(accounts) && statSync(accounts).size > 0) || !hasRepos(path)) return;
+  if (!isAbsent(accounts) || !hasRepos(path)) return;
   throw new KithError(
     "data_folder_refused",
     `Could not open the data folder "${path}": there are files of accounts in "repos", and "accounts.sqlite" is ${existsSync(accounts) ? "empty" : "not there"}`,
@@ -196,6 +195,12 @@ function refuseAccountless(path: string): void {
       hint: "Put accounts.sqlite back, from a copy of the folder, or restore the server from a backup (kith restore). Do not remove what is there: it may have what the backup has not.",
     },
   );
+}
+
+/** True of a database that will be made anew: an empty file is to SQLite as none. */
+export function isAbsent(path: string): boolean {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found === undefined || (found.isFile() && found.size === 0);
 }
 
 function hasRepos(path: string): boolean {

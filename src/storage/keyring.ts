@@ -3,7 +3,16 @@
  * the place of the value, so that a sealed value which was moved elsewhere does not open.
  */
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { KithError } from "../errors.ts";
 import { syncFolder } from "./data_folder.ts";
@@ -139,6 +148,7 @@ function associatedData(version: number, { table, column, row }: SealedPlace): U
 
 function readKeys(path: string): Map<number, Uint8Array> {
   try {
+    if (!statSync(path).isFile()) throw new Error("it is no regular file");
     const { keys } = JSON.parse(readFileSync(path, "utf8")) as KeyFile;
     const parsed = Object.entries(keys).map(
       ([version, hex]) => [Number(version), Buffer.from(hex, "hex")] as const,

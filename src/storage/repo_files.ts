@@ -9,6 +9,7 @@ import { SqliteFile, type SqliteFileOptions } from "./_sqlite_file.ts";
 import { checkSchema, migrate } from "./migrations.ts";
 import { RepoStore } from "./repo_store.ts";
 import { storageError } from "./sqlite.ts";
+import type { OnFatal } from "./wal_sync.ts";
 
 /** A DID longer than this, or with characters that a file system may fold, is hashed in file names. */
 const NAME_CHARS_MAX = 100;
@@ -42,6 +43,22 @@ export async function syncPath(path: string): Promise<void> {
   const handle = await open(path, "r");
   try {
     await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * fsyncs a folder whose names have changed. Where that fails nobody knows which names the disk has, and the next sync says nothing of it: so
+ * `onFatal` is told, as of any failed sync, and a server ends (docs/storage_rules.md, 6).
+ */
+export async function syncNames(folder: string, onFatal: OnFatal): Promise<void> {
+  const handle = await open(folder, "r");
+  try {
+    await handle.sync().catch((error: unknown) => {
+      onFatal(error);
+      throw error;
+    });
   } finally {
     await handle.close();
   }
@@ -86,8 +103,8 @@ export class RepoFiles {
     const path = this.path(did, generation);
     try {
       if (!existsSync(path)) await this.#copyTemplate(path);
-      await syncPath(dirname(path));
-      await syncPath(this.#options.folder);
+      await syncNames(dirname(path), this.#options.onFatal);
+      await syncNames(this.#options.folder, this.#options.onFatal);
     } catch (error) {
       const action = `Could not make the repo file of "${did}"`;
       const known = storageError(error, action);
@@ -176,6 +193,6 @@ export class RepoFiles {
         await rm(join(folder, found), { force: true });
       }
     }
-    await syncPath(folder);
+    await syncNames(folder, this.#options.onFatal);
   }
 }

@@ -454,11 +454,11 @@ export class RepoStore implements BlockReader {
 
   /** Starts an export of the tree as it is now; writes may go on. Throws KithError repo_not_found without a head. */
   openExport({ since }: { since?: string } = {}): RepoExport {
-    this.settle();
+    const unsettled = this.#settling.unsettled();
     const { head } = this.state();
     if (!head)
       throw new KithError("repo_not_found", `Could not export the repo of "${this.did}": it has no commit`);
-    return this.#exports.open(head, since);
+    return this.#exports.open(head, { since, unsettled });
   }
 
   /** Closes open exports and the file; through the maintenance worker when anything was written. */

@@ -13,6 +13,7 @@ import {
 } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import { Fixture } from "./_fixture.ts";
+import type { RepoExport } from "./_repo_export.ts";
 import { COLLECTION, DID, Repo, record } from "./_repo_fixture.ts";
 import { TAIL_COMMITS_MAX } from "./_repo_tail.ts";
 import { SqliteFile } from "./_sqlite_file.ts";
@@ -22,19 +23,30 @@ import { RepoStore } from "./repo_store.ts";
 
 const LIKE = "app.bsky.feed.like";
 
+function keysIn(source: RepoExport): string[] {
+  const keys: string[] = [];
+  for (let next = source.next(99); next; next = source.next(99))
+    keys.push(...next.map(({ cid }) => cidKey(cidFromBytes(cid))));
+  return keys;
+}
+
+/** The blocks of an export of all, sorted. */
+function exported(store: RepoStore): string[] {
+  const source = store.openExport();
+  try {
+    return keysIn(source).sort();
+  } finally {
+    source.close();
+  }
+}
+
 /** Everything that can be read of a repo, the tail where it may be looked at first. */
 function contentOf(store: RepoStore, rkeys: readonly string[]): unknown {
   const early = rkeys.map((rkey) => [store.shownRecord(COLLECTION, rkey), store.recordCid(LIKE, rkey)]);
   const liked = rkeys.map((rkey) => store.recordWithSubject(LIKE, `at://${rkey}`));
   const { head } = store.state();
   const tree = [...exportOrder(head!, store)].map(({ cid }) => cidKey(cid)).sort();
-  const source = store.openExport();
-  const exported: string[] = [];
-  for (let next = source.next(9_999); next; next = source.next(9_999)) {
-    exported.push(...next.map(({ cid }) => cidKey(cidFromBytes(cid))));
-  }
-  source.close();
-  expect(exported.sort()).toEqual(tree);
+  expect(exported(store)).toEqual(tree);
   return {
     ...store.state(),
     early,
@@ -195,12 +207,23 @@ test("RepoStore reads what is in its tail on a full disk, and settles when there
   const rkeys = () => store.listRecords({ collection: COLLECTION, limit: 9 }).map(({ rkey }) => rkey);
   expect([rkeys(), rkeys(), store.recordCount()]).toEqual([["b"], ["b"], 1]);
   expect(store.get(record("one").cid)).toBeUndefined();
+  const { head } = store.state();
+  const tree = [...exportOrder(head!, store)].map(({ cid }) => cidKey(cid)).sort();
+  expect(exported(store)).toEqual(tree);
+  // One that is being read while there is room again.
+  const reading = store.openExport();
+  const commit = reading.next(1)?.map(({ cid }) => cidKey(cidFromBytes(cid))) ?? [];
   expect([store.hasTail, store.pendingEvents().length]).toEqual([true, 4]);
   expect(() => repo.create("c", "three")).toThrow(expect.objectContaining({ code: "storage_full" }));
   // It takes no room, and gives some.
   expect(await store.checkpoint("restart")).toBe(true);
   expect(rkeys()).toEqual(["b"]);
   Object.assign(file, { transaction });
+  expect([rkeys(), store.hasTail]).toEqual([["b"], false]);
+  repo.create("d", "four");
+  expect([...commit, ...keysIn(reading)].sort()).toEqual(tree);
+  reading.close();
+  repo.remove("d");
   while (store.hasTail) await new Promise((resolve) => setTimeout(resolve, 5));
   expect(rkeys()).toEqual(["b"]);
   await store.close();
@@ -233,7 +256,7 @@ test("RepoFiles.open() gives a repo to read whose tail finds no room on the disk
     1,
     true,
   ]);
-  expect(() => store.openExport()).toThrow(expect.objectContaining({ code: "storage_full" }));
+  expect(exported(store)).toEqual(exported(repo.store));
   isFull = false;
   await store.prepareWrites();
   expect([store.recordCount(), store.hasTail]).toEqual([1, false]);

@@ -26,10 +26,14 @@ export class StillFile {
     this.#hadWal = hadWal;
   }
 
-  /** Throws KithError storage_damaged where it is not there or no database. */
+  /** Throws KithError storage_damaged where it is not there, no database, or no file at all: whoever opens a pipe waits for ever. */
   static open(path: string): StillFile {
-    if (!existsSync(path))
-      throw new KithError("storage_damaged", `Could not read "${path}": it is not there`);
+    for (const suffix of ["", "-wal", "-shm"]) {
+      const found = statSync(path + suffix, { throwIfNoEntry: false });
+      if (found ? found.isFile() : suffix !== "") continue;
+      const reason = found ? `"${path + suffix}" is no regular file` : "it is not there";
+      throw new KithError("storage_damaged", `Could not read "${path}": ${reason}`);
+    }
     const hadWal = existsSync(`${path}-wal`);
     let db: Database | undefined;
     try {

@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
-import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { Fixture } from "./_fixture.ts";
 import { StillFile } from "./still_file.ts";
 
@@ -33,6 +33,14 @@ test.each([[false], [true]])("StillFile reads and leaves no trace (crashed: %p)"
   expect(() => file.all("DELETE FROM t")).toThrow("readonly");
   file.close();
   expect(contents()).toEqual(before);
+});
+
+test.each(["", "-wal", "-shm"])("StillFile does not open a pipe: %p", async (suffix) => {
+  await using folder = new Fixture();
+  const path = make(folder);
+  rmSync(path + suffix, { force: true });
+  Bun.spawnSync(["mkfifo", path + suffix]);
+  expect(() => StillFile.open(path)).toThrow("is no regular file");
 });
 
 test("StillFile.complaints() tells damage of an index from damage of the file", async () => {

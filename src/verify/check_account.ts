@@ -2,6 +2,7 @@
 import {
   decodeFrame,
   type Head,
+  isOwnOrigin,
   pdsEndpointOf,
   sealFrame,
   signingKeyOf,
@@ -212,13 +213,15 @@ class AccountCheck {
     const named = signingKeyOf(document);
     const key = own ?? signedBy;
     if (publicUrl !== undefined && endpoint !== publicUrl) {
+      const isOwn = isOwnOrigin(endpoint, publicUrl);
       this.#tell(
-        "document_elsewhere",
+        isOwn ? "document_other_port" : "document_elsewhere",
         `its DID document names ${endpoint ?? "no server"}, not "${publicUrl}"`,
       );
-    } else if (key === undefined || this.#isChanging) {
-      return;
-    } else if (named !== key) {
+      if (!isOwn) return;
+    }
+    if (key === undefined || this.#isChanging) return;
+    if (named !== key) {
       const what = named === undefined ? "no key" : `"${named}"`;
       this.#tell(
         "document_key_differs",

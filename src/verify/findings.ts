@@ -65,6 +65,25 @@ export const FINDING_KINDS = {
     advice: "Give one of the two another handle (kith account update).",
   }),
   account_unfinished: note("The account is being made or deleted; the next start finishes it."),
+  // its secrets
+  secrets_lost: problem(
+    "The server does not start: the PLC rotation key is lost, without which no account can change its handle, or leave.",
+    {
+      advice:
+        "Put secrets.json back from a copy or a backup, or set PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX to the key that the server had.",
+    },
+  ),
+  secrets_anew: problem(
+    "The next start makes secrets anew: everybody is signed out, or the admin has another password.",
+    { advice: "Put secrets.json back from a copy or a backup, if there is one." },
+  ),
+  secrets_damaged: problem("The server does not start: its secrets cannot be read.", {
+    advice:
+      "Put secrets.json back from a copy or a backup. Do not delete it: the PLC rotation key in it may still be readable.",
+  }),
+  secrets_open: minor("Others who have an account on this machine may read the server's keys.", {
+    advice: "Take that right from them (chmod 600), and ask who could have used it.",
+  }),
   // what the network says
   document_key_differs: problem("The network refuses the account's commits: its DID names another key.", {
     advice: "Change the account's key in its DID document to the one that is here, or restore the right key.",
@@ -73,6 +92,9 @@ export const FINDING_KINDS = {
     advice: "Nobody can find the account. Deactivate it, if its owner has given the DID up.",
   }),
   document_elsewhere: note("The account lives on another server by now."),
+  document_other_port: note("The account's DID document names this server by a port that it had.", {
+    advice: "Start the server with that port again (PDS_PORT), so that DID documents lead to it.",
+  }),
   document_unread: problem("Whether the network takes the account's signatures could not be looked up.", {
     advice: "Verify again when the directory answers, or with --offline.",
   }),
@@ -179,6 +201,13 @@ export const FINDING_KINDS = {
   log_ahead: problem("The account's file is older than what the network was told: writes are lost.", {
     advice: `${RESTORE_ACCOUNT} Its file looks as if it was put back by hand.`,
   }),
+  log_missing: problem(
+    "Events that subscribers have not fetched yet are lost to them. The next start makes an empty log, and goes on with higher seqs.",
+    {
+      advice:
+        "Put events.sqlite back, if it is the one that this server had last. Else start the server, and verify again afterwards: --repair tells the network of every repo as it is.",
+    },
+  ),
   log_damaged: problem("The event log cannot be trusted.", {
     advice: "Restore the server from a backup, which gives seqs above all that were told.",
   }),

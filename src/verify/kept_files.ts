@@ -1,6 +1,6 @@
 /** Where a repair keeps what it is about to change, and what it moves aside: nothing is ever lost by a repair. */
 import { constants, existsSync } from "node:fs";
-import { chmod, copyFile, cp, type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
+import { chmod, copyFile, cp, type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { type Cid, cidToString } from "../atproto/mod.ts";
 import { type BlobStore, errorCodeOf, safeDidName, storageError, syncPath } from "../storage/mod.ts";
@@ -62,9 +62,9 @@ export class KeptFiles {
     const path = join(folder, `${cidToString(cid)}${quarantined ? ".quarantined" : ""}`);
     let file: FileHandle | undefined;
     try {
-      await mkdir(folder, { recursive: true, mode: 0o700 });
+      await this.#make(folder);
       file = await open(path, "w", 0o600);
-      for await (const chunk of await found.stream()) await file.write(chunk);
+      for await (const chunk of await found.stream()) await writeAll(file, chunk);
       await file.sync();
       await syncPath(folder);
     } catch (error) {
@@ -82,8 +82,25 @@ export class KeptFiles {
       ? join("elsewhere", basename(dirname(path)), basename(path))
       : inside;
     const target = join(this.folder, name);
-    await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+    await this.#make(dirname(target));
     return target;
+  }
+
+  /** With its own name, and those of the folders above it, on the disk. */
+  async #make(folder: string): Promise<void> {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    for (let each = folder; each !== this.#dataFolder; ) {
+      each = dirname(each);
+      await syncPath(each);
+    }
+  }
+}
+
+/** A disk that fills up takes a part of a write, and no error. */
+async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
+  for (let at = 0; at < chunk.length; ) {
+    const { bytesWritten } = await file.write(chunk, at, chunk.length - at);
+    at += bytesWritten;
   }
 }
 
@@ -93,6 +110,17 @@ async function move(from: string, to: string): Promise<void> {
   } catch (error) {
     if (errorCodeOf(error) !== "EXDEV") throw error;
     await cp(from, to, { recursive: true, preserveTimestamps: true });
+    await syncAll(to);
     await rm(from, { recursive: true });
   }
+}
+
+/** A file, or a folder with all that is in it. */
+async function syncAll(path: string): Promise<void> {
+  const inside = await readdir(path, { recursive: true }).catch((error: unknown) => {
+    if (errorCodeOf(error) === "ENOTDIR") return [];
+    throw error;
+  });
+  for (const name of inside) await syncPath(join(path, name));
+  await syncPath(path);
 }

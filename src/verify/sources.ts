@@ -25,7 +25,7 @@ export interface VerifySources {
   readonly folder: string;
   readonly accounts: AccountReads;
   /** Where it could not be opened, why. */
-  readonly log: LogReads | { readonly problem: string };
+  readonly log: LogReads | { readonly problem: string; readonly isMissing: boolean };
   readonly repos: VerifyRepos;
   /** Absent: they are elsewhere, and not looked at. */
   readonly blobs: VerifyBlobs | undefined;
@@ -46,6 +46,8 @@ export interface VerifyOptions {
   readonly document?: ((did: string) => Promise<DidDocument>) | undefined;
   /** Where this server is, by which accounts that have moved away are known; absent: it is not compared. */
   readonly publicUrl?: string | undefined;
+  /** What is wrong with the files of secrets, which whoever verifies has looked at. */
+  readonly secrets?: readonly Pick<Finding, "code" | "file" | "detail">[] | undefined;
   /** Only these accounts, and nothing of the whole server. */
   readonly dids?: readonly string[] | undefined;
   /** False: blobs are looked for in their size, and not read. */

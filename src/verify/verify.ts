@@ -95,12 +95,18 @@ class Verification {
   }
 
   async #checkDatabases(): Promise<void> {
-    const { accounts, log } = this.#options.sources;
+    const { sources, secrets = [] } = this.#options;
+    const { accounts, log } = sources;
     await this.#step("databases", 0, 0);
+    if (!this.#dids) for (const finding of secrets) this.#findings.add(finding);
     this.#complaints(accounts.file, { damage: "accounts_damaged", index: "accounts_index_damaged" });
     await this.#turn();
     if ("problem" in log)
-      this.#findings.add({ code: "log_damaged", file: "events.sqlite", detail: log.problem });
+      this.#findings.add({
+        code: log.isMissing ? "log_missing" : "log_damaged",
+        file: "events.sqlite",
+        detail: log.problem,
+      });
     else this.#complaints(log.file, { damage: "log_damaged", index: "log_index_damaged" });
     if (this.#dids || this.#has("accounts_damaged")) return;
     for (const { table, rows } of accounts.danglingRows()) {

@@ -3,6 +3,7 @@ import { isKithError } from "../errors.ts";
 import {
   AccountReads,
   type DataFolder,
+  isAbsent,
   Keyring,
   LogReads,
   StillBlobFolder,
@@ -45,12 +46,13 @@ export async function verifyFolder({
   return await verify({ ...options, sources });
 }
 
-function openLog(path: string): LogReads | { problem: string } {
+function openLog(path: string): VerifySources["log"] {
+  if (isAbsent(path)) return { problem: "it is not there, or empty", isMissing: true };
   try {
     return LogReads.open(path);
   } catch (error) {
     if (!isKithError(error, "storage_damaged")) throw error;
-    return { problem: error.message };
+    return { problem: error.message, isMissing: false };
   }
 }
 

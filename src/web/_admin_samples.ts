@@ -106,7 +106,7 @@ function unwellSamples(
           drill: {
             at: LATER,
             seconds: 3,
-            problem: `1 accounts would lose something, such as ${words.handle}`,
+            problem: `1 account would lose something, such as ${words.handle}`,
           },
         },
         server: { ...server, disk: undefined },

@@ -113,6 +113,7 @@ describe("GET /metrics", () => {
     }
     const started = after.get("process_start_time_seconds") ?? 0;
     expect(Math.abs(Date.now() / 1_000 - started)).toBeLessThan(600);
+    expect(started).toBe(before.get("process_start_time_seconds") ?? 0);
     expect(after.get("kith_data_disk_free_bytes")).toBeGreaterThan(0);
     expect(after.get('kith_http_request_duration_seconds_count{kind="call"}')).toBeGreaterThan(2);
   });

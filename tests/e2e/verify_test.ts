@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
   appendFileSync,
+  chmodSync,
   closeSync,
   copyFileSync,
   existsSync,
@@ -466,7 +467,33 @@ const TOLD: readonly Fault[] = [
   {
     title: "the event log is gone",
     cause: (folder) => rmSync(folder.events),
-    found: ["log_damaged"],
+    found: ["log_missing"],
+  },
+  {
+    title: "the secrets are gone",
+    cause: (folder) => rmSync(join(folder.path, "secrets.json")),
+    found: ["secrets_lost"],
+  },
+  {
+    title: "the secrets are no JSON",
+    cause: (folder) => writeFileSync(join(folder.path, "secrets.json"), "{", { mode: 0o600 }),
+    found: ["secrets_damaged"],
+  },
+  {
+    title: "others may read the keys",
+    cause: (folder) => {
+      for (const name of ["secrets.json", "master.key"]) chmodSync(join(folder.path, name), 0o644);
+    },
+    found: ["secrets_open", "secrets_open"],
+  },
+  {
+    title: "pipes in place of the secrets and a repo's file",
+    cause: (folder) => {
+      const paths = [join(folder.path, "secrets.json"), folder.repo(filled.bob)];
+      for (const path of paths) rmSync(path);
+      Bun.spawnSync(["mkfifo", ...paths]);
+    },
+    found: ["repo_damaged", "secrets_damaged"],
   },
   {
     title: "the accounts are no database",
@@ -581,6 +608,18 @@ describe("what the network says", () => {
       },
       [],
       ["document_elsewhere"],
+    ],
+    [
+      "another port of this machine",
+      (document) => {
+        const [service] = document.service as object[];
+        return Response.json({
+          ...document,
+          service: [{ ...service, serviceEndpoint: "http://localhost:1" }],
+        });
+      },
+      [],
+      ["document_other_port"],
     ],
     [
       "nothing",
