@@ -101,15 +101,15 @@ export class BackupEngine {
       knownId,
     });
     const { id } = repository.identity;
-    let claim = takesOver ? undefined : this.#claims.get(id);
-    if (claim) await claim.assertHeld(repository);
-    else {
-      const known = new KnownTurns(folder);
-      claim = await WriterClaim.take(repository, { known, host, now: this.#now, takesOver });
-    }
-    const held = claim;
-    this.#claims.set(id, held);
-    repository.guardBy(() => held.assertHeld(repository));
+    const before = takesOver ? undefined : this.#claims.get(id);
+    const known = new KnownTurns(folder);
+    // A claim that was lost may be lost to an older turn of its own, which is known.
+    const claim =
+      before && (await before.isHeld(repository))
+        ? before
+        : await WriterClaim.take(repository, { known, host, now: this.#now, takesOver });
+    this.#claims.set(id, claim);
+    repository.guardBy(() => claim.assertHeld(repository));
     return repository;
   }
 

@@ -17,10 +17,12 @@ export const TURNS_FILE = "backup-turns.json";
 const TURN_BYTES = 16;
 /** Of so many backups the turns are remembered. */
 const BACKUPS_MAX = 100;
+/** Of one backup. An older turn is there again where the destination itself is put back, or where a write came late that had been given up. */
+const TURNS_MAX = 16;
 
 const schema = z.object({ turns: z.record(z.string(), z.array(z.string())) });
 
-/** The turns of a data folder, by the id of the backup: the one that it has, and one that it may have taken when it was cut off. */
+/** The turns of a data folder, by the id of the backup: those that it has had or followed, the newest last. */
 export class KnownTurns {
   readonly #folder: string;
 
@@ -98,13 +100,17 @@ export class WriterClaim {
     const turns = known.of(id);
     if (found && !takesOver && !turns.includes(found.turn)) throw otherWriter(repository, found);
     const turn = randomBytes(TURN_BYTES).toString("hex");
-    // First: cut off in between, it is known which of the two is there.
-    known.set(id, [...(found ? [found.turn] : []), turn]);
+    // First: cut off in between, it is known whichever is there.
+    const before = turns.filter((each) => each !== found?.turn);
+    known.set(id, [...before, ...(found ? [found.turn] : []), turn].slice(-TURNS_MAX));
     await repository.putWriter({ turn, host, since: new Date(now()).toISOString() });
     const claim = new WriterClaim(turn);
     await claim.assertHeld(repository);
-    known.set(id, [turn]);
     return claim;
+  }
+
+  async isHeld(repository: Repository): Promise<boolean> {
+    return (await repository.writer())?.turn === this.#turn;
   }
 
   /** Throws BackupError other_writer where another data folder has taken over since. */

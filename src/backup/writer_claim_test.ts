@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { cpSync, mkdirSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BackupFixture } from "./_fixture.ts";
 import { BackupError } from "./backup_error.ts";
@@ -108,6 +108,23 @@ test("take() goes on where it was cut off between the folder and the destination
   expect(await refused(fixture.take(repository, own))).toEqual(new Error("cut off"));
   repository.destination.put = put;
   await fixture.take(repository, own);
+});
+
+test("take() knows an older turn of its own again: a destination that was put back, a write that came late", async () => {
+  using fixture = new Folders();
+  const repository = await fixture.create();
+  const own = fixture.make("own");
+  await fixture.take(repository, own);
+  const old = readFileSync(fixture.file(WRITER_FILE));
+  const copy = fixture.copy(own, "copy");
+  for (let i = 0; i < 5; i++) await fixture.take(repository, own);
+  expect(await refused(fixture.take(repository, copy))).toBe("other_writer");
+  writeFileSync(fixture.file(WRITER_FILE), old);
+  await fixture.take(repository, own);
+  // However often it begins, the list stays short.
+  for (let i = 0; i < 20; i++) await fixture.take(repository, own);
+  expect(new KnownTurns(own).of(repository.identity.id).length).toBe(16);
+  expect(await refused(fixture.take(repository, copy))).toBe("other_writer");
 });
 
 test("of two that begin at once one stays, and the other is refused before it makes anything visible", async () => {
