@@ -8,8 +8,12 @@ import { waitFor } from "../wait.ts";
 
 const SIGN_IN = "/admin/sign-in";
 
-async function signIn(url: string, password = ADMIN_PASSWORD): Promise<{ visitor: PageVisitor; page: Page }> {
-  const visitor = new PageVisitor(url);
+async function signIn(
+  url: string,
+  password = ADMIN_PASSWORD,
+  from: Record<string, string> = {},
+): Promise<{ visitor: PageVisitor; page: Page }> {
+  const visitor = new PageVisitor(url, from);
   const page = await visitor.submit(await visitor.get("/admin"), SIGN_IN, { password });
   return { visitor, page };
 }
@@ -127,6 +131,16 @@ test("guesses of the password are locked out, the right one too, and other ways 
   expect(page.text).toContain("Too many tries. Please wait 15 minutes");
   const authorization = `Basic ${btoa(`admin:${ADMIN_PASSWORD}`)}`;
   expect((await fetch(`${server.url}/metrics`, { headers: { authorization } })).status).toBe(200);
+});
+
+test("strangers who guess from many networks do not keep the operator out of another one", async () => {
+  await using server = await TestServer.start({ env: { KITH_LOGIN_FAILURES_MAX: "1" } });
+  const from = (network: number) => ({ "X-Forwarded-For": `2001:db8:0:${network.toString(16)}::1` });
+  const guessed = [];
+  for (let at = 0; at < 11; at++) guessed.push((await signIn(server.url, "a guess", from(at))).page.status);
+  expect(guessed).toEqual(guessed.map(() => 400));
+  expect((await signIn(server.url, ADMIN_PASSWORD, from(0))).page.status).toBe(429);
+  expect((await signIn(server.url, ADMIN_PASSWORD, from(11))).page.path).toBe("/admin");
 });
 
 test("a restart signs the operator out", async () => {
