@@ -22,8 +22,6 @@ export function folderCheck({ blobFolder, readsBlobs = true }: FolderCheckOption
   return async ({ folder, blobs, now, signal, onProgress }) => {
     const report = await verifyFolder({
       ...{ folder, blobs, now, signal, readsBlobs },
-      // The server went on while it was copied.
-      hasUploads: true,
       blobFolder: blobFolder?.(folder.path),
       onProgress: ({ phase, done, total }) => {
         if (phase === "accounts") onProgress(done, total);

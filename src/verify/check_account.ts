@@ -27,7 +27,6 @@ export interface CheckAccountOptions extends Pick<VerifyOptions, "sources" | "pu
   /** Undefined where the log cannot be read. */
   readonly log: LogFacts | undefined;
   readonly readsBlobs: boolean;
-  readonly hasUploads: boolean;
   /** False: that the key cannot be opened was told of all accounts already. */
   readonly tellsKey: boolean;
   readonly totals: TreeTotals & BlobTotals & { repos: number };
@@ -152,12 +151,9 @@ class AccountCheck {
     }
     const pendingRev = this.#checkPending(reads, meta);
     if (head && isWhole) this.#checkLog(meta, { head, pendingRev });
-    const { hasUploads } = this.#options;
-    const mayLeave =
-      hasUploads || sources.accounts.willSweep(meta.did ?? "") || this.#account.state === "deactivated";
     if (!sources.blobs) return;
     await checkBlobs(reads, {
-      ...{ whose: this.#whose, findings, blobs: sources.blobs, mayLeave, totals, turn },
+      ...{ whose: this.#whose, findings, blobs: sources.blobs, totals, turn },
       readsBlobs: this.#options.readsBlobs,
     });
   }

@@ -22,8 +22,6 @@ export interface CheckBlobsOptions {
   readonly blobs: VerifyBlobs;
   /** False: only sizes are looked at. */
   readonly readsBlobs: boolean;
-  /** Files without a row may be there and go by themselves: the server will look, or the account is moving in. */
-  readonly mayLeave: boolean;
   readonly totals: BlobTotals;
   turn(): Promise<void>;
 }
@@ -124,14 +122,15 @@ class BlobCheck {
   }
 
   async #checkStray(cid: Cid): Promise<void> {
-    const { whose, blobs, mayLeave } = this.#options;
+    const { whose, blobs } = this.#options;
     const name = cidToString(cid);
     const found = await blobs.open(whose.did, cid);
     if (!found) return;
     const isWhole = await this.#isWhole(found, cid);
     // It is awaited by a record and has no row: told as that already.
     if (isWhole && this.#rowless.items.includes(name)) return;
-    (isWhole && mayLeave ? this.#left : this.#strays).add(name, name);
+    // What a crash or a restore leaves of uploads is whole; the server's walk over all accounts removes it.
+    (isWhole ? this.#left : this.#strays).add(name, name);
   }
 
   /** False as well for what the disk does not give back. */

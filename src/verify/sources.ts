@@ -52,8 +52,6 @@ export interface VerifyOptions {
   readonly dids?: readonly string[] | undefined;
   /** False: blobs are looked for in their size, and not read. */
   readonly readsBlobs?: boolean;
-  /** The folder was made of another one while uploads went on there: what is left of them is no problem. */
-  readonly hasUploads?: boolean;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: VerifyProgress) => void) | undefined;
   readonly now: () => number;

@@ -199,7 +199,7 @@ class Verification {
     account: AccountRead,
     { log, tellsKey }: { log: LogFacts | undefined; tellsKey: boolean },
   ): Promise<void> {
-    const { sources, publicUrl, now, readsBlobs = true, hasUploads = false } = this.#options;
+    const { sources, publicUrl, now, readsBlobs = true } = this.#options;
     const answer = this.#asked.get(account.did) ?? this.#ask(account);
     this.#asked.delete(account.did);
     if (account.state === "deleted") return;
@@ -211,7 +211,6 @@ class Verification {
         publicUrl,
         now,
         readsBlobs,
-        hasUploads,
         log,
         tellsKey,
         findings: this.#findings,
