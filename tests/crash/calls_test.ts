@@ -42,6 +42,9 @@ const ROWS: readonly Row[] = [
   { operation: "deleteAccount", calls: SYNC, on: "repo folder" },
 ];
 
+/** EX_IOERR: what the server ends with when a sync has failed. */
+const EXIT_DISK_FAILED = 74;
+
 const problem = tracerProblem();
 let scene: Scene;
 let tried = 0;
@@ -117,13 +120,34 @@ async function failAt(operation: Operation, { calls, on }: Row, how: string): Pr
   await scene.recover();
 }
 
+/** A folder that could not be synced: nobody knows what is on the disk, and the next start decides. */
+async function endAt(operation: Operation, { calls, on }: Row, how: string): Promise<void> {
+  const turn = await operation.prepare(scene);
+  await using tracer = await Tracer.attach(scene.server.pid, { calls, paths: pathsOf(on), how });
+  const status = await turn.act().catch(() => undefined);
+  expect([status === 200, await scene.server.exited()]).toEqual([false, EXIT_DISK_FAILED]);
+  expect(await tracer.detach()).toBe(true);
+  await scene.noticeDeath();
+  await scene.recover();
+  tried += 1;
+  expect(await turn.act()).toBe(200);
+  expect(await turn.isDone()).toBe(true);
+  await scene.server.kill();
+  await scene.noticeDeath();
+  await scene.recover();
+}
+
 if (problem === undefined) {
   for (const row of ROWS) {
     const operation = OPERATIONS.find(({ name }) => name === row.operation)!;
     const where = `${row.calls[0]} of the ${row.on}`;
     test(`${row.operation}: killed at ${where}`, () => killAt(operation, row), LIMIT_MS);
     for (const error of row.errors ?? [])
-      test(`${row.operation}: ${error} at ${where}`, () => failAt(operation, row, error), LIMIT_MS);
+      test(
+        `${row.operation}: ${error} at ${where}`,
+        () => (row.on === "blob folder" ? endAt : failAt)(operation, row, error),
+        LIMIT_MS,
+      );
   }
 } else {
   test("system calls that fail", () => console.log(`not tried: ${problem}`));
