@@ -8,6 +8,7 @@ import { dirname, join, normalize } from "node:path";
 /** Layer by folder or top-level file of src/; a file imports its own folder and any lower layer. */
 export const LAYERS: Readonly<Record<string, number>> = {
   "errors.ts": 0,
+  "for_each.ts": 0,
   "ip.ts": 0,
   "logger.ts": 0,
   atproto: 0,
@@ -22,7 +23,6 @@ export const LAYERS: Readonly<Record<string, number>> = {
   backup: 4,
   takeover: 4,
   communities: 4,
-  doctor: 4,
   migration: 4,
   verify: 4,
   watch: 4,

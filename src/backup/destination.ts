@@ -1,5 +1,8 @@
 /** Where backups are kept: a store of whole files by name, in a folder or a bucket. It knows nothing of what is in them. */
 
+/** What is asked of a destination at a time: enough to hide its latency, few enough for its limits. */
+export const REQUESTS_AT_ONCE = 8;
+
 export interface StoredFile {
   /** With forward slashes: "objects/ab/ab12...". */
   readonly name: string;

@@ -13,6 +13,7 @@ import {
   signingKeyOf,
 } from "../atproto/mod.ts";
 import { isKithError } from "../errors.ts";
+import { forEach } from "../for_each.ts";
 import {
   type Account,
   type AccountFiles,
@@ -89,21 +90,11 @@ export interface RestoredAccounts {
 export async function restoreAccounts(options: RestoreAccountsOptions): Promise<RestoredAccounts> {
   const { accounts, onDone, signal } = options;
   const total = nothingYet();
-  let [at, done, failed] = [0, 0, false];
-  const worker = async () => {
-    try {
-      for (let each = accounts[at++]; each && !failed; each = accounts[at++]) {
-        signal?.throwIfAborted();
-        add(total, await restoreOne(each, options));
-        onDone?.(++done, accounts.length);
-      }
-    } catch (error) {
-      failed = true;
-      throw error;
-    }
-  };
-  const results = await Promise.allSettled(Array.from({ length: AT_ONCE }, worker));
-  for (const result of results) if (result.status === "rejected") throw result.reason;
+  let done = 0;
+  await forEach(accounts, { atOnce: AT_ONCE, signal }, async (each) => {
+    add(total, await restoreOne(each, options));
+    onDone?.(++done, accounts.length);
+  });
   return total;
 }
 

@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { parseCid } from "../atproto/mod.ts";
+import { forEach } from "../for_each.ts";
 import { type BlobStore, type RestoreState, storageError, syncPath } from "../storage/mod.ts";
 import { isBackupDamage } from "./backup_error.ts";
 import { fileBytes } from "./cut_file.ts";
@@ -72,22 +73,13 @@ class Fetching {
   }
 
   async run(files: AsyncIterable<PlannedFile>): Promise<Fetched> {
-    const { state, folder } = this.#options;
+    const { state, folder, signal } = this.#options;
     await mkdir(join(folder, "tmp"), { recursive: true, mode: 0o700 });
-    const source = files[Symbol.asyncIterator]();
-    let failed = false;
-    const worker = async () => {
-      try {
-        for (let next = await source.next(); !failed && !next.done; next = await source.next())
-          await this.#take(next.value);
-      } catch (error) {
-        failed = true;
-        throw error;
-      }
-    };
-    const results = await Promise.allSettled(Array.from({ length: AT_ONCE }, worker));
-    state.flush();
-    for (const result of results) if (result.status === "rejected") throw result.reason;
+    try {
+      await forEach(files, { atOnce: AT_ONCE, signal }, (file) => this.#take(file));
+    } finally {
+      state.flush();
+    }
     for (const each of this.#folders) await syncPath(each);
     return {
       ...this.#totals,
@@ -99,8 +91,7 @@ class Fetching {
   }
 
   async #take(file: PlannedFile): Promise<void> {
-    const { signal, isPartial, state, onProgress } = this.#options;
-    signal?.throwIfAborted();
+    const { isPartial, state, onProgress } = this.#options;
     const { entry } = file;
     try {
       if (entry.kind === "blob") await this.#blob(entry);

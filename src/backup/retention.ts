@@ -1,6 +1,7 @@
 /** Which snapshots are kept, and removal of what no kept one needs. */
-import { forEach } from "./_for_each.ts";
+import { forEach } from "../for_each.ts";
 import { isBackupDamage } from "./backup_error.ts";
+import { REQUESTS_AT_ONCE } from "./destination.ts";
 import type { SegmentName } from "./log_segments.ts";
 import type { ChunkRef, SnapshotManifest } from "./manifest.ts";
 import type { ManifestName, Repository } from "./repository.ts";
@@ -87,7 +88,8 @@ export async function prune(repository: Repository, options: PruneOptions): Prom
   };
   const { dated: all, manifests, damage } = await dateSnapshots(repository);
   const gone = expired(all, options.keep);
-  const removeAll = (names: readonly string[]) => forEach(names, options.signal, remove);
+  const removeAll = (names: readonly string[]) =>
+    forEach(names, { atOnce: REQUESTS_AT_ONCE, signal: options.signal }, remove);
   await removeAll(gone.map(({ name }) => name));
   const kept = all.filter((snapshot) => !gone.includes(snapshot));
   const rolledFrom = kept.slice(-ROLLED_FROM)[0];

@@ -1,7 +1,9 @@
 /** Writes what is new of the event log into a destination, as segments, and joins small ones. */
+
+import { forEach } from "../for_each.ts";
 import type { EventLogReader, LoggedEvent } from "../storage/mod.ts";
-import { forEach } from "./_for_each.ts";
 import { BackupError } from "./backup_error.ts";
+import { REQUESTS_AT_ONCE } from "./destination.ts";
 import type { SegmentName } from "./log_segments.ts";
 import type { Repository } from "./repository.ts";
 
@@ -94,7 +96,7 @@ export async function joinSegments(
   for (const run of runsOfSmall(segments)) {
     signal?.throwIfAborted();
     const parts = new Map<string, readonly LoggedEvent[]>();
-    await forEach(run, signal, async (segment) => {
+    await forEach(run, { atOnce: REQUESTS_AT_ONCE, signal }, async (segment) => {
       parts.set(segment.name, (await repository.segment(segment)).events);
     });
     const [first, last] = [run[0], run.at(-1)];
@@ -102,7 +104,9 @@ export async function joinSegments(
     const events = run.flatMap(({ name }) => [...(parts.get(name) ?? [])]);
     const whole = { after: first.after, last: last.last, shippedAt: new Date(now()).toISOString(), events };
     await repository.segment(await repository.putSegment(whole));
-    await forEach(run, signal, ({ name }) => repository.destination.remove(name));
+    await forEach(run, { atOnce: REQUESTS_AT_ONCE, signal }, ({ name }) =>
+      repository.destination.remove(name),
+    );
     joined += run.length;
   }
   return joined;

@@ -1,6 +1,7 @@
 /** Whether a backup can be read: what a run has written, and on demand all that is there. */
-import { forEach } from "./_for_each.ts";
+import { forEach } from "../for_each.ts";
 import { BackupError, isBackupDamage } from "./backup_error.ts";
+import { REQUESTS_AT_ONCE } from "./destination.ts";
 import type { ChunkRef } from "./manifest.ts";
 import type { ObjectWriter } from "./object_writer.ts";
 import { objectName, type Repository } from "./repository.ts";
@@ -38,7 +39,7 @@ export async function readBack(
 ): Promise<readonly ChunkRef[]> {
   const { unproven } = writer;
   let done = 0;
-  await forEach(unproven, signal, async (ref) => {
+  await forEach(unproven, { atOnce: REQUESTS_AT_ONCE, signal }, async (ref) => {
     try {
       await repository.object(ref);
     } catch (error) {
@@ -91,7 +92,7 @@ export async function checkRepository(repository: Repository, options: CheckOpti
   for await (const { id, size } of repository.objects()) there.set(id, size);
   const needed = await neededObjects(repository, report);
   let done = 0;
-  await forEach([...needed.values()], options.signal, async (ref) => {
+  await forEach(needed.values(), { atOnce: REQUESTS_AT_ONCE, signal: options.signal }, async (ref) => {
     report.objects += 1;
     report.bytes += ref.stored;
     await noting(report, objectName(ref.id), async () => {

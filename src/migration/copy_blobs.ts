@@ -1,5 +1,6 @@
 /** Images and films: what the target says it misses is fetched from the source, a few at a time, and sent on as it comes. */
 import { isKithError, KithError } from "../errors.ts";
+import { forEach } from "../for_each.ts";
 import { isHostError, type Upload } from "../identity/mod.ts";
 import type { LostBlob } from "./move.ts";
 import type { Turn } from "./move_machine.ts";
@@ -35,7 +36,7 @@ export async function copyBlobs(context: StepContext): Promise<Turn> {
   show();
   for (let pass = 1; pass <= PASSES_MAX && waiting.length > 0; pass++) {
     failures.clear();
-    await eachOf(waiting, async (blob) => {
+    await forEach(waiting, { atOnce: BLOBS_AT_ONCE }, async (blob) => {
       try {
         await copyBlob(blob.cid, { context, onBytes: (count) => (bytes += count) });
         done += 1;
@@ -131,17 +132,4 @@ function whyLost(error: unknown): string | undefined {
 /** What the next blob would meet as well. */
 function isFatal(error: unknown): boolean {
   return isKithError(error, "rate_limited") || isKithError(error, "invalid_request");
-}
-
-/** Throws what `act` throws, once nothing is under way any more: the move's file is another run's then. */
-async function eachOf<T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<void> {
-  const queue = [...items];
-  const failures: unknown[] = [];
-  const work = async () => {
-    for (let item = queue.shift(); item !== undefined && failures.length === 0; item = queue.shift()) {
-      await act(item).catch((error: unknown) => failures.push(error));
-    }
-  };
-  await Promise.all(Array.from({ length: BLOBS_AT_ONCE }, work));
-  if (failures.length > 0) throw failures[0];
 }

@@ -1,5 +1,6 @@
 /** The blobs of one account: each file is read to its end and held against its CID on the way. */
 import { type Cid, CODEC_RAW, cidEquals } from "../atproto/mod.ts";
+import { forEach } from "../for_each.ts";
 import type { BlobRow, BlobStore, ReferenceBlob, StoredBlob } from "../storage/mod.ts";
 import type { BlobSource } from "./blob_source.ts";
 import { cidOf } from "./scan_repo.ts";
@@ -33,24 +34,13 @@ export async function copyBlobs(blobs: readonly ReferenceBlob[], options: CopyOp
   const taken: TakenBlob[] = [];
   const missing: string[] = [];
   const damaged: string[] = [];
-  const waiting = [...blobs];
-  const worker = async (): Promise<void> => {
-    try {
-      for (let blob = waiting.shift(); blob !== undefined; blob = waiting.shift()) {
-        const id = cidOf(blob.cid);
-        const result = id?.codec === CODEC_RAW ? await copyOne({ ...blob, id }, options) : "damaged";
-        if (result === "missing") missing.push(blob.cid);
-        else if (result === "damaged") damaged.push(blob.cid);
-        else taken.push(result);
-      }
-    } catch (error) {
-      // The target is closed next: nothing must write to it then.
-      waiting.length = 0;
-      throw error;
-    }
-  };
-  const results = await Promise.allSettled(Array.from({ length: COPIES_AT_ONCE }, worker));
-  for (const result of results) if (result.status === "rejected") throw result.reason;
+  await forEach(blobs, { atOnce: COPIES_AT_ONCE }, async (blob) => {
+    const id = cidOf(blob.cid);
+    const result = id?.codec === CODEC_RAW ? await copyOne({ ...blob, id }, options) : "damaged";
+    if (result === "missing") missing.push(blob.cid);
+    else if (result === "damaged") damaged.push(blob.cid);
+    else taken.push(result);
+  });
   return { taken, missing, damaged, bytes: taken.reduce((sum, { size }) => sum + size, 0) };
 }
 

@@ -2,6 +2,7 @@
 import { isReferenceHash } from "../accounts/mod.ts";
 import { isHandle, type Signer, signerFromPrivateKey } from "../atproto/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
+import { forEach } from "../for_each.ts";
 import type { ReferenceAccount, Standing } from "../storage/mod.ts";
 import type { Identities, Identity } from "./identities.ts";
 import type { Reference } from "./reference.ts";
@@ -87,13 +88,9 @@ async function lookUp(
 ): Promise<Map<string, Found>> {
   const found = new Map<string, Found>();
   if (!identities) return found;
-  const waiting = rows.map(({ did }) => did);
-  const worker = async (): Promise<void> => {
-    for (let did = waiting.shift(); did !== undefined; did = waiting.shift()) {
-      found.set(did, (await identities.find(did)) ?? "unknown");
-    }
-  };
-  await Promise.all(Array.from({ length: LOOKUPS_AT_ONCE }, worker));
+  await forEach(rows, { atOnce: LOOKUPS_AT_ONCE }, async ({ did }) => {
+    found.set(did, (await identities.find(did)) ?? "unknown");
+  });
   return found;
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { forEach } from "./_for_each.ts";
+import { forEach } from "./for_each.ts";
 
 test("forEach() begins nothing after a failure, and rejects once nothing runs any more", async () => {
   const begun: number[] = [];
@@ -13,6 +13,6 @@ test("forEach() begins nothing after a failure, and rejects once nothing runs an
     if (item === 3) throw new Error("it is full");
   };
   const items = Array.from({ length: 100 }, (_, item) => item);
-  const failed = await forEach(items, undefined, run).catch((error: unknown) => error);
+  const failed = await forEach(items, { atOnce: 8 }, run).catch((error: unknown) => error);
   expect([String(failed), running, begun.length]).toEqual(["Error: it is full", 0, 8]);
 });
