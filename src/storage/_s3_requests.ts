@@ -118,6 +118,13 @@ export class S3Requests {
     }
   }
 
+  /** Nothing where it is not there. */
+  async remove(key: string, action: string): Promise<void> {
+    const timeoutMs = this.#requestTimeoutMs;
+    const expects = [200, 202, 204, 404];
+    await drop(await this.send({ method: "DELETE", key, timeoutMs, expects, action }));
+  }
+
   /** A page of keys below `prefix`, in their order. */
   async list(
     prefix: string,
@@ -159,6 +166,11 @@ function clientOptions(options: S3Options): Bun.S3Options {
   }
   url.hostname = `${bucket}.${url.hostname}`;
   return { ...credentials, endpoint: url.href.replace(/\/$/, ""), virtualHostedStyle: true };
+}
+
+/** What is not read of an answer; that it broke off does not matter. */
+export async function drop(answer: Response): Promise<void> {
+  await answer.body?.cancel().catch(() => {});
 }
 
 async function errorCode(answer: Response): Promise<string> {

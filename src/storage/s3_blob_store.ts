@@ -5,7 +5,7 @@
 import { type Cid, cidToString } from "../atproto/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
-import { type S3Options, S3Refusal, S3Requests, unsigned } from "./_s3_requests.ts";
+import { drop, type S3Options, S3Refusal, S3Requests, unsigned } from "./_s3_requests.ts";
 import { type BlobUpload, UploadFile, UploadFolder } from "./_upload_file.ts";
 import {
   type BlobPage,
@@ -151,13 +151,13 @@ export class S3BlobStore implements BlobStore {
       } finally {
         await upload.discard();
       }
-      await this.#removeKey(key, action);
+      await this.#requests.remove(key, action);
     });
   }
 
   async removeQuarantined(did: string, cid: Cid): Promise<void> {
     const action = `Could not remove the blob ${cidToString(cid)}`;
-    await this.#told(did, () => this.#removeKey(keyOf("quarantine", did, cid), action));
+    await this.#told(did, () => this.#requests.remove(keyOf("quarantine", did, cid), action));
   }
 
   /** None: a start does not wait for the bucket. One that was being moved is found in either place. */
@@ -206,19 +206,8 @@ export class S3BlobStore implements BlobStore {
 
   async remove(did: string, cid: Cid): Promise<void> {
     await this.#told(did, () =>
-      this.#removeKey(keyOf("blocks", did, cid), `Could not remove the blob ${cidToString(cid)}`),
+      this.#requests.remove(keyOf("blocks", did, cid), `Could not remove the blob ${cidToString(cid)}`),
     );
-  }
-
-  async #removeKey(key: string, action: string): Promise<void> {
-    const answer = await this.#requests.send({
-      method: "DELETE",
-      key,
-      timeoutMs: this.#options.requestTimeoutMs,
-      expects: [200, 202, 204, 404],
-      action,
-    });
-    await drop(answer);
   }
 
   async removeAll(did: string): Promise<void> {
@@ -229,7 +218,7 @@ export class S3BlobStore implements BlobStore {
           const page = await this.#requests.list(prefix, { limit: PAGE_KEYS_MAX, after });
           for (let at = 0; at < page.length; at += REMOVED_AT_ONCE) {
             const some = page.slice(at, at + REMOVED_AT_ONCE);
-            await Promise.all(some.map(({ key }) => this.#removeKey(key, action)));
+            await Promise.all(some.map(({ key }) => this.#requests.remove(key, action)));
           }
           after = page.at(-1)?.key;
           if (after === undefined) break;
@@ -293,11 +282,6 @@ function lengthOf(answer: Response, action: string): number {
 
 function anotherLength(action: string): KithError {
   return new KithError("upstream_failure", `${action}: the blob store has sent another length`);
-}
-
-/** What is not read of an answer; that it broke off does not matter. */
-async function drop(answer: Response): Promise<void> {
-  await answer.body?.cancel().catch(() => {});
 }
 
 function causeOf(error: unknown): string | undefined {

@@ -1,6 +1,6 @@
 /** Whole objects of a bucket, by key: small enough to be held in memory. */
 import { KithError } from "../errors.ts";
-import { type S3Options, S3Requests, unsigned } from "./_s3_requests.ts";
+import { drop, type S3Options, S3Requests, unsigned } from "./_s3_requests.ts";
 
 export interface S3Object {
   readonly key: string;
@@ -31,7 +31,7 @@ export class S3Objects {
       expects: [200, 201, 204],
       action,
     });
-    await answer.body?.cancel().catch(() => {});
+    await drop(answer);
     // Something on the way may answer 200 to anything.
     if (!answer.headers.has("etag")) throw notAsSuch(action);
   }
@@ -41,7 +41,7 @@ export class S3Objects {
     const timeoutMs = this.#options.requestTimeoutMs;
     const answer = await this.#requests.send({ method: "GET", key, timeoutMs, expects: [200, 404], action });
     if (answer.status === 404) {
-      await answer.body?.cancel().catch(() => {});
+      await drop(answer);
       return undefined;
     }
     if (!answer.headers.has("etag")) throw notAsSuch(action);
@@ -71,7 +71,7 @@ export class S3Objects {
     const action = `Could not look at "${key}"`;
     const timeoutMs = this.#options.requestTimeoutMs;
     const answer = await this.#requests.send({ method: "HEAD", key, timeoutMs, expects: [200, 404], action });
-    await answer.body?.cancel().catch(() => {});
+    await drop(answer);
     if (answer.status === 404) return undefined;
     const length = Number(answer.headers.get("content-length") ?? Number.NaN);
     if (Number.isNaN(length) || !answer.headers.has("etag")) throw notAsSuch(action);
@@ -93,15 +93,7 @@ export class S3Objects {
 
   /** Nothing where it is not there. */
   async remove(key: string): Promise<void> {
-    const action = `Could not remove "${key}"`;
-    const answer = await this.#requests.send({
-      method: "DELETE",
-      key,
-      timeoutMs: this.#options.requestTimeoutMs,
-      expects: [200, 202, 204, 404],
-      action,
-    });
-    await answer.body?.cancel().catch(() => {});
+    await this.#requests.remove(key, `Could not remove "${key}"`);
   }
 }
 
