@@ -8,6 +8,7 @@ export { Firehose } from "./firehose.ts";
 export type { ImportSource } from "./import_repo.ts";
 export { MailQueue } from "./mail_queue.ts";
 export type { FrameSink, Outbox } from "./outbox.ts";
+export { pendingOf, standingEvent } from "./pending_events.ts";
 export { ProvisionActors, type ProvisionRun, type ProvisionWork } from "./provision_actor.ts";
 export {
   nextState,

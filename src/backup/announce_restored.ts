@@ -2,10 +2,11 @@
  * What the network is told of a repo after a restore, in one transaction with a commit whose rev is above all that it has seen: whatever
  * it holds of the repo is replaced by the #sync. docs/storage_rules.md, 23.
  */
+
+import { pendingOf, standingEvent } from "../actors/mod.ts";
 import {
   accountEvent,
   buildCommit,
-  type EventBody,
   identityEvent,
   nextTid,
   type Signer,
@@ -35,13 +36,12 @@ export function announceRestored(store: RepoStore, options: AnnounceOptions): vo
   const [identityKey = "", accountKey = "", rev = "", syncKey = ""] = tids;
   const signed = signCommit(buildCommit({ did, head, writes: [], rev, blocks: store }), signer);
   const time = new Date(now).toISOString();
-  const active = status === "active";
-  const standing = accountEvent({ did, active, status: active ? undefined : status, time });
   const events = [
     pendingOf(identityKey, identityEvent({ did, handle, time })),
-    pendingOf(accountKey, standing),
+    pendingOf(accountKey, standingEvent(store, time)),
   ];
-  if (active) events.push(pendingOf(syncKey, syncEvent({ did, rev, commit: signed.commit, time })));
+  if (status === "active")
+    events.push(pendingOf(syncKey, syncEvent({ did, rev, commit: signed.commit, time })));
   store.commit({
     head: signed.head,
     lastTid: syncKey,
@@ -61,17 +61,16 @@ export function announceRestored(store: RepoStore, options: AnnounceOptions): vo
 export function announceStanding(store: RepoStore, options: Omit<AnnounceOptions, "signer">): void {
   const { handle, lastKey, now, clockId } = options;
   const { did } = store;
-  const { lastTid, status } = store.state();
+  const { lastTid } = store.state();
   const known = [lastTid, lastKey ?? null].reduce((a, b) => ((a ?? "") > (b ?? "") ? a : b));
   const identityKey = nextTid(known, now * 1000, clockId);
   const accountKey = nextTid(identityKey, now * 1000, clockId);
   const time = new Date(now).toISOString();
-  const active = status === "active";
   store.appendEvents({
     lastTid: accountKey,
     events: [
       pendingOf(identityKey, identityEvent({ did, handle, time })),
-      pendingOf(accountKey, accountEvent({ did, active, status: active ? undefined : status, time })),
+      pendingOf(accountKey, standingEvent(store, time)),
     ],
     identity: { handle },
     forgetPendingUpTo: known ?? "",
@@ -86,8 +85,4 @@ export function tombstoneOf(
   const key = nextTid(lastKey ?? null, now * 1000, clockId);
   const time = new Date(now).toISOString();
   return pendingOf(key, accountEvent({ did, active: false, status: "deleted", time }));
-}
-
-function pendingOf(key: string, body: EventBody): PendingEvent {
-  return { key, kind: body.kind, before: body.before, after: body.after };
 }
