@@ -1,11 +1,11 @@
 /** Which snapshots are kept, and removal of what no kept one needs. */
 import { forEach } from "../for_each.ts";
 import { isBackupDamage } from "./backup_error.ts";
+import { collectObjects } from "./check_repository.ts";
 import { REQUESTS_AT_ONCE } from "./destination.ts";
 import type { SegmentName } from "./log_segments.ts";
 import type { ChunkRef, SnapshotManifest } from "./manifest.ts";
 import type { ManifestName, Repository } from "./repository.ts";
-import { collectObjects } from "./verify.ts";
 
 /** Of the newest days, weeks and months that have snapshots, the newest of each is kept; of the newest day up to 24. */
 export interface KeepRules {

@@ -6,10 +6,10 @@ import { isKithError } from "../errors.ts";
 import { DataFolderFixture, FaultyDestination } from "./_data_folder_fixture.ts";
 import { all, BackupFixture } from "./_fixture.ts";
 import { BackupError } from "./backup_error.ts";
+import { checkRepository } from "./check_repository.ts";
 import type { FileEntry } from "./manifest.ts";
 import { Repository } from "./repository.ts";
 import { openWritable } from "./run_backup.ts";
-import { checkRepository } from "./verify.ts";
 
 const ALICE = "did:plc:alice";
 const BOB = "did:plc:bob";

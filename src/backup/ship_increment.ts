@@ -13,9 +13,9 @@ import { FileCopier } from "./copy_files.ts";
 import { FileTableWriter, PreviousFiles } from "./file_table.ts";
 import type { IncrementManifest, LogRange } from "./manifest.ts";
 import type { ObjectWriter } from "./object_writer.ts";
+import { readBack } from "./prove_written.ts";
 import { INCREMENTS_FOLDER, manifestName, type Repository } from "./repository.ts";
 import type { BackupMaker, BackupSource } from "./snapshot_source.ts";
-import { readBack } from "./verify.ts";
 
 /** A blob that was kept. */
 export interface ShippedBlob {

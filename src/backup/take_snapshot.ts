@@ -11,11 +11,11 @@ import { FileTableWriter, PreviousFiles } from "./file_table.ts";
 import { keptUpTo } from "./kept_up_to.ts";
 import type { LogRange, SnapshotManifest } from "./manifest.ts";
 import { ObjectWriter } from "./object_writer.ts";
+import { proveWritten } from "./prove_written.ts";
 import { manifestName, type Repository, SNAPSHOTS_FOLDER } from "./repository.ts";
 import { shipIncrement } from "./ship_increment.ts";
 import { shipLog, shippedUpTo } from "./ship_log.ts";
 import type { BackupMaker, BackupProgress, BackupSource } from "./snapshot_source.ts";
-import { proveWritten } from "./verify.ts";
 
 /** Of one snapshot so many problems are kept in words. */
 const PROBLEMS_MAX = 100;
