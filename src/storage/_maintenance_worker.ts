@@ -3,17 +3,9 @@
  * it is an entry of its own (tools/build.ts).
  */
 import { Database } from "bun:sqlite";
-import {
-  closeSync,
-  existsSync,
-  fdatasyncSync,
-  fsyncSync,
-  openSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { closeSync, existsSync, fdatasyncSync, fsyncSync, openSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
+import { fileBytes } from "./_file_bytes.ts";
 import { type StagedRows, StagedRowsWriter } from "./_staged_rows.ts";
 
 declare const self: Worker;
@@ -130,7 +122,7 @@ function release(path: string): boolean {
  */
 function recover(path: string): boolean {
   const wal = `${path}-wal`;
-  if (existsSync(wal) && statSync(wal).size > 0) syncPath(wal, fdatasyncSync);
+  if (fileBytes(wal) > 0) syncPath(wal, fdatasyncSync);
   const complete = using(path, (db) => checkpoint(db, "TRUNCATE"));
   syncPath(dirname(path), fsyncSync);
   return complete;

@@ -3,8 +3,8 @@
  * In steady state nothing here syncs the disk on the event loop: see docs/storage_rules.md.
  */
 import type { Database, SQLQueryBindings, Statement } from "bun:sqlite";
-import { existsSync, statSync } from "node:fs";
 import { isKithError, KithError } from "../errors.ts";
+import { fileBytes } from "./_file_bytes.ts";
 import { RestingFiles } from "./_resting_files.ts";
 import type { StagedCounts, StagedRows } from "./_staged_rows.ts";
 import type { CheckpointMode, Maintenance } from "./maintenance.ts";
@@ -51,7 +51,7 @@ export class SqliteFile {
     this.path = path;
     this.#options = options;
     const wal = `${path}-wal`;
-    const dirty = existsSync(wal) && statSync(wal).size > 0;
+    const dirty = fileBytes(wal) > 0;
     this.db = openSqlite(path, { cacheKib: options.cacheKib });
     this.#walSync = new WalSync(wal, { ...options, dirty });
   }

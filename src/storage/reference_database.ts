@@ -8,6 +8,7 @@ import { copyFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { KithError } from "../errors.ts";
+import { fileBytes } from "./_file_bytes.ts";
 import { isDamage, storageError } from "./sqlite.ts";
 
 /** Beside a database file: its write-ahead log, and the journal of an interrupted transaction. */
@@ -37,7 +38,7 @@ export class ReferenceDatabase implements AsyncDisposable {
   static async open(path: string, { scratch }: ReadDatabaseOptions): Promise<ReferenceDatabase> {
     if (!existsSync(path))
       throw new KithError("storage_damaged", `Could not read "${path}": it is not there`);
-    const needsCopy = COMPANIONS.some((companion) => sizeOf(`${path}${companion}`) > 0);
+    const needsCopy = COMPANIONS.some((companion) => fileBytes(`${path}${companion}`) > 0);
     const copy = needsCopy ? join(scratch, `copy-${process.pid}-${++copies}.sqlite`) : undefined;
     try {
       if (copy !== undefined) await copyWithLog(path, copy);
@@ -118,7 +119,7 @@ export class ReferenceDatabase implements AsyncDisposable {
 
 /** Whether a database has a log that has not been written into it: its program runs, or ended without closing it. */
 export function hasLog(path: string): boolean {
-  return COMPANIONS.some((companion) => sizeOf(`${path}${companion}`) > 0);
+  return COMPANIONS.some((companion) => fileBytes(`${path}${companion}`) > 0);
 }
 
 /** Whatever there is of one, to be compared later: sizes and times of the file and its log. */
@@ -129,10 +130,6 @@ export function tracesOf(path: string): string {
       return found === undefined ? "-" : `${found.size}@${found.mtimeMs}`;
     })
     .join(" ");
-}
-
-function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 async function copyWithLog(path: string, copy: string): Promise<void> {

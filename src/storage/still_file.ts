@@ -5,6 +5,7 @@
 import { Database, type SQLQueryBindings, type Statement } from "bun:sqlite";
 import { existsSync, rmSync, statSync } from "node:fs";
 import { KithError } from "../errors.ts";
+import { fileBytes } from "./_file_bytes.ts";
 import { schemaVersionOf } from "./migrations.ts";
 import { errorCodeOf, storageError, withSteadyPlan } from "./sqlite.ts";
 
@@ -124,6 +125,6 @@ function readError(error: unknown, path: string): unknown {
 
 /** A connection that only reads makes these, and leaves them. */
 function removeEmptyWal(path: string): void {
-  if ((statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0) return;
+  if (fileBytes(`${path}-wal`) > 0) return;
   for (const suffix of ["-wal", "-shm"]) rmSync(`${path}${suffix}`, { force: true });
 }
