@@ -89,9 +89,13 @@ class Trial {
       }
       await scene.server.kill();
     });
-    await scene.recover(creators);
-    await this.#commit(clock.seconds);
-    await this.backUp();
+    try {
+      await scene.recover(creators);
+      await this.#commit(clock.seconds);
+      await this.backUp();
+    } catch (error) {
+      throw scene.explain(this.rounds, error);
+    }
   }
 
   /** Everybody signs in: what was signed a year ago has ended. */
