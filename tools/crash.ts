@@ -17,6 +17,7 @@ const COUNTS = {
   KITH_TEST_STEPS: "150",
   KITH_TEST_DISK_ERRORS: "200",
   KITH_TEST_WORKER_DEATHS: "60",
+  KITH_TEST_LOSSES: "20",
 };
 
 export interface Tallied {
