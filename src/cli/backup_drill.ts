@@ -1,11 +1,11 @@
 /** `kith backup drill`: proves that the newest backup can be restored. */
 import type { DrillAnswer, RestoreProgress } from "../backup/mod.ts";
 import { DevKithAdminDrillBackup } from "../lexicons/mod.ts";
+import { backupCommand, keyOf, placeOf, resultOf } from "./_backup_command.ts";
 import { nameOf } from "./_backup_display.ts";
 import { checkFindings, checkSummary } from "./_check_display.ts";
 import { RestoreDisplay } from "./_restore_display.ts";
 import { AdminClient, AdminError } from "./admin_client.ts";
-import { backupCommand, keyOf, placeOf, resultOf } from "./backup.ts";
 import { EXIT_FAILED, EXIT_OK, type Io } from "./command.ts";
 import { facts, printableLines } from "./table.ts";
 

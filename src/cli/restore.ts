@@ -1,61 +1,47 @@
 /** `kith restore`: puts a data folder together from a backup, rolled forward to the last event that was shipped. */
 import { backupPlace } from "../config/mod.ts";
-import { isKithError } from "../errors.ts";
+import { isKithError, KithError } from "../errors.ts";
+import { backupCommand } from "./_backup_command.ts";
 import { RestoreDisplay } from "./_restore_display.ts";
 import { textOf, UsageError } from "./admin_command.ts";
-import {
-  type Arguments,
-  type Command,
-  DATA_OPTION,
-  ENV_FILE_OPTION,
-  EXIT_CONFIG,
-  EXIT_FAILED,
-  EXIT_OK,
-  EXIT_USAGE,
-  type Io,
-} from "./command.ts";
-import { loadOrExplain } from "./load_or_explain.ts";
+import { type Arguments, EXIT_FAILED, EXIT_OK, type Io } from "./command.ts";
 import { printableLines } from "./table.ts";
 
 /** EX_IOERR of sysexits.h. */
 const EXIT_DISK_FAILED = 74;
 
-export const restoreCommand: Command = {
-  name: "restore",
-  summary:
-    "put the data folder together from the backup at SRC or KITH_BACKUP_DESTINATION; the folder must be empty, and no server run on it",
-  operands: ["[SRC]"],
-  options: [
-    {
-      name: "at",
-      value: "SNAPSHOT",
-      help: 'begin from this snapshot, not from the newest ("kith backup list" shows them)',
-    },
-    {
-      name: "no-roll-forward",
-      value: undefined,
-      help: "leave repos as the snapshot has them; deletions and takedowns after it are carried out all the same",
-    },
-    {
-      name: "partial",
-      value: undefined,
-      help: "go on where files of the backup are damaged, without them: the last resort",
-    },
-    {
-      name: "skip-relays",
-      value: undefined,
-      help: "do not ask the relays of PDS_CRAWLERS how far they are",
-    },
-    { name: "json", value: undefined, help: "print JSON, one object a line, for scripts" },
-    DATA_OPTION,
-    ENV_FILE_OPTION,
-  ],
-  run: async (given, { io }) => {
-    const loaded = loadOrExplain({ options: given.options, io });
-    if (loaded === undefined) return EXIT_CONFIG;
-    const { config } = loaded;
+export const restoreCommand = backupCommand(
+  {
+    name: "restore",
+    summary:
+      "put the data folder together from the backup at SRC or KITH_BACKUP_DESTINATION; the folder must be empty, and no server run on it",
+    operands: ["[SRC]"],
+    options: [
+      {
+        name: "at",
+        value: "SNAPSHOT",
+        help: 'begin from this snapshot, not from the newest ("kith backup list" shows them)',
+      },
+      {
+        name: "no-roll-forward",
+        value: undefined,
+        help: "leave repos as the snapshot has them; deletions and takedowns after it are carried out all the same",
+      },
+      {
+        name: "partial",
+        value: undefined,
+        help: "go on where files of the backup are damaged, without them: the last resort",
+      },
+      {
+        name: "skip-relays",
+        value: undefined,
+        help: "do not ask the relays of PDS_CRAWLERS how far they are",
+      },
+    ],
+  },
+  async ({ given, io, config, isJson }) => {
     const { options } = given;
-    const display = new RestoreDisplay(io, { json: options.json === true });
+    const display = new RestoreDisplay(io, { json: isJson });
     try {
       const { restore } = await import("../restore_features.ts");
       const report = await restore(config, {
@@ -72,14 +58,14 @@ export const restoreCommand: Command = {
       return report.troubles.length > 0 || report.check.harms > 0 ? EXIT_FAILED : EXIT_OK;
     } catch (error) {
       display.clear();
-      return explain(error, io);
+      throw withWaysRound(error);
     }
   },
-};
+);
 
 /** What is damaged may be so in the newest snapshot alone. */
 const WAYS_ROUND_DAMAGE =
-  'An older snapshot may be whole: "kith backup list" shows them, and --at SNAPSHOT restores one. Where none is, --partial goes on without what is damaged.\n';
+  'An older snapshot may be whole: "kith backup list" shows them, and --at SNAPSHOT restores one. Where none is, --partial goes on without what is damaged.';
 
 function sourceOf(
   { rest: [named] }: Arguments,
@@ -102,12 +88,8 @@ function endAtOnce(error: unknown, io: Io): never {
   process.exit(EXIT_DISK_FAILED);
 }
 
-function explain(error: unknown, io: Io): number {
-  const isUsage = error instanceof UsageError;
-  if (!isUsage && !isKithError(error)) throw error;
-  const hint = isUsage ? '"kith help restore" shows how it is used.' : error.hint;
-  io.err(printableLines(`kith restore: ${error.message}\n${hint === undefined ? "" : `${hint}\n`}`));
-  if (isKithError(error, "storage_damaged")) io.err(WAYS_ROUND_DAMAGE);
-  if (isUsage) return EXIT_USAGE;
-  return isKithError(error, "config_invalid") ? EXIT_CONFIG : EXIT_FAILED;
+function withWaysRound(error: unknown): unknown {
+  if (!isKithError(error, "storage_damaged")) return error;
+  const hint = [error.hint, WAYS_ROUND_DAMAGE].filter((each) => each !== undefined).join("\n");
+  return new KithError(error.code, error.message, { cause: error, hint });
 }
