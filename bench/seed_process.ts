@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { cidOfCbor, encodeCbor, generatePrivateKey, nextTid } from "../src/atproto/mod.ts";
 import { SessionTokens } from "../src/auth/mod.ts";
-import { loadConfig } from "../src/config/mod.ts";
+import { ensureSecrets, loadConfig } from "../src/config/mod.ts";
 import { openStores, startActors } from "../src/engine.ts";
 import { createLogger } from "../src/logger.ts";
 import { openServerFiles } from "../src/server_files.ts";
@@ -93,6 +93,8 @@ async function seed(input: SeedInput): Promise<SeedAnswer> {
   };
   const folder = DataFolder.open(config.dataFolder);
   closing.push(() => folder.close());
+  // A folder with accounts and without a rotation key is refused.
+  await ensureSecrets(config);
   const files = await openServerFiles(context, { folder });
   const stores = await openStores(context, { config, folder, files });
   const parts = { stores, actors: await startActors(context, { config, stores }) };

@@ -33,4 +33,7 @@ export const SMOKE_ROWS: readonly string[] = [
   "firehose-busy",
   "start",
   "limit-1",
+  "growth-accounts-k256-10-createRecord",
+  "growth-accounts-k256-10-getRecord",
+  "growth-memory-k256-10",
 ];
