@@ -175,12 +175,11 @@ export async function startActors(
   const openReposMax = openReposMaxOf(config, log);
   const removeStrays = (did: string, cids: readonly Cid[]) => registry.removeStrays(did, cids);
   const blobHold = new BlobHold<BlobUpload>({ blobs, removeStrays, logger: log });
-  const held = blobHold.blobs;
   const registry: RepoRegistry<BlobUpload> = new RepoRegistry({
     accounts,
     identities,
     files,
-    blobs: held,
+    blobs: blobHold.blobs,
     blobLooks: { around: (did, at, change) => blobLooks.around(did, at + lifetimeMs, change) },
     sequencer,
     logger: log,
@@ -193,7 +192,8 @@ export async function startActors(
     looks: blobLooks,
     accounts,
     repos: registry,
-    blobs: { list: (did, page) => stores.blobs.list(did, page), removeAll: held.removeAll },
+    // Not as the registry has it: what fails is for the sweeper to try again.
+    blobs: stores.blobs,
     lifetimeMs,
     now: believedNow,
     logger: log,

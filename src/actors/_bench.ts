@@ -269,15 +269,15 @@ export class Bench implements AsyncDisposable {
     return this.#gates.shut(method);
   }
 
-  /** A `creating` account without its repo. */
-  async beginAccount(did: string): Promise<void> {
+  /** A `creating` account without its repo; `movesIn`: with a DID from elsewhere, which may have been here before. */
+  async beginAccount(did: string, { movesIn = false } = {}): Promise<void> {
     await this.accounts.beginAccount({
       did,
       handle: handleOf(did),
       email: `${handleOf(did)}@mail.test`,
       passwordHash: "hash",
       signingKey: { type: "k256", privateKey: new Uint8Array(32).fill(1) },
-      genesisOperation: new Uint8Array(),
+      genesisOperation: movesIn ? null : new Uint8Array(),
       now: this.nowMs,
     });
   }

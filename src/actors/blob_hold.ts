@@ -46,6 +46,7 @@ export class BlobHold<Upload> {
         while (this.#holds > 0) await this.#free.promise;
         await blobs.removeAll(did);
       },
+      isHeld: () => this.#holds > 0,
       quarantine: (did, cid) => blobs.quarantine(did, cid),
       release: (did, cid) => blobs.release(did, cid),
       removeQuarantined: (did, cid) => blobs.removeQuarantined(did, cid),

@@ -46,12 +46,15 @@ export interface BlobSweeperOptions {
   readonly repos: {
     sweepBlobs(did: string, sweep: { olderThan: number; limit: number }): Promise<BlobSweep>;
     removeStrays(did: string, cids: readonly Cid[]): Promise<number>;
+    /** Runs `remove` while nobody moves in under the DID. False where it was not run. */
+    removeRemains(did: string, remove: () => Promise<void>): Promise<boolean>;
   };
   readonly blobs: {
     list(
       did: string,
       page: { limit: number; after?: string },
     ): Promise<readonly { readonly cid: Cid; readonly name: string; readonly storedAt: number }[]>;
+    /** Throws where it could not: what is left is looked for again. */
     removeAll(did: string): Promise<void>;
   };
   /** How long a blob is kept that no record refers to. */
@@ -118,7 +121,10 @@ export class BlobSweeper {
     const { accounts, repos, blobs, lifetimeMs, now } = this.#options;
     const state = accounts.account(did)?.state;
     if (state === "creating" || state === "deleting") return now() + lifetimeMs;
-    if (state === undefined || state === "deleted") return void (await blobs.removeAll(did));
+    if (state === undefined || state === "deleted") {
+      const isDone = await repos.removeRemains(did, () => blobs.removeAll(did));
+      return isDone ? undefined : now() + RETRY_MS;
+    }
     const keepMs = state === "deactivated" ? Math.max(lifetimeMs, MOVING_LIFETIME_MS) : lifetimeMs;
     const { removed, oldestLeft } = await repos.sweepBlobs(did, {
       olderThan: now() - keepMs,

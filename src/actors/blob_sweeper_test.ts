@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { existsSync, utimesSync } from "node:fs";
 import { join } from "node:path";
-import { type Cid, cidToString } from "../atproto/mod.ts";
+import { type BlobRef, type Cid, cidToString } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import { Bench, didOf, post, unpost } from "./_bench.ts";
 import { QUIET, until } from "./_fake_log.ts";
@@ -184,6 +184,53 @@ test("removeAllOrLater() leaves a dead account's blobs to the sweeper where the 
   await sweeper.stop();
 });
 
+/** The account is deleted, and what it had uploaded is due to be looked for. */
+async function buried(bench: Bench): Promise<void> {
+  await bench.createAccounts(DID);
+  await keep(bench, "of the dead");
+  await bench.registry.deleteRepo(DID);
+  await until(() => bench.accounts.account(DID)?.state === "deleted");
+  bench.nowMs += 2 * LIFETIME_MS;
+}
+
+async function moveIn(bench: Bench): Promise<BlobRef> {
+  await bench.beginAccount(DID, { movesIn: true });
+  await bench.registry.createRepo(DID);
+  await bench.accounts.finishCreation(DID, "deactivated");
+  return await keep(bench, "of who moved in");
+}
+
+test("BlobSweeper: who moves in under the DID of a deleted account waits until that one's blobs are gone", async () => {
+  await using bench = await Bench.start();
+  await buried(bench);
+  const sweeper = sweeperOf(bench);
+  const gate = bench.stopBefore("removeAll");
+  const step = sweeper.step();
+  await gate.reached;
+  const moved = moveIn(bench);
+  await Bun.sleep(50);
+  gate.open();
+  await step;
+  expect(await bench.blob(DID, (await moved).cid)).toEqual(there);
+  await sweeper.stop();
+});
+
+test("BlobSweeper does not wait for a backup with the blobs of a deleted account", async () => {
+  await using bench = await Bench.start();
+  await buried(bench);
+  let isHeld = true;
+  Object.assign(bench.blobs, { isHeld: () => isHeld });
+  const sweeper = sweeperOf(bench);
+  await sweeper.step();
+  expect(bench.blobLooks.due(Number.MAX_SAFE_INTEGER, 10)).toEqual([DID]);
+  const moved = await moveIn(bench);
+  isHeld = false;
+  bench.nowMs += 3_600_000;
+  await sweeper.step();
+  expect(await bench.blob(DID, moved.cid)).toEqual(there);
+  await sweeper.stop();
+});
+
 test("BlobLooks.look() does not forget an account into which something comes meanwhile", async () => {
   await using bench = await Bench.start();
   const { blobLooks: looks } = bench;
@@ -239,6 +286,7 @@ test("BlobSweeper.step() does a bounded part of what is due, and goes on with it
         return isFirst ? { removed: limit, oldestLeft: 1 } : { removed: 1, oldestLeft: undefined };
       },
       removeStrays: async () => 0,
+      removeRemains: async () => true,
     },
     blobs: {
       list: async (did, { limit }) => {

@@ -10,6 +10,8 @@ export interface RegistryBlobs<Upload> extends QuarantineFiles {
   keep(upload: Upload, target: { did: string; cid: Cid }): Promise<void>;
   remove(did: string, cid: Cid): Promise<void>;
   removeAll(did: string): Promise<void>;
+  /** True while removeAll() would wait for a backup. Absent: never. */
+  isHeld?(): boolean;
 }
 
 export class RepoBlobs<Upload> {

@@ -46,6 +46,8 @@ export class RepoRegistry<Upload = unknown> {
   /** In the order of use, the least recent first. */
   readonly #entries = new Map<RepoId, Entry>();
   readonly #births = new Map<RepoId, Promise<void>>();
+  /** Of accounts that are no more: what is left of their blobs is being removed. */
+  readonly #removals = new Map<RepoId, Promise<void>>();
   readonly #slots: OpenSlots;
   readonly #timer: ReturnType<typeof setInterval>;
   /** Repos that are being closed: each of them makes room for one waiter. */
@@ -172,6 +174,20 @@ export class RepoRegistry<Upload = unknown> {
     }
   }
 
+  /**
+   * Runs `remove`, which removes all blobs of an account that is no more, while nobody moves in under its DID. False where it was not
+   * run: somebody has, or a backup holds the blobs, and whoever waited for that might meet those of the next owner.
+   */
+  async removeRemains(did: RepoId, remove: () => Promise<void>): Promise<boolean> {
+    const { accounts, blobs } = this.#options;
+    const state = accounts.account(did)?.state;
+    if (blobs.isHeld?.() || (state !== undefined && state !== "deleted")) return false;
+    const removal = remove().finally(() => this.#removals.delete(did));
+    this.#removals.set(did, removal);
+    await removal;
+    return true;
+  }
+
   /** Calls `listener` with the account of each change that no event tells, before its answer. */
   onQuietChange(listener: (did: string) => void): void {
     this.#quietListeners.push(listener);
@@ -255,6 +271,8 @@ export class RepoRegistry<Upload = unknown> {
 
   async #create(did: RepoId): Promise<void> {
     const { accounts } = this.#options;
+    // Its blobs would go with those of who had the DID before.
+    await this.#removals.get(did)?.catch(() => {});
     for (let entry = this.#entries.get(did); entry; entry = this.#entries.get(did)) {
       if (!entry.closing && !entry.actor.hasEnded) return void (await entry.actor.opened);
       await entry.gone.promise;
