@@ -1,5 +1,6 @@
 /** Copies the blobs of accounts. A blob's name is its hash, so what is in the snapshot before has not changed. */
 import { cidToString } from "../atproto/mod.ts";
+import { isKithError } from "../errors.ts";
 import { errorCodeOf, type ListedBlob, safeDidName } from "../storage/mod.ts";
 import type { FileCopier } from "./copy_files.ts";
 import { orderOf } from "./file_table.ts";
@@ -71,11 +72,10 @@ export async function copyBlob(found: Found, options: BlobCopyOptions): Promise<
   const cid = cidToString(blob.cid);
   if (await copier.unchanged(headOf(found))) return true;
   try {
-    for (const place of [quarantined, !quarantined]) {
-      const stored = await source.blobs?.open(did, blob.cid, { quarantined: place });
-      if (!stored) continue;
-      const head = headOf({ ...found, quarantined: place });
-      const sha256 = await copier.bytesAs(head, await stored.stream());
+    // In the first place once more: it may have been moved there while it was looked for in the other.
+    for (const place of [quarantined, !quarantined, quarantined]) {
+      const sha256 = await copyFrom({ ...found, quarantined: place }, options);
+      if (sha256 === undefined) continue;
       const named = Buffer.from(blob.cid.bytes.subarray(CID_HEAD_BYTES)).toString("hex");
       if (sha256 !== named) onProblem(`The blob ${cid} of "${did}" is damaged: its bytes have another hash`);
       return true;
@@ -89,8 +89,23 @@ export async function copyBlob(found: Found, options: BlobCopyOptions): Promise<
   }
 }
 
+/** Its hash, in hex; undefined where it is not in that place, or was moved away before its bytes came. */
+async function copyFrom(
+  found: Found,
+  { source, copier }: Pick<BlobCopyOptions, "source" | "copier">,
+): Promise<string | undefined> {
+  const { did, blob, quarantined } = found;
+  try {
+    const stored = await source.blobs?.open(did, blob.cid, { quarantined });
+    return stored && (await copier.bytesAs(headOf(found), await stored.stream()));
+  } catch (error) {
+    if (isKithError(error, "blob_not_found")) return undefined;
+    throw error;
+  }
+}
+
 function isUnreadable(error: unknown): boolean {
-  return ["EIO", "EACCES", "EPERM", "ENOENT", "EISDIR"].includes(errorCodeOf(error));
+  return ["EIO", "EACCES", "EPERM", "EISDIR"].includes(errorCodeOf(error));
 }
 
 function headOf({ did, blob, quarantined }: Found) {

@@ -9,6 +9,7 @@ import { type Cid, cidToString, parseCid } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import { type BlobUpload, guard, UploadFile, UploadFolder } from "./_upload_file.ts";
 import { safeDidName, syncNames } from "./repo_files.ts";
+import { errorCodeOf } from "./sqlite.ts";
 import type { OnFatal } from "./wal_sync.ts";
 
 export { type BlobUpload, type FinishedUpload, HEAD_BYTES } from "./_upload_file.ts";
@@ -30,7 +31,10 @@ export interface StoredBlob {
   readonly size: number;
   /** The file, where the store is a folder: a server can send it itself, with its length and in ranges. */
   readonly file?: Blob;
-  /** The bytes, read as the consumer pulls; resolves once they begin to come. */
+  /**
+   * The bytes, read as the consumer pulls; resolves once they begin to come. KithError blob_not_found, from here or from the stream, where
+   * it was removed or moved since.
+   */
   stream(range?: ByteRange): Promise<ReadableStream<Uint8Array>>;
 }
 
@@ -239,7 +243,10 @@ function readFileStream(path: string, { start, end }: ByteRange): ReadableStream
           else controller.close();
         } catch (error) {
           await close();
-          throw error;
+          if (errorCodeOf(error) !== "ENOENT") throw error;
+          throw new KithError("blob_not_found", `The blob file "${path}" is not there any more`, {
+            cause: error,
+          });
         }
       },
       cancel: close,

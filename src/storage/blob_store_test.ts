@@ -133,6 +133,16 @@ test("DiskBlobStore removes one blob, or all of an account, and does not mind wh
   expect(await store.open(DID, second.cid)).toBeUndefined();
 });
 
+test("DiskBlobStore says of a blob that goes between two looks that it is not there", async () => {
+  await using folder = new Fixture();
+  const store = storeIn(folder);
+  const { cid } = await put(store, new Uint8Array([1, 2, 3]));
+  const blob = await store.open(DID, cid);
+  await store.remove(DID, cid);
+  const reading = blob?.stream().then((stream) => stream.getReader().read());
+  await expect(reading).rejects.toMatchObject({ code: "blob_not_found" });
+});
+
 test.each(["did:web:..", "did:web:a%2F..%2Fb", `did:web:${"a".repeat(250)}.example.com`])(
   "DiskBlobStore keeps the blobs of %s inside its folder",
   async (did) => {

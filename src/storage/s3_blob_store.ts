@@ -117,7 +117,8 @@ export class S3BlobStore implements BlobStore {
       const all = { start: 0, end: size };
       return {
         size,
-        stream: (range = all) => this.#told(did, () => this.#read({ key, range, size, action })),
+        stream: (range = all) =>
+          this.#told(did, () => this.#read({ key, range, size, action }).catch(goneSince(action))),
       };
     });
   }
@@ -144,10 +145,13 @@ export class S3BlobStore implements BlobStore {
       if (size === undefined) return;
       const upload = await this.#uploads.begin();
       try {
-        const body = await this.#read({ key, range: { start: 0, end: size }, size, action });
-        for await (const chunk of body) await upload.write(chunk);
+        const read = this.#read({ key, range: { start: 0, end: size }, size, action });
+        for await (const chunk of await read.catch(goneSince(action))) await upload.write(chunk);
         await upload.finish();
         await this.#put(keyOf(to, did, cid), upload, action);
+      } catch (error) {
+        if (isKithError(error, "blob_not_found")) return;
+        throw error;
       } finally {
         await upload.discard();
       }
@@ -278,6 +282,14 @@ function lengthOf(answer: Response, action: string): number {
   const text = answer.headers.get("content-length") ?? "";
   if (/^\d{1,15}$/.test(text) && answer.headers.has("etag")) return Number(text);
   throw new KithError("upstream_failure", `${action}: the blob store has not answered as such`);
+}
+
+/** For a read of what has been looked at: that it was removed since is no failure of the bucket. */
+function goneSince(action: string): (error: unknown) => never {
+  return (error) => {
+    if (!(error instanceof S3Refusal) || error.s3Code !== "NoSuchKey") throw error;
+    throw new KithError("blob_not_found", `${action}: it is not there any more`, { cause: error });
+  };
 }
 
 function anotherLength(action: string): KithError {

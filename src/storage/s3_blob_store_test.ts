@@ -193,7 +193,7 @@ test.each([
   ["GET", () => s3Error(503, "SlowDown"), "busy", 3],
   ["GET", never, "timeout", 1],
   ["GET", hotel, "upstream_failure", 1],
-  ["GET", () => s3Error(404, "NoSuchKey"), "upstream_failure", 1],
+  ["GET", () => s3Error(404, "NoSuchBucket"), "upstream_failure", 1],
   ["DELETE", () => s3Error(500, "InternalError"), "upstream_failure", 3],
   ["DELETE", never, "timeout", 1],
 ])(
@@ -220,6 +220,22 @@ test.each([
     if (method !== "DELETE") expect((await read(store, cid)).length).toBe(BYTES.length);
   },
 );
+
+test("S3BlobStore says of a blob that goes between two looks that it is not there, and does not move it", async () => {
+  await using bucket = new MemoryBucket();
+  await using folder = new Fixture();
+  const { store, warnings } = storeOn(bucket, folder);
+  const cid = await put(store, BYTES);
+  const blob = await store.open(DID, cid);
+  bucket.fail = (request) => {
+    if (request.method === "GET") bucket.objects.clear();
+    return undefined;
+  };
+  await store.quarantine(DID, cid);
+  expect([...bucket.objects.keys()]).toEqual([]);
+  await expect(blob?.stream()).rejects.toMatchObject({ code: "blob_not_found" });
+  expect([warnings, readdirSync(folder.file("tmp"))]).toEqual([[], []]);
+});
 
 test("S3BlobStore tries again what a bucket fails once", async () => {
   await using bucket = new MemoryBucket();

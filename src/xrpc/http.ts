@@ -123,6 +123,11 @@ class Edge implements Http {
 
   error(failure: unknown): Response {
     const requestId = newRequestId();
+    // Of a blob Bun opens the file once it has the answer: it has gone since it was looked at.
+    if ((failure as { code?: unknown } | null)?.code === "ENOENT") {
+      const gone = new KithError("blob_not_found", "Could not find the blob: it was removed a moment ago");
+      return stamp(errorResponse(gone, { requestId }), requestId);
+    }
     this.#options.log.error("Could not send an answer", { requestId, failure });
     return stamp(errorResponse(undefined, { requestId }), requestId);
   }

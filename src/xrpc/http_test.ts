@@ -350,6 +350,14 @@ test("createHttp() tells nothing of an answer that could not be sent", async () 
   expect(lines.join()).toContain("ENOENT");
 });
 
+test("createHttp() says of a file that went before it could be sent that it is not there", async () => {
+  lines.length = 0;
+  const response = http.error(Object.assign(new Error("ENOENT: /data/blobs/x"), { code: "ENOENT" }));
+  expect(response.status).toBe(400);
+  expect(await response.json()).toMatchObject({ error: "BlobNotFound" });
+  expect(lines).toEqual([]);
+});
+
 test("createHttp() answers a HEAD without a body", async () => {
   const response = await get(LIST, { method: "HEAD" });
   expect(response.status).toBe(200);

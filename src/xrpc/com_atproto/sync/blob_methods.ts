@@ -48,10 +48,11 @@ function getBlob({ accounts, repos, blobs, log }: SyncBlobOptions): Method {
       if (!row || isHidden) throw new KithError("blob_not_found", `Could not find the blob "${params.cid}"`);
       const headers = blobHeaders(cid, row.mimeType);
       if (isKnown(request.headers, etagOf(cid))) return new Response(null, { status: 304, headers });
-      // The row decides; its file follows, and a crash may have left it in the other place.
+      // The row decides; its file follows, perhaps while it is looked for, and a crash may have left it in the other place.
       const blob =
         (await blobs.open(did, cid, { quarantined })) ??
-        (await blobs.open(did, cid, { quarantined: !quarantined }));
+        (await blobs.open(did, cid, { quarantined: !quarantined })) ??
+        (await blobs.open(did, cid, { quarantined }));
       if (!blob) {
         log.warn("The file of a blob is missing", { did, cid: params.cid });
         throw new KithError("blob_not_found", `Could not find the blob "${params.cid}"`);
