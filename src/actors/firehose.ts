@@ -1,8 +1,15 @@
 /** The firehose: every subscriber's outbox, and what a cursor means. com.atproto.sync.subscribeRepos */
-import { errorFrame, infoFrame } from "../atproto/mod.ts";
+import { errorFrame } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
-import { type FrameSink, Outbox, type OutboxSource, PAGE_BYTES_MAX, PAGE_ROWS_MAX } from "./outbox.ts";
+import {
+  type FrameSink,
+  Outbox,
+  type OutboxSource,
+  outdatedCursor,
+  PAGE_BYTES_MAX,
+  PAGE_ROWS_MAX,
+} from "./outbox.ts";
 import type { SequencedFrame, Sequencer } from "./sequencer.ts";
 
 /** Subscribers at a time by default; a PDS has a handful of relays. */
@@ -43,6 +50,7 @@ export class Firehose {
     const { log, sequencer } = options;
     this.#source = {
       publishedSeq: () => sequencer.publishedSeq,
+      prunedUpTo: () => log.prunedUpTo(),
       page: (after) =>
         log.read({ after, upTo: sequencer.publishedSeq, rowsMax: PAGE_ROWS_MAX, bytesMax: PAGE_BYTES_MAX }),
     };
@@ -101,9 +109,7 @@ export class Firehose {
     const before = log.read({ after: cursor, upTo: oldest - 1, rowsMax: 1, bytesMax: 1 });
     const outdated = before.length > 0 || cursor < log.prunedUpTo();
     if (!outdated) return cursor;
-    if (cursor > 0) {
-      sink.send(infoFrame("OutdatedCursor", `Events after the cursor ${cursor} are older than what is kept`));
-    }
+    if (cursor > 0) sink.send(outdatedCursor(cursor));
     return oldest - 1;
   }
 

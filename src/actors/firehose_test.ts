@@ -82,6 +82,24 @@ describe("Firehose.subscribe()", () => {
     for (const sink of sinks) expect(sink.frames.slice(-8)).toEqual(sinks[0]?.frames.slice(-8) ?? []);
   });
 
+  test("tells a subscriber of events that were removed before it could read them", async () => {
+    const bench = new Bench();
+    await bench.emit(1_200);
+    const sink = new FakeSink();
+    sink.answer = "queued";
+    const outbox = bench.firehose.subscribe({ cursor: 100, sink });
+    await until(() => outbox?.state === "stalled");
+    bench.log.prune(600);
+    sink.answer = "sent";
+    outbox?.drained();
+    await until(() => outbox?.state === "live");
+    expect(sink.seqs).toEqual([101, -1, ...range(601, 1_200)]);
+    expect(decodeFrame(sink.frames[1] ?? new Uint8Array())).toMatchObject({
+      t: "#info",
+      payload: { name: "OutdatedCursor" },
+    });
+  });
+
   test("refuses a cursor from the future with an error frame", async () => {
     const bench = new Bench();
     await bench.emit(2);

@@ -8,10 +8,11 @@
  *                reads on from the log. So a slow reader costs its socket's buffer and nothing else.
  *   closed       gone, or told ConsumerTooSlow
  *
- * No frame is dropped in silence: a frame is either taken by the socket, or the stream ends with an error frame.
+ * No frame is dropped in silence: a frame is either taken by the socket, or the stream ends with an error frame. Of what was removed from the
+ * log before it was read the subscriber is told by #info OutdatedCursor.
  */
 import { createActor, setup } from "xstate";
-import { errorFrame } from "../atproto/mod.ts";
+import { errorFrame, infoFrame } from "../atproto/mod.ts";
 import type { SequencedFrame } from "./sequencer.ts";
 
 /** Rows and bytes of one page of backfill. */
@@ -42,6 +43,8 @@ export interface OutboxSource {
   publishedSeq(): number;
   /** Frames with `after < seq <= publishedSeq`, oldest first. */
   page(after: number): readonly SequencedFrame[];
+  /** The newest seq that retention has removed; 0 where none was. */
+  prunedUpTo(): number;
 }
 
 export interface OutboxOptions {
@@ -89,6 +92,11 @@ export const outboxMachine = setup({
     closed: { type: "final", entry: "release" },
   },
 });
+
+/** Tells a subscriber that it misses events. */
+export function outdatedCursor(cursor: number): Uint8Array {
+  return infoFrame("OutdatedCursor", `Events after the cursor ${cursor} are older than what is kept`);
+}
 
 export class Outbox {
   readonly #options: OutboxOptions;
@@ -152,14 +160,23 @@ export class Outbox {
 
   /** Undefined where the log cannot be read: this runs on its own turn, where an exception would end the process. */
   #readPage(): readonly SequencedFrame[] | undefined {
+    const { source } = this.#options;
     try {
-      return this.#options.source.page(this.#cursor);
+      if (this.#cursor < source.prunedUpTo()) this.#skipTo(source.prunedUpTo());
+      return source.page(this.#cursor);
     } catch (error) {
       this.#options.onFailed?.(error);
       this.#options.sink.close(CLOSE_INTERNAL, "internal error");
       this.closed();
       return undefined;
     }
+  }
+
+  /** What lay between has gone from the log since the stream began: it was slow, or began where the log did. */
+  #skipTo(seq: number): void {
+    const { sink } = this.#options;
+    if (this.#cursor > 0) sink.send(outdatedCursor(this.#cursor));
+    this.#cursor = seq;
   }
 
   /** True when the socket took all of them and has room for more. */
