@@ -81,24 +81,26 @@ export class FileCopier {
   ): Promise<void> {
     const { source, onProblem } = this.#parts;
     const path = join(source.paths.repos, repoFilePath(head.did, head.generation));
-    if (existsSync(path)) {
-      this.#repos += 1;
-      return await this.#orStale(head, () => this.sqliteFile(head, path));
-    }
-    // Being born, it has none yet; dying, none any more.
-    if (state === "creating" || state === "deleting") return;
-    onProblem(`The repo file of "${head.did}" is not there`);
-    await this.#orStale(head, undefined);
-  }
-
-  async #orStale(head: EntryHead, copy: (() => Promise<void>) | undefined): Promise<void> {
-    const { previous, previousName, writer, onProblem } = this.#parts;
+    // Being born, it has none yet; dying, none any more, perhaps since a moment ago.
+    const isGone = () => (state === "creating" || state === "deleting") && !existsSync(path);
+    if (isGone()) return;
     try {
-      if (copy) return await copy();
+      if (existsSync(path)) {
+        this.#repos += 1;
+        return await this.sqliteFile(head, path);
+      }
+      onProblem(`The repo file of "${head.did}" is not there`);
     } catch (error) {
       if (!isKithError(error, "storage_damaged")) throw error;
+      if (isGone()) return;
       onProblem(`The repo file of "${head.did}" is damaged: ${error.message}`);
     }
+    await this.#stale(head);
+  }
+
+  /** The file as the snapshot before has it, where that can be used. */
+  async #stale(head: EntryHead): Promise<void> {
+    const { previous, previousName, writer } = this.#parts;
     const before = await previous.find(head);
     if (!before || !writer.reuse(before.chunks)) return;
     const staleFrom = before.staleFrom ?? previousName ?? "";
