@@ -165,8 +165,10 @@ export class DiskBlobStore implements BlobStore {
     await guard(`Could not move the blob ${name}`, async () => {
       if (!existsSync(join(from, name))) return;
       await mkdir(to, { recursive: true, mode: 0o700 });
-      await rename(join(from, name), join(to, name));
-      for (const folder of [to, from, dirname(to), this.#options.folder]) await this.#sync(folder);
+      // Its last record, or its account, may have gone since, and its file or the folders with it.
+      await rename(join(from, name), join(to, name)).catch(absent);
+      for (const folder of [to, from, dirname(to), this.#options.folder])
+        await this.#sync(folder).catch(absent);
     });
   }
 

@@ -133,6 +133,20 @@ test("DiskBlobStore removes one blob, or all of an account, and does not mind wh
   expect(await store.open(DID, second.cid)).toBeUndefined();
 });
 
+test.each(["file", "folder"])(
+  "DiskBlobStore does not mind that the %s of a blob goes while it is moved",
+  async (what) => {
+    await using folder = new Fixture();
+    const store = storeIn(folder);
+    const { cid } = await put(store, new Uint8Array([1, 2, 3]));
+    const place = folder.file(`blobs/${DID.replaceAll(":", "_")}`);
+    const moving = store.quarantine(DID, cid);
+    rmSync(what === "file" ? `${place}/${cidToString(cid)}` : place, { recursive: true });
+    await moving;
+    expect(await store.open(DID, cid, { quarantined: true })).toBeUndefined();
+  },
+);
+
 test("DiskBlobStore says of a blob that goes between two looks that it is not there", async () => {
   await using folder = new Fixture();
   const store = storeIn(folder);
