@@ -6,7 +6,8 @@ import { randomInt } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { TID_CLOCK_IDS } from "../atproto/mod.ts";
-import { syncPath } from "../storage/mod.ts";
+import { KithError } from "../errors.ts";
+import { databaseUser, syncPath } from "../storage/mod.ts";
 import { BackupError } from "./backup_error.ts";
 import { BackupKey } from "./backup_key.ts";
 import type { FolderCheck, FolderCheckReport } from "./folder_check.ts";
@@ -70,6 +71,7 @@ export async function runDrill({ setup, now, ...rest }: DrillOptions): Promise<D
   const { where, key, access, folder, blobBytes } = setup;
   const startedMs = performance.now();
   const dataFolder = join(folder, FOLDER);
+  refuseUsed(dataFolder);
   await remove(dataFolder);
   try {
     const repository = await Repository.open(openDestination(where, access), BackupKey.parse(key));
@@ -100,6 +102,16 @@ export async function runDrill({ setup, now, ...rest }: DrillOptions): Promise<D
   } finally {
     await remove(dataFolder);
   }
+}
+
+/** What another process is at work on must not be taken away from it, nor be written into by two. */
+function refuseUsed(dataFolder: string): void {
+  const { beside, inside } = RestoreFolder.placesOf(dataFolder);
+  const used = [beside, inside].find((place) => databaseUser(join(place, "kith.lock")) !== undefined);
+  if (used === undefined) return;
+  throw new KithError("busy", `Could not begin a drill in "${used}": another one is at work there`, {
+    hint: "Wait until it has ended, or give each a folder of its own with KITH_BACKUP_DRILL_FOLDER.",
+  });
 }
 
 async function remove(dataFolder: string): Promise<void> {
