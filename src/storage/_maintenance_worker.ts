@@ -15,6 +15,11 @@ Bun.unsafe.setJITPolicy(1);
 
 /** How long an operation waits for a transaction of the main thread. */
 const BUSY_TIMEOUT_MS = 10_000;
+/**
+ * How long the end of a checkpoint waits for readers. A backup copies a large file in one read; whatever else is asked of this thread waits
+ * meanwhile, and the writes to the file, of which those to the accounts are everybody's. It is asked for again.
+ */
+const READERS_TIMEOUT_MS = 500;
 
 type Request =
   | { id: number; op: "prime" | "hold" | "release" | "passive" | "restart" | "recover"; path: string }
@@ -68,6 +73,16 @@ interface Counts {
   checkpointed: number;
 }
 
+/** As checkpoint(), for files that others may be reading. */
+function checkpointSoon(db: Database, mode: "RESTART" | "TRUNCATE"): boolean {
+  db.run(`PRAGMA busy_timeout = ${READERS_TIMEOUT_MS}`);
+  try {
+    return checkpoint(db, mode);
+  } finally {
+    db.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+  }
+}
+
 function checkpoint(db: Database, mode: "PASSIVE" | "RESTART" | "TRUNCATE"): boolean {
   const counts = db.query<Counts, []>(`PRAGMA wal_checkpoint(${mode})`).get();
   return counts?.busy === 0 && counts.log === counts.checkpointed;
@@ -93,7 +108,7 @@ function passive(path: string): boolean {
 /** While the main thread writes nothing: empties the WAL and makes its new header durable. */
 function restart(path: string): boolean {
   return using(path, (db) => {
-    const complete = checkpoint(db, "RESTART");
+    const complete = checkpointSoon(db, "RESTART");
     touch(db);
     return complete;
   });
@@ -110,7 +125,7 @@ function release(path: string): boolean {
   held.delete(path);
   if (!db) return false;
   try {
-    return checkpoint(db, "TRUNCATE");
+    return checkpointSoon(db, "TRUNCATE");
   } finally {
     db.close();
   }

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { Fixture } from "./_fixture.ts";
+import { openToRead } from "./_open_to_read.ts";
 import { SqliteFile } from "./_sqlite_file.ts";
 
 const STEPS = ["CREATE TABLE t (x); PRAGMA user_version = 1"];
@@ -50,6 +51,28 @@ test("Maintenance.checkpoint() of either mode leaves a WAL that this thread neve
   expect(saltsOf(folder)).toBe(restarted);
   expect(file.statement("SELECT count(*) AS n FROM t").get()).toEqual({ n: 3 });
   await file.close();
+});
+
+test("Maintenance.checkpoint() and closeLast() do not let all others wait for one that reads for long", async () => {
+  await using folder = new Fixture();
+  const file = await openFile(folder);
+  await file.prepareWrites();
+  const other = folder.file("b.sqlite");
+  await folder.maintenance.migrate(other, STEPS);
+  const reader = openToRead(folder.file("a.sqlite"));
+  reader.run("BEGIN");
+  reader.query("SELECT count(*) FROM t").get();
+  file.transaction(() => file.statement("INSERT INTO t VALUES (1)").run());
+  const startedMs = performance.now();
+  const restarted = file.checkpoint("restart");
+  await folder.maintenance.prime(other);
+  expect(await restarted).toBe(false);
+  await file.close();
+  expect(performance.now() - startedMs).toBeLessThan(5_000);
+  reader.close();
+  const again = SqliteFile.open(folder.file("a.sqlite"), folder.options);
+  expect(again.statement("SELECT count(*) AS n FROM t").get()).toEqual({ n: 1 });
+  await again.close();
 });
 
 test("SqliteFile.checkpointDue() asks for a passive checkpoint at 4 MB and a restart at 16 MB", async () => {
