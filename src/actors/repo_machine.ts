@@ -14,7 +14,7 @@
  * Reads do not pass here: they need no order, only an open file.
  */
 import { assign, fromPromise, setup } from "xstate";
-import { type ErrorCode, KithError } from "../errors.ts";
+import { type ErrorCode, isKithError, KithError } from "../errors.ts";
 import type { Reply } from "./ask.ts";
 import type {
   BlobRow,
@@ -173,6 +173,13 @@ const machineSetup = setup({
     toArming: assign({ disk: "arming" }),
     refuseHeld: ({ context }, reason: readonly [ErrorCode, string]) => {
       for (const mutation of context.held) mutation.reply.reject(refusal(context, reason));
+    },
+    /** What passes is told as such: another try may find the file free, or room. */
+    refuseHeldFailed: ({ context, event }) => {
+      const { error } = event as { error?: unknown };
+      const passes = isKithError(error, "busy") || isKithError(error, "storage_full");
+      const told = passes ? error : refusal(context, ["internal", "its file could not be opened or closed"]);
+      for (const mutation of context.held) mutation.reply.reject(told);
     },
     rejectHeld: ({ context, event }) => {
       if (event.type !== "armFailed") return;
@@ -428,10 +435,7 @@ export const repoMachine = machineSetup.createMachine({
     },
     closed: { type: "final" },
     failed: {
-      entry: [
-        { type: "refuseHeld", params: ["internal", "its file could not be opened or closed"] },
-        "dropHeld",
-      ],
+      entry: ["refuseHeldFailed", "dropHeld"],
       type: "final",
     },
   },

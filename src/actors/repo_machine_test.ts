@@ -93,7 +93,7 @@ describe("opening", () => {
     const driver = new Driver().send(write).send(failed("open"));
     expect(driver.snapshot.status).toBe("done");
     expect(driver.state).toBe("failed");
-    expect(driver.actions).toContain("refuseHeld");
+    expect(driver.actions).toContain("refuseHeldFailed");
     expect(driver.context.held).toEqual([]);
   });
 

@@ -782,3 +782,15 @@ test("RepoRegistry.moderate() puts a blob away that comes in at the same time", 
   expect(await blobs.open(DID, row.cid)).toBeUndefined();
   expect(await blobs.open(DID, row.cid, { quarantined: true })).toBeDefined();
 });
+
+test.each(["busy", "storage_full"] as const)(
+  "a change that finds a file that cannot be opened now is told %s",
+  async (code) => {
+    await using before = await Bench.start();
+    await before.createAccounts(DID);
+    await using bench = await before.crash();
+    await bench.recover();
+    Object.assign(bench.files, { open: () => Promise.reject(new KithError(code, "Not now")) });
+    expect(await outcomeOf(bench.write(DID, post("one")))).toBe(code);
+  },
+);
