@@ -22,6 +22,8 @@ export interface RunLockOptions {
   readonly now: () => number;
   /** Monotonic milliseconds. */
   readonly elapsed?: () => number;
+  /** For tests: how often it is renewed. */
+  readonly renewMs?: number;
 }
 
 /** Those of this process: another one with its number is of a process that had it before, as in a container that was begun anew. */
@@ -34,6 +36,8 @@ export class RunLock {
   readonly #elapsed: () => number;
   #timer: ReturnType<typeof setInterval> | undefined;
   #renewedAt: number;
+  /** Those that are under way. */
+  #renewals: Promise<unknown> = Promise.resolve();
 
   private constructor(destination: Destination, options: RunLockOptions) {
     this.#destination = destination;
@@ -55,7 +59,9 @@ export class RunLock {
       await lock.release();
       throw error;
     }
-    lock.#timer = setInterval(() => void lock.#write().catch(() => {}), RENEW_MS);
+    lock.#timer = setInterval(() => {
+      lock.#renewals = Promise.all([lock.#renewals, lock.#write().catch(() => {})]);
+    }, options.renewMs ?? RENEW_MS);
     lock.#timer.unref?.();
     return lock;
   }
@@ -74,6 +80,8 @@ export class RunLock {
 
   async release(): Promise<void> {
     clearInterval(this.#timer);
+    // One that is on its way would put it back.
+    await this.#renewals;
     // What cannot be removed now is left behind, and counts so after a while.
     await this.#destination.remove(this.#name).catch(() => {});
     held.delete(this.#name);

@@ -24,6 +24,30 @@ describe("RunLock", () => {
     expect(await all(fixture.destination.list("locks/"))).toEqual([]);
   });
 
+  test("is gone once it was released, also where it was being renewed", async () => {
+    using fixture = new BackupFixture();
+    const [renewing, slow] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const { destination } = fixture;
+    const put = destination.put.bind(destination);
+    let writes = 0;
+    destination.put = async (name, bytes) => {
+      writes += 1;
+      if (writes > 1) {
+        renewing.resolve();
+        await slow.promise;
+      }
+      await put(name, bytes);
+    };
+    const lock = await RunLock.take(destination, { host: "here", now: () => NOW, renewMs: 1 });
+    await renewing.promise;
+    const released = lock.release();
+    await Bun.sleep(20);
+    slow.resolve();
+    await released;
+    await Bun.sleep(20);
+    expect(await all(destination.list("locks/"))).toEqual([]);
+  });
+
   test("of two that begin at once one at the most gets it", async () => {
     using fixture = new BackupFixture();
     for (let round = 0; round < 10; round++) {
