@@ -16,10 +16,14 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { KithError } from "../errors.ts";
-import { syncFolder } from "../storage/mod.ts";
+import { errorCodeOf, syncFolder } from "../storage/mod.ts";
 import { type Move, moveSchema } from "./move.ts";
 
 const OWNER_ONLY = 0o600;
+/** How often a lock is looked at that changes hands meanwhile; so often, with a pause, one that says nothing yet. */
+const LOOKS_MAX = 20;
+const LOOKS_EMPTY = 10;
+const LOOK_MS = 50;
 
 export class MoveFile implements Disposable {
   readonly path: string;
@@ -50,11 +54,21 @@ export class MoveFile implements Disposable {
   /** Begins a file for a move. Throws KithError invalid_request (there is one), busy. */
   static create(path: string, move: Move): MoveFile {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    if (existsSync(path)) throw new KithError("invalid_request", `There is a move in "${path}" already`);
+    const refuseOther = () => {
+      if (existsSync(path)) throw new KithError("invalid_request", `There is a move in "${path}" already`);
+    };
+    refuseOther();
     lock(path);
     const file = new MoveFile(path, move);
-    file.patch({});
-    return file;
+    try {
+      // Under the lock: another may have begun one and ended since.
+      refuseOther();
+      file.patch({});
+      return file;
+    } catch (error) {
+      file[Symbol.dispose]();
+      throw error;
+    }
   }
 
   get move(): Move {
@@ -123,23 +137,59 @@ function lockOf(path: string): string {
 function lock(path: string): void {
   const name = lockOf(path);
   let holder = "another process";
-  for (let tries = 0; tries < 2; tries++) {
-    try {
-      const descriptor = openSync(name, "wx", OWNER_ONLY);
-      writeSync(descriptor, String(process.pid));
-      closeSync(descriptor);
-      return;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  for (let looks = 1; looks <= LOOKS_MAX; looks += 1) {
+    if (makeLock(name)) return;
+    const text = textOf(name);
+    // Given back since.
+    if (text === undefined) continue;
+    // Its process is about to say which one it is; where it never does, the machine has stopped just then.
+    if (text === "" && looks <= LOOKS_EMPTY) {
+      Bun.sleepSync(LOOK_MS);
+      continue;
     }
-    const pid = Number(readFileSync(name, "utf8"));
-    holder = `process ${pid}`;
-    if (isRunning(pid)) break;
-    rmSync(name, { force: true });
+    holder = `process ${text}`;
+    if (isRunning(Number(text))) break;
+    removeLeft(name, text);
   }
   throw new KithError("busy", `Could not go on with the move in "${path}": ${holder} is at it`, {
     hint: "It may run in another window. Wait until it ends, or stop it there with Ctrl-C.",
   });
+}
+
+/** False where there is one. */
+function makeLock(name: string): boolean {
+  try {
+    const descriptor = openSync(name, "wx", OWNER_ONLY);
+    writeSync(descriptor, String(process.pid));
+    closeSync(descriptor);
+    return true;
+  } catch (error) {
+    if (errorCodeOf(error) !== "EEXIST") throw error;
+    return false;
+  }
+}
+
+/** Undefined where it is not there. */
+function textOf(name: string): string | undefined {
+  try {
+    return readFileSync(name, "utf8");
+  } catch (error) {
+    if (errorCodeOf(error) !== "ENOENT") throw error;
+    return undefined;
+  }
+}
+
+/** Removes the lock that said `left`; puts back another, which somebody has made since: of two who find it left one may be ahead. */
+function removeLeft(name: string, left: string): void {
+  const aside = `${name}.${process.pid}`;
+  try {
+    renameSync(name, aside);
+  } catch (error) {
+    if (errorCodeOf(error) !== "ENOENT") throw error;
+    return;
+  }
+  if (textOf(aside) === left) rmSync(aside, { force: true });
+  else renameSync(aside, name);
 }
 
 function isRunning(pid: number): boolean {

@@ -53,6 +53,25 @@ test("MoveFile is one process's at a time; one that was killed does not count", 
   expect(readFileSync(lock, "utf8")).toBe(String(process.pid));
 });
 
+test("MoveFile waits for a process that has its lock and has not said yet which one it is", async () => {
+  MoveFile.create(path, move)[Symbol.dispose]();
+  const lock = `${path}.lock`;
+  writeFileSync(lock, "");
+  const script = 'echo ready; sleep 0.1; printf $$ > "$0"; exec sleep 30';
+  const other = Bun.spawn(["sh", "-c", script, lock], { stdout: "pipe" });
+  try {
+    await other.stdout.getReader().read();
+    expect(() => MoveFile.open(path)).toThrow(`process ${other.pid} is at it`);
+  } finally {
+    other.kill("SIGKILL");
+    await other.exited;
+  }
+  writeFileSync(lock, "");
+  // The machine stopped there.
+  MoveFile.open(path)?.[Symbol.dispose]();
+  expect(existsSync(lock)).toBe(false);
+});
+
 test.each([
   ["{", "it is not JSON"],
   ["{}", "version"],
