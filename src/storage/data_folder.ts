@@ -4,6 +4,7 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -64,7 +65,7 @@ export class DataFolder {
     refuseKeyless(absolute);
     if (madeBy === undefined && !isRestored) refuseAccountless(absolute);
     const folder = new DataFolder(absolute, takeLock(absolute));
-    rmSync(folder.tmp, { recursive: true, force: true });
+    emptyTemporary(folder.tmp);
     for (const part of [folder.repos, folder.blobs, folder.tmp]) makePart(part);
     syncFolder(absolute);
     return folder;
@@ -231,6 +232,16 @@ function makeWritable(path: string): void {
     }
   } catch (error) {
     throw unusable(path, error);
+  }
+}
+
+/** Removes what a crash has left; not what another process is putting together there: a drill, which does not take the folder's lock. */
+function emptyTemporary(path: string): void {
+  const isFolder = lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  if (!isFolder) rmSync(path, { force: true });
+  for (const name of isFolder ? readdirSync(path) : []) {
+    const inside = join(path, name);
+    if (!isFolderInUse(inside)) rmSync(inside, { recursive: true, force: true });
   }
 }
 

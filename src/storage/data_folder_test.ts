@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { mkdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Fixture } from "./_fixture.ts";
 import { DataFolder, markFinished, unfinishedBy } from "./data_folder.ts";
@@ -33,6 +33,35 @@ test.each(["account.sqlite", "sequencer.sqlite", "actors"])(
     );
   },
 );
+
+/** Another process that puts a folder together, until it is killed. */
+const OTHER = `
+  const { DataFolder } = await import(process.argv[1]);
+  globalThis.held = DataFolder.open(process.argv[2], { isRestored: true });
+  console.log("held");
+  setInterval(() => {}, 1_000);`;
+
+test("DataFolder.open() empties tmp, but for what another process puts together there", async () => {
+  await using fixture = new Fixture();
+  const path = fixture.file("data");
+  DataFolder.open(path).close();
+  const tmp = join(path, "tmp");
+  const drill = join(tmp, "drill.restoring");
+  const module = join(import.meta.dir, "data_folder.ts");
+  const other = Bun.spawn([process.execPath, "-e", OTHER, module, drill], { stdout: "pipe" });
+  try {
+    await other.stdout.getReader().read();
+    writeFileSync(join(tmp, "left"), "");
+    DataFolder.open(path).close();
+    expect(readdirSync(tmp)).toEqual(["drill.restoring"]);
+    expect(existsSync(join(drill, "repos"))).toBe(true);
+  } finally {
+    other.kill();
+    await other.exited;
+  }
+  DataFolder.open(path).close();
+  expect(readdirSync(tmp)).toEqual([]);
+});
 
 test("DataFolder.open() refuses what it cannot write in", async () => {
   await using fixture = new Fixture();
