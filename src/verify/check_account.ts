@@ -269,14 +269,13 @@ class AccountCheck {
     if (!log) return;
     const logged = log.accounts.get(did);
     const lastKey = log.lastKey(did);
-    const { publishedUpTo } = log.marks;
-    if (logged?.rev !== undefined && logged.rev > head.rev) {
-      // What a crash has left in the log alone was never told: the next start drops it.
-      if (this.#isOpen && logged.revSeq > publishedUpTo) return;
-      const detail = `the log has the rev "${logged.rev}", and its file "${head.rev}"`;
-      this.#tell("log_ahead", detail);
+    // What a crash has left in the log alone was never told: the next start drops it.
+    const toldRev = this.#isOpen ? logged?.publishedRev : logged?.rev;
+    if (toldRev !== undefined && toldRev > head.rev) {
+      this.#tell("log_ahead", `the log has the rev "${toldRev}", and its file "${head.rev}"`);
       return;
     }
+    if (logged?.rev !== undefined && logged.rev > head.rev) return;
     if (!this.#isOpen && lastKey > (meta.last_tid ?? "")) {
       const detail = `the log has events up to the key "${lastKey}", and its file gave "${meta.last_tid}" last`;
       this.#tell("log_ahead", detail);

@@ -12,9 +12,10 @@ const MARK_AHEAD_MS = 24 * 3_600_000;
 export interface LoggedAccount {
   /** Of the newest event. */
   key: string;
-  /** Of the newest #commit or #sync, and its seq. */
+  /** Of the newest #commit or #sync. */
   rev: string | undefined;
-  revSeq: number;
+  /** Of the newest that counts as published. */
+  publishedRev: string | undefined;
 }
 
 export interface LogFacts {
@@ -45,7 +46,7 @@ export async function checkLog(log: LogReads, options: CheckLogOptions): Promise
   for (const event of log.events()) {
     if (done++ % TURN_EVENTS === 0) await options.turn(done, marks.rows);
     if (dids && !dids.has(event.did)) continue;
-    const account = accounts.get(event.did) ?? { key: "", rev: undefined, revSeq: 0 };
+    const account = accounts.get(event.did) ?? { key: "", rev: undefined, publishedRev: undefined };
     accounts.set(event.did, account);
     if (event.key !== null) {
       if (event.key <= account.key) disorder.add(`seq ${event.seq} of ${event.did}`);
@@ -56,7 +57,7 @@ export async function checkLog(log: LogReads, options: CheckLogOptions): Promise
       gatheredOf(damaged, event.did).add(`seq ${event.seq} (${read.why})`, String(event.seq));
     else if (read.rev !== undefined) {
       account.rev = read.rev;
-      account.revSeq = event.seq;
+      if (event.seq <= marks.publishedUpTo) account.publishedRev = read.rev;
     }
   }
   disorder.tell(findings, {

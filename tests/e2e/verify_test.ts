@@ -563,6 +563,25 @@ test("a damaged account is told, and another is mended beside it", async () => {
   });
 });
 
+test("a file older than what was published is told after a crash too, beside an event that nobody was told of", async () => {
+  using folder = filled.copy();
+  const server = await TestServer.start({ env: filled.env, folder: folder.path });
+  for (const text of ["told", "told too", "in the log alone"])
+    await createRecord(server.url, filled.alice, { record: post(text) });
+  await server.stop();
+  using older = filled.copy();
+  copyFileSync(older.repo(), folder.repo());
+  folder.change(
+    folder.accounts,
+    `INSERT OR IGNORE INTO open_repo (did, generation) SELECT did, generation FROM account WHERE did = '${filled.alice.did}'`,
+  );
+  folder.change(
+    folder.events,
+    `UPDATE high_water SET published_up_to = ${newestEvent(filled.alice.did)} - 1`,
+  );
+  expect(await folder.verify()).toMatchObject({ exit: 1, problems: ["log_ahead"] });
+});
+
 test("an upload that a crash or a restore has left without a row is no fault", async () => {
   using folder = filled.copy();
   copyToBob(folder);
