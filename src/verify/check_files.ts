@@ -2,6 +2,7 @@
 import { basename, join } from "node:path";
 import { isKithError } from "../errors.ts";
 import { type AccountRead, type RepoIdentity, safeDidName } from "../storage/mod.ts";
+import type { LogFacts } from "./check_log.ts";
 import type { FindingsList } from "./findings_list.ts";
 import type { VerifySources } from "./sources.ts";
 
@@ -37,11 +38,14 @@ export class ExpectedFiles {
 export interface CheckFilesOptions {
   readonly sources: VerifySources;
   readonly findings: FindingsList;
+  /** Absent where it cannot be read. */
+  readonly log: Pick<LogFacts, "lastKey"> | undefined;
   turn(): Promise<void>;
 }
 
 /** After the accounts. */
-export async function checkFiles({ sources, findings, turn }: CheckFilesOptions): Promise<void> {
+export async function checkFiles(options: CheckFilesOptions): Promise<void> {
+  const { sources, findings, turn } = options;
   const { repos, blobs, folder, accounts } = sources;
   const expected = new ExpectedFiles(sources);
   const displaced: Displaced[] = [];
@@ -56,7 +60,10 @@ export async function checkFiles({ sources, findings, turn }: CheckFilesOptions)
     const owner = base === path ? ownerOf(path, sources) : undefined;
     const isAtHome = owner !== undefined && repos.path(owner.did, owner.generation) === path;
     if (owner && !isAtHome && isWanted(owner, sources)) displaced.push({ path, owner });
-    else if (!isExpected) tellUnowned(path, { owner, sources, findings });
+    else if (owner && isLost(owner, options)) {
+      tellLost(path, { owner, sources, findings });
+      expected.blobFolders.add(safeDidName(owner.did));
+    } else if (!isExpected) tellUnowned(path, { owner, sources, findings });
   }
   const vacant = new Set(displaced.map(({ path }) => path));
   for (const { path, owner } of displaced) {
@@ -93,6 +100,20 @@ function tellUnowned(
       ? "it is no repo of an account"
       : `it is of "${owner.did}", generation ${owner.generation}, and ${whyUnwanted(owner, sources)}`;
   findings.add({ code: "repo_unowned", file: path.slice(sources.folder.length + 1), detail, items: [path] });
+}
+
+/** True where the network was told of an account that has not even the row which a deletion leaves. */
+function isLost({ did }: Displaced["owner"], { sources, log }: CheckFilesOptions): boolean {
+  return sources.accounts.account(did) === undefined && log !== undefined && log.lastKey(did) !== "";
+}
+
+function tellLost(
+  path: string,
+  { owner, sources, findings }: Pick<CheckFilesOptions, "sources" | "findings"> & Pick<Displaced, "owner">,
+): void {
+  const file = path.slice(sources.folder.length + 1);
+  const detail = "the event log has its account, and accounts.sqlite has not";
+  findings.add({ code: "account_lost", did: owner.did, file, detail });
 }
 
 function whyUnwanted(owner: Displaced["owner"], { accounts }: VerifySources): string {

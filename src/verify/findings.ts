@@ -64,6 +64,10 @@ export const FINDING_KINDS = {
   handle_taken: problem("The handle that the account's file says belongs to another account here.", {
     advice: "Give one of the two another handle (kith account update).",
   }),
+  account_lost: problem("Nobody can use the account: accounts.sqlite has lost it, and its file is here.", {
+    advice:
+      "accounts.sqlite is older than the account, or was damaged: put the right one back, or restore the server from a backup.",
+  }),
   account_unfinished: note("The account is being made or deleted; the next start finishes it."),
   // its secrets
   secrets_lost: problem(

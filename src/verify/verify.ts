@@ -87,7 +87,7 @@ class Verification {
     this.#tellBlobs();
     if (this.#dids) return;
     await this.#step("files", 0, 0);
-    await checkFiles({ sources, findings: this.#findings, turn: () => this.#turn() });
+    await checkFiles({ sources, log, findings: this.#findings, turn: () => this.#turn() });
   }
 
   #has(code: FindingCode): boolean {

@@ -502,6 +502,12 @@ const TOLD: readonly Fault[] = [
     found: ["repo_damaged", "secrets_damaged"],
   },
   {
+    title: "the accounts have lost one",
+    cause: (folder) =>
+      folder.change(folder.accounts, `DELETE FROM account WHERE did = '${filled.alice.did}'`),
+    found: ["account_lost"],
+  },
+  {
     title: "the accounts are no database",
     cause: (folder) => writeFileSync(folder.accounts, "nothing of this is a database".repeat(200)),
     found: ["accounts_damaged"],
