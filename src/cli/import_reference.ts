@@ -163,13 +163,13 @@ async function importReference(
 ): Promise<number> {
   const startedMs = performance.now();
   const { folderCheck } = await import("../folder_check.ts");
-  const { checkTarget, locateReference, planTakeover, Reference, Target, takeOver } = await import(
-    "../takeover/mod.ts"
-  );
+  const { checkBlobTarget, checkTarget, locateReference, planTakeover, Reference, Target, takeOver } =
+    await import("../takeover/mod.ts");
   const { config, isDry } = task;
   const now = Date.now;
   const paths = locateReference(task.folder, task.settings);
   if (!isDry) checkTarget(config.dataFolder, paths.folder);
+  if (isOwnBlobFolder(config)) checkBlobTarget(config.blobFolder, paths);
   await using reference = await Reference.open(paths);
   const rotationKey = rotationKeyOf(config, { isDry, display });
   display.say(
@@ -305,22 +305,31 @@ async function blobsOf({ config, settings }: Task, { blobs }: ReferencePaths): P
   return bucketSource(new S3BlobStore({ ...blobBucket, tmpFolder: tmpdir(), logger }));
 }
 
+/** True where the environment names a folder for blobs, apart from the data folder. */
+function isOwnBlobFolder({ blobBucket, blobFolder, dataFolder }: Config): boolean {
+  return !blobBucket && blobFolder !== join(dataFolder, "blobs");
+}
+
+/** What a command says before it, so that the folder which the file of the reference names does not count. */
+function blobSetting(config: Config): string {
+  if (config.blobBucket) return "";
+  return `PDS_BLOBSTORE_DISK_LOCATION=${isOwnBlobFolder(config) ? shellWord(config.blobFolder) : ""} `;
+}
+
 /** What was found can all be mended, and no server is to serve it before. */
 function mendFirst({ envFile, config }: Task): string {
   const file = envFile === undefined ? "" : ` --env-file ${shellWord(envFile)}`;
-  const blobs = config.blobBucket ? "" : "PDS_BLOBSTORE_DISK_LOCATION= ";
-  return `\nFaults were found in what was taken over (see above). Before anything else, mend them:\n  ${blobs}kith verify --repair${file} --data ${shellWord(config.dataFolder)}`;
+  return `\nFaults were found in what was taken over (see above). Before anything else, mend them:\n  ${blobSetting(config)}kith verify --repair${file} --data ${shellWord(config.dataFolder)}`;
 }
 
 function nextSteps({ envFile, config, folder, isPortSet }: Task): string {
   const file = envFile === undefined ? "" : ` --env-file ${shellWord(envFile)}`;
-  const blobs = config.blobBucket ? "" : "PDS_BLOBSTORE_DISK_LOCATION= ";
   return [
     "",
     "Now start kith where the reference PDS was, with its settings, and never start that one again:",
-    `  ${blobs}kith serve${file} --data ${shellWord(config.dataFolder)}`,
+    `  ${blobSetting(config)}kith serve${file} --data ${shellWord(config.dataFolder)}`,
     "In a settings file of your own PDS_DATA_DIRECTORY is the new folder, and PDS_BLOBSTORE_DISK_LOCATION, which named a folder of the",
-    "reference PDS, is left out. Passwords, app passwords, sessions and invite codes go on as they are; apps that were let in by OAuth are",
+    `reference PDS, is ${isOwnBlobFolder(config) ? "as above" : "left out"}. Passwords, app passwords, sessions and invite codes go on as they are; apps that were let in by OAuth are`,
     `let in anew. "${folder}" is as it was: keep it until you are content.`,
     ...(isPortSet
       ? []

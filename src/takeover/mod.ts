@@ -6,4 +6,4 @@ export * from "./plan.ts";
 export * from "./reference.ts";
 export type { TakenAccount } from "./take_account.ts";
 export * from "./take_over.ts";
-export { checkTarget, Target, type TargetOptions } from "./target.ts";
+export { checkBlobTarget, checkTarget, Target, type TargetOptions } from "./target.ts";

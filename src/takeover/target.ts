@@ -21,6 +21,7 @@ import {
   type S3Options,
   unfinishedBy,
 } from "../storage/mod.ts";
+import type { ReferencePaths } from "./locate.ts";
 
 /** What makes a folder ours to begin anew in. */
 const COMMAND = "kith import-reference";
@@ -52,6 +53,23 @@ export function checkTarget(folder: string, referenceFolder: string): void {
   const names = namesIn(path).filter((name) => !NOT_CONTENT.has(name));
   if (names.length === 0) return;
   throw refuse(`it is not empty: it holds "${names.slice(0, 3).join('", "')}"`, own);
+}
+
+/**
+ * Throws KithError data_folder_refused where kith would put blobs among those of the reference: its folder would not be left as it was,
+ * and the blobs would go with it.
+ */
+export function checkBlobTarget(blobFolder: string, { folder, blobs }: ReferencePaths): void {
+  const path = resolve(blobFolder);
+  const isOfReference = (place: string): boolean => isWithin(path, place) || isWithin(place, path);
+  if (![folder, blobs?.stored].some((place) => place !== undefined && isOfReference(place))) return;
+  throw new KithError(
+    "data_folder_refused",
+    `Could not take blobs over into "${path}", which PDS_BLOBSTORE_DISK_LOCATION of the environment names: the reference PDS has its own there`,
+    {
+      hint: "Set PDS_BLOBSTORE_DISK_LOCATION to nothing, and they go into the new data folder, or to a folder of kith's own. Where the reference has its blobs belongs in its environment file: --env-file.",
+    },
+  );
 }
 
 export class Target implements AsyncDisposable {

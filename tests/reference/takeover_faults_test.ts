@@ -406,6 +406,26 @@ describe("import-reference", () => {
     expect(report.accounts.map(({ status }: { status: string }) => status)).toEqual(["active", "active"]);
   });
 
+  test("a folder for blobs that the environment names is kith's own, and never one of the reference's", async () => {
+    const { folder, target } = copy();
+    const before = fingerprint(folder);
+    for (const place of [join(folder, "blobs"), join(folder, "blobs/below"), folder]) {
+      const env = { PDS_BLOBSTORE_DISK_LOCATION: place };
+      const ran = await importReference([folder, "--data", target], { env });
+      expect([ran.code, ran.err]).toEqual([1, expect.stringMatching(/the reference PDS has its own there/)]);
+    }
+    expect(existsSync(target)).toBe(false);
+    expect(fingerprint(folder)).toEqual(before);
+    const apart = `${target}-blobs`;
+    const env = { PDS_BLOBSTORE_DISK_LOCATION: apart };
+    const ran = await importReference([folder, "--data", target], { env });
+    expect([ran.code, ran.err]).toEqual([
+      0,
+      expect.stringContaining(`PDS_BLOBSTORE_DISK_LOCATION=${apart} kith serve`),
+    ]);
+    expect(readdirSync(apart).length).toBeGreaterThan(1);
+  });
+
   test("blobs that are gone or altered are told of, and asked for again", async () => {
     for (const [spoil, words] of [
       [(path: string) => rmSync(path), "has no file of: 1"],
