@@ -2,7 +2,7 @@
 import { forEach } from "../for_each.ts";
 import { BackupError, isBackupDamage } from "./backup_error.ts";
 import { REQUESTS_AT_ONCE } from "./destination.ts";
-import type { ChunkRef } from "./manifest.ts";
+import type { ChunkRef, LogRange } from "./manifest.ts";
 import { objectName, type Repository } from "./repository.ts";
 
 export interface CheckReport {
@@ -11,7 +11,7 @@ export interface CheckReport {
   segments: number;
   objects: number;
   bytes: number;
-  /** Events of the log that are in no segment, as seqs: after, before. */
+  /** Events of the log that are in no segment and that the newest snapshot does not need, as seqs: after, before. */
   gaps: (readonly [after: number, before: number])[];
   /** What is wrong, in words. */
   problems: string[];
@@ -68,6 +68,8 @@ class Check {
   /** What those need that could be read, by name. */
   readonly #manifests = new Map<string, readonly ChunkRef[]>();
   readonly #missing = new Set<string>();
+  /** Of the newest snapshot that can be read. */
+  #log: LogRange | undefined;
 
   constructor(repository: Repository, options: CheckOptions) {
     this.#repository = repository;
@@ -87,7 +89,8 @@ class Check {
     const report = this.#report;
     const read = (name: string, kind: ManifestKind) =>
       this.#unlessRemoved(name, async () => {
-        const { files } = await this.#repository[kind](name);
+        const { files, log } = await this.#repository[kind](name);
+        if (kind === "snapshot") this.#log = log;
         await collectObjects(this.#repository, files.chunks, needed);
         this.#manifests.set(name, files.chunks);
       });
@@ -157,16 +160,30 @@ class Check {
 
   async #checkLog(): Promise<void> {
     const report = this.#report;
+    const { prunedUpTo, lastSeq } = this.#log ?? { prunedUpTo: Number.POSITIVE_INFINITY, lastSeq: 0 };
     let last: number | undefined;
     for (const segment of await this.#repository.segments()) {
       this.#options.signal?.throwIfAborted();
       report.segments += 1;
       report.bytes += segment.stored;
-      if (last !== undefined && segment.after > last) report.gaps.push([last, segment.after]);
+      if (segment.after > Math.max(last ?? 0, prunedUpTo))
+        this.#tellHole(Math.max(last ?? 0, prunedUpTo), segment.after);
+      else if (last !== undefined && segment.after > last) report.gaps.push([last, segment.after]);
       last = Math.max(last ?? 0, segment.last);
       // One that is gone since it was listed was joined with others, which is done only with what can be read.
       if (this.#options.all) await this.#unlessRemoved(segment.name, () => this.#repository.segment(segment));
     }
+    const end = Math.max(last ?? 0, prunedUpTo);
+    if (lastSeq > end) this.#tellHole(end, lastSeq);
+  }
+
+  /** What the server's own log had when the newest snapshot was taken, and all after it, is never left out. */
+  #tellHole(after: number, last: number): void {
+    const isRolledOver = last > (this.#log?.lastSeq ?? 0);
+    const what = isRolledOver
+      ? 'a restore cannot go on from there; "kith backup" takes a snapshot that has what they did'
+      : "after a restore, subscribers that are behind miss them";
+    this.#report.problems.push(`Events after ${after} up to ${last} are not in the backup any more: ${what}`);
   }
 
   /** Notes what is wrong with a file that was listed; false where it was removed since. */

@@ -124,3 +124,22 @@ test("checkRepository() tells what is gone from what is there and cannot be used
     expect(problems).toContain(`Could not read "${one}" of the backup: it is not there`);
   }
 });
+
+test("checkRepository() tells of a segment that is gone, and not of events that the server itself had removed", async () => {
+  const { fixture, repository } = await twoSnapshots();
+  using _fixture = fixture;
+  const segments = await repository.segments();
+  expect(segments.length).toBe(2);
+  const [first, second] = segments.map(({ name }) => name);
+  const bytes = await fixture.destination.get(first ?? "");
+  await fixture.destination.remove(first ?? "");
+  const beginning = await checkRepository(repository, { all: true });
+  expect(beginning).toMatchObject({
+    gaps: [],
+    problems: [expect.stringMatching(/Events after 0 up to 5 .*subscribers/)],
+  });
+  await fixture.destination.put(first ?? "", bytes ?? new Uint8Array());
+  await fixture.destination.remove(second ?? "");
+  const end = await checkRepository(repository, { all: true });
+  expect(end).toMatchObject({ gaps: [], problems: [expect.stringMatching(/Events after 5 up to 6 /)] });
+});
