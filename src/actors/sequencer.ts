@@ -240,15 +240,21 @@ export class Sequencer {
   }
 
   /**
-   * For a start, before anything of the DID is handed over: drops what the log has of it above the repo's last key. The
-   * repo lost it, so it was never published.
+   * For a start, before anything of the DID is handed over: drops what the log has of it above the repo's last key, and was never
+   * published. What was published stays: then the file is older than the repo was, and an error tells of it.
    */
   async dropUnkept(did: string, lastKey: string): Promise<void> {
     await this.#restart;
-    const events = this.#options.log.dropUnkept(did, lastKey);
+    const { log, logger } = this.#options;
+    const events = log.dropUnkept(did, lastKey);
+    if ((log.lastKey(did) ?? "") > lastKey)
+      logger.error("A repo is older than what the network was told of it: writes are lost", {
+        did,
+        hint: "Was its file put back by hand, or its -wal lost or damaged? kith verify says more, with the server stopped.",
+      });
     if (events === 0) return;
-    await this.#options.log.durable();
-    this.#options.logger.warn("Dropped events that the event log had and their repo had not", {
+    await log.durable();
+    logger.warn("Dropped events that the event log had and their repo had not", {
       did,
       events,
     });

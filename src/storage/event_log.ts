@@ -189,8 +189,8 @@ export class EventLog {
   }
 
   /**
-   * Removes the DID's rows above the seq that is known as published and above this key, which is its last from then on; its
-   * seqs stay used up. Returns how many. For a start, where a repo has lost what the log has of it.
+   * Removes the DID's rows above the seq that is known as published and above this key; the newest key that stays is its last
+   * from then on, and its seqs stay used up. Returns how many. For a start, where a repo has lost what the log has of it.
    */
   dropUnkept(did: string, key: string): number {
     if ((this.lastKey(did) ?? "") <= key) return 0;
@@ -200,7 +200,13 @@ export class EventLog {
           "DELETE FROM event WHERE seq > (SELECT published_up_to FROM high_water) AND did = ? AND key > ?",
         )
         .run(did, key);
-      if (changes > 0) this.#file.statement("UPDATE last_key SET key = ? WHERE did = ?").run(key, did);
+      if (changes > 0)
+        this.#file
+          .statement(
+            `UPDATE last_key SET key = max(?1, coalesce((SELECT max(key) FROM event WHERE did = ?2), ''))
+             WHERE did = ?2`,
+          )
+          .run(key, did);
       return changes;
     });
   }

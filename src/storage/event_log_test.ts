@@ -118,6 +118,9 @@ test("EventLog.dropUnkept() drops a DID's rows above a key, and none that was pu
   log.append([row(9, other)], 8);
   expect(log.dropUnkept("did:plc:a", row(1).key)).toBe(0);
   expect([seqs().includes(8), log.lastKey("did:plc:a")]).toEqual([true, row(8).key]);
+  log.append([row(10), row(11)], 9);
+  log.append([row(12)], 10);
+  expect([log.dropUnkept("did:plc:a", row(1).key), log.lastKey("did:plc:a")]).toEqual([2, row(10).key]);
   expect(() => log.append([row(7)])).toThrow("not above");
   await log.close();
 });

@@ -586,6 +586,10 @@ test("a file older than what was published is told after a crash too, beside an 
     `UPDATE high_water SET published_up_to = ${newestEvent(filled.alice.did)} - 1`,
   );
   expect(await folder.verify()).toMatchObject({ exit: 1, problems: ["log_ahead"] });
+  await server.start();
+  expect(server.output).toContain("A repo is older than what the network was told of it");
+  await server.stop();
+  expect(await folder.verify()).toMatchObject({ exit: 1, problems: ["log_ahead"] });
 });
 
 test("an upload that a crash or a restore has left without a row is no fault", async () => {
