@@ -61,6 +61,10 @@ export class AccountReads {
     return this.file.one<{ n: number }>("SELECT count(*) AS n FROM account WHERE state <> 'deleted'")?.n ?? 0;
   }
 
+  hasActive(): boolean {
+    return this.file.one("SELECT 1 FROM account WHERE state = 'active' LIMIT 1") !== undefined;
+  }
+
   /** In the order of the DIDs, those that are deleted too. */
   page({ after, limit }: { after: string; limit: number }): AccountRead[] {
     return this.file.all(`${ACCOUNT} WHERE did > ? ORDER BY did LIMIT ?`, after, limit);

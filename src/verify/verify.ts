@@ -130,12 +130,14 @@ class Verification {
     const { log } = this.#options.sources;
     if ("problem" in log || this.#has("log_damaged")) return undefined;
     try {
-      return await checkLog(log, {
+      const facts = await checkLog(log, {
         findings: this.#findings,
         dids: this.#dids,
         now: this.#options.now,
         turn: (done, total) => this.#step("log", done, total),
       });
+      if (!this.#dids && !this.#has("accounts_damaged")) this.#checkNeverUsed(facts);
+      return facts;
     } catch (error) {
       if (!isKithError(error, "storage_damaged")) throw error;
       const isTold = this.#findings.all.some(
@@ -144,6 +146,13 @@ class Verification {
       if (!isTold) this.#findings.add({ code: "log_damaged", file: "events.sqlite", detail: error.message });
       return undefined;
     }
+  }
+
+  /** As the start does: a log that never had an event is not the one that had the accounts'. */
+  #checkNeverUsed({ marks }: LogFacts): void {
+    const { accounts } = this.#options.sources;
+    if (marks.highWater > 0 || accounts.highWater() === 0 || !accounts.hasActive()) return;
+    this.#findings.add({ code: "log_missing", file: "events.sqlite", detail: "it never had an event" });
   }
 
   /** Where no key at all can be opened it is one problem, and not one of each account. */

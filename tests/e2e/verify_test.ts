@@ -592,6 +592,18 @@ test("a file older than what was published is told after a crash too, beside an 
   expect(await folder.verify()).toMatchObject({ exit: 1, problems: ["log_ahead"] });
 });
 
+test("a log whose rows were all in a -wal that is lost is told as one that is not there", async () => {
+  using folder = filled.copy();
+  folder.change(
+    folder.events,
+    "DELETE FROM event",
+    "DELETE FROM last_key",
+    "UPDATE high_water SET seq = 0, published_up_to = 0, pruned_up_to = 0",
+  );
+  const { problems } = await folder.verify();
+  expect(problems).toContain("log_missing");
+});
+
 test("an upload that a crash or a restore has left without a row is no fault", async () => {
   using folder = filled.copy();
   copyToBob(folder);
