@@ -52,6 +52,7 @@ import {
   RepoFiles,
   ReservedHandleStore,
   ReservedKeyStore,
+  refuseLostAccounts,
   S3BlobStore,
   SecondFactorStore,
   SessionStore,
@@ -68,6 +69,7 @@ export async function openStores(
   { config, folder, files: opened }: { config: Config; folder: DataFolder; files: ServerFiles },
 ) {
   const { maintenance, onFatal, keyring, hub, eventLog, lexicons } = opened;
+  refuseLostAccounts({ folder, hub, keyring });
   const files = new RepoFiles({ folder: folder.repos, tmp: folder.tmp, maintenance, onFatal });
   const accounts = new AccountStore(hub, keyring);
   const blobLooks = new BlobLooks(hub);
@@ -164,11 +166,7 @@ export async function startActors(
   const { backfillMs, eventRetentionMs: retentionMs } = config;
   const times = { backfillMs, retentionMs, holdMs: config.backup.holdMs };
   const believedNow = believedClock({ now });
-  const retention = new EventRetention({
-    ...{ log: eventLog, sequencer, ...times },
-    now: believedNow,
-    logger: log,
-  });
+  const retention = new EventRetention({ log: eventLog, sequencer, ...times, now: believedNow, logger: log });
   onClose(() => retention.stop());
   onClose(() => sequencer.stop());
   await recover({ accounts, identities, files, blobs, sequencer, logger: log, now });

@@ -44,6 +44,7 @@ export * from "./reference_database.ts";
 export * from "./reference_events.ts";
 export * from "./reference_hashes.ts";
 export * from "./reference_repo.ts";
+export * from "./refuse_lost_accounts.ts";
 export * from "./repairs.ts";
 export * from "./repo_changes.ts";
 export * from "./repo_files.ts";

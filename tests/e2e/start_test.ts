@@ -1,9 +1,10 @@
 /** Starting: with nothing, with half a configuration, on a folder that cannot be; and a directory that fails. */
+import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createAccount, PASSWORD, xrpc } from "../client.ts";
+import { createAccount, createRecord, PASSWORD, post, xrpc } from "../client.ts";
 import { describeEvent, Firehose } from "../firehose.ts";
 import { type Exit, KEY_TYPES, kithCommand, runToExit, serverEnv, TestServer } from "../harness.ts";
 import { FaultyPlc, PlcDirectory, type PlcFault } from "../plc_directory.ts";
@@ -73,6 +74,28 @@ test("a data folder that cannot be written is refused with a clear error", async
       await runToExit({ folder: folder.path, env: { PDS_DATA_DIRECTORY: path } }),
       new RegExp(path),
     );
+});
+
+test("a folder whose accounts were lost, or whose master key is another's, is refused, and served once it is mended", async () => {
+  await using server = await TestServer.start();
+  const alice = await createAccount(server.url, "alice");
+  await server.stop();
+  const at = (name: string) => join(server.folder, name);
+  const accounts = readFileSync(at("accounts.sqlite"));
+  const db = new Database(at("accounts.sqlite"), { readwrite: true, create: false });
+  db.run("DELETE FROM account");
+  db.close();
+  expectRefusal(await runToExit({ folder: server.folder }), /"accounts.sqlite" has no account/);
+  writeFileSync(at("accounts.sqlite"), accounts);
+  for (const suffix of ["-wal", "-shm"]) rmSync(at(`accounts.sqlite${suffix}`), { force: true });
+  const masterKey = readFileSync(at("master.key"));
+  await using other = await TestServer.start();
+  await other.stop();
+  writeFileSync(at("master.key"), readFileSync(join(other.folder, "master.key")));
+  expectRefusal(await runToExit({ folder: server.folder }), /none of its signing keys .* "master.key"/);
+  writeFileSync(at("master.key"), masterKey);
+  await server.start();
+  await createRecord(server.url, alice, { record: post("all is well") });
 });
 
 test("a port in use is refused with a clear error", async () => {
