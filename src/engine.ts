@@ -154,18 +154,19 @@ export async function startActors(
   const firstSeq = await reserveFirstSeq({ accounts, log: eventLog, now });
   const risingNow = risingClock({ now, last: eventLog.lastAt() });
   const sequencer = new Sequencer({ log: eventLog, firstSeq, now: risingNow, logger: log });
+  const believedNow = believedClock({ now });
   const firehose = new Firehose({
     log: eventLog,
     sequencer,
     backfillMs: config.backfillMs,
     subscribersMax: config.subscribersMax,
-    now,
+    // What a clock that is ahead makes look old is kept, and told.
+    now: believedNow,
     logger: log,
   });
   onClose(() => firehose.stop());
   const { backfillMs, eventRetentionMs: retentionMs } = config;
   const times = { backfillMs, retentionMs, holdMs: config.backup.holdMs };
-  const believedNow = believedClock({ now });
   const retention = new EventRetention({ log: eventLog, sequencer, ...times, now: believedNow, logger: log });
   onClose(() => retention.stop());
   onClose(() => sequencer.stop());
