@@ -18,6 +18,8 @@ export interface RestoreLogOptions {
   readonly from: number;
   /** Events after this seq are not looked at. */
   readonly end: number;
+  /** The newest event that the server's log had when the snapshot was taken: what lies before it has been shipped. */
+  readonly shippedUpTo: number;
   /** The last event of the log that is made; all there are where absent. */
   readonly upTo: number | undefined;
   /** Passes over segments that cannot be read, instead of refusing. */
@@ -78,6 +80,7 @@ class LogRun {
         this.#problems.push(`"${segment.name}" is left out: ${error.message}`);
       }
     }
+    this.#tellEnd();
     return {
       lastSeq: this.#last.seq,
       lastAt: this.#last.at,
@@ -102,6 +105,15 @@ class LogRun {
     this.#read = segment.last;
     const last = news.at(-1);
     if (last) this.#last = { seq: last.seq, at: Math.max(this.#last.at, last.at) };
+  }
+
+  /** What was shipped last may have gone from the backup: no segment comes after the hole. */
+  #tellEnd(): void {
+    const { prunedUpTo, shippedUpTo, end } = this.#options;
+    const [last, wanted] = [Math.max(this.#read, prunedUpTo), Math.min(shippedUpTo, end)];
+    if (last >= wanted) return;
+    this.#gaps.push([last, wanted]);
+    if (this.#last.seq === 0) this.#begins = Math.max(this.#begins, wanted);
   }
 
   async #store(events: readonly LoggedEvent[]): Promise<void> {

@@ -29,7 +29,7 @@ async function scene(
   const run = (more: Partial<RestoreLogOptions> = {}) =>
     restoreLog({
       ...{ repository, log: restored.stores.log, state: restored.state },
-      ...{ prunedUpTo: 0, from: 2, upTo: undefined, end: 1e9, isPartial: false },
+      ...{ prunedUpTo: 0, from: 2, upTo: undefined, end: 1e9, shippedUpTo: 0, isPartial: false },
       ...more,
     });
   await use(Object.assign(fixture, { repository, restored }), run);
@@ -87,6 +87,19 @@ test("restoreLog() tells which events are missing, but not of those from before 
       [3, 4],
       [6, 8],
     ]);
+  });
+});
+
+test("restoreLog() tells of events that the snapshot's log had and that are gone from the backup", async () => {
+  await scene(async ({ repository }, run) => {
+    const none = { lastSeq: 0, lastAt: 0, problems: [] };
+    expect(await run({ shippedUpTo: 7 })).toEqual({ ...none, gaps: [[0, 7]], begins: 7 });
+    expect(await run({ shippedUpTo: 7, prunedUpTo: 7 })).toEqual({ ...none, gaps: [], begins: 7 });
+    expect(await run({ shippedUpTo: 7, end: 5 })).toEqual({ ...none, gaps: [[0, 5]], begins: 5 });
+    await ship(repository, 0, [event(1), event(2, B)]);
+    expect(await run({ shippedUpTo: 7 })).toMatchObject({ lastSeq: 2, gaps: [[2, 7]], begins: 0 });
+    await ship(repository, 2, [event(7)]);
+    expect(await run({ shippedUpTo: 7 })).toMatchObject({ lastSeq: 7, gaps: [] });
   });
 });
 

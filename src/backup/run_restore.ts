@@ -247,6 +247,7 @@ class RestoreRun {
     const log = await restoreLog({
       ...{ repository, log: stores.log, state, prunedUpTo, from, isPartial, signal },
       end: this.#plan.logUpTo,
+      shippedUpTo: lastSeq,
       upTo: isRolledForward ? undefined : lastSeq,
       onProgress: (done, total) => this.#tell("log", done, total),
     });
