@@ -10,6 +10,20 @@ const REQUESTS_MAX = 20_000;
 
 export type CheckpointMode = "passive" | "restart";
 
+/** What it was doing, for people, where the name of the operation does not say so. */
+const ACTIONS: Readonly<Record<string, string>> = {
+  prime: "make ready for writing",
+  passive: "checkpoint",
+  restart: "checkpoint",
+  prepare: "recover",
+  hold: "close",
+  release: "close",
+  stage: "import into",
+  countStaged: "count what was imported into",
+  endStaging: "end the import into",
+  clear: "empty tables of",
+};
+
 interface Reply {
   readonly id: number;
   readonly result?: unknown;
@@ -133,14 +147,15 @@ export class Maintenance {
     path: string,
     { more = {}, memory = [] }: { more?: object; memory?: ArrayBuffer[] } = {},
   ): Promise<unknown> {
-    if (this.#stopped) throw new KithError("shutting_down", `Could not ${op} "${path}": storage is closed`);
+    const action = `Could not ${ACTIONS[op] ?? op} "${path}"`;
+    if (this.#stopped) throw new KithError("shutting_down", `${action}: storage is closed`);
     if (this.#waiting.size >= REQUESTS_MAX) {
-      throw new KithError("busy", `Could not ${op} "${path}": ${REQUESTS_MAX} requests wait`);
+      throw new KithError("busy", `${action}: ${REQUESTS_MAX} requests wait`);
     }
     this.#lastId += 1;
     const id = this.#lastId;
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { action: `Could not ${op} "${path}"`, resolve, reject });
+      this.#waiting.set(id, { action, resolve, reject });
       this.#worker.postMessage({ id, op, path, ...more }, memory);
     });
   }
