@@ -290,6 +290,7 @@ function takeLock(path: string): Database {
   } catch (error) {
     const pid = ownerOf(db);
     db.close();
+    if (/^SQLITE_(NOTADB|CORRUPT)/.test(errorCodeOf(error))) throw damagedLock(path, error);
     if (!errorCodeOf(error).startsWith("SQLITE_BUSY")) throw unusable(path, error);
     const who = pid === undefined ? "another process" : `the process ${pid}`;
     throw new KithError(
@@ -300,6 +301,17 @@ function takeLock(path: string): Database {
       },
     );
   }
+}
+
+function damagedLock(path: string, cause: unknown): KithError {
+  return new KithError(
+    "data_folder_refused",
+    `Could not open the data folder "${path}": its "kith.lock" is damaged`,
+    {
+      cause,
+      hint: "It holds nothing but the lock. Where no server runs on the folder, remove it.",
+    },
+  );
 }
 
 /** Only where there is none: opening and closing the file of a live lock would drop the lock. */

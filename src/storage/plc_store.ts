@@ -1,5 +1,6 @@
 import { Database } from "bun:sqlite";
 import { closeSync, existsSync, openSync } from "node:fs";
+import { storageError } from "./sqlite.ts";
 
 /** An accepted operation of the PLC directory that dev mode has built in. */
 export interface PlcRow {
@@ -28,21 +29,13 @@ const COLUMNS = "did, cid, operation, nullified, created_at";
 export class PlcStore {
   readonly #db: Database;
 
-  /** Opens or makes the file. */
+  /** Opens or makes the file. Throws KithError storage_damaged, storage_full. */
   constructor(path: string) {
-    if (!existsSync(path)) closeSync(openSync(path, "a", 0o600));
-    this.#db = new Database(path, { create: true, strict: true });
-    this.#db.run("PRAGMA journal_mode = WAL");
-    this.#db.run("PRAGMA synchronous = FULL");
-    this.#db.run(`CREATE TABLE IF NOT EXISTS plc_operation (
-      id INTEGER PRIMARY KEY,
-      did TEXT NOT NULL,
-      cid TEXT NOT NULL,
-      operation TEXT NOT NULL,
-      nullified INTEGER NOT NULL DEFAULT 0,
-      created_at TEXT NOT NULL UNIQUE,
-      UNIQUE (did, cid)
-    ) STRICT`);
+    try {
+      this.#db = openDirectory(path);
+    } catch (error) {
+      throw storageError(error, `Could not open "${path}", the built-in PLC directory`);
+    }
   }
 
   /** Adds an entry and marks the entries of its DID with the CIDs in `nullified`, in one durable transaction. */
@@ -93,4 +86,21 @@ function toRow(stored: Stored): PlcRow {
     nullified: stored.nullified === 1,
     createdAt: stored.created_at,
   };
+}
+
+function openDirectory(path: string): Database {
+  if (!existsSync(path)) closeSync(openSync(path, "a", 0o600));
+  const db = new Database(path, { create: true, strict: true });
+  db.run("PRAGMA journal_mode = WAL");
+  db.run("PRAGMA synchronous = FULL");
+  db.run(`CREATE TABLE IF NOT EXISTS plc_operation (
+    id INTEGER PRIMARY KEY,
+    did TEXT NOT NULL,
+    cid TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    nullified INTEGER NOT NULL DEFAULT 0,
+    created_at TEXT NOT NULL UNIQUE,
+    UNIQUE (did, cid)
+  ) STRICT`);
+  return db;
 }

@@ -98,6 +98,14 @@ test("a folder whose accounts were lost, or whose master key is another's, is re
   await createRecord(server.url, alice, { record: post("all is well") });
 });
 
+test.each(["kith.lock", "plc.sqlite"])("a damaged %s is refused by its name", async (name) => {
+  await using server = await TestServer.start();
+  await server.stop();
+  for (const suffix of ["-wal", "-shm"]) rmSync(join(server.folder, name + suffix), { force: true });
+  writeFileSync(join(server.folder, name), "nothing of this is a database".repeat(200));
+  expectRefusal(await runToExit({ folder: server.folder }), new RegExp(name));
+});
+
 test("a port in use is refused with a clear error", async () => {
   const other = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
   try {
