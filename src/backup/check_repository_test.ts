@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { truncateSync } from "node:fs";
-import { DataFolderFixture } from "./_data_folder_fixture.ts";
+import { DataFolderFixture, FaultyDestination } from "./_data_folder_fixture.ts";
 import { checkRepository, collectObjects } from "./check_repository.ts";
 import type { Destination, StoredFile } from "./destination.ts";
 import type { ChunkRef } from "./manifest.ts";
@@ -9,38 +9,22 @@ import { objectName, Repository } from "./repository.ts";
 const ALICE = "did:plc:alice";
 
 /** Does something once it has listed a folder for the first time, as a server may that writes there meanwhile. */
-class BusyDestination implements Destination {
-  readonly where = "there";
-  readonly #inner: Destination;
-  #meanwhile: ((folder: string) => Promise<unknown>) | undefined;
+class BusyDestination extends FaultyDestination {
   readonly #after: string;
+  #meanwhile: (() => Promise<unknown>) | undefined;
 
   constructor(inner: Destination, after: string, meanwhile: () => Promise<unknown>) {
-    this.#inner = inner;
+    super(inner);
     this.#after = after;
     this.#meanwhile = meanwhile;
   }
 
-  async *list(folder: string): AsyncIterable<StoredFile> {
-    yield* this.#inner.list(folder);
-    const meanwhile = folder === this.#after ? this.#meanwhile : undefined;
-    if (meanwhile) this.#meanwhile = undefined;
-    await meanwhile?.(folder);
-  }
-  put(name: string, bytes: Uint8Array): Promise<void> {
-    return this.#inner.put(name, bytes);
-  }
-  get(name: string): Promise<Uint8Array | undefined> {
-    return this.#inner.get(name);
-  }
-  size(name: string): Promise<number | undefined> {
-    return this.#inner.size(name);
-  }
-  remove(name: string): Promise<void> {
-    return this.#inner.remove(name);
-  }
-  sweep(): Promise<void> {
-    return this.#inner.sweep();
+  override async *list(folder: string): AsyncIterable<StoredFile> {
+    yield* super.list(folder);
+    if (folder !== this.#after) return;
+    const meanwhile = this.#meanwhile;
+    this.#meanwhile = undefined;
+    await meanwhile?.();
   }
 }
 

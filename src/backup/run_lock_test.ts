@@ -29,22 +29,24 @@ describe("RunLock", () => {
     const [renewing, slow] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     const { destination } = fixture;
     const put = destination.put.bind(destination);
-    let writes = 0;
-    destination.put = async (name, bytes) => {
-      writes += 1;
-      if (writes > 1) {
-        renewing.resolve();
-        await slow.promise;
-      }
+    const writes: Promise<void>[] = [];
+    const renew = async (name: string, bytes: Uint8Array): Promise<void> => {
+      renewing.resolve();
+      await slow.promise;
       await put(name, bytes);
+    };
+    destination.put = (name, bytes) => {
+      const write = writes.length === 0 ? put(name, bytes) : renew(name, bytes);
+      writes.push(write);
+      return write;
     };
     const lock = await RunLock.take(destination, { host: "here", now: () => NOW, renewMs: 1 });
     await renewing.promise;
     const released = lock.release();
-    await Bun.sleep(20);
+    // As long as it is renewed it does not end.
+    expect(await Promise.race([released, Bun.sleep(20).then(() => "renewing")])).toBe("renewing");
     slow.resolve();
-    await released;
-    await Bun.sleep(20);
+    await Promise.all([released, ...writes]);
     expect(await all(destination.list("locks/"))).toEqual([]);
   });
 
