@@ -230,9 +230,9 @@ export class Bench implements AsyncDisposable {
   }
 
   /** The repo files as they are now, for crash(); the caller removes the folder. */
-  copyRepos(): string {
+  async copyRepos(): Promise<string> {
     const copy = mkdtempSync(join(tmpdir(), "kith-actors-"));
-    cpSync(join(this.folder, "repos"), copy, COPIED);
+    await this.#copy(join(this.folder, "repos"), copy);
     return copy;
   }
 
@@ -242,12 +242,19 @@ export class Bench implements AsyncDisposable {
    */
   async crash({ repos, ...options }: BenchOptions & { repos?: string } = {}): Promise<Bench> {
     const folder = mkdtempSync(join(tmpdir(), "kith-actors-"));
-    cpSync(this.folder, folder, COPIED);
+    await this.#copy(this.folder, folder);
     if (repos) {
       rmSync(join(folder, "repos"), { recursive: true });
       cpSync(repos, join(folder, "repos"), COPIED);
     }
     return Bench.start({ nowMs: this.nowMs, ...options, folder });
+  }
+
+  /** As of one moment: this thread writes nothing meanwhile, and the worker, which would empty and remove a WAL, has nothing to do. */
+  async #copy(from: string, to: string): Promise<void> {
+    const { maintenance } = this.#stores;
+    while (maintenance.waiting > 0) await until(() => maintenance.waiting === 0);
+    cpSync(from, to, COPIED);
   }
 
   /** What a start does before it serves. */

@@ -43,7 +43,7 @@ test("recoverRepos() drops what the log has and a repo has lost, but nothing tha
   await bench.createAccounts(DID, BOB);
   const one = await bench.write(DID, post("one"));
   await until(() => bench.sequencer.publishedSeq === bench.eventLog.lastSeq());
-  const repos = bench.copyRepos();
+  const repos = await bench.copyRepos();
   // Published, so its repo was durable: an older file of it was put there by hand.
   const told = await bench.write(BOB, post("told"));
   await until(() => bench.sequencer.publishedSeq === bench.eventLog.lastSeq());
