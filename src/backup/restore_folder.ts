@@ -61,6 +61,8 @@ export class RestoreFolder {
   /** Puts the data folder into its place, all of it or nothing for a server that starts. */
   async finish(): Promise<void> {
     const from = this.scratch.path;
+    // It was empty at the begin, which is long ago: what has come there since is not replaced.
+    if (!existsSync(join(from, MOVING))) refuseUsed(this.target);
     try {
       if (this.#isInside) await this.#moveUp(from);
       else {

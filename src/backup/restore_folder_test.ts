@@ -1,5 +1,13 @@
 import { expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isKithError } from "../errors.ts";
@@ -97,3 +105,23 @@ test("RestoreFolder refuses what is not empty, in use, a file, or without room, 
   );
   expect(readdirSync(place.path).sort()).toEqual(["data", "used"]);
 });
+
+test.each([true, false])(
+  "RestoreFolder replaces nothing that came into the target while it was put together (inside: %p)",
+  async (isInside) => {
+    using place = new Place();
+    if (isInside) mkdirSync(join(place.data, ".restoring"), { recursive: true });
+    const folder = await RestoreFolder.open(place.data, OPEN);
+    fill(folder.scratch.path);
+    mkdirSync(place.data, { recursive: true });
+    writeFileSync(join(place.data, "accounts.sqlite"), "another's");
+    expect(await refusalOf(() => folder.finish())).toContain('it is not empty, there is "accounts.sqlite"');
+    folder.close();
+    expect(readFileSync(join(place.data, "accounts.sqlite"), "utf8")).toBe("another's");
+    rmSync(join(place.data, "accounts.sqlite"));
+    const again = await RestoreFolder.open(place.data, OPEN);
+    await again.finish();
+    again.close();
+    DataFolder.open(place.data).close();
+  },
+);

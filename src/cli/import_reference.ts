@@ -205,7 +205,6 @@ async function importReference(
       target,
     });
   });
-  Target.finish(folder);
   display.report(report, { isDry, seconds: (performance.now() - startedMs) / 1000 });
   const isSound = report.check === undefined || report.check.harms === 0;
   if (!isSound) display.say(mendFirst(task));
@@ -213,10 +212,12 @@ async function importReference(
   return isSound ? EXIT_OK : EXIT_FAILED;
 }
 
-/** Closes the target, whatever has come of it. */
+/** Closes the target, whatever has come of it; it is whole where `work` has come to its end. */
 async function fill<T>(target: Target, work: (target: Target) => Promise<T>): Promise<T> {
   await using opened = target;
-  return await work(opened);
+  const result = await work(opened);
+  await opened.finish();
+  return result;
 }
 
 function partsOf(

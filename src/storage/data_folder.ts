@@ -53,7 +53,8 @@ export class DataFolder {
    * Makes the folder where there is none, takes its lock and empties tmp/.
    * Throws KithError data_folder_refused: made by the reference PDS, not writable, in use by another process, half-made by
    * a command that was cut off, without the master key that its accounts were sealed with, or with files of accounts and without the
-   * accounts. `madeBy` is such a command itself: the folder is marked as half-made by it. `isRestored`: its files come one by one.
+   * accounts. `madeBy` is such a command itself: the folder is marked as half-made by it, and refused where it has accounts that the
+   * command has not left half-made. `isRestored`: its files come one by one.
    */
   static open(path: string, { madeBy, isRestored }: OpenFolder = {}): DataFolder {
     const absolute = resolve(path);
@@ -61,14 +62,29 @@ export class DataFolder {
     if (madeBy === undefined) refuseUnfinished(absolute);
     refuseUnrestored(absolute);
     makeWritable(absolute);
-    if (madeBy !== undefined) markUnfinished(absolute, madeBy);
     refuseKeyless(absolute);
     if (madeBy === undefined && !isRestored) refuseAccountless(absolute);
     const folder = new DataFolder(absolute, takeLock(absolute));
+    if (madeBy !== undefined) folder.#makeBy(madeBy);
     emptyTemporary(folder.tmp);
     for (const part of [folder.repos, folder.blobs, folder.tmp]) makePart(part);
     syncFolder(absolute);
     return folder;
+  }
+
+  /** Under the lock: whoever had it a moment ago may have made a whole folder of it, and have served it. */
+  #makeBy(command: string): void {
+    if (this.hasAccounts() && unfinishedBy(this.path) !== command) {
+      this.close();
+      throw new KithError(
+        "data_folder_refused",
+        `Could not make the data folder "${this.path}" with "${command}": it has accounts, and is whole`,
+        {
+          hint: "Another run of the command has just made it, or a server: start kith on it, or give another folder.",
+        },
+      );
+    }
+    markUnfinished(this.path, command);
   }
 
   /** True where kith has run in this folder before. */

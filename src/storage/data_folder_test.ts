@@ -137,3 +137,17 @@ test("DataFolder.open() refuses a folder that is half-made by a command, but for
   expect(unfinishedBy(path)).toBeUndefined();
   attempt().close();
 });
+
+test("DataFolder.open() leaves a folder that others use, or have made whole, to them, also for a command that makes one", async () => {
+  await using fixture = new Fixture();
+  const path = fixture.file("data");
+  const made = () => DataFolder.open(path, { madeBy: "kith import-reference" });
+  const served = DataFolder.open(path);
+  expect(made).toThrow("is using it");
+  expect(unfinishedBy(path)).toBeUndefined();
+  served.close();
+  for (const name of ["master.key", "accounts.sqlite"]) writeFileSync(fixture.file(`data/${name}`), "SQLite");
+  expect(made).toThrow("it has accounts, and is whole");
+  expect(unfinishedBy(path)).toBeUndefined();
+  DataFolder.open(path).close();
+});

@@ -131,14 +131,15 @@ export class Target implements AsyncDisposable {
     return new Target({ folder, hub, eventLog, files }, { keyring, blobs, ...closing });
   }
 
-  /** Everything is there: servers may open the folder from now on. To be called when all else has been closed. */
-  static finish(path: string): void {
-    markFinished(path);
-  }
-
   /** Everything but the folder's lock and the blobs: so that what is on the disk can be verified. */
   async closeStores(): Promise<void> {
     await this.#stores.disposeAsync();
+  }
+
+  /** Everything is there: servers may open the folder once this is disposed. Under the lock, or it might be another run's by now. */
+  async finish(): Promise<void> {
+    await this.closeStores();
+    markFinished(this.folder.path);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
