@@ -104,6 +104,8 @@ const CODES: readonly (readonly [string, ErrorCode, string])[] = [
   ["SQLITE_IOERR", "storage_full", "the disk refused it"],
   ["SQLITE_BUSY", "busy", "the file is locked"],
   ["SQLITE_LOCKED", "busy", "the file is locked"],
+  // The locks of a WAL that many open and close at once.
+  ["SQLITE_PROTOCOL", "busy", "the file is locked"],
   ["SQLITE_CORRUPT", "storage_damaged", "the file is damaged"],
   ["SQLITE_NOTADB", "storage_damaged", "the file is not a database"],
   ["SQLITE_CANTOPEN", "storage_damaged", "the file cannot be opened"],
