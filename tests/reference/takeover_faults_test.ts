@@ -533,6 +533,18 @@ describe("import-reference", () => {
     expect((await fetch(`${kith.url}/xrpc/_health`)).ok).toBe(true);
   });
 
+  test("of two at once into one folder one takes over, and the other leaves it alone", async () => {
+    const { folder, target } = copy();
+    const both = [0, 1].map(() => importReference([folder, "--data", target]));
+    const [done, refused] = (await Promise.all(both)).sort((a, b) => a.code - b.code);
+    expect([done?.code, done?.err]).toEqual([0, expect.stringContaining("Verified: 4 accounts")]);
+    const words = /is using it|is whole|it is not empty/;
+    expect([refused?.code, refused?.err]).toEqual([1, expect.stringMatching(words)]);
+    await using kith = await TestServer.start({ folder: target, env: settings() });
+    const answer = await xrpc(kith.url, "com.atproto.server.getSession", { token: named("ann").accessJwt });
+    expect(answer.status).toBe(200);
+  });
+
   test("a disk without room is a clean refusal, and the next run goes on", async () => {
     const { folder, target, run } = copy();
     const words = kithCommand("import-reference", folder, "--data", target).map((word) => `'${word}'`);
