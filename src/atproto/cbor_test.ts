@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { decode as decodeByAtcute, encode as encodeByAtcute } from "@atcute/cbor";
+import { workedMs } from "../../tests/cpu_time.ts";
 import { Random } from "../../tests/random.ts";
 import { hasVectors, vectorJson, vectorNames } from "../../tests/vectors.ts";
 import { isKithError } from "../errors.ts";
@@ -141,29 +142,34 @@ test("decodeCbor() of random bytes and of broken blocks decodes to the same byte
 });
 
 test("decodeCbor() is bounded in depth, memory and time", () => {
-  const started = performance.now();
-  expect(() => decodeCbor(new Uint8Array(1_000_000).fill(0x81))).toThrow("nested deeper");
-  expect(() => decodeCbor(Uint8Array.from({ length: 1_000_000 }, (_, i) => (i % 2 ? 0x61 : 0xa1)))).toThrow();
-  expect(() => decodeCbor(Buffer.from("9affffffff", "hex"))).toThrow("ends early");
-  expect(() => decodeCbor(Buffer.from("bbffffffffffffffff", "hex"))).toThrow();
-  expect(() => decodeCbor(Buffer.from("5affffffff00", "hex"))).toThrow("ends early");
-  // array heads that each claim all that is left
-  const claims = Buffer.alloc(1_000_000);
-  for (let at = 0; at + 5 <= claims.length; at += 5) {
-    claims[at] = 0x9a;
-    claims.writeUInt32BE(claims.length - at - 5, at + 1);
-  }
-  expect(() => decodeCbor(claims)).toThrow();
-  expect(performance.now() - started).toBeLessThan(2000);
+  const ms = workedMs(() => {
+    expect(() => decodeCbor(new Uint8Array(1_000_000).fill(0x81))).toThrow("nested deeper");
+    expect(() =>
+      decodeCbor(Uint8Array.from({ length: 1_000_000 }, (_, i) => (i % 2 ? 0x61 : 0xa1))),
+    ).toThrow();
+    expect(() => decodeCbor(Buffer.from("9affffffff", "hex"))).toThrow("ends early");
+    expect(() => decodeCbor(Buffer.from("bbffffffffffffffff", "hex"))).toThrow();
+    expect(() => decodeCbor(Buffer.from("5affffffff00", "hex"))).toThrow("ends early");
+    // array heads that each claim all that is left
+    const claims = Buffer.alloc(1_000_000);
+    for (let at = 0; at + 5 <= claims.length; at += 5) {
+      claims[at] = 0x9a;
+      claims.writeUInt32BE(claims.length - at - 5, at + 1);
+    }
+    expect(() => decodeCbor(claims)).toThrow();
+  });
+  expect(ms).toBeLessThan(2000);
 });
 
 test("encodeCbor() sorts a wide map in time", () => {
   const wide = Object.fromEntries(
     Array.from({ length: 100_000 }, (_, i) => [`k${String(99_999 - i).padStart(5, "0")}`, i]),
   );
-  const started = performance.now();
-  const bytes = encodeCbor(wide);
-  expect(performance.now() - started).toBeLessThan(2000);
+  let bytes: Uint8Array = new Uint8Array();
+  const ms = workedMs(() => {
+    bytes = encodeCbor(wide);
+  });
+  expect(ms).toBeLessThan(2000);
   expect(roundTrips(bytes)).toBe(true);
 });
 

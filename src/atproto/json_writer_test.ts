@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { encode as encodeByReference } from "@atproto/lex-cbor";
+import { workedMs } from "../../tests/cpu_time.ts";
 import { Random } from "../../tests/random.ts";
 import { isKithError } from "../errors.ts";
 import { encodeCbor, toBytes, toCidLink } from "./cbor.ts";
@@ -167,13 +168,14 @@ test.each([
 });
 
 test("JsonWriter.record() is bounded in depth, memory and time", () => {
-  const started = performance.now();
-  expect(() => recordText(new Uint8Array(1_000_000).fill(0x81))).toThrow("nested deeper");
-  expect(() => recordText(Buffer.from("9affffffff", "hex"))).toThrow("ends early");
-  expect(() => recordText(Buffer.from("7affffffff", "hex"))).toThrow("ends early");
-  expect(recordText(encodeCbor("\u0000".repeat(1_000_000)))).toHaveLength(6_000_002);
-  expect(recordText(encodeCbor(new Array(100_000).fill([])))).toHaveLength(300_001);
-  expect(performance.now() - started).toBeLessThan(2000);
+  const ms = workedMs(() => {
+    expect(() => recordText(new Uint8Array(1_000_000).fill(0x81))).toThrow("nested deeper");
+    expect(() => recordText(Buffer.from("9affffffff", "hex"))).toThrow("ends early");
+    expect(() => recordText(Buffer.from("7affffffff", "hex"))).toThrow("ends early");
+    expect(recordText(encodeCbor("\u0000".repeat(1_000_000)))).toHaveLength(6_000_002);
+    expect(recordText(encodeCbor(new Array(100_000).fill([])))).toHaveLength(300_001);
+  });
+  expect(ms).toBeLessThan(2000);
 });
 
 test("writeJson() puts parts together, its results share no memory, and it is whole again after a refusal", () => {

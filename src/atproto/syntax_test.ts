@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { workedMs } from "../../tests/cpu_time.ts";
 import { hasVectors, vectorLines } from "../../tests/vectors.ts";
 import { isKithError } from "../errors.ts";
 import {
@@ -72,9 +73,10 @@ test("patterns take linear time on hostile text", () => {
     `at://${"a.".repeat(50_000)}`,
     `did:${"a:".repeat(50_000)}`,
   ];
-  const started = performance.now();
-  for (const text of hostile) for (const [, accepts] of KINDS) accepts(text);
-  expect(performance.now() - started).toBeLessThan(1000);
+  const ms = workedMs(() => {
+    for (const text of hostile) for (const [, accepts] of KINDS) accepts(text);
+  });
+  expect(ms).toBeLessThan(1000);
 });
 
 test("parseAtUri() takes apart authority, collection, record key and fragment", () => {
