@@ -60,6 +60,8 @@ async function scene(
   } finally {
     service.stop();
     jest.useRealTimers();
+    // What came of the last drill is being written there.
+    while (service.isRunning) await new Promise((resolve) => setImmediate(resolve));
     rmSync(path, { recursive: true, force: true });
   }
 }
