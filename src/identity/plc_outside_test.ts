@@ -22,7 +22,7 @@ beforeAll(() => directory.listen({ onUnhandledRequest: "error" }));
 afterEach(() => directory.resetHandlers());
 afterAll(() => directory.close());
 
-const client = createPlcClient({ url: URL, timeoutMs: 500 });
+const client = createPlcClient({ url: URL, timeoutMs: 60_000 });
 const operation = { type: "plc_tombstone", prev: "x", sig: "y" } as unknown as PlcOperation;
 
 async function codeOf(promise: Promise<unknown>): Promise<ErrorCode | undefined> {

@@ -69,6 +69,10 @@ function s3Error(status: number, code: string): Response {
   return new Response(`<Error><Code>${code}</Code><Message>words</Message></Error>`, { status });
 }
 
+/** For a bucket that does not answer: what is waited for in vain. */
+const IMPATIENT = { uploadTimeoutMs: 900, requestTimeoutMs: 700 };
+
+/** With all the time that a busy machine may need. */
 function storeOn(bucket: MemoryBucket, folder: Fixture, options: Partial<S3BlobStoreOptions> = {}) {
   const warnings: unknown[] = [];
   const logger: Logger = {
@@ -84,8 +88,8 @@ function storeOn(bucket: MemoryBucket, folder: Fixture, options: Partial<S3BlobS
     endpoint: bucket.url,
     accessKeyId: "key",
     secretAccessKey: "the secret key",
-    uploadTimeoutMs: 900,
-    requestTimeoutMs: 700,
+    uploadTimeoutMs: 60_000,
+    requestTimeoutMs: 60_000,
     tmpFolder: folder.file("tmp"),
     logger,
     ...options,
@@ -201,8 +205,9 @@ test.each([
   async (method, answer, code, times) => {
     await using bucket = new MemoryBucket();
     await using folder = new Fixture();
-    const { store, warnings } = storeOn(bucket, folder);
-    const cid = await put(store, BYTES);
+    const patient = storeOn(bucket, folder);
+    const cid = await put(patient.store, BYTES);
+    const { store, warnings } = answer === never ? storeOn(bucket, folder, IMPATIENT) : patient;
     bucket.fail = (request) => (request.method === method ? answer() : undefined);
     bucket.asked.length = 0;
     const acts = { PUT: () => put(store, Buffer.from("other")), DELETE: () => store.remove(DID, cid) };
@@ -217,7 +222,7 @@ test.each([
     expect(JSON.stringify(warnings)).not.toMatch(/the secret key|X-Amz-Signature/);
     expect(readdirSync(folder.file("tmp"))).toEqual([]);
     bucket.fail = () => undefined;
-    if (method !== "DELETE") expect((await read(store, cid)).length).toBe(BYTES.length);
+    if (method !== "DELETE") expect((await read(patient.store, cid)).length).toBe(BYTES.length);
   },
 );
 
@@ -252,6 +257,7 @@ test("S3BlobStore: a body that breaks off or stands still is an error of the str
   await using folder = new Fixture();
   const { store } = storeOn(bucket, folder);
   const cid = await put(store, BYTES);
+  const impatient = storeOn(bucket, folder, IMPATIENT).store;
   const partly = (end: (sender: ReadableStreamDefaultController<Uint8Array>) => void) => {
     const body = new ReadableStream<Uint8Array>({
       start: (sender) => {
@@ -264,7 +270,7 @@ test("S3BlobStore: a body that breaks off or stands still is an error of the str
   for (const end of [(sender: ReadableStreamDefaultController) => sender.close(), () => {}]) {
     bucket.fail = (request) => (request.method === "GET" ? partly(end) : undefined);
     expect(
-      await read(store, cid).then(
+      await read(impatient, cid).then(
         () => "whole",
         () => "error",
       ),
@@ -294,7 +300,7 @@ test.each([
 ])("S3BlobStore.check() lets a server start on %s", async (_name, fail, warned) => {
   await using bucket = new MemoryBucket();
   await using folder = new Fixture();
-  const { store, warnings } = storeOn(bucket, folder);
+  const { store, warnings } = storeOn(bucket, folder, fail === never ? IMPATIENT : {});
   bucket.fail = fail;
   await store.check();
   expect(warnings.length).toBe(warned);

@@ -4,7 +4,7 @@ import type { StreamRequest } from "../../identity/mod.ts";
 import { createLoopbackStream, type Handler, Transports } from "./transports.ts";
 
 const HERE = "https://pds.example.com";
-const BOUNDS = { headersTimeoutMs: 1_000, bodyTimeoutMs: 1_000, bytesMax: 1_000 };
+const BOUNDS = { headersTimeoutMs: 60_000, bodyTimeoutMs: 60_000, bytesMax: 1_000 };
 const GET: StreamRequest = { method: "GET", headers: {}, ...BOUNDS };
 
 const outcomeOf = (promise: Promise<unknown>) =>
