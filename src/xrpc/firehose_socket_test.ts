@@ -62,12 +62,9 @@ function serve({ subscribe, assertRoom, ...from }: Partial<Firehose> & { ip?: st
   return { server, subscribers, open, as };
 }
 
+/** Waits for a condition; the test's own timeout ends it. */
 async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5_000;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error("the condition did not come true");
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
 }
 
 /** The status and headers that a handshake is answered with. */
@@ -211,14 +208,15 @@ test("FirehoseEndpoint says queued while a reader stalls, drops nothing, and say
   await until(() => subscribers.length === 1);
   socket.pause();
   const frame = new Uint8Array(1024 * 1024);
-  let sent = 0;
-  let answer = "sent";
-  while (answer === "sent" && sent < 100) {
-    answer = subscribers[0]?.sink.send(frame) ?? "dropped";
-    sent += 1;
+  const send = () => subscribers[0]?.sink.send(frame) ?? "dropped";
+  let answer = send();
+  let sent = 1;
+  for (; answer === "sent" && sent < 100; sent++) {
     await new Promise((resolve) => setImmediate(resolve));
+    answer = send();
   }
   expect(answer).toBe("queued");
+  // In the same turn: in a later one the system may have taken what it had no room for.
   expect(subscribers[0]?.drained).toBe(0);
   socket.resume();
   await until(() => (subscribers[0]?.drained ?? 0) > 0);
