@@ -43,9 +43,10 @@ async function snapshotOf(repository: Repository): Promise<{ manifest: SnapshotM
   };
   const table = Buffer.from(`${writeEntry(file)}\n`);
   const part = await repository.putObject(repository.objectId(table), table);
+  const now = Date.now();
   const manifest: SnapshotManifest = {
-    name: manifestName(SNAPSHOTS_FOLDER, Date.now()),
-    startedAt: new Date().toISOString(),
+    name: manifestName(SNAPSHOTS_FOLDER, now),
+    startedAt: new Date(now).toISOString(),
     endedAt: new Date().toISOString(),
     kith: "0.0.0",
     hostname: "pds.test",

@@ -68,7 +68,8 @@ test("Maintenance.checkpoint() and closeLast() do not let all others wait for on
   await folder.maintenance.prime(other);
   expect(await restarted).toBe(false);
   await file.close();
-  expect(performance.now() - startedMs).toBeLessThan(5_000);
+  // Each of the two would take as long where the worker were as patient with readers as with writers.
+  expect(performance.now() - startedMs).toBeLessThan(10_000);
   reader.close();
   const again = SqliteFile.open(folder.file("a.sqlite"), folder.options);
   expect(again.statement("SELECT count(*) AS n FROM t").get()).toEqual({ n: 1 });
