@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { Fixture } from "./_fixture.ts";
 import { copySqlite, evidenceOf } from "./sqlite_image.ts";
 
@@ -12,6 +12,16 @@ function live(path: string): Database {
   db.run("PRAGMA wal_autocheckpoint = 0");
   db.run("CREATE TABLE t (n INTEGER)");
   return db;
+}
+
+/** Until the file system tells the next change from those before: some clocks move every few milliseconds. */
+function nextTick(folder: Fixture): void {
+  const path = folder.file("tick");
+  const time = (): bigint => {
+    writeFileSync(path, "");
+    return statSync(path, { bigint: true }).mtimeNs;
+  };
+  for (const before = time(); time() === before; );
 }
 
 test("copySqlite() copies what is committed, also what is in the WAL alone", async () => {
@@ -49,15 +59,18 @@ test("evidenceOf() differs after every change, and is none while a change could 
   expect(evidenceOf(path, Date.now())).toBeUndefined();
   const seen = new Set<string | undefined>([evidenceOf(path, later())]);
   expect(evidenceOf(path, later())).toBe([...seen][0]);
-  db.run("INSERT INTO t VALUES (1)");
-  seen.add(evidenceOf(path, later()));
-  // Into the same place of the WAL, after a checkpoint: neither size changes.
-  db.run("PRAGMA wal_checkpoint(RESTART)");
-  seen.add(evidenceOf(path, later()));
-  db.run("INSERT INTO t VALUES (2)");
-  seen.add(evidenceOf(path, later()));
-  db.run("PRAGMA wal_checkpoint(TRUNCATE)");
-  seen.add(evidenceOf(path, later()));
+  const changes = [
+    "INSERT INTO t VALUES (1)",
+    "PRAGMA wal_checkpoint(RESTART)",
+    // Into the same place of the WAL, after a checkpoint: neither size changes.
+    "INSERT INTO t VALUES (2)",
+    "PRAGMA wal_checkpoint(TRUNCATE)",
+  ];
+  for (const change of changes) {
+    nextTick(folder);
+    db.run(change);
+    seen.add(evidenceOf(path, later()));
+  }
   expect([seen.size, seen.has(undefined)]).toEqual([5, false]);
   const before = evidenceOf(path, later());
   db.close();
