@@ -1,5 +1,6 @@
 /** A connection beside the one that writes, for short reads in a worker. */
 import { Database } from "bun:sqlite";
+import { existsSync, rmSync } from "node:fs";
 import { storageError } from "./sqlite.ts";
 
 const BUSY_TIMEOUT_MS = 10_000;
@@ -14,4 +15,14 @@ export function openToRead(path: string): Database {
   } catch (error) {
     throw storageError(error, `Could not open "${path}"`);
   }
+}
+
+/**
+ * Closes what was opened at `path` to be read. Where the file was removed since, SQLite leaves what it has made beside it, perhaps after
+ * that was looked for: it is nobody's, as no other file ever has that name.
+ */
+export function closeRead(db: Database, path: string): void {
+  db.close();
+  if (existsSync(path)) return;
+  for (const suffix of ["-wal", "-shm"]) rmSync(`${path}${suffix}`, { force: true });
 }

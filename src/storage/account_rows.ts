@@ -5,7 +5,7 @@
 import type { Database } from "bun:sqlite";
 import { Database as SqliteDatabase } from "bun:sqlite";
 import { z } from "zod";
-import { openToRead } from "./_open_to_read.ts";
+import { closeRead, openToRead } from "./_open_to_read.ts";
 import type { SqliteFile } from "./_sqlite_file.ts";
 import { storageError, transaction } from "./sqlite.ts";
 
@@ -127,7 +127,7 @@ export function readQuietRows(path: string): TableRows {
   } catch (error) {
     throw storageError(error, `Could not read "${path}"`);
   } finally {
-    db.close();
+    closeRead(db, path);
   }
 }
 

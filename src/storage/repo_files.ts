@@ -188,8 +188,10 @@ export class RepoFiles {
     const folder = dirname(path);
     if (!existsSync(folder)) return;
     const name = path.slice(folder.length + 1);
+    // First of all: a backup that opens it makes a log beside it, and once it is gone none can.
+    await rm(path, { force: true });
     for (const found of await readdir(folder)) {
-      if (found === name || found.startsWith(`${name}-`) || found.startsWith(`${name}.before-`)) {
+      if (found.startsWith(`${name}-`) || found.startsWith(`${name}.before-`)) {
         await rm(join(folder, found), { force: true });
       }
     }

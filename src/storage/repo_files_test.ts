@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "nod
 import { basename, dirname, join } from "node:path";
 import { cidOfRaw } from "../atproto/mod.ts";
 import { Fixture } from "./_fixture.ts";
+import { closeRead, openToRead } from "./_open_to_read.ts";
 import { REPO_MIGRATIONS } from "./_repo_schema.ts";
 import { migrate } from "./migrations.ts";
 import { RepoFiles, safeDidName } from "./repo_files.ts";
@@ -127,4 +128,19 @@ test("RepoFiles.recover() finds what a killed process had committed, and remove(
   await files.remove(DID, 1);
   await files.remove(DID, 1);
   expect(readdirSync(dirname(path))).toEqual([basename(files.path(DID, 11))]);
+});
+
+test("RepoFiles.remove() and a backup that reads the file meanwhile leave nothing", async () => {
+  await using folder = new Fixture();
+  const files = filesIn(folder);
+  await files.create(DID, 1);
+  const path = files.path(DID, 1);
+  const db = openToRead(path);
+  db.query("SELECT count(*) FROM meta").get();
+  await files.remove(DID, 1);
+  expect(readdirSync(dirname(path))).toEqual([]);
+  // As where the backup had just found the file there, and made its log after that was looked for.
+  writeFileSync(`${path}-wal`, "");
+  closeRead(db, path);
+  expect(readdirSync(dirname(path))).toEqual([]);
 });

@@ -3,7 +3,9 @@
  * for a process that does nothing else.
  */
 import { Database } from "bun:sqlite";
-import { closeSync, openSync, rmSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, rmSync, statSync } from "node:fs";
+import { KithError } from "../errors.ts";
+import { closeRead } from "./_open_to_read.ts";
 import { storageError } from "./sqlite.ts";
 
 /** How long a copy waits for a transaction or the end of a checkpoint. */
@@ -25,9 +27,12 @@ export function copySqlite(path: string, target: string): void {
     db.query("VACUUM INTO ?").run(target);
   } catch (error) {
     rmSync(target, { force: true });
-    throw storageError(error, `Could not copy "${path}"`);
+    const action = `Could not copy "${path}"`;
+    if (!db || existsSync(path)) throw storageError(error, action);
+    // Of one that goes once it is open SQLite says that the disk fails.
+    throw new KithError("storage_damaged", `${action}: it is not there any more`, { cause: error });
   } finally {
-    db?.close();
+    if (db) closeRead(db, path);
   }
 }
 

@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
-import { expect, test } from "bun:test";
-import { existsSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { expect, spyOn, test } from "bun:test";
+import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { Fixture } from "./_fixture.ts";
 import { copySqlite, evidenceOf } from "./sqlite_image.ts";
 
@@ -49,6 +49,24 @@ test("copySqlite() leaves nothing behind where it fails, and says what is wrong"
   const db = live(folder.file("live.sqlite"));
   expect(() => copySqlite(folder.file("live.sqlite"), folder.file("none/copy.sqlite"))).toThrow();
   db.close();
+});
+
+test("copySqlite() says of a file that goes once it is open that it is not there", async () => {
+  await using folder = new Fixture();
+  const path = folder.file("live.sqlite");
+  live(path).close();
+  const query = spyOn(Database.prototype, "query").mockImplementationOnce(function (this: Database, sql) {
+    rmSync(path);
+    return this.prepare(sql) as never;
+  });
+  try {
+    expect(() => copySqlite(path, folder.file("copy.sqlite"))).toThrow(
+      expect.objectContaining({ code: "storage_damaged" }),
+    );
+  } finally {
+    query.mockRestore();
+  }
+  expect(readdirSync(folder.path)).toEqual([]);
 });
 
 test("evidenceOf() differs after every change, and is none while a change could hide another", async () => {
