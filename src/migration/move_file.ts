@@ -110,7 +110,9 @@ export class MoveFile implements Disposable {
 
 /** The move that is kept at `path`, to look at. Throws KithError invalid_request (damaged, or of a newer kith). */
 export function readMove(path: string): Move | undefined {
-  return existsSync(path) ? parse(path, readFileSync(path, "utf8")) : undefined;
+  // Not in two looks: a run that ends removes it.
+  const text = textOf(path);
+  return text === undefined ? undefined : parse(path, text);
 }
 
 function parse(path: string, text: string): Move {
