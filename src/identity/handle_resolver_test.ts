@@ -28,7 +28,7 @@ function resolver(txt: string[][] | Error, pages: Web, more: Partial<HandleResol
   };
   return createHandleResolver({
     safeFetch: web(pages),
-    timeoutMs: 1000,
+    timeoutMs: 60_000,
     devMode: false,
     resolveTxt,
     ...more,
