@@ -308,7 +308,9 @@ test("getSession wants an access token", async () => {
   const { alice, get } = await withAlice();
   const missing = await get("server.getSession");
   expect(missing).toMatchObject({ status: 401, body: { error: "AuthMissing" } });
-  for (const token of [alice.refreshJwt, "nonsense", ADMIN, `${alice.accessJwt.slice(0, -2)}AA`]) {
+  const [signed, signature = ""] = alice.accessJwt.split(/\.(?=[^.]*$)/);
+  const forged = `${signed}.${signature.startsWith("A") ? "B" : "A"}${signature.slice(1)}`;
+  for (const token of [alice.refreshJwt, "nonsense", ADMIN, forged]) {
     const answer = await get("server.getSession", token);
     expect(answer).toMatchObject({ status: 400, body: { error: "InvalidToken" } });
     expect(answer.body.message).not.toContain(token);
