@@ -122,8 +122,13 @@ const UNFINISHED_NAME = "unfinished";
 
 /** The command that a data folder is being made by, or was when it was cut off; undefined for a folder that is whole, or is not there. */
 export function unfinishedBy(path: string): string | undefined {
-  const file = join(path, UNFINISHED_NAME);
-  return existsSync(file) ? readFileSync(file, "utf8").trim() : undefined;
+  try {
+    return readFileSync(join(path, UNFINISHED_NAME), "utf8").trim();
+  } catch (error) {
+    // Not looked for before: the command removes it at its end, while a server may be starting.
+    if (errorCodeOf(error) === "ENOENT" || errorCodeOf(error) === "ENOTDIR") return undefined;
+    throw error;
+  }
 }
 
 /** Notes durably that no server may open the folder, before anything is put into it. */
