@@ -1,6 +1,6 @@
 /** A connection beside the one that writes, for short reads in a worker. */
 import { Database } from "bun:sqlite";
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, rmSync, statSync } from "node:fs";
 import { storageError } from "./sqlite.ts";
 
 const BUSY_TIMEOUT_MS = 10_000;
@@ -19,10 +19,12 @@ export function openToRead(path: string): Database {
 
 /**
  * Closes what was opened at `path` to be read. Where the file was removed since, SQLite leaves what it has made beside it, perhaps after
- * that was looked for: it is nobody's, as no other file ever has that name.
+ * that was looked for. A log with anything in it is no reader's, and stays: the file may have been moved, and the log be about to follow.
  */
 export function closeRead(db: Database, path: string): void {
   db.close();
   if (existsSync(path)) return;
+  const log = statSync(`${path}-wal`, { throwIfNoEntry: false });
+  if (log !== undefined && log.size > 0) return;
   for (const suffix of ["-wal", "-shm"]) rmSync(`${path}${suffix}`, { force: true });
 }

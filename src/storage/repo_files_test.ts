@@ -143,4 +143,8 @@ test("RepoFiles.remove() and a backup that reads the file meanwhile leave nothin
   writeFileSync(`${path}-wal`, "");
   closeRead(db, path);
   expect(readdirSync(dirname(path))).toEqual([]);
+  // What was moved with its log, one after the other.
+  writeFileSync(`${path}-wal`, "commits");
+  closeRead(db, path);
+  expect(readdirSync(dirname(path))).toEqual([`${basename(path)}-wal`]);
 });
