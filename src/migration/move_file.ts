@@ -21,8 +21,8 @@ import { type Move, moveSchema } from "./move.ts";
 
 const OWNER_ONLY = 0o600;
 /** How often a lock is looked at that changes hands meanwhile; so often, with a pause, one that says nothing yet. */
-const LOOKS_MAX = 20;
-const LOOKS_EMPTY = 10;
+const LOOKS_MAX = 80;
+const LOOKS_EMPTY = 60;
 const LOOK_MS = 50;
 
 export class MoveFile implements Disposable {
