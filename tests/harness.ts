@@ -5,11 +5,12 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { takePort } from "./ports.ts";
 import { waitFor, within } from "./wait.ts";
 
 const ROOT = join(import.meta.dir, "..");
-const START_LIMIT_MS = 20_000;
-const STOP_LIMIT_MS = 20_000;
+const START_LIMIT_MS = 60_000;
+const STOP_LIMIT_MS = 60_000;
 const URL_IN_OUTPUT = /https?:\/\/(?:localhost|127\.0\.0\.1):(\d+)/g;
 
 /** What the server logs of an answer, or an error, that is not its lexicon's. */
@@ -123,6 +124,7 @@ export class TestServer implements AsyncDisposable {
 
   /** Starts the process without waiting for it to answer. */
   spawn(): void {
+    if (this.#port === 0 && this.#env.PDS_PORT === undefined) this.#port = takePort();
     const child = Bun.spawn([...this.#command], {
       cwd: this.folder,
       env: serverEnv({ ...this.#env, ...(this.#port ? { PDS_PORT: String(this.#port) } : {}) }),
@@ -134,7 +136,7 @@ export class TestServer implements AsyncDisposable {
     this.#pumps = [this.#pump(child.stdout), this.#pump(child.stderr)];
   }
 
-  /** Starts the process (on the port of before, if there was one) and waits for its health answer. */
+  /** Starts the process (on the port of before, if there was one), and waits until it has said where it is and answers there. */
   async start(): Promise<void> {
     const printedBefore = this.output.length;
     this.spawn();
@@ -143,7 +145,8 @@ export class TestServer implements AsyncDisposable {
       `the server to answer; it printed:\n${this.output.slice(printedBefore)}`,
       async () => {
         if (isGone(child)) return "exited" as const;
-        for (const port of this.#port ? [this.#port] : this.#printedPorts(printedBefore)) {
+        for (const port of this.#printedPorts(printedBefore)) {
+          if (this.#port !== 0 && port !== this.#port) continue;
           const health = await fetch(`http://localhost:${port}/xrpc/_health`).catch(() => undefined);
           if (!health?.ok) continue;
           this.#port = port;
@@ -176,8 +179,10 @@ export class TestServer implements AsyncDisposable {
     return within("the server to end", this.exited(), STOP_LIMIT_MS);
   }
 
+  /** Its exit code; all that it has printed is in `output` then. */
   async exited(): Promise<number | null> {
     await this.#process?.exited;
+    await Promise.all(this.#pumps);
     return this.#process?.exitCode ?? null;
   }
 

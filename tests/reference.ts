@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isReferenceInstalled, referenceCommand } from "../tools/reference.ts";
 import type { PlcDirectory } from "./plc_directory.ts";
+import { takePort } from "./ports.ts";
 import { waitFor, within } from "./wait.ts";
 
 const START_LIMIT_MS = 60_000;
@@ -50,7 +51,7 @@ export class ReferencePds implements AsyncDisposable {
   /** Starts it and waits until it answers: without invites, rate limits, AppView and mail, unless the settings say so. */
   static async start(options: ReferenceOptions): Promise<ReferencePds> {
     if (!isReferenceInstalled()) throw new Error('Install the reference PDS first: "bun tools/reference.ts"');
-    const reference = new ReferencePds(Number(options.env?.PDS_PORT) || freePort(), options);
+    const reference = new ReferencePds(Number(options.env?.PDS_PORT) || takePort(), options);
     try {
       await waitFor("the reference PDS to answer", () => reference.#isUp(), START_LIMIT_MS);
       return reference;
@@ -113,13 +114,4 @@ function settings(port: number, folder: string): Record<string, string> {
     PDS_JWT_SECRET: "jwt-secret-of-the-reference-0123456789",
     PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX: REFERENCE_ROTATION_KEY,
   };
-}
-
-/** A port that is free now; the reference wants to know it before it listens, as its DID has it. */
-function freePort(): number {
-  const probe = Bun.serve({ port: 0, hostname: "localhost", fetch: () => new Response() });
-  const { port } = probe;
-  probe.stop(true);
-  if (port === undefined) throw new Error("No port is free");
-  return port;
 }

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { takePort } from "./ports.ts";
 import { within } from "./wait.ts";
 
 export const S3_BUCKET = "blobs";
@@ -17,7 +18,7 @@ export class S3Server implements AsyncDisposable {
   readonly #kind: S3Kind;
   readonly folder = mkdtempSync(join(tmpdir(), "kith-s3-"));
   #process: Bun.Subprocess<"ignore", "pipe", "inherit"> | undefined;
-  #port = 0;
+  readonly #port = takePort();
 
   private constructor(kind: S3Kind) {
     this.#kind = kind;
@@ -29,7 +30,7 @@ export class S3Server implements AsyncDisposable {
     return server;
   }
 
-  /** Starts it, on the port of before if there was one. */
+  /** Starts it, on the port of before. */
   async start(): Promise<void> {
     const script = join(import.meta.dir, "s3_process.cjs");
     const child = Bun.spawn(["node", script, PACKAGES[this.#kind], this.folder, String(this.#port)], {
@@ -38,7 +39,7 @@ export class S3Server implements AsyncDisposable {
       stderr: "inherit",
     });
     this.#process = child;
-    this.#port = await within("the S3 server", printedPort(child.stdout));
+    await within("the S3 server", printedPort(child.stdout));
   }
 
   async stop(): Promise<void> {

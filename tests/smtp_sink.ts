@@ -1,5 +1,6 @@
 /** A real SMTP server (`smtp-server`) that keeps what it is given, and can refuse as servers do. */
 import { SMTPServer } from "smtp-server";
+import { takePort } from "./ports.ts";
 import { waitFor } from "./wait.ts";
 
 export interface ReceivedMail {
@@ -18,10 +19,10 @@ export class SmtpSink implements AsyncDisposable {
   refuseWith: number | undefined;
   /** Recipients that were refused. */
   refused = 0;
-  port = 0;
+  readonly port = takePort();
   #server: SMTPServer | undefined;
 
-  /** Listens, on the port of before if there was one. */
+  /** Listens, on the port of before. */
   async start(): Promise<this> {
     const server = new SMTPServer({
       // On loopback, without a certificate.
@@ -53,9 +54,6 @@ export class SmtpSink implements AsyncDisposable {
       server.server.once("error", reject);
       server.listen(this.port, "127.0.0.1", resolve);
     });
-    const address = server.server.address();
-    if (address === null || typeof address === "string") throw new Error("The SMTP server has no port");
-    this.port = address.port;
     this.#server = server;
     return this;
   }

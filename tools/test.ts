@@ -20,6 +20,10 @@ const CRASH_PROCESS_TIMEOUT_MS = 7_200_000;
 /** End-to-end files at once; what measures (restart, crash, scale) or has a browser runs alone. */
 const PARALLEL_MAX = 2;
 
+/** Of ports for what is started again on its own: a range for each of those (tests/ports.ts). */
+const PORTS_FIRST = 10_000;
+const PORTS_EACH = 3_000;
+
 /** These drive a real browser, and wait for its pages as a person would: alone. */
 const BROWSER_TESTS = "./tests/browser/";
 /** These have the reference PDS as a peer. */
@@ -44,7 +48,7 @@ function testFiles(folder: string): string[] {
     .sort();
 }
 
-async function runTests(step: Step, reports: string): Promise<Tally> {
+async function runTests(step: Step, reports: string, lane = 0): Promise<Tally> {
   const report = join(reports, `${step.name.replaceAll(/[^a-z0-9]+/gi, "_")}.xml`);
   const log = `${report}.log`;
   // Into a file: a process that a test has left behind would hold a pipe open for ever.
@@ -59,7 +63,14 @@ async function runTests(step: Step, reports: string): Promise<Tally> {
       `--reporter-outfile=${report}`,
       ...step.files,
     ],
-    { cwd: ROOT, stdin: "ignore", stdout: output, stderr: output, timeout: timeoutOf(step) },
+    {
+      cwd: ROOT,
+      env: { ...process.env, KITH_TEST_PORTS: portsOf(lane) },
+      stdin: "ignore",
+      stdout: output,
+      stderr: output,
+      timeout: timeoutOf(step),
+    },
   );
   const exitCode = await run.exited;
   closeSync(output);
@@ -69,6 +80,11 @@ async function runTests(step: Step, reports: string): Promise<Tally> {
   if (tally.failed > 0) console.log(readFileSync(log, "utf8"));
   console.log(`${state} ${step.name} (${tally.passed} passed, ${tally.failed} failed, ${seconds} s)`);
   return tally;
+}
+
+function portsOf(lane: number): string {
+  const first = PORTS_FIRST + lane * PORTS_EACH;
+  return `${first}-${first + PORTS_EACH - 1}`;
 }
 
 function timeoutOf({ files }: Step): number {
@@ -87,11 +103,11 @@ function readReport(path: string): string {
 async function runAll(steps: readonly Step[], reports: string, parallel: number): Promise<Tally[]> {
   const waiting = [...steps];
   const tallies: Tally[] = [];
-  const lane = async () => {
+  const runLane = async (lane: number) => {
     for (let step = waiting.shift(); step; step = waiting.shift())
-      tallies.push(await runTests(step, reports));
+      tallies.push(await runTests(step, reports, lane));
   };
-  await Promise.all(Array.from({ length: parallel }, lane));
+  await Promise.all(Array.from({ length: parallel }, (_, lane) => runLane(lane)));
   return tallies;
 }
 
