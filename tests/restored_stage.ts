@@ -11,12 +11,15 @@ import { Repository } from "../src/backup/repository.ts";
 import type { RestoreReport } from "../src/backup/restore_report.ts";
 import { type Account, createAccount, repoCar } from "./client.ts";
 import { type Event, Firehose } from "./firehose.ts";
-import { TestServer } from "./harness.ts";
+import { ADMIN_PASSWORD, TestServer } from "./harness.ts";
 import { FirehoseAuditor, type JudgedRepo, judgeRepo, type KeyLookup } from "./judges.ts";
 import { type Ran, runKith } from "./kith_command.ts";
 import { PlcDirectory } from "./plc_directory.ts";
 import { keyLookup } from "./stage.ts";
 import { waitFor } from "./wait.ts";
+
+/** What follows upon one another, as the news of a start, comes faster. */
+const STILL_MS = 200;
 
 export class FakeRelay implements AsyncDisposable {
   /** What getHostStatus says; undefined: it does not know the host. */
@@ -143,14 +146,24 @@ export class RestoredStage implements AsyncDisposable {
     this.auditor.take(event);
   }
 
-  /** Waits until the consumer has all that the server has told. */
-  async settle(): Promise<void> {
+  /** Waits until the consumer has all that the server has told, and the commit of this rev, which may be answered before it is told. */
+  async settle(rev?: string): Promise<void> {
+    if (rev !== undefined) {
+      await waitFor(`the commit "${rev}"`, () => this.events.some(({ body }) => body.rev === rev));
+    }
     await waitFor("the firehose to be still", async () => {
       const before = this.events.length;
-      await Bun.sleep(50);
-      return this.events.length === before;
+      await Bun.sleep(STILL_MS);
+      return this.events.length === before && (this.events.at(-1)?.seq ?? 0) >= (await this.#toldUpTo());
     });
     await this.auditor.finish();
+  }
+
+  /** The newest event that the server has for its subscribers. */
+  async #toldUpTo(): Promise<number> {
+    const authorization = `Basic ${btoa(`admin:${ADMIN_PASSWORD}`)}`;
+    const answer = await fetch(`${this.url}/metrics`, { headers: { authorization } });
+    return Number(/^kith_sequencer_seq (\d+)$/m.exec(await answer.text())?.[1]);
   }
 
   async kith(args: readonly string[], env: Readonly<Record<string, string | undefined>> = {}): Promise<Ran> {

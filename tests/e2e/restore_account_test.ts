@@ -6,7 +6,7 @@ import { type Account, createRecord, post } from "../client.ts";
 import { RestoredStage } from "../restored_stage.ts";
 import { waitFor } from "../wait.ts";
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 
 let stage: RestoredStage;
 let [alice, bob] = [] as unknown as [Account, Account];
@@ -16,8 +16,8 @@ beforeAll(async () => {
   [alice, bob] = [await stage.account("alice"), await stage.account("bob")];
   await createRecord(stage.url, alice, { record: post("before the snapshot") });
   await stage.backUp();
-  await createRecord(stage.url, alice, { record: post("after the snapshot") });
-  await stage.settle();
+  const { commit } = await createRecord(stage.url, alice, { record: post("after the snapshot") });
+  await stage.settle(commit.rev);
   // A server that stops ships what it has.
   expect(await stage.server.stop()).toBe(0);
 }, TIMEOUT_MS);
@@ -55,8 +55,8 @@ test(
     );
     expect((await stage.resync(alice.did)).records.size).toBe(2);
     expect((await stage.repo(bob.did)).records.size).toBe(0);
-    await createRecord(stage.url, alice, { record: post("again") });
-    await stage.settle();
+    const { commit } = await createRecord(stage.url, alice, { record: post("again") });
+    await stage.settle(commit.rev);
     expect(stage.auditor.of(alice.did).records.size).toBe(3);
     // The backup is still this folder's.
     await stage.backUp();

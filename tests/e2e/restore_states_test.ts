@@ -25,7 +25,7 @@ import { waitFor } from "../wait.ts";
 const ADMIN = { authorization: `Basic ${btoa(`admin:${ADMIN_PASSWORD}`)}` };
 const ROTATION_KEY = "7d".repeat(32);
 const ELSEWHERE = "https://pds.elsewhere.test";
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 300_000;
 const NAMES = ["alice", "bob", "carol", "dan", "erin", "frank", "gina"] as const;
 
 let stage: RestoredStage;
@@ -187,13 +187,15 @@ test(
         body: { identifier: gina.handle, password: PASSWORD },
       });
       expect(session.status).toBe(200);
-      await waitFor("the news", () => stage.events.slice(seen).some(({ did }) => did === gina.did));
-      await stage.settle();
       const told = (did: string) =>
         stage.events
           .slice(seen)
           .filter((event) => event.did === did)
           .map(describeEvent);
+      for (const { did } of [alice, carol, dan, erin, frank, gina]) {
+        await waitFor("the news", () => told(did).some((news) => news.startsWith("#account")));
+      }
+      await stage.settle();
       expect(told(alice.did)).toEqual(["#identity", "#account active", "#sync"]);
       // Told once more, unless the accounts store was shipped after its end.
       expect(["", "#account deleted"]).toContain(told(bob.did).join());
@@ -437,8 +439,8 @@ describe("kith backup drill", () => {
           ...{ code: 0, out: expect.stringContaining("can be restored, all of it") },
           err: expect.stringContaining("Verifying everything"),
         });
-        expect(readdirSync(join(data, "tmp"))).toEqual([]);
-        expect(stage.server.output).toContain("The backup is proven restorable");
+        await waitFor("the log of it", () => stage.server.output.includes("The backup is proven restorable"));
+        await waitFor("nothing to be left", () => readdirSync(join(data, "tmp")).length === 0);
       });
       expect((await list(data)).out).toContain("Last proven restorable");
       const alone = await drill(data, ["--json"]);
@@ -495,7 +497,9 @@ describe("kith backup drill", () => {
       await serve(data, async () => {
         const ran = await drill(data, [source]);
         expect([ran.code, ran.err]).toEqual([1, expect.stringContaining("it is not there")]);
-        expect(stage.server.output).toContain("could not be restored by a drill");
+        await waitFor("the log of it", () =>
+          stage.server.output.includes("could not be restored by a drill"),
+        );
       });
       const listed = (await list(data)).out;
       expect(listed).toContain("Last drill failed");
