@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { waitFor } from "../wait.ts";
+import { waitFor, within } from "../wait.ts";
 import { OPERATIONS, type Operation } from "./operations.ts";
 import { Scene } from "./scene.ts";
 import { tally } from "./tally.ts";
@@ -13,8 +13,6 @@ import { Tracer, tracerProblem } from "./traced_server.ts";
 
 const SEED = Number(process.env.KITH_TEST_SEED ?? 20_261_121);
 const LIMIT_MS = 600_000;
-/** A call that has not come so long after the answer does not come. */
-const LATE_MS = 500;
 
 const UNLINK = ["unlink", "unlinkat", "rmdir"];
 const RENAME = ["rename", "renameat", "renameat2"];
@@ -93,7 +91,8 @@ async function killAt(operation: Operation, { calls, on }: Row): Promise<void> {
   const turn = await operation.prepare(scene);
   await using tracer = await Tracer.attach(scene.server.pid, { calls, paths: pathsOf(on), how: "KILL" });
   const status = await turn.act().catch(() => undefined);
-  await Promise.race([scene.server.exited(), Bun.sleep(LATE_MS)]);
+  // The call may come after the answer.
+  await within("the server to die of it", scene.server.exited());
   const met = await tracer.detach();
   await scene.server.kill();
   await scene.noticeDeath();
