@@ -14,7 +14,7 @@ export interface RunOptions {
   readonly cwd?: string;
 }
 
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 120_000;
 
 /** Runs a command to its end. */
 export async function runKith(args: readonly string[], options: RunOptions = {}): Promise<Ran> {

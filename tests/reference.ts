@@ -8,7 +8,7 @@ import { takePort } from "./ports.ts";
 import { waitFor, within } from "./wait.ts";
 
 const START_LIMIT_MS = 60_000;
-const STOP_LIMIT_MS = 20_000;
+const STOP_LIMIT_MS = 60_000;
 
 export const REFERENCE_ADMIN_PASSWORD = "admin-password-of-the-reference";
 export const REFERENCE_ROTATION_KEY = "7a".repeat(32);

@@ -16,7 +16,7 @@ import { CHROMIUM, chromiumProblem } from "../../tools/chromium.ts";
 export const PICTURES = join(tmpdir(), "kith-pages");
 const SIZES = { phone: { width: 390, height: 844 }, desk: { width: 1280, height: 900 } } as const;
 const SCHEMES = ["light", "dark"] as const;
-const STEP_LIMIT_MS = 15_000;
+const STEP_LIMIT_MS = 60_000;
 
 /** Throws where there is no Chromium, with how to get it. */
 export function launch(): Promise<Browser> {

@@ -7,7 +7,7 @@ import { FaultyPlc, PlcDirectory } from "../plc_directory.ts";
 import { adminCall, community, type Hosting, type ProvisionInput, provisionInput, ROOM } from "./group.ts";
 
 const CALLERS = 20;
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 120_000;
 const HOSTINGS: readonly Hosting[] = ["native", "stock"];
 
 let plc: PlcDirectory;

@@ -19,7 +19,7 @@ export type Kind = "native" | "loopback" | "remote" | "mint";
 export interface Peer extends AsyncDisposable {
   readonly url: string;
 }
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 120_000;
 const NOTE = "dev.kith.test.note";
 const SENT = ["preflighted", "genesisReady", "genesisSubmitted"];
 const STOCK = [

@@ -11,7 +11,7 @@ import { within } from "../wait.ts";
 import { tally } from "./tally.ts";
 
 const PHASES = ["look", "log", "repos", "accounts", "blobs", "verify", "prune"] as const;
-const LIMIT_MS = 120_000;
+const LIMIT_MS = 600_000;
 
 /** Something new of every kind. */
 async function write(url: string, account: Account): Promise<void> {

@@ -13,6 +13,8 @@ import { seededRandom, waitFor, within } from "../wait.ts";
 import { Creator, type Signup, signUp, Writer } from "./workload.ts";
 
 const WRITERS = 6;
+/** A disk may be slow, and the crash comes at an operation of it. */
+const LOAD_LIMIT_MS = 300_000;
 
 export class Scene implements AsyncDisposable {
   readonly random: () => number;
@@ -100,7 +102,7 @@ export class Scene implements AsyncDisposable {
     const creators = limitMs === undefined ? [new Creator(`c${name}x`), new Creator(`d${name}x`)] : [];
     this.creators.push(...creators);
     const load = Promise.all([...this.writers, ...creators].map((worker) => worker.run(this.url, options)));
-    await within("the load to end", Promise.all([load, crash()]), limitMs);
+    await within("the load to end", Promise.all([load, crash()]), limitMs ?? LOAD_LIMIT_MS);
     await this.noticeDeath();
     return creators;
   }

@@ -145,6 +145,7 @@ for (const { whose, args, takes, says, logs } of COMMANDS) {
   /** It dies at most once in a command; with a number beyond its last message it does not. */
   const once = async (at: number, how: How): Promise<boolean> => {
     const said = listen();
+    const told = (words: string) => waitFor(`"${words}" in the log`, () => said().includes(words));
     deaths.order(whose, at, how);
     const ran = await within(`kith ${args.join(" ")}`, run(), 60_000);
     const died = deaths.isDone;
@@ -152,13 +153,13 @@ for (const { whose, args, takes, says, logs } of COMMANDS) {
     if (!died) return false;
     if (whose === "backup" && ran.code === 0) {
       // The shipping of the log, which has the same worker, met it before the command did.
-      expect(said()).toContain("Could not ship the event log to the backup");
+      await told("Could not ship the event log to the backup");
     } else {
       expect({ at, how, ...ran }).toEqual({
         ...{ at, how, code: 1, out: expect.any(String) },
         err: expect.stringContaining(`The ${whose} worker ${how === "throw" ? "failed" : "ended"}`),
       });
-      expect(said()).toContain(logs);
+      await told(logs);
     }
     const left = copies();
     // The next one is not held up by what the dead one has left behind, and removes it.

@@ -19,6 +19,7 @@ import { PASSWORD, xrpc } from "../client.ts";
 import { describeEvent } from "../firehose.ts";
 import { kithCommand, serverEnv, TestServer } from "../harness.ts";
 import { useStage } from "../stage.ts";
+import { waitFor } from "../wait.ts";
 
 const SETTINGS = { PDS_DATA_DIRECTORY: undefined, PDS_INVITE_REQUIRED: undefined };
 const NOBODY = "did:plc:vwzwgnygau7ed7b7wt5ux7y2";
@@ -410,7 +411,7 @@ describe("the admin socket", () => {
   test("is not put in the place of a file that somebody needs", async () => {
     writeFileSync(socket(), "notes");
     await server.start();
-    expect(server.output).toContain("Could not open the admin socket");
+    await waitFor("the log of it", () => server.output.includes("Could not open the admin socket"));
     expect(await Bun.file(socket()).text()).toBe("notes");
     await server.stop();
   });
@@ -422,7 +423,7 @@ test("a data folder whose path is too long for a socket has a server, and a comm
   mkdirSync(folder);
   try {
     await using server = await TestServer.start({ folder });
-    expect(server.output).toContain("Could not open the admin socket");
+    await waitFor("the log of it", () => server.output.includes("Could not open the admin socket"));
     const ended = await kith(["account", "list"], { folder });
     expect(ended.code).toBe(1);
     expect(ended.err).toMatch(/has \d+ bytes[\s\S]*symbolic link/);

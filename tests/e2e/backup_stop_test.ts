@@ -49,7 +49,7 @@ test("stopped under write load, every answered write is at the destination", asy
   const there = await shippedRecords(place);
   expect(answered.filter((uri) => !there.has(uri))).toEqual([]);
   await place.assertWhole();
-}, 60_000);
+}, 120_000);
 
 test("the last shipment comes after the last event", async () => {
   using place = new BackupPlace();
@@ -81,4 +81,4 @@ test("the last shipment comes after the last event", async () => {
   await waitFor("the first shipment", () => steps.length > 0);
   await server.stop();
   expect(steps.slice(-2)).toEqual(["sequencer stopped", `ship up to ${last}`]);
-}, 30_000);
+}, 120_000);

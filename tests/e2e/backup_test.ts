@@ -331,7 +331,7 @@ describe("shipping of the event log", () => {
       return firehose.events.every(({ seq }) => there.includes(seq));
     });
     await place.assertWhole();
-  }, 60_000);
+  }, 120_000);
 });
 
 describe("a bucket for backups", () => {
@@ -393,7 +393,7 @@ describe("a bucket for backups", () => {
       expect((await place.run(["backup"], { folder })).code).toBe(0);
       await place.assertWhole();
     },
-    60_000,
+    120_000,
   );
 });
 
@@ -424,7 +424,7 @@ test("a server whose bucket for backups does not answer any more stops neverthel
   );
   await waitFor("it in the bucket", async () => (await place.seqs()).includes(seq));
   await place.assertWhole();
-}, 60_000);
+}, 120_000);
 
 describe("blobs that the server keeps in a bucket", () => {
   test("are in the backup too, also those that are taken down, and can be left out", async () => {

@@ -45,7 +45,7 @@ async function secondServerIsRefused(place: BackupPlace): Promise<void> {
 test("a second server with the same settings is refused, and changes nothing: a folder", async () => {
   using place = new BackupPlace();
   await secondServerIsRefused(place);
-}, 60_000);
+}, 120_000);
 
 test("a second server with the same settings is refused, and changes nothing: a bucket", async () => {
   await using s3 = await S3Server.start();
@@ -58,7 +58,7 @@ test("a second server with the same settings is refused, and changes nothing: a 
     },
   });
   await secondServerIsRefused(place);
-}, 60_000);
+}, 120_000);
 
 test("a restored server takes over; the machine of before is refused, until it is told to take over again", async () => {
   using place = new BackupPlace();
@@ -94,4 +94,4 @@ test("a restored server takes over; the machine of before is refused, until it i
   await place.assertWhole();
   expect(readFileSync(join(copy, "backup-turns.json"), "utf8")).toContain("turns");
   rmSync(copy, { recursive: true });
-}, 60_000);
+}, 120_000);

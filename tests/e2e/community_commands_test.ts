@@ -341,7 +341,7 @@ test("at a terminal: who, password and the last question are asked, and the pass
   });
   for (const secret of [PASSWORD, "wrong one"]) expect(screen).not.toContain(secret);
   expect((await community(["show", "talk.test"])).code).toBe(0);
-}, 60_000);
+}, 120_000);
 
 test("the code of a second factor is asked for at a terminal, and otherwise an option", async () => {
   const { did = "", email, accessJwt: token = "" } = bob ?? {};
@@ -362,7 +362,7 @@ test("the code of a second factor is asked for at a terminal, and otherwise an o
     code: 0,
     screen: expect.stringContaining("HANDLE"),
   });
-}, 60_000);
+}, 120_000);
 
 test("a key file is made for nobody who is not let in", async () => {
   const { code } = await kith(["community", "new", "sneak", "--server", server.url], {

@@ -42,7 +42,7 @@ test.each([0, 1])(
       xrpc(stage.url, "com.atproto.sync.getLatestCommit", { params: { did } }).then(({ status }) => status);
     expect([await read(stage.alice.did), await read(bob.did)]).toEqual([500, 200]);
     await createRecord(stage.url, bob, { record: post("goes on") });
-    expect(stage.server.output).toContain("is damaged");
+    await waitFor("the log of it", () => stage.server.output.includes("is damaged"));
   },
 );
 

@@ -63,4 +63,4 @@ test("a did:web moves once its document says what it was asked to", async () => 
   expect(repo.records.size).toBe(1);
   const status = await xrpc(old.url, "com.atproto.sync.getRepoStatus", { params: { did } });
   expect(status.json).toMatchObject({ active: false, status: "deactivated" });
-}, 60_000);
+}, 120_000);

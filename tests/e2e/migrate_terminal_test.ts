@@ -64,7 +64,7 @@ test("a person answers one question after the other", async () => {
   for (const secret of [PASSWORD, "a password of anna"]) expect(screen).not.toContain(secret);
   expect(folder.kept()).toEqual([]);
   expect((await plc.document(alice.did))?.alsoKnownAs).toEqual(["at://anna.test"]);
-}, 60_000);
+}, 120_000);
 
 test("a move that is stopped says how to go on, and kith migrate status says where it is", async () => {
   await using plc = await PlcDirectory.start();
@@ -102,4 +102,4 @@ test("a move that is stopped says how to go on, and kith migrate status says whe
   expect(second.child.exitCode).toBe(75);
   expect((await folder.run(["abandon", "alice.test"])).code).toBe(0);
   expect(folder.kept()).toEqual([]);
-}, 60_000);
+}, 120_000);

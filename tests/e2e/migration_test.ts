@@ -130,7 +130,7 @@ describe.each([...KEY_TYPES])("moving in (%s)", (keyType) => {
   let move: Move;
   beforeAll(async () => {
     move = await Move.open(keyType);
-  }, 60_000);
+  }, 120_000);
   afterAll(() => move?.[Symbol.asyncDispose]());
 
   test("createAccount with a DID asks for a service token of that DID, for this server and method", async () => {

@@ -41,7 +41,7 @@ beforeAll(async () => {
     token: alice.accessJwt,
     body: { preferences: PREFERENCES },
   });
-}, 60_000);
+}, 120_000);
 afterAll(async () => {
   await next?.[Symbol.asyncDispose]();
   await old?.[Symbol.asyncDispose]();

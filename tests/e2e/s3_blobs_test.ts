@@ -156,7 +156,9 @@ describe("blobs in a bucket that fails", () => {
     await stage.server.stop();
     await s3.stop();
     await stage.server.start();
-    expect(stage.server.output).toContain("The bucket for blobs cannot be used now");
+    await waitFor("the log of it", () =>
+      stage.server.output.includes("The bucket for blobs cannot be used now"),
+    );
     expect([(await upload(randomBytes(10))).status, (await getBlob(blob)).status]).toEqual([502, 502]);
     await s3.start();
     expect((await getBlob(blob)).status).toBe(200);
@@ -181,7 +183,7 @@ describe("blobs in a bucket that fails", () => {
     expect(digest(served.bytes)).toBe(digest(bytes));
     expect(peak - before).toBeLessThan(GROWTH_MAX);
     expect((await upload(randomBytes(100 * MIB + 1))).status).toBe(413);
-  }, 60_000);
+  }, 120_000);
 });
 
 /** The same bytes at another account: the reference to them is well formed, and not of alice's. */
@@ -223,7 +225,7 @@ describe("a bucket that cannot be right", () => {
       PDS_BLOBSTORE_S3_SECRET_ACCESS_KEY_FILE: secret,
     };
     await using server = await TestServer.start({ env: { ...s3Env(strict.url), ...files } });
-    expect(server.output).toContain('in the bucket "blobs"');
+    await waitFor("the log of it", () => server.output.includes('in the bucket "blobs"'));
     rmSync(secret);
   });
 });

@@ -9,6 +9,7 @@ import { describeEvent, Firehose } from "../firehose.ts";
 import { type Exit, KEY_TYPES, kithCommand, runToExit, serverEnv, TestServer } from "../harness.ts";
 import { FaultyPlc, PlcDirectory, type PlcFault } from "../plc_directory.ts";
 import { Stage } from "../stage.ts";
+import { waitFor } from "../wait.ts";
 
 class Folder implements Disposable {
   readonly path = mkdtempSync(join(tmpdir(), "kith-start-"));
@@ -158,7 +159,7 @@ test("a setting of the reference that is not honoured stops the start with its n
 
 test("an unknown PDS_ name is a warning with the nearest name", async () => {
   await using server = await TestServer.start({ env: { PDS_HOSTNAM: "x" } });
-  expect(server.output).toMatch(/PDS_HOSTNAM\b[\s\S]*PDS_HOSTNAME/);
+  await waitFor("the warning", () => /PDS_HOSTNAM\b[\s\S]*PDS_HOSTNAME/.test(server.output));
 });
 
 test("--env-file reads an existing pds.env", async () => {

@@ -27,6 +27,7 @@ import { PlcDirectory } from "../plc_directory.ts";
 import { S3Server, s3Env } from "../s3_server.ts";
 import { keyLookup } from "../stage.ts";
 import { type DamagedFolder, FILE, FilledFolder, kithVerify } from "../verifier.ts";
+import { waitFor } from "../wait.ts";
 
 const LIMIT_MS = 120_000;
 
@@ -587,7 +588,9 @@ test("a file older than what was published is told after a crash too, beside an 
   );
   expect(await folder.verify()).toMatchObject({ exit: 1, problems: ["log_ahead"] });
   await server.start();
-  expect(server.output).toContain("A repo is older than what the network was told of it");
+  await waitFor("the log of it", () =>
+    server.output.includes("A repo is older than what the network was told of it"),
+  );
   await server.stop();
   expect(await folder.verify()).toMatchObject({ exit: 1, problems: ["log_ahead"] });
 });

@@ -29,7 +29,7 @@ beforeAll(async () => {
   };
   reference = await ReferencePds.start({ plc, env });
   kith = await TestServer.start({ env: { PDS_DID_PLC_URL: plc.url } });
-}, 60_000);
+}, 120_000);
 afterAll(async () => {
   await kith?.[Symbol.asyncDispose]();
   await reference?.[Symbol.asyncDispose]();
@@ -193,7 +193,7 @@ describe("a move that is killed", () => {
       await judgeMoved(it);
       expect(it.migrator.kept()).toEqual([]);
     },
-    30_000,
+    120_000,
   );
 
   test.each(rowsOf(EARLY))(
@@ -206,7 +206,7 @@ describe("a move that is killed", () => {
       expect([ended.code, ended.err]).toEqual([0, ""]);
       await judgeTakenBack(it, document);
     },
-    30_000,
+    120_000,
   );
 
   test("and taken back can be begun anew", async () => {
@@ -217,7 +217,7 @@ describe("a move that is killed", () => {
     expect([nothing.code, nothing.err]).toEqual([1, "kith migrate: There is no move to abandon\n"]);
     expect((await it.runToEnd()).code).toBe(0);
     await judgeMoved(it);
-  }, 30_000);
+  }, 120_000);
 
   test.each(rowsOf(LATE))(
     "%s %s cannot be taken back any more, only gone on with",
@@ -229,6 +229,6 @@ describe("a move that is killed", () => {
       expect((await it.runToEnd()).code).toBe(0);
       await judgeMoved(it);
     },
-    30_000,
+    120_000,
   );
 });

@@ -13,7 +13,7 @@ import { StoppingProxy } from "../stopping_proxy.ts";
 
 const NEW_PASSWORD = "a password of the new place";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 let plc: PlcDirectory;
 let sink: SmtpSink;
@@ -27,7 +27,7 @@ beforeAll(async () => {
   const env = sink.env();
   reference = await ReferencePds.start({ plc, env });
   kith = await TestServer.start({ env: { PDS_DID_PLC_URL: plc.url } });
-}, 60_000);
+}, 120_000);
 afterAll(async () => {
   await kith?.[Symbol.asyncDispose]();
   await reference?.[Symbol.asyncDispose]();
@@ -129,7 +129,7 @@ describe("from behind an entryway", () => {
     for (const name of ["getServiceAuth", "getRepo", "requestPlcOperationSignature", "signPlcOperation"])
       expect(host.asked).toContain(name);
     expect((await plc.document(alice.did))?.service).toMatchObject([{ serviceEndpoint: kith.url }]);
-  }, 30_000);
+  }, 120_000);
 });
 
 interface Fault {
@@ -257,7 +257,7 @@ describe("from a source", () => {
       if (next.length === 0) for (const name of Object.keys(scripts)) host.scripts.delete(name);
       expectEnd(await migrator.run([...args, ...next]), EXIT_UNANSWERED, "--plc-code");
     },
-    60_000,
+    120_000,
   );
 
   test.each<[string, Script, number, string[]]>([
@@ -294,7 +294,7 @@ describe("from a source", () => {
       if (code === 1) expectEnd(await run("--plc-code", "AAAAA-AAAAA"), EXIT_UNANSWERED, "mails a new code");
       expectEnd(await run("--plc-code", newestCode(alice.email)), 0);
     },
-    30_000,
+    120_000,
   );
 });
 
@@ -382,7 +382,7 @@ describe("with answers that are wrong", () => {
     expectEnd(await run(kith), 1, "could not be reached");
     proxy.down.clear();
     expectEnd(await run(kith), EXIT_UNANSWERED, "--plc-code");
-  }, 30_000);
+  }, 120_000);
 
   test("the last question is not answered by silence", async () => {
     const { alice, migrator } = await begin();

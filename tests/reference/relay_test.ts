@@ -124,7 +124,7 @@ test.each(RESTORES)("@atproto/sync over a restore of a server that was $title", 
     await waitFor(
       `#sync of "${account.handle}"`,
       () => news().some((event) => isSync(event, account)),
-      60_000,
+      120_000,
     );
   relay.assertClean();
   for (const { did } of accounts) {
@@ -152,7 +152,7 @@ test.each(RESTORES)("@atproto/sync over a restore of a server that was $title", 
   await waitFor(
     "the last post",
     () => relay.seen.some((event) => event.told[0]?.rev === last.commit.rev),
-    60_000,
+    120_000,
   );
   relay.assertClean();
   relay.judge(after);
@@ -195,7 +195,7 @@ test("@atproto/sync over a takeover of a reference PDS that was killed", async (
   await waitFor(
     "the last post",
     () => relay.seen.some((event) => event.told[0]?.rev === last.commit.rev),
-    60_000,
+    120_000,
   );
   relay.assertClean();
   relay.judge(writers);
