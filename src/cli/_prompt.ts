@@ -70,8 +70,9 @@ function ask(question: string, { keyboard, write, isShown }: Asking): Promise<st
     for (const char of decoder.decode(chunk, { stream: true })) if (key(char)) return;
   };
   const end = () => reject(new PromptEnded("Stopped"));
-  write(printableLines(question));
+  // First: what is typed as the question comes would else be shown by the terminal itself.
   keyboard.setRawMode?.(true);
+  write(printableLines(question));
   keyboard.on("data", read);
   keyboard.on("end", end);
   keyboard.resume();

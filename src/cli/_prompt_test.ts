@@ -37,6 +37,21 @@ test.each([
   expect([it.shown(), it.keyboard.raw, it.keyboard.listenerCount("data")]).toEqual([shown, [true, false], 0]);
 });
 
+test("the terminal shows nothing by itself from when the question is there", async () => {
+  const keyboard = new FakeKeyboard();
+  const seen: [text: string, isRaw: boolean | undefined][] = [];
+  const prompt = createPrompt(keyboard as unknown as Keyboard, (text) => {
+    seen.push([text, keyboard.raw.at(-1)]);
+  });
+  const asked = prompt?.secret("Q: ");
+  keyboard.emit("data", new TextEncoder().encode("x\r"));
+  await asked;
+  expect(seen).toEqual([
+    ["Q: ", true],
+    ["\n", false],
+  ]);
+});
+
 test.each([["\u0003"], ["\u0004"]])("a prompt ends at %j, and leaves the terminal as it was", async (key) => {
   const it = open();
   const asked = it.prompt.secret("Q: ");
