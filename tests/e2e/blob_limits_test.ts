@@ -11,6 +11,10 @@ import { waitFor } from "../wait.ts";
 const COLLECTION = "dev.kith.test.file";
 const QUOTA = 1_000_000;
 
+interface BlobRef {
+  readonly ref: { readonly $link: string };
+}
+
 function upload(stage: Stage, body: Uint8Array, headers: Record<string, string> = {}): Promise<Answer> {
   return xrpc(stage.url, "com.atproto.repo.uploadBlob", {
     token: stage.alice.accessJwt,
@@ -51,10 +55,16 @@ describe.each(["disk", "s3"] as const)("unused blobs (%s)", (store) => {
 
   test("an upload that no record refers to goes, one that a record has stays", async () => {
     const { stage } = holder;
-    const unused = (await upload(stage, randomBytes(1_000))).json.blob as { ref: { $link: string } };
-    const used = (await upload(stage, randomBytes(1_000))).json.blob as { ref: { $link: string } };
-    expect((await write(stage, "createRecord", { record: { $type: COLLECTION, used } })).status).toBe(200);
-    expect(stored(stage)).toContain(unused.ref.$link);
+    // Within the lifetime, which a machine that stands still may pass in between.
+    const used = await waitFor("a record with its blob", async () => {
+      const { blob } = (await upload(stage, randomBytes(1_000))).json;
+      const { status } = await write(stage, "createRecord", { record: { $type: COLLECTION, used: blob } });
+      return status === 200 && (blob as BlobRef);
+    });
+    const unused = await waitFor("a blob without one", async () => {
+      const blob = (await upload(stage, randomBytes(1_000))).json.blob as BlobRef;
+      return stored(stage).includes(blob.ref.$link) && blob;
+    });
     await waitFor("the unused blob to go", () => !stored(stage).includes(unused.ref.$link));
     expect(stored(stage)).toContain(used.ref.$link);
     const late = await write(stage, "createRecord", { record: { $type: COLLECTION, unused } });
@@ -65,7 +75,7 @@ describe.each(["disk", "s3"] as const)("unused blobs (%s)", (store) => {
 
   test("it goes also after the server was killed, and a file without a row with it", async () => {
     const { stage } = holder;
-    const unused = (await upload(stage, randomBytes(1_000))).json.blob as { ref: { $link: string } };
+    const unused = (await upload(stage, randomBytes(1_000))).json.blob as BlobRef;
     await stage.server.kill();
     await stage.server.start();
     await waitFor("the unused blob to go", () => !stored(stage).includes(unused.ref.$link));
