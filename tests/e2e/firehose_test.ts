@@ -130,7 +130,7 @@ describe.each([...KEY_TYPES])("firehose (%s)", (keyType) => {
       service: stage.url.replace(/^http/, "ws"),
       // the whole resolver refuses to run on Bun; of its parts only this one is used here
       idResolver: {
-        did: new DidPlcResolver(stage.plc.url, 3_000, undefined, fetch),
+        did: new DidPlcResolver(stage.plc.url, 60_000, undefined, fetch),
       } as unknown as IdResolver,
       unauthenticatedHandles: true,
       getCursor: () => 0,

@@ -247,7 +247,7 @@ describe.each([...KEY_TYPES])("handles (%s)", (keyType) => {
   };
   beforeAll(async () => {
     dns = await DnsServer.start();
-    const env = { PDS_HANDLE_BACKUP_NAMESERVERS: dns.address, PDS_ID_RESOLVER_TIMEOUT: "1000" };
+    const env = { PDS_HANDLE_BACKUP_NAMESERVERS: dns.address, PDS_ID_RESOLVER_TIMEOUT: "10000" };
     stage = await Stage.open({ keyType, env });
     dns.texts.set("_atproto.own.example.com", [`did=${stage.alice.did}`]);
     dns.texts.set("_atproto.marker.example.com", ["did=did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"]);
@@ -310,7 +310,7 @@ test("the server's own bare domain goes to whom it points at, or to whom the adm
     env: {
       PDS_SERVICE_HANDLE_DOMAINS: ".example.com",
       PDS_HANDLE_BACKUP_NAMESERVERS: dns.address,
-      PDS_ID_RESOLVER_TIMEOUT: "1000",
+      PDS_ID_RESOLVER_TIMEOUT: "10000",
     },
   });
   const { url } = server;

@@ -9,6 +9,9 @@ import { waitFor } from "../wait.ts";
 
 const METHOD = "app.bsky.unspecced.getConfig";
 const WRITE = "app.bsky.graph.muteActor";
+/** Longer than a busy machine stands still. */
+const PATIENT = { PDS_PROXY_HEADERS_TIMEOUT: "60000", PDS_PROXY_BODY_TIMEOUT: "60000" };
+const HASTY = { PDS_PROXY_HEADERS_TIMEOUT: "1000", PDS_PROXY_BODY_TIMEOUT: "1000" };
 
 const as =
   (call: Call = {}) =>
@@ -23,8 +26,7 @@ describe.each([...KEY_TYPES])("the service proxy (%s)", (keyType) => {
       ...appView.env,
       PDS_MOD_SERVICE_URL: other.url,
       PDS_MOD_SERVICE_DID: other.did,
-      PDS_PROXY_HEADERS_TIMEOUT: "1000",
-      PDS_PROXY_BODY_TIMEOUT: "1000",
+      ...PATIENT,
       PDS_PROXY_MAX_RESPONSE_SIZE: "200000",
     },
     onReady: (stage) => {
@@ -366,7 +368,7 @@ describe.each([...KEY_TYPES])("the service proxy (%s)", (keyType) => {
     expect((await get({}, "x.test.fails")).error).toBe("Packed");
   });
 
-  test("a service that is not there, that redirects, hangs or says too much is a failure upstream", async () => {
+  test("a service that is not there, that redirects or says too much is a failure upstream", async () => {
     const gone = AppView.start();
     const header = { "atproto-proxy": `${gone.did}#bsky_chat` };
     expect((await get({ headers: header })).status).toBe(401); // it is there, and knows no keys
@@ -378,26 +380,12 @@ describe.each([...KEY_TYPES])("the service proxy (%s)", (keyType) => {
     const redirected = await get({}, "x.test.redirects");
     expect([redirected.status, redirected.error]).toEqual([502, "UpstreamFailure"]);
 
-    appView.on("x.test.hangs", () => new Promise<Response>(() => {}));
-    const late = await get({}, "x.test.hangs");
-    expect([late.status, late.error]).toEqual([504, "UpstreamTimeout"]);
-
     appView.on("x.test.large", () => new Response("x".repeat(200_001)));
     const large = await get({}, "x.test.large");
     expect([large.status, large.error]).toEqual([502, "UpstreamFailure"]);
   });
 
-  test("an answer that stands still or grows past the bound breaks off", async () => {
-    const trickle = (pieces: number) =>
-      new Response(
-        new ReadableStream<Uint8Array>({
-          start: (controller) => {
-            for (let n = 0; n < pieces; n++) controller.enqueue(new Uint8Array(1_000));
-          },
-        }),
-      );
-    appView.on("x.test.stalls", () => trickle(1));
-    await expect(get({ alone: true }, "x.test.stalls")).rejects.toThrow();
+  test("an answer that grows past the bound breaks off", async () => {
     appView.on("x.test.endless", () => trickle(300));
     await expect(get({ alone: true }, "x.test.endless")).rejects.toThrow();
   });
@@ -457,6 +445,37 @@ describe.each([...KEY_TYPES])("the service proxy (%s)", (keyType) => {
     await response.body?.getReader().read();
     leave.abort();
     await waitFor("the service to be left", () => (cancelled ? true : undefined));
+  });
+});
+
+/** So many pieces of an answer, which then stands still. */
+const trickle = (pieces: number) =>
+  new Response(
+    new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        for (let n = 0; n < pieces; n++) controller.enqueue(new Uint8Array(1_000));
+      },
+    }),
+  );
+
+describe("the patience of the service proxy", () => {
+  const appView = AppView.start();
+  const holder = useStage({
+    env: { ...appView.env, ...HASTY },
+    onReady: (stage) => appView.trust(stage.plc),
+  });
+  afterAll(() => appView[Symbol.asyncDispose]());
+  const get = (nsid: string) => xrpc(holder.stage.url, nsid, as({ alone: true })(holder.stage));
+
+  test("a service that hangs is a failure upstream", async () => {
+    appView.on("x.test.hangs", () => new Promise<Response>(() => {}));
+    const late = await get("x.test.hangs");
+    expect([late.status, late.error]).toEqual([504, "UpstreamTimeout"]);
+  });
+
+  test("an answer that stands still breaks off", async () => {
+    appView.on("x.test.stalls", () => trickle(1));
+    await expect(get("x.test.stalls")).rejects.toThrow();
   });
 });
 

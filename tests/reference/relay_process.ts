@@ -36,7 +36,7 @@ async function handle(did: string, seq: number, handler: () => Promise<void>): P
 const firehose = new Firehose({
   service: service.replace(/^http/, "ws"),
   // By the plain fetch: everything here is on loopback.
-  idResolver: new IdResolver({ plcUrl, fetch, didCache: new MemoryCache() }),
+  idResolver: new IdResolver({ plcUrl, fetch, didCache: new MemoryCache(), timeout: 60_000 }),
   unauthenticatedHandles: true,
   maxReconnectSeconds: 1,
   subscriptionReconnectDelay: RECONNECT_MS,
