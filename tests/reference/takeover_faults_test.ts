@@ -507,18 +507,18 @@ describe("import-reference", () => {
 
   test("cut off by kill -9 it begins anew; no server takes what it has left", async () => {
     const { folder, target } = copy();
-    const child = startImport([folder, "--data", target]);
-    let err = "";
-    const reader = child.stderr.getReader();
-    const decoder = new TextDecoder();
-    await waitFor("the first account", async () => {
-      const { value } = await reader.read();
-      err += decoder.decode(value);
-      return err.includes("1/4") ? true : undefined;
+    await waitFor("one to be cut off, and not to have ended before", async () => {
+      rmSync(target, { recursive: true, force: true });
+      const child = startImport([folder, "--data", target]);
+      let err = "";
+      for await (const bytes of child.stderr) {
+        err += new TextDecoder().decode(bytes);
+        if (err.includes("1/4")) break;
+      }
+      child.kill("SIGKILL");
+      await child.exited;
+      return existsSync(join(target, "unfinished"));
     });
-    child.kill("SIGKILL");
-    await child.exited;
-    reader.releaseLock();
     const served = await runToExit({ folder: work, env: { ...settings(), PDS_DATA_DIRECTORY: target } });
     expect([served.code, served.output]).toEqual([
       1,
