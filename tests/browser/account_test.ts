@@ -57,7 +57,7 @@ describe("account pages in Chromium", () => {
     await page.goto("/account");
     await show("sign-in");
     await signInByPassword();
-    expect(path()).toBe(home());
+    await page.waitForURL(`**${home()}`);
     await show("home");
     await page.goto(`${home()}/security`);
     await show("security-none");

@@ -215,7 +215,8 @@ describe("apps", () => {
   let alice: Account;
   beforeAll(async () => {
     const env = { PDS_DATA_DIRECTORY: folder, PDS_DEV_MODE: "true", PDS_PORT: "0", LOG_ENABLED: "false" };
-    server = await createServer(loadConfig({ env: { ...env, ...ROOM } }).config);
+    const own = { ...ROOM, KITH_LEXICON_RESOLUTION: "false" };
+    server = await createServer(loadConfig({ env: { ...env, ...own } }).config);
     alice = await createAccount(server.url, "alice");
   });
   afterAll(async () => {
