@@ -94,7 +94,7 @@ async function maintenanceDies(number: number, how: How): Promise<void> {
   const said = listen();
   const creators = await scene.crash(`${number}`, async () => {
     deaths.order("maintenance", 1 + Math.floor(random() * MESSAGE_MAX), how);
-    expect(await within("the server to end", server.exited(), 60_000)).toBe(EXIT_DISK_FAILED);
+    expect(await within("the server to end", server.exited(), 300_000)).toBe(EXIT_DISK_FAILED);
   });
   expect(said()).toContain(
     how === "throw" ? "The maintenance worker failed" : "The maintenance worker ended",
@@ -102,7 +102,7 @@ async function maintenanceDies(number: number, how: How): Promise<void> {
   if (number % DEATH_AT_START_EVERY === 0) {
     deaths.order("maintenance", 1 + Math.floor(random() * START_MESSAGE_MAX), how);
     server.spawn();
-    expect(await within("the start to end", server.exited(), 60_000)).toBe(EXIT_DISK_FAILED);
+    expect(await within("the start to end", server.exited(), 300_000)).toBe(EXIT_DISK_FAILED);
   }
   deaths.withdraw();
   await scene.recover(creators);
