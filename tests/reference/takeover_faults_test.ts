@@ -536,7 +536,7 @@ describe("import-reference", () => {
   test("of two at once into one folder one takes over, and the other leaves it alone", async () => {
     const { folder, target } = copy();
     const both = [0, 1].map(() => importReference([folder, "--data", target]));
-    const [done, refused] = (await Promise.all(both)).sort((a, b) => a.code - b.code);
+    const [done, refused] = (await Promise.all(both)).sort((a, b) => Number(a.code) - Number(b.code));
     expect([done?.code, done?.err]).toEqual([0, expect.stringContaining("Verified: 4 accounts")]);
     const words = /is using it|is whole|it is not empty/;
     expect([refused?.code, refused?.err]).toEqual([1, expect.stringMatching(words)]);
