@@ -43,6 +43,9 @@ export function backupSetupOf(config: Config): BackupSetup {
   };
 }
 
+/** A backup waits so long at the most for events that the log does not take. */
+const SETTLE_MS_MAX = 1_000;
+
 /** The backups of a server that runs. What is given to `onStopped` is to be called once no actor writes any more. */
 export function startBackups(
   { log, onClose }: StartContext,
@@ -61,7 +64,11 @@ export function startBackups(
     worker: new BackupWorker(() => backupSetupOf(config)),
     settings: backup,
     state,
-    hold: () => actors.blobHold.begin(),
+    hold: async () => {
+      const release = actors.blobHold.begin();
+      await actors.sequencer.settled(SETTLE_MS_MAX);
+      return release;
+    },
     publishedSeq: () => actors.sequencer.publishedSeq,
     now: actors.now,
     logger: log,

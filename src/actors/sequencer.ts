@@ -21,6 +21,8 @@ export const BACKLOG_EVENTS_MAX = 10_000;
 export const OTHERS_WRITE_MS = 50;
 /** Where nothing was published for so long, no answer waits for its event. */
 export const ANSWER_WAIT_MS = 20;
+/** How often settled() looks. */
+const SETTLE_LOOK_MS = 5;
 /** A WAL of the event log this large is checkpointed. */
 const CHECKPOINT_AT_BYTES = 8 * 1024 * 1024;
 
@@ -231,6 +233,14 @@ export class Sequencer {
     const isDue = this.#checkpoint === "restart due" || this.#options.log.walBytes() >= CHECKPOINT_AT_BYTES;
     // A batch of nothing: what comes meanwhile waits for it as for any other.
     if (isDue && !this.#stopping) this.#actor.send({ type: "handed" });
+  }
+
+  /** Resolves when all that was handed over until now is published, or after `limitMs`: the log may refuse it. */
+  async settled(limitMs: number): Promise<void> {
+    const count = this.#publishedCount + this.unpublished;
+    const startedMs = performance.now();
+    while (this.#publishedCount < count && performance.now() - startedMs < limitMs)
+      await Bun.sleep(SETTLE_LOOK_MS);
   }
 
   /** Calls `listener` with each published batch until the returned function is called. */

@@ -248,6 +248,20 @@ test("Sequencer passes over events that the log has, by their key", async () => 
   expect(log.rows.map(({ seq }) => seq - FIRST_SEQ)).toEqual([0, 1, 2]);
 });
 
+test("Sequencer.settled() waits for what was handed over before, and not for what comes after, nor for ever", async () => {
+  const { log, sequencer, seen } = make();
+  await sequencer.settled(60_000);
+  const disk = Promise.withResolvers<void>();
+  const handed = sequencer.hand("did:plc:a", [pending("did:plc:a", "1")], disk.promise);
+  const settled = sequencer.settled(60_000).then(() => seen.length);
+  void sequencer.hand("did:plc:b", [pending("did:plc:b", "1")], new Promise(() => {}));
+  await sequencer.settled(1);
+  expect(seen).toEqual([]);
+  disk.resolve();
+  await handed;
+  expect([await settled, log.rows.length]).toEqual([1, 2]);
+});
+
 test("Sequencer keeps everything while the log is full, and goes on where it stood", async () => {
   const { log, sequencer, seen } = make();
   log.full = true;

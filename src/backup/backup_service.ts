@@ -35,10 +35,9 @@ export interface BackupServiceOptions {
     stopSnapshots(): Promise<void>;
     stop(): Promise<void>;
   } & ShippingOptions["worker"];
+  readonly hold: ShippingOptions["hold"];
   readonly settings: BackupSettings;
   readonly state: BackupState;
-  /** Holds the removal of blobs and accounts until the returned function is called. */
-  readonly hold: () => () => void;
   /** The newest event that was published. */
   readonly publishedSeq: () => number;
   readonly now: () => number;
@@ -83,11 +82,11 @@ export class BackupService {
 
   constructor(options: BackupServiceOptions) {
     this.#options = options;
-    const { settings, state, logger, now, worker, publishedSeq } = options;
+    const { settings, state, logger, now, worker, hold, publishedSeq } = options;
     const target = this.#configured();
     if (target && settings.shipMs > 0) {
       this.#shipping = new LogShipping({
-        ...{ worker, state, logger, now, publishedSeq, everyMs: settings.shipMs },
+        ...{ worker, state, logger, now, hold, publishedSeq, everyMs: settings.shipMs },
         target: () => this.#target(target.where, target.key),
       });
     }
@@ -231,7 +230,7 @@ export class BackupService {
     const { worker, hold, publishedSeq, now, logger } = this.#options;
     const startedAt = now();
     const startedMs = performance.now();
-    const release = hold();
+    const release = await hold();
     try {
       const answer = await worker.snapshot(target, { upTo: publishedSeq(), onProgress, onCopied: release });
       this.#failures = 0;

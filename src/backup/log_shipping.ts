@@ -29,6 +29,11 @@ export interface ShippingOptions {
   readonly target: () => Target;
   readonly everyMs: number;
   readonly state: BackupState;
+  /**
+   * Holds the removal of blobs and accounts until the function that it resolves to is called; by then the events of what was removed before
+   * are published.
+   */
+  readonly hold: () => Promise<() => void>;
   readonly publishedSeq: () => number;
   readonly now: () => number;
   readonly logger: Logger;
@@ -131,7 +136,9 @@ export class LogShipping {
 
   /** False where it failed; never rejects. */
   async #ship(): Promise<boolean> {
-    const { worker, target, publishedSeq, logger } = this.#options;
+    const { worker, target, hold, publishedSeq, logger } = this.#options;
+    // A blob that goes meanwhile would be missing beside the event that refers to it, as its removal comes with a later step.
+    const release = await hold();
     const upTo = publishedSeq();
     const blobs = this.#blobs.slice(0, BLOBS_AT_ONCE).map(({ did, cid }) => ({ did, cid }));
     // What may refer to a blob is not shipped before the blob.
@@ -162,6 +169,8 @@ export class LogShipping {
       if (isStoreChanged) this.#isStoreChanged = true;
       this.#fail(error, to);
       return false;
+    } finally {
+      release();
     }
   }
 

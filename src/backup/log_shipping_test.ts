@@ -23,6 +23,7 @@ test("LogShipping ships no event that may refer to a blob which waits", async ()
       target: () => ({ where: "there", key: "key", knownId: undefined }),
       everyMs: 60_000,
       state: BackupState.open(folder),
+      hold: async () => () => {},
       publishedSeq: () => publishedSeq,
       now: Date.now,
       logger: createLogger({ enabled: false }),
@@ -41,6 +42,38 @@ test("LogShipping ships no event that may refer to a blob which waits", async ()
       [250, 250, 50],
     ]);
     expect(shipping.shippedUpTo).toBe(250);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test("LogShipping holds the removal of blobs from before it looks how far events are until they are shipped, or cannot be", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "kith-shipping-"));
+  try {
+    const told: string[] = [];
+    const shipping = new LogShipping({
+      worker: {
+        ship: async () => {
+          told.push("ships");
+          throw new Error("no such place");
+        },
+      },
+      target: () => ({ where: "there", key: "key", knownId: undefined }),
+      everyMs: 60_000,
+      state: BackupState.open(folder),
+      hold: async () => {
+        told.push("holds");
+        return () => void told.push("releases");
+      },
+      publishedSeq: () => {
+        told.push("looks");
+        return 5;
+      },
+      now: Date.now,
+      logger: createLogger({ enabled: false }),
+    });
+    await shipping.stop();
+    expect(told).toEqual(["holds", "looks", "ships", "releases"]);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
