@@ -84,14 +84,15 @@ async function openOrCreate(
   try {
     return await Repository.open(destination, key);
   } catch (error) {
-    if (!(error instanceof BackupError) || error.problem !== "empty") throw error;
-    if (knownId === undefined) return await Repository.create(destination, key, { hostname, now });
-    throw new BackupError(
-      "empty",
-      `"${destination.where}" is empty, though this server has backed up to it before`,
-      {
-        hint: 'Is the disk mounted, and is the bucket the right one? If the backups were removed on purpose, begin anew with "kith backup --new".',
-      },
-    );
+    if (!(error instanceof BackupError)) throw error;
+    const { problem, message } = error;
+    if (problem === "empty" && knownId === undefined)
+      return await Repository.create(destination, key, { hostname, now });
+    if (knownId === undefined || (problem !== "empty" && problem !== "foreign")) throw error;
+    const found = problem === "empty" ? `"${destination.where}" is empty` : message;
+    throw new BackupError(problem, `${found}, though this server has backed up to it before`, {
+      // What was being written as the disk went may be in the folder below it.
+      hint: 'Is the disk mounted, and is the bucket the right one? If the backups were removed on purpose, begin anew in an empty place with "kith backup --new".',
+    });
   }
 }

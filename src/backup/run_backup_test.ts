@@ -291,6 +291,22 @@ describe("openWritable", () => {
     expect(readdirSync(fixture.destination.where)).toEqual([]);
   });
 
+  test("asks for the disk also where something was written below its place as it went", async () => {
+    using fixture = new BackupFixture();
+    await fixture.destination.put("objects/ab/one", Buffer.from("1"));
+    const open = (knownId?: string) =>
+      openWritable(fixture.destination, fixture.key, { ...options, knownId });
+    await expect(open("before")).rejects.toThrow(
+      expect.objectContaining({
+        message: expect.stringMatching(
+          /has "objects\/ab\/one" .*, though this server has backed up to it before/,
+        ),
+        hint: expect.stringContaining("Is the disk mounted"),
+      }),
+    );
+    await expect(open()).rejects.toThrow(/has "objects\/ab\/one" and no "[^"]+"$/);
+  });
+
   test("refuses another server's backup", async () => {
     using fixture = new BackupFixture();
     await fixture.create();
