@@ -61,7 +61,7 @@ export interface RestoreAccountsOptions {
   readonly rows?: ReadonlyMap<string, RestoredRows>;
   /** The accounts store holds at least what events up to this seq tell. */
   readonly accountsUpTo: number;
-  /** When the snapshot was begun, in Unix milliseconds. */
+  /** When the newest snapshot that files were taken from was begun, in Unix milliseconds. */
   readonly snapshotAt: number;
   /** The newest event there is. */
   readonly logUpTo: number;
@@ -244,6 +244,11 @@ class AccountRun {
     this.#result.repos += 1;
     this.#result.commits += rolled.commits;
     this.#quiet(account, store);
+    if (this.#options.repos.get(path)?.isInstead)
+      this.#loss(
+        account,
+        "its newest file in the backup is damaged, and an older one was rolled forward: takedowns of its records and blobs, and its preferences, may be older",
+      );
     const document = await this.#document(account);
     const signer = this.#signer(account, { store, signers, document });
     const isWhole = this.#verify(account, { store, keys });

@@ -13,7 +13,7 @@ import { isBackupDamage } from "./backup_error.ts";
 import { fileBytes } from "./cut_file.ts";
 import type { FileEntry } from "./manifest.ts";
 import type { Repository } from "./repository.ts";
-import type { PlannedFile } from "./restore_plan.ts";
+import { type PlannedFile, SNAPSHOT_ORDER } from "./restore_plan.ts";
 
 /** Files on their way at a time; a piece of each is in memory. */
 const AT_ONCE = 6;
@@ -47,6 +47,8 @@ export interface Fetched extends FetchTotals {
   /** Repo files, by path: up to which seq they are known to be. */
   readonly repos: ReadonlyMap<string, PlannedFile>;
   readonly accountsUpTo: number;
+  /** The order of the accounts store that was taken. */
+  readonly accountsOrder: number;
   /** Snapshots that files were taken from which the newer one could not read. */
   readonly staleFrom: ReadonlySet<string>;
   /** What is left out, in words. */
@@ -66,6 +68,7 @@ class Fetching {
   /** Folders in which files got their names: synced at the end. */
   readonly #folders = new Set<string>();
   #accountsUpTo = 0;
+  #accountsOrder = SNAPSHOT_ORDER;
   #parts = 0;
 
   constructor(options: FetchOptions) {
@@ -85,31 +88,47 @@ class Fetching {
       ...this.#totals,
       repos: this.#repos,
       accountsUpTo: this.#accountsUpTo,
+      accountsOrder: this.#accountsOrder,
       staleFrom: this.#staleFrom,
       problems: this.#problems,
     };
   }
 
-  async #take(file: PlannedFile): Promise<void> {
-    const { isPartial, state, onProgress } = this.#options;
+  async #take(planned: PlannedFile): Promise<void> {
+    const { state, onProgress } = this.#options;
+    const file = await this.#fetch(planned);
+    if (!file) return;
     const { entry } = file;
-    try {
-      if (entry.kind === "blob") await this.#blob(entry);
-      else await this.#file(entry);
-    } catch (error) {
-      const canBeLeftOut = entry.kind === "blob" || entry.kind === "repo";
-      if (!isPartial || !canBeLeftOut || !isBackupDamage(error)) throw error;
-      this.#problems.push(`"${entry.path}" is left out: ${error.message}`);
-      return;
-    }
     state.noteFetched(entry.path, entry.sha256);
     if (entry.kind === "repo") this.#repos.set(entry.path, file);
-    if (entry.kind === "accounts") this.#accountsUpTo = file.upTo;
+    if (entry.kind === "accounts") [this.#accountsUpTo, this.#accountsOrder] = [file.upTo, file.order];
     if (entry.kind === "blob") this.#totals.blobs += 1;
     if (entry.staleFrom !== undefined) this.#staleFrom.add(entry.staleFrom);
     this.#totals.files += 1;
     this.#totals.bytes += entry.size;
     onProgress?.(this.#totals);
+  }
+
+  /** The file that was fetched: where it is damaged an older one, as far as that may be. Undefined where none is. */
+  async #fetch(file: PlannedFile): Promise<PlannedFile | undefined> {
+    const { isPartial } = this.#options;
+    const { entry, newerSnapshot, older } = file;
+    try {
+      if (entry.kind === "blob") await this.#blob(entry);
+      else await this.#file(entry);
+      return file;
+    } catch (error) {
+      const canBeLeftOut = entry.kind === "blob" || entry.kind === "repo";
+      // Of a newer snapshot nothing is asked for that an older one has, or a younger account.
+      const isObstacle = newerSnapshot === undefined ? !isPartial : !older && !canBeLeftOut;
+      if (isObstacle || (!older && !canBeLeftOut) || !isBackupDamage(error)) throw error;
+      const from = newerSnapshot === undefined ? "" : ` of "${newerSnapshot}"`;
+      const what = older
+        ? "is damaged, and an older one is taken: what no event tells since, as takedowns, may be missing"
+        : "is left out";
+      this.#problems.push(`"${entry.path}"${from} ${what}: ${error.message}`);
+      return older && (await this.#fetch({ ...older, isInstead: true }));
+    }
   }
 
   async #file(entry: FileEntry): Promise<void> {

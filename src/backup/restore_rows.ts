@@ -4,7 +4,7 @@ import { type AccountRows, applyAccountRows, encodeAccountRows, type RestoreStat
 import { readRowsFile } from "./account_rows_file.ts";
 import { isBackupDamage } from "./backup_error.ts";
 import type { Repository } from "./repository.ts";
-import { type PlannedFile, type RestorePlan, SNAPSHOT_ORDER } from "./restore_plan.ts";
+import type { PlannedFile, RestorePlan } from "./restore_plan.ts";
 
 /** The newest rows of an account. */
 export interface RestoredRows extends AccountRows {
@@ -19,8 +19,9 @@ export interface RowsOptions {
   readonly repository: Repository;
   readonly plan: RestorePlan;
   readonly state: RestoreState;
-  /** The accounts store that was fetched. */
+  /** The accounts store that was fetched, and its order. */
   readonly accountsPath: string;
+  readonly accountsOrder: number;
   /** Leaves out what is damaged, instead of refusing. */
   readonly isPartial: boolean;
   readonly onProblem: (problem: string) => void;
@@ -31,37 +32,58 @@ export interface RowsOptions {
  * Returns the newest of each account. Throws BackupError.
  */
 export async function restoreRows(options: RowsOptions): Promise<Map<string, RestoredRows>> {
-  const { plan, state, accountsPath } = options;
+  const found = await readRows(options);
+  putRows(found, options);
+  return found;
+}
+
+/** The newest of each account that increments have. */
+export async function readRows(
+  options: Pick<RowsOptions, "plan" | "repository" | "isPartial" | "onProblem">,
+): Promise<Map<string, RestoredRows>> {
   const found = new Map<string, RestoredRows>();
-  for (const file of plan.rows) for (const rows of await read(file, options)) found.set(rows.did, rows);
-  const storeOrder = plan.newer.get("accounts.sqlite")?.order ?? SNAPSHOT_ORDER;
+  for (const file of options.plan.rows)
+    for (const rows of await read(file, options)) found.set(rows.did, rows);
+  return found;
+}
+
+/** Puts those into the accounts store that are newer, unless an attempt before has done so. */
+export function putRows(
+  found: ReadonlyMap<string, RestoredRows>,
+  { state, accountsPath, accountsOrder }: Pick<RowsOptions, "state" | "accountsPath" | "accountsOrder">,
+): void {
   const store = state.fetched("accounts.sqlite") ?? "";
   const mark = ({ sha256 }: RestoredRows) => `${store} ${sha256}`;
   const news = [...found.values()].filter(
-    (rows) => rows.order >= storeOrder && state.fetched(pathOf(rows)) !== mark(rows),
+    (rows) => rows.order >= accountsOrder && state.fetched(pathOf(rows)) !== mark(rows),
   );
   // Of two that have the same name the newer one keeps it.
   news.sort((a, b) => a.order - b.order);
   if (news.length > 0) applyAccountRows(accountsPath, news);
   for (const rows of news) state.noteFetched(pathOf(rows), mark(rows));
   state.flush();
-  return found;
 }
 
 async function read(
   { entry, upTo, order }: PlannedFile,
-  { repository, isPartial, onProblem }: RowsOptions,
+  { repository, isPartial, onProblem }: Pick<RowsOptions, "repository" | "isPartial" | "onProblem">,
 ): Promise<RestoredRows[]> {
   try {
-    return (await readRowsFile(repository, entry)).map((rows) => {
-      const sha256 = createHash("sha256").update(encodeAccountRows(rows)).digest("hex");
-      return { ...rows, upTo, order, sha256 };
-    });
+    return (await readRowsFile(repository, entry)).map((rows) => restoredRows(rows, { upTo, order }));
   } catch (error) {
     if (!isPartial || !isBackupDamage(error)) throw error;
     onProblem(`"${entry.path}" is left out: ${error.message}`);
     return [];
   }
+}
+
+export function restoredRows(
+  { did, store, quiet }: AccountRows,
+  { upTo, order }: Pick<RestoredRows, "upTo" | "order">,
+): RestoredRows {
+  const rows = { did, store, quiet };
+  const sha256 = createHash("sha256").update(encodeAccountRows(rows)).digest("hex");
+  return { ...rows, upTo, order, sha256 };
 }
 
 function pathOf({ did }: AccountRows): string {

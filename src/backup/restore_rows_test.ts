@@ -6,7 +6,7 @@ import { RestoreState } from "../storage/mod.ts";
 import { DataFolderFixture } from "./_data_folder_fixture.ts";
 import { LogShipper } from "./log_shipper.ts";
 import type { Repository } from "./repository.ts";
-import { planRestore } from "./restore_plan.ts";
+import { planRestore, SNAPSHOT_ORDER } from "./restore_plan.ts";
 import { type RestoredRows, restoreRows } from "./restore_rows.ts";
 
 const DID = "did:plc:alice";
@@ -63,7 +63,11 @@ class Fixture extends DataFolderFixture implements Disposable {
     const refuse = (problem: string) => {
       throw new Error(problem);
     };
-    return await restoreRows({ repository, plan, state, accountsPath, isPartial: false, onProblem: refuse });
+    const accountsOrder = plan.newer.get("accounts.sqlite")?.order ?? SNAPSHOT_ORDER;
+    return await restoreRows({
+      ...{ repository, plan, state, accountsPath, accountsOrder },
+      ...{ isPartial: false, onProblem: refuse },
+    });
   }
 
   override [Symbol.dispose](): void {

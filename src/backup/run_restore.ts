@@ -1,5 +1,5 @@
 /**
- * A restore: the newest snapshot (or another), what was shipped after it, and the step before the network. Everything happens in a folder
+ * A restore: the newest snapshot (or another), what the backup has after it, and the step before the network. Everything happens in a folder
  * that no server opens; the last thing is that it gets its place. Cut off anywhere, it is begun again, and finds what was done.
  */
 import { existsSync } from "node:fs";
@@ -81,7 +81,7 @@ export async function runRestore(options: RestoreOptions): Promise<RestoreReport
   onProgress?.({ phase: "look", done: 0, total: 0 });
   const plan = await planRestore(repository, options);
   refuseOtherServer(plan, { where: repository.destination.where, hostname });
-  const folder = await RestoreFolder.open(dataFolder, { bytes: plan.manifest.counts.bytes });
+  const folder = await RestoreFolder.open(dataFolder, { bytes: plan.bytes });
   try {
     if (!folder.isComplete) await new RestoreRun(options, { plan, folder }).run();
     if (options.network) {
@@ -139,7 +139,7 @@ class RestoreRun {
   async #putTogether(state: RestoreState): Promise<Omit<Found, "check">> {
     const { onFatal } = this.#options;
     const fetched = await this.#fetch(state);
-    const rows = await this.#rows(state);
+    const rows = await this.#rows(state, fetched);
     const accounts = this.#accounts();
     const blobs = this.#blobs ?? new SeenBlobs(state);
     const stores = await openRestored(this.#folder.scratch, { blobs, onFatal });
@@ -165,8 +165,8 @@ class RestoreRun {
 
   /** False: they are in a bucket, and were not backed up. */
   get #looksForBlobs(): boolean {
-    const { hasBlobs, blobStore } = this.#plan.manifest;
-    return hasBlobs || blobStore === "folder";
+    const { hasBlobs, manifest } = this.#plan;
+    return hasBlobs || manifest.blobStore === "folder";
   }
 
   async #check(state: RestoreState): Promise<FolderCheckReport> {
@@ -193,7 +193,7 @@ class RestoreRun {
 
   async #fetch(state: RestoreState): Promise<Fetched> {
     const { repository, isPartial, readsBlob, signal } = this.#options;
-    const total = this.#plan.manifest.counts.bytes;
+    const total = this.#plan.bytes;
     const fetched = await fetchFiles(plannedFiles(repository, this.#plan), {
       ...{ repository, state, isPartial, signal },
       folder: this.#scratch,
@@ -212,15 +212,15 @@ class RestoreRun {
         "The secrets of the server were given by its environment, and are not in the backup: give it the same again (PDS_JWT_SECRET, PDS_ADMIN_PASSWORD, PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX). Without the rotation key no account can be moved.",
       );
     }
-    if (!this.#plan.manifest.hasBlobs)
+    if (!this.#plan.hasBlobs)
       this.#notes.push("The backup has no blobs: they were left out (KITH_BACKUP_BLOBS).");
     return fetched;
   }
 
-  async #rows(state: RestoreState): Promise<Map<string, RestoredRows>> {
+  async #rows(state: RestoreState, { accountsOrder }: Fetched): Promise<Map<string, RestoredRows>> {
     const { repository, isPartial } = this.#options;
     return await restoreRows({
-      ...{ repository, isPartial, state },
+      ...{ repository, isPartial, state, accountsOrder },
       plan: this.#plan,
       accountsPath: this.#folder.scratch.accounts,
       onProblem: (problem) => this.#notes.push(problem),
@@ -291,7 +291,6 @@ class RestoreRun {
   ): Promise<RestoredAccounts> {
     const { network, isRolledForward, publicUrl, clockId, signal } = this.#options;
     const { stores, fetched, log, accounts, rows } = parts;
-    const { manifest } = this.#plan;
     const opened = network?.openDocuments(this.#scratch);
     const documents = opened && new Documents((did) => opened.resolve(did));
     try {
@@ -299,7 +298,7 @@ class RestoreRun {
         ...{ stores, state, accounts, rows, publicUrl, clockId, signal },
         repos: fetched.repos,
         accountsUpTo: fetched.accountsUpTo,
-        snapshotAt: Date.parse(manifest.startedAt),
+        snapshotAt: this.#plan.snapshotAt,
         logUpTo: log.lastSeq,
         takesCommits: isRolledForward,
         looksForBlobs: this.#looksForBlobs,
