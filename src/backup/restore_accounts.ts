@@ -271,10 +271,11 @@ class AccountRun {
 
   /** What no event tells, where an increment has it newer than the file. */
   #quiet({ did, generation }: Account, store: RepoStore): void {
-    const { rows, repos } = this.#options;
+    const { rows, repos, takesCommits } = this.#options;
     const found = rows?.get(did);
     const file = repos.get(`repos/${repoFilePath(did, generation)}`);
-    if (found?.quiet && found.order >= (file?.order ?? SNAPSHOT_ORDER)) store.replaceQuiet(found.quiet);
+    if (!found?.quiet || found.order < (file?.order ?? SNAPSHOT_ORDER)) return;
+    store.replaceQuiet(found.quiet, { takedownsAlone: !takesCommits });
   }
 
   /** Keys of the account that are here, the one that its file names first. */

@@ -154,20 +154,9 @@ class Fetching {
   }
 
   async #write(path: string, entry: FileEntry): Promise<void> {
-    const { repository } = this.#options;
-    const file = await open(path, "w", 0o600);
-    try {
-      for await (const bytes of repository.content(entry)) {
-        for (let at = 0; at < bytes.length; )
-          at += (await file.write(bytes, at, bytes.length - at)).bytesWritten;
-        this.#totals.fetchedBytes += bytes.length;
-      }
-      await file.sync();
-    } catch (error) {
-      throw storageError(error, `Could not write "${path}"`);
-    } finally {
-      await file.close();
-    }
+    await bringFile(this.#options.repository, { entry, path }, (bytes) => {
+      this.#totals.fetchedBytes += bytes;
+    });
   }
 
   async #blob(entry: FileEntry): Promise<void> {
@@ -204,6 +193,27 @@ class Fetching {
   async #read(entry: FileEntry): Promise<void> {
     for await (const bytes of this.#options.repository.content(entry))
       this.#totals.fetchedBytes += bytes.length;
+  }
+}
+
+/** Writes a file of a backup to a path, durably. Throws BackupError missing, truncated, altered. */
+export async function bringFile(
+  repository: Repository,
+  { entry, path }: { entry: FileEntry; path: string },
+  onBytes: (count: number) => void = () => {},
+): Promise<void> {
+  const file = await open(path, "w", 0o600);
+  try {
+    for await (const bytes of repository.content(entry)) {
+      for (let at = 0; at < bytes.length; )
+        at += (await file.write(bytes, at, bytes.length - at)).bytesWritten;
+      onBytes(bytes.length);
+    }
+    await file.sync();
+  } catch (error) {
+    throw storageError(error, `Could not write "${path}"`);
+  } finally {
+    await file.close();
   }
 }
 

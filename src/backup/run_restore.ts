@@ -24,11 +24,12 @@ import type { Repository } from "./repository.ts";
 import { type RestoredAccounts, restoreAccounts } from "./restore_accounts.ts";
 import { clearScratch, type Fetched, fetchFiles } from "./restore_files.ts";
 import { RestoreFolder } from "./restore_folder.ts";
+import { readLater } from "./restore_later.ts";
 import { type RestoredLog, readLastKeys, restoreLog } from "./restore_log.ts";
 import { askRelays, Documents, nextSeqAfter, type RelayClient } from "./restore_network.ts";
 import { plannedFiles, planRestore, type RestorePlan } from "./restore_plan.ts";
 import type { RelayAnswer, RestoreProgress, RestoreReport } from "./restore_report.ts";
-import { type RestoredRows, restoreRows } from "./restore_rows.ts";
+import { putRows, type RestoredRows, restoreRows } from "./restore_rows.ts";
 import { type OpenStores, openRestored } from "./restored_stores.ts";
 import { SeenBlobs } from "./seen_blobs.ts";
 import { inheritTurn } from "./writer_claim.ts";
@@ -45,7 +46,7 @@ export interface RestoreOptions {
   readonly dataFolder: string;
   /** The snapshot; the newest where absent. */
   readonly at?: string | undefined;
-  /** False: repos stay as the snapshot has them. Deletions and takedowns after it are carried out all the same. */
+  /** False: repos stay as the snapshot has them. Deletions, takedowns and how accounts sign in are as they were last all the same. */
   readonly isRolledForward: boolean;
   /** Goes on where files are damaged, without them. */
   readonly isPartial: boolean;
@@ -217,14 +218,18 @@ class RestoreRun {
     return fetched;
   }
 
-  async #rows(state: RestoreState, { accountsOrder }: Fetched): Promise<Map<string, RestoredRows>> {
-    const { repository, isPartial } = this.#options;
-    return await restoreRows({
-      ...{ repository, isPartial, state, accountsOrder },
-      plan: this.#plan,
-      accountsPath: this.#folder.scratch.accounts,
-      onProblem: (problem) => this.#notes.push(problem),
-    });
+  async #rows(state: RestoreState, { accountsOrder, repos }: Fetched): Promise<Map<string, RestoredRows>> {
+    const { repository, isPartial, isRolledForward } = this.#options;
+    const accountsPath = this.#folder.scratch.accounts;
+    const parts = { repository, plan: this.#plan, accountsPath, accountsOrder, state };
+    const onNote = (note: string) => this.#notes.push(note);
+    if (isRolledForward) return await restoreRows({ ...parts, isPartial, onProblem: onNote });
+    onNote(
+      "Nothing is rolled forward: records, preferences, communities, invite codes and reserved handles are as the snapshot has them, and of the blobs those are there that it has. Deletions, takedowns, and how accounts sign in are as they were last.",
+    );
+    const found = await readLater({ ...parts, repos, tmp: join(this.#scratch, "tmp"), onNote });
+    putRows(found, parts);
+    return found;
   }
 
   #accounts() {

@@ -25,7 +25,7 @@ export const restoreCommand = backupCommand(
       {
         name: "no-roll-forward",
         value: undefined,
-        help: "leave repos as the snapshot has them; deletions and takedowns after it are carried out all the same",
+        help: "leave repos as the snapshot has them; deletions and takedowns after it are carried out all the same, and how accounts sign in is as it was last",
       },
       {
         name: "partial",

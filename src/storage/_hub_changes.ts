@@ -1,5 +1,5 @@
 /** Which accounts a transaction of the accounts store was about: for who keeps a copy of what lasts. */
-import { ACCOUNT_TABLES } from "./account_rows.ts";
+import { ACCOUNT_TABLES } from "./_account_tables.ts";
 
 /** The table that a statement writes. */
 const TARGET =

@@ -5,22 +5,15 @@
 import type { Database } from "bun:sqlite";
 import { Database as SqliteDatabase } from "bun:sqlite";
 import { z } from "zod";
+import { ACCOUNT_TABLES } from "./_account_tables.ts";
 import { closeRead, openToRead } from "./_open_to_read.ts";
 import type { SqliteFile } from "./_sqlite_file.ts";
+import { endOldSignIns } from "./restored_sign_ins.ts";
 import { storageError, transaction } from "./sqlite.ts";
 
-/** Tables of the accounts store whose rows belong to the account in their column did. */
-export const ACCOUNT_TABLES = [
-  "account",
-  "app_password",
-  "identity_change",
-  "second_factor",
-  "backup_code",
-  "passkey",
-  "account_language",
-] as const;
+const TAKEDOWN_TABLES = ["record_takedown", "blob_takedown"] as const;
 /** Tables of an account's file that no event tells of. */
-const QUIET_TABLES = ["preference", "record_takedown", "blob_takedown"] as const;
+const QUIET_TABLES = ["preference", ...TAKEDOWN_TABLES] as const;
 /** Of the accounts store, what no two accounts may have. */
 const UNIQUE_COLUMNS = ["handle", "email"] as const;
 
@@ -91,22 +84,23 @@ export class AccountRowsReader {
 
   /** As they are at one moment; with the number of the account's file. */
   read(did: string): { store: TableRows; generation: number | undefined } {
-    return this.#db.transaction(() => {
-      const found = ACCOUNT_TABLES.map((table): [string, Row[]] => [
-        table,
-        this.#db.query<Row, [string]>(`SELECT * FROM ${table} WHERE did = ?`).all(did),
-      ]);
-      const generation = found[0]?.[1][0]?.generation;
-      return {
-        store: Object.fromEntries(found.filter(([, rows]) => rows.length > 0)),
-        generation: typeof generation === "number" ? generation : undefined,
-      };
-    })();
+    const store = this.#db.transaction(() => rowsIn(this.#db, did))();
+    const generation = store.account?.[0]?.generation;
+    return { store, generation: typeof generation === "number" ? generation : undefined };
   }
 
   close(): void {
     this.#db.close();
   }
+}
+
+/** Without tables that have none. */
+function rowsIn(db: Database, did: string): TableRows {
+  const found = ACCOUNT_TABLES.map((table): [string, Row[]] => [
+    table,
+    db.query<Row, [string]>(`SELECT * FROM ${table} WHERE did = ?`).all(did),
+  ]);
+  return Object.fromEntries(found.filter(([, rows]) => rows.length > 0));
 }
 
 /** Of the account's own file at this path. Throws KithError storage_damaged, storage_full, busy. */
@@ -142,6 +136,10 @@ export function applyAccountRows(path: string, accounts: readonly AccountRows[])
       transaction(db, () => {
         const run = (sql: string, values: readonly Value[]) => void db.query(sql).run(...(values as Value[]));
         const columnsOf = (table: string) => columns(db, table);
+        for (const { did, store } of accounts)
+          endOldSignIns((sql, ...values) => db.query(sql).run(...values), {
+            ...{ did, before: rowsIn(db, did), after: store },
+          });
         // All of them first: a name may have gone from one account to another.
         for (const { did } of accounts)
           for (const table of ACCOUNT_TABLES) run(`DELETE FROM ${table} WHERE did = ?`, [did]);
@@ -172,15 +170,20 @@ function yieldTo(run: Run, { did, row, column }: { did: string; row: Row; column
 }
 
 /** Into an account's file. The caller owns the transaction. */
-export function replaceQuietRows(file: SqliteFile, rows: TableRows): void {
+export function replaceQuietRows(
+  file: SqliteFile,
+  rows: TableRows,
+  { takedownsAlone = false }: { takedownsAlone?: boolean } = {},
+): void {
   const run: Run = (sql, values) => void file.statement(sql).run(...(values as Value[]));
-  for (const table of QUIET_TABLES) run(`DELETE FROM ${table}`, []);
+  const tables = takedownsAlone ? TAKEDOWN_TABLES : QUIET_TABLES;
+  for (const table of tables) run(`DELETE FROM ${table}`, []);
   const columnsOf = (table: string) =>
     file
       .statement<{ name: string }>(`SELECT name FROM pragma_table_info('${table}')`)
       .all()
       .map(({ name }) => name);
-  insert(run, rows, { tables: QUIET_TABLES, columnsOf });
+  insert(run, rows, { tables, columnsOf });
 }
 
 /** Columns that the other schema does not have are left out: another version of kith made the rows, or the file. */

@@ -53,6 +53,7 @@ export * from "./repo_store.ts";
 export * from "./reserved_handle_store.ts";
 export * from "./reserved_key_store.ts";
 export * from "./restore_state.ts";
+export { keepSignInsOf } from "./restored_sign_ins.ts";
 export * from "./s3_blob_store.ts";
 export * from "./s3_objects.ts";
 export * from "./second_factor_store.ts";

@@ -401,9 +401,9 @@ export class RepoStore implements BlockReader {
     });
   }
 
-  /** Replaces what no event tells: preferences and takedowns. For a restore. */
-  replaceQuiet(rows: TableRows): void {
-    this.#file.transaction(() => replaceQuietRows(this.#file, rows));
+  /** Replaces what no event tells: preferences and takedowns, or takedowns alone. For a restore. */
+  replaceQuiet(rows: TableRows, which: { takedownsAlone?: boolean } = {}): void {
+    this.#file.transaction(() => replaceQuietRows(this.#file, rows, which));
   }
 
   /** Deletes the rows of those blobs that no record refers to, and returns them: their files are the caller's. */

@@ -16,6 +16,8 @@ const NEW_PASSWORD = "another one, 7 words long";
 let stage: RestoredStage;
 let alice: Account;
 let newone: Account;
+/** Restored while there was no newer snapshot. */
+let beforeThem: Restored;
 /** The snapshot before everything that happens. */
 let snapshot = "";
 let record = { uri: "", cid: "" };
@@ -128,6 +130,7 @@ beforeAll(async () => {
   await afterwards();
   // A server that stops ships what it has.
   expect(await stage.server.stop()).toBe(0);
+  beforeThem = await restoreInto("before-them", "--no-roll-forward");
   // With them go the increments before.
   for (let n = 0; n < 3; n += 1) await stage.backUp();
 }, LIMIT_MS);
@@ -147,6 +150,24 @@ test(
     expect(await statuses(restored)).toEqual({
       ...{ record: 400, takenDown: 400, kept: 200 },
       ...{ revoked: 401, refreshed: 400, oldPassword: 401, newPassword: 200, newone: 200 },
+    });
+  },
+  LIMIT_MS,
+);
+
+test.each(["increments", "newer snapshots"])(
+  "not rolled forward, takedowns and revocations hold that %s know of, and accounts that were made since are named",
+  async (known) => {
+    const restored =
+      known === "increments" ? beforeThem : await restoreInto("as-it-was", "--no-roll-forward");
+    const { ran, report } = restored;
+    expect({ code: ran.code, troubles: report.troubles, harms: report.check.harms }).toEqual({
+      ...{ code: 0, troubles: [], harms: 0 },
+    });
+    expect(report.notes).toContainEqual(expect.stringContaining(newone.did));
+    expect(await statuses(restored)).toEqual({
+      ...{ record: 400, takenDown: 400, kept: 400 },
+      ...{ revoked: 401, refreshed: 400, oldPassword: 401, newPassword: 200, newone: 400 },
     });
   },
   LIMIT_MS,
