@@ -379,6 +379,7 @@ class AccountRun {
       ...{ account, fileUpTo, accountsUpTo },
       before: base,
       told: rolled.status,
+      toldOwner: rolled.owner,
     });
     if (decided.doubt !== undefined) this.#trouble(account, decided.doubt);
     let { standing } = decided;

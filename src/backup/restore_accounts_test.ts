@@ -175,6 +175,19 @@ test.each<[Standing["status"], EventKind[]]>([
   });
 });
 
+test("restoreAccounts() keeps what its owner has made of an account that is down, which the accounts store alone may know", async () => {
+  await using fixture = await RestoredFixture.open();
+  const account = await fixture.account(DID);
+  const store = await fixture.file(account);
+  fixture.commit(store, account.signer, []);
+  await store.close();
+  const down = { status: "takendown", ownerStatus: "deactivated", takedownRef: "case 7" } as const;
+  await fixture.accounts.projectState(DID, down, { now: fixture.nowMs });
+  fixture.state.addEvents([fixture.told(DID, "takendown")]);
+  expect((await run(fixture)).troubles).toEqual([]);
+  expect(await inFile(fixture, account, (file) => file.state())).toMatchObject(down);
+});
+
 test("restoreAccounts() does not activate who has moved away, and tells what is not in order", async () => {
   await using fixture = await RestoredFixture.open();
   const account = await fixture.account(DID);

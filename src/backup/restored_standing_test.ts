@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import type { Account, AccountState, Standing } from "../storage/mod.ts";
+import type { Account, AccountState, OwnerStatus, Standing } from "../storage/mod.ts";
 import { restoredStanding } from "./restored_standing.ts";
 
 type Status = Standing["status"];
@@ -57,8 +57,50 @@ test.each([...rows])(
     const { standing, doubt } = restoredStanding({
       ...{ account, before, fileUpTo, accountsUpTo: 50 },
       told: told && { seq: told[0], status: told[1] },
+      toldOwner: undefined,
     });
     expect([standing.status, doubt !== undefined]).toEqual([is, isDoubtful === true]);
     if (accounts === "takendown" && is === "takendown") expect(standing.takedownRef).toBe("case 7");
   },
 );
+
+interface OwnerRow {
+  readonly title: string;
+  /** Of the file, of the log, of the accounts store. */
+  readonly file: OwnerStatus;
+  readonly told?: [seq: number, status: OwnerStatus];
+  readonly accounts: OwnerStatus;
+  readonly fileUpTo?: number;
+  readonly is: OwnerStatus;
+}
+
+const [OFF, ON] = ["deactivated", "active"] as const;
+const ownerRows: readonly OwnerRow[] = [
+  { title: "was deactivated before", file: OFF, accounts: OFF, is: OFF },
+  { title: "was deactivated after the file", file: ON, accounts: OFF, is: OFF },
+  { title: "was deactivated after the file, says the log", file: ON, told: [60, OFF], accounts: ON, is: OFF },
+  { title: "was activated after the file, says the log", file: OFF, told: [45, ON], accounts: ON, is: ON },
+  { title: "was activated after the accounts store", file: OFF, told: [60, ON], accounts: OFF, is: ON },
+  { title: "has a newer file", file: ON, fileUpTo: 70, accounts: OFF, is: ON },
+  { title: "was deactivated by nobody", file: ON, accounts: ON, is: ON },
+];
+
+for (const isTold of [true, false]) {
+  test.each([...ownerRows])(
+    `restoredStanding(): what is lifted of an account that $title, taken down ${isTold ? "after" : "before"} it`,
+    ({ file, told, accounts, fileUpTo = 10, is }) => {
+      const deactivatedAt = accounts === OFF ? 1 : null;
+      const account = { state: "takendown", takedownRef: "case 7", deactivatedAt } as Account;
+      const { standing, doubt } = restoredStanding({
+        ...{ account, fileUpTo, accountsUpTo: 50 },
+        before: { status: isTold ? file : "takendown", ownerStatus: file, takedownRef: null },
+        told: isTold || told ? { seq: 80, status: "takendown" } : undefined,
+        toldOwner: told && { seq: told[0], status: told[1] },
+      });
+      expect([standing, doubt]).toEqual([
+        { status: "takendown", ownerStatus: is, takedownRef: "case 7" },
+        undefined,
+      ]);
+    },
+  );
+}

@@ -25,7 +25,14 @@ import {
   type Write,
 } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
-import type { LoggedEvent, RecordKey, RecordPut, RepoStatus, RepoStore } from "../storage/mod.ts";
+import type {
+  LoggedEvent,
+  OwnerStatus,
+  RecordKey,
+  RecordPut,
+  RepoStatus,
+  RepoStore,
+} from "../storage/mod.ts";
 
 export interface RollOptions {
   readonly events: Iterable<LoggedEvent>;
@@ -45,6 +52,8 @@ export interface Rolled {
   readonly stopped: { readonly seq: number; readonly why: string } | undefined;
   /** What the newest #account says that the file did not know yet. */
   readonly status: { readonly seq: number; readonly status: RepoStatus | "deleted" } | undefined;
+  /** What the newest #account says that tells what the owner made of the account, which none of a takedown does. */
+  readonly owner: { readonly seq: number; readonly status: OwnerStatus } | undefined;
   /** The same of the newest #identity with a handle. */
   readonly handle: { readonly seq: number; readonly handle: string } | undefined;
   /** Blobs whose last reference went. */
@@ -79,6 +88,7 @@ class Roll {
   #commits = 0;
   #stopped: Rolled["stopped"];
   #status: Rolled["status"];
+  #owner: Rolled["owner"];
   #handle: Rolled["handle"];
 
   constructor(store: RepoStore, options: RollOptions) {
@@ -92,6 +102,7 @@ class Roll {
       commits: this.#commits,
       stopped: this.#stopped,
       status: this.#status,
+      owner: this.#owner,
       handle: this.#handle,
       released: this.#released,
     };
@@ -103,8 +114,13 @@ class Roll {
     const time = typeof payload.time === "string" ? Date.parse(payload.time) : Number.NaN;
     if (time * 1000 > this.#knownMicros) this.#isNews = true;
     if (!this.#isNews) return;
-    if (kind === "account") this.#status = { seq, status: statusOf(payload) };
+    if (kind === "account") this.#standing(seq, statusOf(payload));
     else if (typeof payload.handle === "string") this.#handle = { seq, handle: payload.handle };
+  }
+
+  #standing(seq: number, status: RepoStatus | "deleted"): void {
+    this.#status = { seq, status };
+    if (status === "active" || status === "deactivated") this.#owner = { seq, status };
   }
 
   #takeHead(seq: number, kind: "commit" | "sync", payload: Payload): void {

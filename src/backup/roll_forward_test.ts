@@ -191,6 +191,11 @@ test("rollForward() finds what the file does not know of status and handle, and 
     const rolled = await roll([...old, known, ...news]);
     expect(rolled.handle).toEqual({ seq: news[0]?.seq ?? 0, handle: "new.test" });
     expect(rolled.status).toEqual({ seq: news[2]?.seq ?? 0, status: "active" });
+    expect(rolled.owner).toEqual({ seq: news[2]?.seq ?? 0, status: "active" });
+    // Of what the owner has made of it a takedown tells nothing.
+    const down = [fixture.told(DID, "deactivated"), fixture.told(DID, "takendown")];
+    const { status, owner } = await roll(down);
+    expect([status?.status, owner]).toEqual(["takendown", { seq: down[0]?.seq ?? 0, status: "deactivated" }]);
     expect((await roll([fixture.told(DID, "deleted")])).status?.status).toBe("deleted");
   });
 });
