@@ -76,7 +76,8 @@ export function startBackups(
   actors.retention.holdFor(() => service.shippedUpTo);
   actors.blobHold.onKept((did, cid) => service.noteBlob(did, cid));
   stores.changes.listen(({ did }) => service.noteChange(did));
-  actors.registry.onQuietChange((did) => service.noteChange(did));
+  actors.registry.untold.onQuiet((did) => service.noteChange(did));
+  actors.registry.untold.onRepo((did) => service.noteRepo(did));
   onClose(() => service.rest());
   onStopped(() => service.stop());
   const drills = new DrillService({

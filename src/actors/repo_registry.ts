@@ -29,6 +29,7 @@ import type {
   WriteRequest,
 } from "./repo_types.ts";
 import type { StatusOptions } from "./standing.ts";
+import { UntoldChanges } from "./untold_changes.ts";
 
 /** A repo unused for so long is closed, and looked for so often. */
 export const IDLE_CLOSE_MS = 5 * 60_000;
@@ -55,11 +56,12 @@ export class RepoRegistry<Upload = unknown> {
   #stopping = false;
   readonly #exports = new CarExports();
   readonly #quarantine: BlobQuarantine;
-  readonly #quietListeners: ((did: string) => void)[] = [];
+  readonly untold: UntoldChanges;
 
   constructor(options: RegistryOptions<Upload>) {
     this.#options = options;
     this.#quarantine = new BlobQuarantine(options.blobs);
+    this.untold = new UntoldChanges((did) => options.accounts.account(did)?.state === "active");
     this.#slots = new OpenSlots({
       max: options.openReposMax,
       used: () => this.#entries.size,
@@ -143,9 +145,11 @@ export class RepoRegistry<Upload = unknown> {
           if (isKithError(error, "invalid_request")) await this.#quarantine.settle(repo, row.cid);
           throw error;
         });
-      return await this.#options.blobLooks.around(did, row.createdAt, () =>
+      const kept = await this.#options.blobLooks.around(did, row.createdAt, () =>
         entry.blobs.keep({ upload, cid: row.cid }, { assertAlive, putRow }),
       );
+      this.untold.tellRepo(did);
+      return kept;
     } finally {
       this.#unpin(did, entry);
     }
@@ -188,15 +192,10 @@ export class RepoRegistry<Upload = unknown> {
     return true;
   }
 
-  /** Calls `listener` with the account of each change that no event tells, before its answer. */
-  onQuietChange(listener: (did: string) => void): void {
-    this.#quietListeners.push(listener);
-  }
-
   /** Resolves once the preferences are durable. */
   async putPreferences(did: RepoId, change: PreferencesChange): Promise<void> {
     await this.#use(did, ({ actor }) => actor.putPreferences(change));
-    for (const listener of this.#quietListeners) listener(did);
+    this.untold.tellQuiet(did);
   }
 
   /**
@@ -213,7 +212,7 @@ export class RepoRegistry<Upload = unknown> {
       entry.pins++;
       try {
         await entry.actor.moderate(change);
-        for (const listener of this.#quietListeners) listener(did);
+        this.untold.tellQuiet(did);
         if (change.kind === "blob") await this.#quarantine.settle(await entry.actor.opened, change.cid);
       } finally {
         this.#unpin(did, entry);
@@ -227,7 +226,7 @@ export class RepoRegistry<Upload = unknown> {
   }
 
   /** Puts a whole repo in the place of the present one. Resolves once it is durable; else nothing has changed. */
-  importRepo(did: RepoId, source: ImportSource): Promise<void> {
+  async importRepo(did: RepoId, source: ImportSource): Promise<void> {
     const { identities, blobLooks, now, clockId, logger } = this.#options;
     const deadlineMs = performance.now() + TASK_TIMEOUT_MS - IMPORT_MARGIN_MS;
     const onLeftover = (error: unknown) =>
@@ -238,14 +237,17 @@ export class RepoRegistry<Upload = unknown> {
       return importTask({ ...source, signer, now, clockId, deadlineMs, onLeftover })(store);
     };
     // Its records may not refer to the blobs any more that the ones before did.
-    return blobLooks.around(did, now(), () => this.#use(did, ({ actor }) => actor.import(task)));
+    await blobLooks.around(did, now(), () => this.#use(did, ({ actor }) => actor.import(task)));
+    this.untold.tellRepo(did);
   }
 
   /** Gives the account another handle or signing key. Resolves once that is durable, and repeated in the accounts. */
-  changeIdentity(did: RepoId, change: IdentityChange): Promise<void> {
+  async changeIdentity(did: RepoId, change: IdentityChange): Promise<void> {
     const { accounts, identities, now, clockId } = this.#options;
     const options = { identities, now, clockId, handle: () => accounts.account(did)?.handle };
-    return this.#use(did, ({ actor }) => actor.changeIdentity(identityTask(change, options)));
+    await this.#use(did, ({ actor }) => actor.changeIdentity(identityTask(change, options)));
+    // A new key brings a commit.
+    this.untold.tellRepo(did);
   }
 
   /** Resolves once the deletion is decided; files and blobs go afterwards. `from` as in `setStatus`. */
@@ -292,6 +294,7 @@ export class RepoRegistry<Upload = unknown> {
       // The open row was made durable with the `creating` row, and is kept as long as that is.
       born.marked = true;
       await born.actor.opened;
+      if (account.movesIn) this.untold.tellRepo(did);
     } finally {
       this.#slots.release();
     }

@@ -671,12 +671,16 @@ test("RepoRegistry.importRepo() into a deactivated repo is told on its activatio
   await bench.createAccounts(DID);
   await bench.write(DID, post("one"));
   const car = await new Response(await bench.registry.exportRepo(DID)).bytes();
+  const untold: string[] = [];
+  bench.registry.untold.onRepo((did) => untold.push(did));
   await bench.registry.setStatus(DID, "deactivated");
   async function* chunks(): AsyncGenerator<Uint8Array> {
     yield car;
   }
   const keys = { documentKey: async () => undefined, earlierKeys: async () => [] };
   await bench.registry.importRepo(DID, { chunks: chunks(), bytesMax: 1_000_000, ...keys });
+  // Until then a backup learns of it so.
+  expect(untold).toEqual([DID]);
   await bench.registry.announceIdentity(DID);
   await until(() => bench.typesOf(DID).length === 7);
   expect(bench.typesOf(DID).slice(5)).toEqual(["#account", "#identity"]);

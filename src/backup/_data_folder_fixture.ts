@@ -89,6 +89,12 @@ export class DataFolderFixture extends BackupFixture {
     utimesSync(path, LONG_AGO_S, LONG_AGO_S);
   }
 
+  deactivate(did: string): void {
+    this.#on("accounts.sqlite", (db) =>
+      db.run("UPDATE account SET state = 'deactivated', deactivated_at = 1 WHERE did = ?", [did]),
+    );
+  }
+
   /** As dev mode has it. */
   directory(): void {
     this.#write(join(this.data, "plc.sqlite"), (db) => db.run("CREATE TABLE operation (did TEXT)"));

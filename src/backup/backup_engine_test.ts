@@ -31,7 +31,7 @@ test("an engine that lost its claim to an older turn of its own goes on, and to 
   await before.stop();
   const old = readFileSync(fixture.file(WRITER_FILE));
   const engine = engineOf(fixture);
-  const step = { upTo: 0, blobs: [], changed: [], isStoreChanged: true };
+  const step = { upTo: 0, blobs: [], changed: [], repos: [], isStoreChanged: true };
   await engine.ship(target, step);
   // As where a bucket carried out late what had been given up, or where the destination was put back.
   for (const damage of [

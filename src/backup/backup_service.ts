@@ -103,6 +103,11 @@ export class BackupService {
     this.#shipping?.noteChange(did);
   }
 
+  /** The account's repo, or its blobs, have changed, and no event tells. */
+  noteRepo(did: string): void {
+    this.#shipping?.noteRepo(did);
+  }
+
   /**
    * The newest event that is in the configured destination; events after it are not to be removed from the log yet. Undefined where none
    * is configured.

@@ -17,6 +17,7 @@ const ACCOUNTS_MS_MIN = 10_000;
 const ACCOUNTS_MS_MAX = 5 * 60_000;
 /** Of those that the server before may have missed, so many go with one step. */
 const MISSED_AT_ONCE = 50;
+const MISSED_REPOS_AT_ONCE = 5;
 /** Accounts whose rows go into one increment. */
 const ROWS_AT_ONCE = 500;
 /** Objects that are remembered as read back. */
@@ -48,6 +49,8 @@ export interface ShipStep {
   readonly blobs: readonly ShippedBlob[];
   /** Accounts of which something has changed since the step before that no event tells. */
   readonly changed: readonly string[];
+  /** Accounts whose repos, or blobs, have changed since they were shipped last, without an event. */
+  readonly repos: readonly string[];
   /** Whether something else that lasts has changed in the accounts store. */
   readonly isStoreChanged: boolean;
 }
@@ -110,7 +113,7 @@ export class LogShipper {
     }
   }
 
-  async step({ upTo, logUpTo = upTo, blobs, changed, isStoreChanged }: ShipStep): Promise<ShipReport> {
+  async step({ upTo, logUpTo = upTo, blobs, changed, repos, isStoreChanged }: ShipStep): Promise<ShipReport> {
     const { repository, now, missed } = this.#options;
     if (isStoreChanged) this.#needsAccounts = true;
     const late = missed.blobs.slice(0, MISSED_AT_ONCE);
@@ -133,8 +136,19 @@ export class LogShipper {
       await joinSegments(repository, { segments: this.#segments, now });
       this.#segments = [];
     }
+    // Last: a large one is not to hold up the log.
+    await this.#wholeRepos(repos, upTo);
     if (this.#accountsDue(false)) await this.#increment({ repos: [], rows: [], blobs: [], upTo });
     return { last: this.#last, events: shipped.events, missedUpTo: shipped.missedUpTo };
+  }
+
+  /** Each with what the accounts store has of it, as of the same moment. */
+  async #wholeRepos(repos: readonly string[], upTo: number): Promise<void> {
+    const { missed } = this.#options;
+    const late = missed.repos.slice(0, MISSED_REPOS_AT_ONCE);
+    for (const did of new Set([...repos, ...late]))
+      await this.#increment({ repos: [did], rows: [did], blobs: [], upTo });
+    missed.repos.splice(0, late.length);
   }
 
   close(): void {

@@ -7,6 +7,7 @@ import { emptySnapshot } from "./_fixture.ts";
 import { readRowsFile } from "./account_rows_file.ts";
 import { isBackupDamage } from "./backup_error.ts";
 import { LogShipper, type ShipStep } from "./log_shipper.ts";
+import type { Missed } from "./missed.ts";
 import { Repository } from "./repository.ts";
 
 const DID = "did:plc:alice";
@@ -14,17 +15,20 @@ const DID = "did:plc:alice";
 class Shipping extends DataFolderFixture {
   readonly faulty = new FaultyDestination(this.destination);
 
-  async ship(step: Partial<ShipStep> & { upTo: number }): Promise<number> {
+  async ship(
+    step: Partial<ShipStep> & { upTo: number },
+    missed: Missed = { blobs: [], accounts: [], repos: [] },
+  ): Promise<number> {
     const repository = await Repository.open(this.faulty, this.key);
     const shipper = await LogShipper.open({
       repository,
       source: this.source,
       maker: { kith: "0.0.0", hostname: "pds.test", serviceDid: "did:web:pds.test" },
       now: Date.now,
-      missed: { blobs: [], accounts: [] },
+      missed,
     });
     try {
-      return (await shipper.step({ blobs: [], changed: [], isStoreChanged: false, ...step })).last;
+      return (await shipper.step({ blobs: [], changed: [], repos: [], isStoreChanged: false, ...step })).last;
     } finally {
       shipper.close();
     }
@@ -121,6 +125,21 @@ test("step() ships the blobs that records refer to before their events, whether 
   // One that is gone by now is the event of a later moment's.
   rmSync(fixture.blobPath(DID, cids[0] ?? ""));
   expect(await fixture.ship({ upTo: 2 })).toBe(2);
+});
+
+test("step() ships the whole file of accounts whose repos no event tells of, with what the accounts store has of them, and what a server before may have missed", async () => {
+  using fixture = await open();
+  fixture.account("did:plc:bob", 5);
+  fixture.event(1);
+  await fixture.ship({ upTo: 1 });
+  const missed: Missed = { blobs: [], accounts: [], repos: ["did:plc:bob"] };
+  expect(await fixture.ship({ upTo: 1, repos: [DID] }, missed)).toBe(1);
+  const shipped = (await fixture.shipped()).slice(-2);
+  expect(shipped.map((kinds) => [kinds[0], kinds.at(-1)])).toEqual([
+    ["repo", `rows of ${DID}`],
+    ["repo", "rows of did:plc:bob"],
+  ]);
+  expect(missed.repos).toEqual([]);
 });
 
 test("step() ships no event after the one that it is told to end with", async () => {

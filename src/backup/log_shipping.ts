@@ -13,6 +13,12 @@ const BLOBS_AT_ONCE = 100;
 /** Accounts that wait for what no event tells of them to be shipped; of what is beyond the accounts store goes whole, the rest with the next snapshot. */
 const CHANGED_WAITING_MAX = 20_000;
 const CHANGED_AT_ONCE = 500;
+/** Accounts whose whole file waits to be shipped; what is beyond goes with the next snapshot. */
+const REPOS_WAITING_MAX = 20_000;
+const REPOS_AT_ONCE = 5;
+/** The same file goes again after so long at the soonest, and after so many times as long as the step with it took. */
+const REPO_REST_MS = 10_000;
+const REPO_REST_FACTOR = 10;
 /** After a failure the next step comes so much later each time, at the most. */
 const PAUSE_MS_MAX = 60_000;
 /** A failure that lasts is told again after so long. */
@@ -36,6 +42,8 @@ export interface ShippingOptions {
   readonly hold: () => Promise<() => void>;
   readonly publishedSeq: () => number;
   readonly now: () => number;
+  /** Monotonic milliseconds. */
+  readonly elapsed?: () => number;
   readonly logger: Logger;
 }
 
@@ -48,6 +56,9 @@ export class LogShipping {
   readonly #options: ShippingOptions;
   readonly #blobs: WaitingBlob[] = [];
   readonly #changed = new Set<string>();
+  readonly #repos = new Set<string>();
+  /** Until when files that were shipped are left alone. */
+  readonly #resting = new Map<string, number>();
   #isStoreChanged = false;
   #shippedUpTo = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -84,8 +95,31 @@ export class LogShipping {
     else this.#isStoreChanged = true;
   }
 
+  /** The repo of the account, or its blobs, have changed, and no event tells: its whole file is to be shipped. */
+  noteRepo(did: string): void {
+    if (this.#repos.size < REPOS_WAITING_MAX) this.#repos.add(did);
+  }
+
   get #isMore(): boolean {
-    return this.#blobs.length > 0 || this.#changed.size > 0;
+    return this.#blobs.length > 0 || this.#changed.size > 0 || this.#repos.size > 0;
+  }
+
+  get #elapsed(): number {
+    return (this.#options.elapsed ?? (() => performance.now()))();
+  }
+
+  /** Those that wait and do not rest; at a stop all, for it is the last time. */
+  #reposDue(): string[] {
+    const at = this.#elapsed;
+    for (const [did, until] of this.#resting) if (until <= at) this.#resting.delete(did);
+    const due = [...this.#repos].filter((did) => this.#stopped || !this.#resting.has(did));
+    return due.slice(0, REPOS_AT_ONCE);
+  }
+
+  #rest(repos: readonly string[], startedMs: number): void {
+    const at = this.#elapsed;
+    const until = at + Math.max(REPO_REST_MS, REPO_REST_FACTOR * (at - startedMs));
+    for (const did of repos) this.#resting.set(did, until);
   }
 
   /**
@@ -148,9 +182,13 @@ export class LogShipping {
     // What changes from now on may be missed by this step.
     for (const did of changed) this.#changed.delete(did);
     this.#isStoreChanged = false;
+    const repos = this.#reposDue();
+    for (const did of repos) this.#repos.delete(did);
+    const startedMs = this.#elapsed;
     const to = target();
     try {
-      const shipped = await worker.ship(to, { upTo, logUpTo, blobs, changed, isStoreChanged });
+      const shipped = await worker.ship(to, { upTo, logUpTo, blobs, changed, repos, isStoreChanged });
+      this.#rest(repos, startedMs);
       this.#blobs.splice(0, blobs.length);
       this.#shippedUpTo = shipped.last;
       if (shipped.missedUpTo !== undefined) {
@@ -166,6 +204,7 @@ export class LogShipping {
       return true;
     } catch (error) {
       for (const did of changed) this.#changed.add(did);
+      for (const did of repos) this.#repos.add(did);
       if (isStoreChanged) this.#isStoreChanged = true;
       this.#fail(error, to);
       return false;

@@ -7,6 +7,82 @@ import { BackupState } from "./backup_state.ts";
 import type { ShipStep } from "./log_shipper.ts";
 import { LogShipping } from "./log_shipping.ts";
 
+interface Shipped {
+  readonly shipping: LogShipping;
+  readonly steps: ShipStep[];
+  /** The step that is under way then, and all after it, fail. */
+  fails: boolean;
+  nowMs: number;
+}
+
+async function shipping(use: (shipped: Shipped) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "kith-shipping-"));
+  const steps: ShipStep[] = [];
+  const scene = { steps, fails: false, nowMs: 0 } as Shipped & { shipping: LogShipping };
+  scene.shipping = new LogShipping({
+    worker: {
+      ship: async (_target, step) => {
+        steps.push(step);
+        if (scene.fails) throw new Error("The destination is down");
+        return { last: step.upTo, events: 0, missedUpTo: undefined, repositoryId: "id" };
+      },
+    },
+    target: () => ({ where: "there", key: "key", knownId: undefined }),
+    everyMs: 1,
+    state: BackupState.open(folder),
+    hold: async () => () => {},
+    publishedSeq: () => 1,
+    now: Date.now,
+    elapsed: () => scene.nowMs,
+    logger: createLogger({ enabled: false }),
+  });
+  try {
+    await use(scene);
+  } finally {
+    scene.fails = false;
+    await scene.shipping.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Resolves once so many more steps have begun. */
+async function more(steps: readonly ShipStep[], count: number): Promise<ShipStep[]> {
+  const from = steps.length;
+  while (steps.length < from + count) await Bun.sleep(1);
+  return steps.slice(from);
+}
+
+const reposOf = (steps: readonly ShipStep[]) => steps.flatMap(({ repos }) => repos);
+
+test("LogShipping ships the file of a repo that changes all the time once in a while, and at last once more", async () => {
+  await shipping(async (scene) => {
+    scene.shipping.noteRepo("did:plc:alice");
+    expect(reposOf(await more(scene.steps, 2))).toEqual(["did:plc:alice"]);
+    scene.shipping.noteRepo("did:plc:alice");
+    scene.shipping.noteRepo("did:plc:bob");
+    expect(reposOf(await more(scene.steps, 5))).toEqual(["did:plc:bob"]);
+    scene.nowMs += 10_000;
+    expect(reposOf(await more(scene.steps, 5))).toEqual(["did:plc:alice"]);
+    scene.shipping.noteRepo("did:plc:alice");
+    expect(reposOf(await more(scene.steps, 3))).toEqual([]);
+    const before = scene.steps.length;
+    await scene.shipping.stop();
+    expect(reposOf(scene.steps.slice(before))).toEqual(["did:plc:alice"]);
+  });
+});
+
+test("LogShipping keeps the repos whose files it could not ship", async () => {
+  await shipping(async (scene) => {
+    scene.fails = true;
+    scene.shipping.noteRepo("did:plc:alice");
+    expect(reposOf(await more(scene.steps, 2))).toContain("did:plc:alice");
+    scene.fails = false;
+    const before = scene.steps.length;
+    await scene.shipping.stop();
+    expect(reposOf(scene.steps.slice(before))).toEqual(["did:plc:alice"]);
+  });
+});
+
 test("LogShipping ships no event that may refer to a blob which waits", async () => {
   const folder = mkdtempSync(join(tmpdir(), "kith-shipping-"));
   try {

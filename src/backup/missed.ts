@@ -2,7 +2,7 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { cidToString } from "../atproto/mod.ts";
-import { AccountFilesReader, repoFilePath } from "../storage/mod.ts";
+import { type AccountFiles, AccountFilesReader, repoFilePath } from "../storage/mod.ts";
 import { isBackupDamage } from "./backup_error.ts";
 import type { Repository } from "./repository.ts";
 import type { ShippedBlob } from "./ship_increment.ts";
@@ -17,6 +17,8 @@ const BLOBS_MAX = 20_000;
 export interface Missed {
   readonly blobs: ShippedBlob[];
   readonly accounts: string[];
+  /** Those of them whose repos, too, may have changed without an event. */
+  readonly repos: string[];
 }
 
 /** Nothing where there is no snapshot: the first one will have all of it. */
@@ -25,8 +27,13 @@ export async function findMissed(
   { source, now }: { source: BackupSource; now: number },
 ): Promise<Missed> {
   const since = await newestSince(repository, now);
-  if (since === undefined) return { blobs: [], accounts: [] };
-  return { blobs: await missedBlobs(since - UPLOAD_MS, source), accounts: missedAccounts(since, source) };
+  if (since === undefined) return { blobs: [], accounts: [], repos: [] };
+  const written = missedAccounts(since, source);
+  return {
+    blobs: await missedBlobs(since - UPLOAD_MS, source),
+    accounts: written.map(({ did }) => did),
+    repos: written.filter(({ state }) => state === "deactivated").map(({ did }) => did),
+  };
 }
 
 /**
@@ -69,7 +76,7 @@ async function missedBlobs(since: number, source: BackupSource): Promise<Shipped
  * Accounts whose files were written since then: what no event tells of them is shipped once more. The accounts store itself is shipped
  * whole by every server that starts.
  */
-function missedAccounts(since: number, { paths }: BackupSource): string[] {
+function missedAccounts(since: number, { paths }: BackupSource): AccountFiles[] {
   const accounts = new AccountFilesReader(paths.accounts);
   const all = accounts.all();
   accounts.close();
@@ -79,8 +86,5 @@ function missedAccounts(since: number, { paths }: BackupSource): string[] {
     );
     return Math.max(...times) >= since;
   };
-  const written = all.filter(({ did, generation }) =>
-    isNews(join(paths.repos, repoFilePath(did, generation))),
-  );
-  return written.map(({ did }) => did);
+  return all.filter(({ did, generation }) => isNews(join(paths.repos, repoFilePath(did, generation))));
 }

@@ -13,11 +13,19 @@ test("findMissed() finds what came after the newest snapshot, also where the clo
   const repository = await fixture.create();
   const missed = () => findMissed(repository, { source: fixture.source, now: Date.now() });
   const cid = fixture.blob(ALICE, randomBytes(100));
-  expect(await missed()).toEqual({ blobs: [], accounts: [] });
+  expect(await missed()).toEqual({ blobs: [], accounts: [], repos: [] });
   await fixture.run(repository, { now: () => Date.now() + YEAR_MS });
   // What came meanwhile may be missed: that snapshot says nothing of when it was.
-  expect(await missed()).toEqual({ blobs: [{ did: ALICE, cid }], accounts: [ALICE, "did:plc:bob"] });
+  expect(await missed()).toEqual({
+    blobs: [{ did: ALICE, cid }],
+    accounts: [ALICE, "did:plc:bob"],
+    repos: [],
+  });
   await fixture.run(repository, { now: Date.now });
   fixture.change(ALICE);
-  expect(await missed()).toEqual({ blobs: [{ did: ALICE, cid }], accounts: [ALICE] });
+  expect(await missed()).toEqual({ blobs: [{ did: ALICE, cid }], accounts: [ALICE], repos: [] });
+  // Of one that is not active no event may tell what has changed in its repo.
+  fixture.deactivate(ALICE);
+  fixture.deactivate("did:plc:bob");
+  expect((await missed()).repos).toEqual([ALICE]);
 });

@@ -304,7 +304,7 @@ class AccountRun {
     const named = document && signingKeyOf(document);
     const own = signers.find(({ didKey }) => didKey === named);
     if (own) return own;
-    if (document && named !== undefined && this.#leadsHere(document)) {
+    if (document && named !== undefined && this.#leadsHere(document) && !this.#movesFrom(account, document)) {
       this.#trouble(
         account,
         `its DID document names the signing key "${named}", which is not in the backup: change its key, so that the network takes its commits again`,
@@ -329,6 +329,12 @@ class AccountRun {
     const { publicUrl } = this.#options;
     const url = pdsEndpointOf(document, { allowHttp: publicUrl.startsWith("http:") });
     return isOwnOrigin(url, publicUrl);
+  }
+
+  /** In dev mode another server of this machine may be one that the account is moving in from: its key is not to be here. */
+  #movesFrom({ state }: Account, document: DidDocument): boolean {
+    const { publicUrl } = this.#options;
+    return state === "deactivated" && pdsEndpointOf(document, { allowHttp: true }) !== publicUrl;
   }
 
   #noteFormer(document: DidDocument): void {
@@ -375,12 +381,20 @@ class AccountRun {
     const before = store.state();
     const path = `repos/${repoFilePath(account.did, account.generation)}`;
     const fileUpTo = repos.get(path)?.upTo ?? 0;
+    const isBlank = base.lastTid === null;
     const decided = restoredStanding({
       ...{ account, fileUpTo, accountsUpTo },
       before: base,
       told: rolled.status,
       toldOwner: rolled.owner,
+      isBlank,
     });
+    // Of a birth here events tell.
+    if (isBlank && account.state === "deactivated" && !rolled.status) {
+      const what =
+        "it was moving in, and nothing of its repo was shipped yet: it is empty, and can be imported again";
+      this.#trouble(account, what);
+    }
     if (decided.doubt !== undefined) this.#trouble(account, decided.doubt);
     let { standing } = decided;
     const inactive = (what: string | undefined) => {
@@ -391,7 +405,7 @@ class AccountRun {
     if (document && !this.#leadsHere(document)) {
       const where = pdsEndpointOf(document, { allowHttp: true }) ?? "no server";
       inactive(`its DID document names ${where} as its PDS by now: it has moved, and is not activated`);
-    } else if (document) this.#noteFormer(document);
+    } else if (document && !this.#movesFrom(account, document)) this.#noteFormer(document);
     if (!isWhole) inactive(undefined);
     const isSame =
       before.status === standing.status &&

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { cidOfRaw, cidToString, type EventKind, toCidLink } from "../atproto/mod.ts";
+import { randomBytes } from "node:crypto";
+import { cidOfRaw, cidToString, type EventKind, signerFromPrivateKey, toCidLink } from "../atproto/mod.ts";
 import { AccountFilesReader, type RepoStore, type Standing } from "../storage/mod.ts";
 import { create, type MadeAccount, RestoredFixture, START_MS } from "./_restored_fixture.ts";
 import { type RestoreAccountsOptions, type RestoredAccounts, restoreAccounts } from "./restore_accounts.ts";
@@ -117,6 +118,36 @@ test("restoreAccounts() makes an empty repo for an account that came into being 
     expect([store.recordCount(), store.state().head !== null]).toEqual([0, true]);
     expect(pendingKinds(store)).toEqual(["identity", "account", "sync"]);
   });
+});
+
+test("restoreAccounts() says of an account that was moving in that nothing of its repo is here, without doubts and advice", async () => {
+  await using fixture = await RestoredFixture.open();
+  fixture.nowMs += 1_000;
+  const account = await fixture.account(DID);
+  const standing = { status: "deactivated", ownerStatus: "deactivated", takedownRef: null } as const;
+  await fixture.accounts.projectState(DID, standing, { now: fixture.nowMs });
+  const other = signerFromPrivateKey("k256", randomBytes(32)).didKey;
+  const document = async () => ({
+    id: DID,
+    verificationMethod: [
+      {
+        id: "#atproto",
+        type: "Multikey",
+        controller: DID,
+        publicKeyMultibase: other.slice("did:key:".length),
+      },
+    ],
+    service: [
+      { id: "#atproto_pds", type: "AtprotoPersonalDataServer", serviceEndpoint: "http://localhost:2583" },
+    ],
+  });
+  // An attempt that was cut off does not keep the next one from telling it.
+  for (const _ of [1, 2]) {
+    const { troubles, formerUrls } = await run(fixture, { document, publicUrl: "http://localhost:2600" });
+    expect(formerUrls).toEqual([]);
+    expect(troubles.map(({ what }) => what)).toEqual([expect.stringContaining("was moving in")]);
+  }
+  expect(await inFile(fixture, account, (file) => file.state())).toMatchObject(standing);
 });
 
 test("restoreAccounts() never makes an empty repo for an older account", async () => {

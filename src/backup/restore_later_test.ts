@@ -57,9 +57,9 @@ class Fixture extends DataFolderFixture {
       source: this.source,
       maker: { kith: "0.0.0", hostname: "pds.test", serviceDid: "did:web:pds.test" },
       now: () => Date.now() + this.#ahead,
-      missed: { blobs: [], accounts: [] },
+      missed: { blobs: [], accounts: [], repos: [] },
     });
-    await shipper.step({ upTo: 0, blobs: [], changed, isStoreChanged: false });
+    await shipper.step({ upTo: 0, blobs: [], changed, repos: [], isStoreChanged: false });
     shipper.close();
   }
 

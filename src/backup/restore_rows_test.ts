@@ -48,11 +48,11 @@ class Fixture extends DataFolderFixture implements Disposable {
       source: this.source,
       maker: { kith: "0.0.0", hostname: "pds.test", serviceDid: "did:web:pds.test" },
       now: () => Date.now() + 20_000,
-      missed: { blobs: [], accounts: [] },
+      missed: { blobs: [], accounts: [], repos: [] },
     });
     for (const handle of handles) {
       this.set(join(this.data, "accounts.sqlite"), handle);
-      await shipper.step({ upTo: 0, blobs: [], changed: [DID], isStoreChanged: false });
+      await shipper.step({ upTo: 0, blobs: [], changed: [DID], repos: [], isStoreChanged: false });
     }
     shipper.close();
   }
@@ -107,9 +107,9 @@ test("restoreRows() puts them again where another accounts store was fetched, un
     source: fixture.source,
     maker: { kith: "0.0.0", hostname: "pds.test", serviceDid: "did:web:pds.test" },
     now: () => Date.now() + 30_000,
-    missed: { blobs: [], accounts: [] },
+    missed: { blobs: [], accounts: [], repos: [] },
   });
-  await shipper.step({ upTo: 0, blobs: [], changed: [], isStoreChanged: false });
+  await shipper.step({ upTo: 0, blobs: [], changed: [], repos: [], isStoreChanged: false });
   shipper.close();
   fixture.set(fixture.fetched, "newer.test");
   fixture.state.noteFetched("accounts.sqlite", "the newest one");

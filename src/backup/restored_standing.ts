@@ -10,6 +10,8 @@ export interface StandingSources {
   /** As the file had it. */
   readonly before: Standing;
   readonly told: Rolled["status"];
+  /** The file was made by the restore, and knows nothing. */
+  readonly isBlank: boolean;
   readonly toldOwner: Rolled["owner"];
   /** The file, and the accounts store, hold at least what events up to these seqs tell. */
   readonly fileUpTo: number;
@@ -25,6 +27,7 @@ export function restoredStanding(sources: StandingSources): { standing: Standing
   const fromFile = isTold ? toldStanding(known, told.status as Standing["status"], account) : before;
   // It was to become what its file says.
   if (fromAccounts === undefined) return { standing: fromFile };
+  if (sources.isBlank && !isTold) return { standing: fromAccounts };
   if (fromFile.status === fromAccounts.status) {
     const takedownRef = fromFile.takedownRef ?? fromAccounts.takedownRef;
     return { standing: { ...fromFile, ownerStatus: ownerOf(fromFile, sources), takedownRef } };

@@ -13,6 +13,7 @@ interface Row {
   readonly told?: [seq: number, status: Status];
   readonly fileUpTo?: number;
   readonly is: Status;
+  readonly isBlank?: boolean;
   readonly isDoubtful?: boolean;
 }
 
@@ -42,12 +43,17 @@ const rows: readonly Row[] = [
     title: "the accounts store lags behind the log by a moment",
     ...{ accounts: "active", file: "active", told: [50, "deactivated"], is: "deactivated", isDoubtful: true },
   },
+  { title: "there was no file", accounts: "deactivated", file: "active", isBlank: true, is: "deactivated" },
+  {
+    title: "there was no file, and the log tells",
+    ...{ accounts: "deactivated", file: "active", isBlank: true, told: [60, "active"], is: "active" },
+  },
   { title: "it was being created", accounts: "creating", file: "active", is: "active" },
 ];
 
 test.each([...rows])(
   "restoredStanding(): $title",
-  ({ accounts, file, told, fileUpTo = 10, is, isDoubtful }) => {
+  ({ accounts, file, told, fileUpTo = 10, is, isBlank, isDoubtful }) => {
     const account = {
       state: accounts,
       takedownRef: accounts === "takendown" ? "case 7" : null,
@@ -58,6 +64,7 @@ test.each([...rows])(
       ...{ account, before, fileUpTo, accountsUpTo: 50 },
       told: told && { seq: told[0], status: told[1] },
       toldOwner: undefined,
+      isBlank: isBlank === true,
     });
     expect([standing.status, doubt !== undefined]).toEqual([is, isDoubtful === true]);
     if (accounts === "takendown" && is === "takendown") expect(standing.takedownRef).toBe("case 7");
@@ -92,7 +99,7 @@ for (const isTold of [true, false]) {
       const deactivatedAt = accounts === OFF ? 1 : null;
       const account = { state: "takendown", takedownRef: "case 7", deactivatedAt } as Account;
       const { standing, doubt } = restoredStanding({
-        ...{ account, fileUpTo, accountsUpTo: 50 },
+        ...{ account, fileUpTo, accountsUpTo: 50, isBlank: false },
         before: { status: isTold ? file : "takendown", ownerStatus: file, takedownRef: null },
         told: isTold || told ? { seq: 80, status: "takendown" } : undefined,
         toldOwner: told && { seq: told[0], status: told[1] },
