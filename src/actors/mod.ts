@@ -1,6 +1,7 @@
 /** Order, lifecycle and live streams: one actor a repo, the sequencer, an outbox a subscriber, the crawlers. */
 export { openBirth } from "./birth.ts";
 export { BlobHold } from "./blob_hold.ts";
+export { settleQuarantine } from "./blob_quarantine.ts";
 export { BlobSweeper, removeAllOrLater } from "./blob_sweeper.ts";
 export { Crawlers } from "./crawlers.ts";
 export { EventRetention } from "./event_retention.ts";

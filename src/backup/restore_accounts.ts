@@ -2,6 +2,8 @@
  * Brings each account to where the shipped log ends: rolls its repo forward, verifies it, decides how it stands, and leaves with the next
  * start what the network is to be told. May be cut off and repeated: what was done is found done, and told by a newer commit.
  */
+
+import { settleQuarantine } from "../actors/mod.ts";
 import {
   type Cid,
   cidToString,
@@ -18,7 +20,6 @@ import {
   type Account,
   type AccountFiles,
   type AccountStore,
-  type BlobStore,
   type EventLog,
   type IdentityChangeStore,
   isDamage,
@@ -36,6 +37,7 @@ import { type PlannedFile, SNAPSHOT_ORDER } from "./restore_plan.ts";
 import type { AccountTrouble } from "./restore_report.ts";
 import type { RestoredRows } from "./restore_rows.ts";
 import { restoredStanding } from "./restored_standing.ts";
+import type { RestoredBlobs } from "./restored_stores.ts";
 import { isBirth, isDeletion, type Rolled, rollForward } from "./roll_forward.ts";
 import { verifyRestored } from "./verify_restored.ts";
 
@@ -47,7 +49,7 @@ export interface RestoredStores {
   readonly identities: IdentityChangeStore;
   readonly log: EventLog;
   readonly files: RepoFiles;
-  readonly blobs: Pick<BlobStore, "open" | "remove">;
+  readonly blobs: Omit<RestoredBlobs, "removeAll">;
 }
 
 export interface RestoreAccountsOptions {
@@ -260,6 +262,7 @@ class AccountRun {
     else announceStanding(store, told);
     if (takesCommits && rolled.stopped) this.#stopped(account, { store, rolled });
     await this.#settleBlobs(account, { store, released: rolled.released });
+    if (this.#options.looksForBlobs) await this.#settleTakedowns(store);
     await store.durable();
   }
 
@@ -453,6 +456,30 @@ class AccountRun {
     this.#loss(
       account,
       `${lost.length} of its blobs are not in the backup, such as ${cidToString(lost[0] as Cid)}; its apps can upload them again`,
+    );
+  }
+
+  /** What was taken down or given back after the backup had copied it. Asked for by name: a bucket says nothing to a start. */
+  async #settleTakedowns(store: RepoStore): Promise<void> {
+    const { blobs } = this.#options.stores;
+    const quarantined = async (did: string): Promise<Cid[]> => {
+      const found: Cid[] = [];
+      for (let after: string | undefined; ; ) {
+        const limit = PAGE_ROWS_MAX;
+        const page = await blobs.list(did, { limit, quarantined: true, ...(after ? { after } : {}) });
+        found.push(...page.map(({ cid }) => cid));
+        after = page.at(-1)?.name;
+        if (page.length < limit) return found;
+      }
+    };
+    await settleQuarantine(
+      {
+        quarantined,
+        quarantine: (did, cid) => blobs.quarantine(did, cid),
+        release: (did, cid) => blobs.release(did, cid),
+        removeQuarantined: (did, cid) => blobs.removeQuarantined(did, cid),
+      },
+      store,
     );
   }
 

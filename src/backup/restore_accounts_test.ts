@@ -273,6 +273,32 @@ test("restoreAccounts() does not sign what is damaged: it is deactivated, and it
   });
 });
 
+test("restoreAccounts() puts away the blobs that are taken down, and back the others", async () => {
+  await using fixture = await RestoredFixture.open();
+  const account = await fixture.account(DID);
+  const store = await fixture.file(account);
+  fixture.commit(store, account.signer, []);
+  const [down, lifted, both] = ["down", "lifted", "both"].map((text) => cidOfRaw(Buffer.from(text)));
+  if (!down || !lifted || !both) throw new Error("three blobs");
+  for (const cid of [down, lifted, both])
+    store.putBlob({ cid, mimeType: "text/plain", size: 4, createdAt: START_MS });
+  for (const cid of [down, both]) store.takedowns.apply({ kind: "blob", cid, ref: "case 7" });
+  await store.close();
+  const seen = (cid: typeof down, quarantined: boolean) =>
+    fixture.state.noteSeen({ did: DID, cid: cidToString(cid), size: 4, sha256: "", quarantined });
+  // As they were when they were copied; one in both places.
+  seen(down, false);
+  seen(lifted, true);
+  for (const quarantined of [true, false]) seen(both, quarantined);
+  fixture.state.flush();
+  for (const _ of [1, 2]) {
+    expect((await run(fixture)).troubles).toEqual([]);
+    const at = (quarantined: boolean) => fixture.state.seenBlobs(DID, { quarantined, after: "", limit: 9 });
+    expect(at(true)).toEqual([down, both].map(cidToString).sort());
+    expect(at(false)).toEqual([cidToString(lifted)]);
+  }
+});
+
 test("restoreAccounts() lists blobs as missing whose files are not there", async () => {
   await using fixture = await RestoredFixture.open();
   const account = await fixture.account(DID);

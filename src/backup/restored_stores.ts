@@ -13,12 +13,18 @@ import {
   RepoFiles,
 } from "../storage/mod.ts";
 
+/** Blobs as a restore uses them. */
+export type RestoredBlobs = Pick<
+  BlobStore,
+  "open" | "list" | "remove" | "removeAll" | "quarantine" | "release" | "removeQuarantined"
+>;
+
 export interface OpenStores {
   readonly accounts: AccountStore;
   readonly identities: IdentityChangeStore;
   readonly log: EventLog;
   readonly files: RepoFiles;
-  readonly blobs: Pick<BlobStore, "open" | "remove" | "removeAll">;
+  readonly blobs: RestoredBlobs;
   close(): Promise<void>;
 }
 

@@ -49,6 +49,18 @@ export class SeenBlobs implements CheckedBlobs {
     this.#state.forgetSeen(did, cidToString(cid));
   }
 
+  async quarantine(did: string, cid: Cid): Promise<void> {
+    this.#state.moveSeen(did, cidToString(cid), { quarantined: true });
+  }
+
+  async release(did: string, cid: Cid): Promise<void> {
+    this.#state.moveSeen(did, cidToString(cid), { quarantined: false });
+  }
+
+  async removeQuarantined(did: string, cid: Cid): Promise<void> {
+    this.#state.forgetSeen(did, cidToString(cid), { quarantined: true });
+  }
+
   async removeAll(did: string): Promise<void> {
     this.#state.forgetSeen(did);
   }

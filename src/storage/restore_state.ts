@@ -114,9 +114,19 @@ export class RestoreState {
   }
 
   /** Without a CID all of the account. */
-  forgetSeen(did: string, cid?: string): void {
+  forgetSeen(did: string, cid?: string, { quarantined = false } = {}): void {
     if (cid === undefined) this.#db.run("DELETE FROM blob WHERE did = ?", [did]);
-    else this.#db.run("DELETE FROM blob WHERE did = ? AND quarantined = 0 AND cid = ?", [did, cid]);
+    else {
+      const sql = "DELETE FROM blob WHERE did = ? AND quarantined = ? AND cid = ?";
+      this.#db.run(sql, [did, quarantined ? 1 : 0, cid]);
+    }
+  }
+
+  /** As if it were put away, or back into its place. Nothing where it is not in the other place. */
+  moveSeen(did: string, cid: string, { quarantined }: { quarantined: boolean }): void {
+    const [to, from] = quarantined ? [1, 0] : [0, 1];
+    const sql = "UPDATE OR REPLACE blob SET quarantined = ? WHERE did = ? AND quarantined = ? AND cid = ?";
+    this.#db.run(sql, [to, did, from, cid]);
   }
 
   flush(): void {

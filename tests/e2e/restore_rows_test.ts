@@ -66,6 +66,14 @@ test(
     const kept = { $type: collection, blob };
     await createRecord(stage.url, alice, { collection, rkey: "kept", record: kept });
     const { uri, cid } = await createRecord(stage.url, alice, { record: post("is taken down") });
+    // Before it is taken down: later the backup would have it as put away.
+    await waitFor("the blob to be shipped", async () => {
+      const repository = await stage.repository();
+      for (const { name } of await repository.increments())
+        for await (const entry of repository.files((await repository.increment(name)).files))
+          if (entry.cid === blob.ref.$link) return true;
+      return false;
+    });
     await stage.backUp();
 
     const preferences = [{ $type: "app.bsky.actor.defs#adultContentPref", enabled: true }];
@@ -95,9 +103,13 @@ test(
     await stage.server.kill();
     stage.lose();
     const { ran, report } = await stage.restore();
-    expect({ code: ran.code, troubles: report.troubles }).toEqual({ code: 0, troubles: [] });
+    expect({ code: ran.code, troubles: report.troubles, found: report.check.findings }).toEqual({
+      ...{ code: 0, troubles: [], found: [] },
+    });
     await stage.server.start();
 
+    console.log(JSON.stringify(report.check));
+    console.log((await import("node:child_process")).execSync(`find ${stage.data}/blobs`).toString());
     const token = await signIn(stage, alice, changed.password);
     const read = await xrpc(stage.url, "app.bsky.actor.getPreferences", { token });
     expect(read.json).toEqual({ preferences });
