@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { existsSync, utimesSync } from "node:fs";
+import { existsSync, rmSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { type BlobRef, type Cid, cidToString } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
@@ -50,6 +50,32 @@ test("BlobSweeper removes an upload that no record refers to once it is old, and
   expect(await bench.blob(DID, used.cid)).toEqual(there);
   // Nothing is left to look for.
   expect(bench.blobLooks.due(Number.MAX_SAFE_INTEGER, 10)).toEqual([]);
+  await sweeper.stop();
+});
+
+test("BlobSweeper removes nothing of a repo whose file is older than what was published, and an error tells of it once", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID);
+  const known = await keep(bench, "its record is lost, and not its row");
+  const older = await bench.copyRepos();
+  const unknown = await keep(bench, "its row is lost, too");
+  await bench.write(DID, post("one", "one", [known, unknown]));
+  await until(() => bench.eventsOf(DID).at(-1)?.type === "#commit");
+  await using after = await bench.crash({ repos: older });
+  rmSync(older, { recursive: true });
+  const long = new Date(after.nowMs - LIFETIME_MS);
+  for (const { cid } of [known, unknown]) utimesSync(pathOf(after, cid), long, long);
+  after.nowMs += 2 * LIFETIME_MS;
+  const sweeper = sweeperOf(after);
+  await sweeper.step();
+  expect(after.errors).toEqual(["A repo is older than what the network was told of it: writes are lost"]);
+  // What is written from now on hides how old the file was, and brings nothing back.
+  await after.write(DID, post("two"));
+  after.nowMs += WALK_EVERY_MS;
+  await sweeper.step();
+  expect(await after.blob(DID, known.cid)).toEqual(there);
+  expect(await after.blob(DID, unknown.cid)).toEqual({ file: true, row: false });
+  expect(after.errors).toHaveLength(1);
   await sweeper.stop();
 });
 

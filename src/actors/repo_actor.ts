@@ -86,6 +86,7 @@ export class RepoActor {
       signingKey: () => this.#signingKey(),
       tree: new HeldTree(),
       forgettable: () => this.#forgettable(),
+      isOlder: () => deps.sequencer.isOlder(did),
     };
     this.#opened.promise.catch(() => {});
     const effects = this.#effects(opened);
@@ -213,6 +214,7 @@ export class RepoActor {
     try {
       const store = opened ?? (await this.#deps.open());
       this.#store = store;
+      this.#deps.sequencer.compare(this.did, store.state());
       const pending = store.pendingEvents();
       this.#forgottenKey = pending.length === 0 ? (store.state().lastTid ?? "") : "";
       this.#handedKey = this.#publishedKey = this.#forgottenKey;

@@ -160,7 +160,7 @@ export class RepoRegistry<Upload = unknown> {
     return this.#use(did, ({ actor }) => actor.sweepBlobs(sweep));
   }
 
-  /** Removes those of the blob files that have no row, and that no record waits for either. Returns how many. */
+  /** Removes those of the blob files that have no row, and that no record waits for either, nor one that is lost. Returns how many. */
   removeStrays(did: RepoId, cids: readonly Cid[]): Promise<number> {
     return this.#use(did, (entry) => this.#removeStrays(did, entry, cids));
   }
@@ -169,6 +169,7 @@ export class RepoRegistry<Upload = unknown> {
     entry.pins++;
     try {
       const store = await entry.actor.opened;
+      if (this.#options.sequencer.isOlder(did)) return 0;
       const strays = cids.filter((cid) => !store.blob(cid) && !store.blobIsReferenced(cid));
       // A row that went a moment ago must be gone for good first.
       if (!store.isDurable()) await store.durable();

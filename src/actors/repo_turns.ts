@@ -40,6 +40,8 @@ export interface TurnContext {
   readonly tree: HeldTree;
   /** The key up to which pending rows may go with the next transaction. */
   forgettable(): string | undefined;
+  /** The file was older, in this run, than what was published. */
+  isOlder(): boolean;
 }
 
 /** Applies the writes as one commit; none where they change nothing. */
@@ -79,12 +81,16 @@ export function putBlobTurn(store: RepoStore, row: BlobRow, context: TurnContext
   return { answer: mimeType, events: [] };
 }
 
-/** Drops the rows of blobs older than that to which no record refers. */
+/**
+ * Drops the rows of blobs older than that to which no record refers. None of a repo whose file is older than what was published: records that
+ * it has lost may refer to them, and come back with the right file.
+ */
 export function sweepBlobsTurn(
   store: RepoStore,
   { olderThan, limit }: { olderThan: number; limit: number },
   context: TurnContext,
 ): Turn<BlobSweep> {
+  if (context.isOlder()) return { answer: { removed: 0, oldestLeft: context.now() }, events: [] };
   const forgetPendingUpTo = context.forgettable();
   const unreferenced = store.deleteBlobs(store.temporaryBlobs(olderThan, { limit }), { forgetPendingUpTo });
   const answer = { removed: unreferenced.length, oldestLeft: store.oldestTemporaryBlob() };

@@ -52,6 +52,12 @@ export interface LogRow {
   readonly frame: Uint8Array;
 }
 
+/** How far a repo's file has come. */
+export interface RepoMarks {
+  readonly lastTid: string | null;
+  readonly head: { readonly rev: string } | null;
+}
+
 /** A frame on its way to the subscribers. */
 export interface SequencedFrame {
   readonly seq: number;
@@ -109,6 +115,8 @@ export class Sequencer {
   #stopping = false;
   #checkpoint: "none" | "passive" | "restart due" = "none";
   #restart: Promise<unknown> | undefined;
+  /** Whose files are older than the log. */
+  readonly #older = new Set<string>();
   /** Each ends the wait of an answer for its event. */
   readonly #answers = new Set<() => void>();
   /** The log refuses events, or is slow with them. */
@@ -253,21 +261,39 @@ export class Sequencer {
    * For a start, before anything of the DID is handed over: drops what the log has of it above the repo's last key, and was never
    * published. What was published stays: then the file is older than the repo was, and an error tells of it.
    */
-  async dropUnkept(did: string, lastKey: string): Promise<void> {
+  async dropUnkept(did: string, repo: RepoMarks): Promise<void> {
     await this.#restart;
     const { log, logger } = this.#options;
-    const events = log.dropUnkept(did, lastKey);
-    if ((log.lastKey(did) ?? "") > lastKey)
-      logger.error("A repo is older than what the network was told of it: writes are lost", {
-        did,
-        hint: "Was its file put back by hand, or its -wal lost or damaged? kith verify says more, with the server stopped.",
-      });
+    const events = log.dropUnkept(did, repo.lastTid ?? "");
+    this.compare(did, repo);
     if (events === 0) return;
     await log.durable();
     logger.warn("Dropped events that the event log had and their repo had not", {
       did,
       events,
     });
+  }
+
+  /**
+   * For whoever has opened a repo, before anything is written to it: a file that was put back by hand, after a clean stop, is older than
+   * what the log has of it. An error tells of it, once a run; the repo is served.
+   */
+  compare(did: string, { lastTid, head }: RepoMarks): void {
+    const told = this.#options.log.lastKey(did) ?? "";
+    if (told <= (lastTid ?? "") || this.#older.has(did)) return;
+    this.#older.add(did);
+    this.#options.logger.error("A repo is older than what the network was told of it: writes are lost", {
+      did,
+      told,
+      last: lastTid,
+      rev: head?.rev ?? null,
+      hint: "Was its file put back by hand, or its -wal lost or damaged? Stop the server before more is written to it, and run kith verify, which says more: put the right file back, or restore the account from a backup.",
+    });
+  }
+
+  /** True where the repo's file was older, in this run, than what the log has of it. */
+  isOlder(did: string): boolean {
+    return this.#older.has(did);
   }
 
   /** For a start: every repo that was open has been compared with the log. */

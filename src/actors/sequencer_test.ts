@@ -74,6 +74,30 @@ test("Sequencer.stop() waits for the disks of repos whose events are in the log"
   expect(seen).toHaveLength(1);
 });
 
+test("Sequencer.compare() tells once of a repo that is older than the log, with how far both have come", async () => {
+  const told: unknown[] = [];
+  const logger = {
+    ...QUIET,
+    error: (message: string, fields: object = {}) => void told.push([message, fields]),
+  };
+  const log = new FakeLog();
+  const sequencer = new Sequencer({ log, firstSeq: FIRST_SEQ, now: () => 5, logger });
+  await sequencer.hand("did:plc:a", [pending("did:plc:a", "3k")]);
+  const head = { rev: "3j" };
+  sequencer.compare("did:plc:a", { lastTid: "3k", head });
+  sequencer.compare("did:plc:b", { lastTid: null, head: null });
+  expect([told, sequencer.isOlder("did:plc:a")]).toEqual([[], false]);
+  sequencer.compare("did:plc:a", { lastTid: "3j", head });
+  sequencer.compare("did:plc:a", { lastTid: "3z", head });
+  expect(told).toEqual([
+    [
+      "A repo is older than what the network was told of it: writes are lost",
+      { did: "did:plc:a", told: "3k", last: "3j", rev: "3j", hint: expect.stringContaining("kith verify") },
+    ],
+  ]);
+  expect(sequencer.isOlder("did:plc:a")).toBe(true);
+});
+
 describe("Sequencer.answerTime()", () => {
   /** Where nothing but the event may end the wait, however long this machine stands still. */
   const stopTime = (): void => void jest.useFakeTimers();

@@ -170,7 +170,7 @@ async function recoverRepo(row: { did: string; generation: number }, options: St
   }
   const store = await recoverFile(row, options);
   if (!store) return;
-  await sequencer.dropUnkept(row.did, store.state().lastTid ?? "");
+  await sequencer.dropUnkept(row.did, store.state());
   const pending = store.pendingEvents();
   await sequencer.hand(row.did, pending);
   const last = pending.at(-1);
