@@ -167,6 +167,11 @@ export class LogReads {
     return this.file.each("SELECT seq, did, kind, key, at, frame FROM event ORDER BY seq");
   }
 
+  /** Of one account, in the order of seq. Looks at every row. */
+  eventsOf(did: string): Iterable<LogRead> {
+    return this.file.each("SELECT seq, did, kind, key, at, frame FROM event WHERE did = ? ORDER BY seq", did);
+  }
+
   lastKey(did: string): string | undefined {
     return this.file.one<{ key: string }>("SELECT key FROM last_key WHERE did = ?", did)?.key;
   }

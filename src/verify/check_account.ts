@@ -17,6 +17,7 @@ import type { TreeTotals } from "./compare_tree.ts";
 import type { DocumentAnswer } from "./documents.ts";
 import type { Finding, FindingCode } from "./findings.ts";
 import type { FindingsList } from "./findings_list.ts";
+import { type LostRange, type LostWrites, lostInWords } from "./lost_writes.ts";
 import type { VerifyOptions } from "./sources.ts";
 
 /** Where the log's window begins is known by clocks, which differ by so much at the most. */
@@ -40,6 +41,14 @@ export async function checkAccount(
   options: CheckAccountOptions,
 ): Promise<void> {
   await new AccountCheck(account, options).run(document);
+}
+
+/** What waits in an account's file for the log. */
+interface PendingFacts {
+  /** Of the newest #commit or #sync. */
+  readonly rev: string | undefined;
+  /** A #sync is among it that the log has not. */
+  readonly isToldOf: boolean;
 }
 
 class AccountCheck {
@@ -149,11 +158,12 @@ class AccountCheck {
       const detail = `${meta.blob_bytes} bytes are noted, and the blobs have ${blobBytes}`;
       this.#tell("blob_bytes_differ", detail);
     }
-    const pendingRev = this.#checkPending(reads, meta);
-    if (head && isWhole) this.#checkLog(meta, { head, pendingRev });
+    const pending = this.#checkPending(reads, meta);
+    const lost = head && isWhole ? this.#checkLog(meta, { head, pending }) : undefined;
     if (!sources.blobs) return;
     await checkBlobs(reads, {
       ...{ whose: this.#whose, findings, blobs: sources.blobs, totals, turn },
+      lost: lost?.blobs ?? new Set(),
       readsBlobs: this.#options.readsBlobs,
     });
   }
@@ -235,10 +245,12 @@ class AccountCheck {
     this.#options.findings.add({ ...this.#whose, code, detail, ...more });
   }
 
-  /** The events that wait for the log; returns the rev of the newest #commit or #sync among them. */
-  #checkPending(reads: RepoReads, meta: RepoMeta): string | undefined {
+  /** The events that wait for the log. */
+  #checkPending(reads: RepoReads, meta: RepoMeta): PendingFacts {
     const { log } = this.#options;
-    let [last, rev]: [string, string | undefined] = ["", undefined];
+    const logged = log?.lastKey(this.#account.did) ?? "";
+    let [last, isToldOf]: [string, boolean] = ["", false];
+    let rev: string | undefined;
     for (const { key, kind, before, after } of reads.pending()) {
       try {
         const { t, payload } = decodeFrame(sealFrame({ before, after }, 1));
@@ -249,40 +261,71 @@ class AccountCheck {
         if (meta.last_tid === null || key > meta.last_tid)
           throw new Error(`its key is above "${meta.last_tid}"`);
         if (kind === "commit" || kind === "sync") rev = String(payload.rev);
+        if (kind === "sync" && key > logged) isToldOf = true;
       } catch (error) {
         const detail = `the pending event "${key}": ${(error as Error).message}`;
         this.#tell("pending_damaged", detail);
       }
       last = key;
     }
-    const logged = log?.lastKey(this.#account.did) ?? "";
     if (log && last > logged && !this.#isOpen) {
       const detail = `events up to "${last}" wait, and the log has them up to "${logged}"`;
       this.#tell("pending_forgotten", detail);
     }
-    return rev;
+    return { rev, isToldOf };
   }
 
-  #checkLog(meta: RepoMeta, { head, pendingRev }: { head: Head; pendingRev: string | undefined }): void {
+  /** What of the log its file has lost, which is told. */
+  #checkLog(
+    meta: RepoMeta,
+    { head, pending }: { head: Head; pending: PendingFacts },
+  ): LostWrites | undefined {
     const { log } = this.#options;
     const { did } = this.#account;
-    if (!log) return;
+    if (!log) return undefined;
     const logged = log.accounts.get(did);
     const lastKey = log.lastKey(did);
+    const ranges: LostRange[] = [...(logged?.branches ?? [])];
+    if (logged && ranges.length > 0) {
+      const detail = `its commits in the log go on from before others: ${lostInWords(log.lost(did, ranges))}`;
+      const isTold = logged.isToldSince || pending.isToldOf || meta.status !== "active";
+      this.#tell(isTold ? "log_branch_told" : "log_branched", detail);
+    }
+    const ahead = this.#aheadOf(meta, { log, head, lastKey });
+    if (ahead !== undefined) {
+      const upTo = this.#isOpen ? log.marks.publishedUpTo : log.marks.lastSeq;
+      const range = { after: head.rev, before: upTo + 1 };
+      this.#tell("log_ahead", `${ahead}: ${lostInWords(log.lost(did, [range]))}`);
+      ranges.push(range);
+    } else if (logged?.rev === undefined || logged.rev <= head.rev)
+      this.#checkTold(meta, { head, pending, log });
+    return ranges.length > 0 ? log.lost(did, ranges) : undefined;
+  }
+
+  /** How the log is ahead of the file; undefined where it is not. */
+  #aheadOf(
+    meta: RepoMeta,
+    { log, head, lastKey }: { log: LogFacts; head: Head; lastKey: string },
+  ): string | undefined {
+    const logged = log.accounts.get(this.#account.did);
     // What a crash has left in the log alone was never told: the next start drops it.
     const toldRev = this.#isOpen ? logged?.publishedRev : logged?.rev;
-    if (toldRev !== undefined && toldRev > head.rev) {
-      this.#tell("log_ahead", `the log has the rev "${toldRev}", and its file "${head.rev}"`);
-      return;
-    }
-    if (logged?.rev !== undefined && logged.rev > head.rev) return;
-    if (!this.#isOpen && lastKey > (meta.last_tid ?? "")) {
-      const detail = `the log has events up to the key "${lastKey}", and its file gave "${meta.last_tid}" last`;
-      this.#tell("log_ahead", detail);
-      return;
-    }
+    if (toldRev !== undefined && toldRev > head.rev)
+      return `the log has the rev "${toldRev}", and its file "${head.rev}"`;
+    const isAhead = logged?.rev !== undefined && logged.rev > head.rev;
+    if (isAhead || this.#isOpen || lastKey <= (meta.last_tid ?? "")) return undefined;
+    return `the log has events up to the key "${lastKey}", and its file gave "${meta.last_tid}" last`;
+  }
+
+  #checkTold(
+    meta: RepoMeta,
+    { head, pending, log }: { head: Head; pending: PendingFacts; log: LogFacts },
+  ): void {
+    const { did } = this.#account;
+    const logged = log.accounts.get(did);
+    const lastKey = log.lastKey(did);
     if (meta.status !== "active" || log.damaged.has(did)) return;
-    if (logged?.rev === head.rev || pendingRev === head.rev) return;
+    if (logged?.rev === head.rev || pending.rev === head.rev) return;
     if (logged?.rev === undefined && !this.#mustBeLogged(head, lastKey)) return;
     const detail = `its newest commit is "${head.rev}", and the log has ${logged?.rev === undefined ? "none" : `"${logged.rev}"`}`;
     this.#tell("events_missing", detail);

@@ -23,6 +23,8 @@ export interface CheckBlobsOptions {
   /** False: only sizes are looked at. */
   readonly readsBlobs: boolean;
   readonly totals: BlobTotals;
+  /** Blobs of records that were published, and that the account's file has lost. */
+  readonly lost: ReadonlySet<string>;
   turn(): Promise<void>;
 }
 
@@ -39,6 +41,7 @@ class BlobCheck {
   readonly #misplaced = new Gathered();
   readonly #strays = new Gathered();
   readonly #left = new Gathered();
+  readonly #ofLost = new Gathered();
   readonly #rowless = new Gathered();
   readonly #awaited = new Gathered();
 
@@ -130,7 +133,8 @@ class BlobCheck {
     // It is awaited by a record and has no row: told as that already.
     if (isWhole && this.#rowless.items.includes(name)) return;
     // What a crash or a restore leaves of uploads is whole; the server's walk over all accounts removes it.
-    (isWhole ? this.#left : this.#strays).add(name, name);
+    const whole = this.#options.lost.has(name) ? this.#ofLost : this.#left;
+    (isWhole ? whole : this.#strays).add(name, name);
   }
 
   /** False as well for what the disk does not give back. */
@@ -169,6 +173,7 @@ class BlobCheck {
     tell(this.#misplaced, "blob_misplaced", "blobs are in the wrong place");
     tell(this.#rowless, "blob_row_missing", "blobs are here and not known");
     tell(this.#strays, "blob_stray", "files are of no blob");
+    tell(this.#ofLost, "blob_of_lost", "files are of records that are lost");
     tell(this.#left, "blob_left_over", "files are left of uploads");
     tell(this.#awaited, "blob_awaited", "blobs are awaited");
   }

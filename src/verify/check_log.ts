@@ -2,6 +2,7 @@
 import { decodeFrame, fromBytes, readCar, type toBytes } from "../atproto/mod.ts";
 import type { LogRead, LogReadMarks, LogReads } from "../storage/mod.ts";
 import { type FindingsList, Gathered } from "./findings_list.ts";
+import { type LostRange, type LostWrites, lostWrites } from "./lost_writes.ts";
 
 /** Events between two turns of others. */
 const TURN_EVENTS = 200;
@@ -16,6 +17,12 @@ export interface LoggedAccount {
   rev: string | undefined;
   /** Of the newest that counts as published. */
   publishedRev: string | undefined;
+  /** What the next commit made here must go on from; undefined where that is not known. */
+  chainRev: string | undefined;
+  /** What commits were left behind, as a later one went on from before them. */
+  readonly branches: LostRange[];
+  /** A #sync has told of the repo since the last of those. */
+  isToldSince: boolean;
 }
 
 export interface LogFacts {
@@ -25,6 +32,8 @@ export interface LogFacts {
   readonly damaged: ReadonlyMap<string, Gathered>;
   /** Of the newest event that was ever in the log; "" where none was. */
   lastKey(did: string): string;
+  /** What the account's commits within the ranges have written. */
+  lost(did: string, ranges: readonly LostRange[]): LostWrites;
 }
 
 export interface CheckLogOptions {
@@ -46,18 +55,23 @@ export async function checkLog(log: LogReads, options: CheckLogOptions): Promise
   for (const event of log.events()) {
     if (done++ % TURN_EVENTS === 0) await options.turn(done, marks.rows);
     if (dids && !dids.has(event.did)) continue;
-    const account = accounts.get(event.did) ?? { key: "", rev: undefined, publishedRev: undefined };
+    const account = accounts.get(event.did) ?? newAccount();
     accounts.set(event.did, account);
     if (event.key !== null) {
       if (event.key <= account.key) disorder.add(`seq ${event.seq} of ${event.did}`);
       else account.key = event.key;
     }
     const read = readEvent(event);
-    if ("why" in read)
+    if ("why" in read) {
       gatheredOf(damaged, event.did).add(`seq ${event.seq} (${read.why})`, String(event.seq));
-    else if (read.rev !== undefined) {
+      account.chainRev = undefined;
+    } else if (read.rev !== undefined) {
+      follow(account, event, { rev: read.rev, since: read.since });
       account.rev = read.rev;
       if (event.seq <= marks.publishedUpTo) account.publishedRev = read.rev;
+    } else if (read.isDeletion) {
+      account.chainRev = undefined;
+      account.branches.length = 0;
     }
   }
   disorder.tell(findings, {
@@ -80,7 +94,36 @@ export async function checkLog(log: LogReads, options: CheckLogOptions): Promise
     findings.add({ code: "last_key_low", did, file: "events.sqlite", detail, items: [key] });
   }
   if (!dids) checkMarks(marks, options);
-  return { marks, accounts, damaged, lastKey: (did) => log.lastKey(did) ?? "" };
+  return {
+    ...{ marks, accounts, damaged },
+    lastKey: (did) => log.lastKey(did) ?? "",
+    lost: (did, ranges) => lostWrites(log, did, ranges),
+  };
+}
+
+function newAccount(): LoggedAccount {
+  return {
+    ...{ key: "", rev: undefined, publishedRev: undefined },
+    ...{ chainRev: undefined, branches: [], isToldSince: false },
+  };
+}
+
+/**
+ * Whether a #commit goes on from the newest before it, and a #sync does not go back. Of another server's events, which have the lowest keys,
+ * that is not known; where some between were removed, it is no branch.
+ */
+function follow(
+  account: LoggedAccount,
+  { seq, key, kind }: LogRead,
+  { rev, since }: { rev: string; since: string | undefined },
+): void {
+  const isOwn = key !== null && key >= rev;
+  const from = kind === "commit" ? (since ?? "") : rev;
+  if (isOwn && account.chainRev !== undefined && from < account.chainRev) {
+    account.branches.push({ after: from, before: seq });
+    account.isToldSince = false;
+  } else if (kind === "sync") account.isToldSince = true;
+  account.chainRev = isOwn ? rev : undefined;
 }
 
 function gatheredOf(all: Map<string, Gathered>, did: string): Gathered {
@@ -89,17 +132,28 @@ function gatheredOf(all: Map<string, Gathered>, did: string): Gathered {
   return found;
 }
 
-/** The rev of a #commit or #sync; or why subscribers could do nothing with the frame. */
-function readEvent({ seq, did, kind, frame }: LogRead): { rev: string | undefined } | { why: string } {
+interface ReadEvent {
+  /** Of a #commit or #sync. */
+  readonly rev?: string;
+  /** Of a #commit: the rev that it goes on from. */
+  readonly since?: string | undefined;
+  /** The account was deleted. */
+  readonly isDeletion?: boolean;
+}
+
+/** What of it matters here; or why subscribers could do nothing with the frame. */
+function readEvent({ seq, did, kind, frame }: LogRead): ReadEvent | { why: string } {
   try {
     const { op, t, payload } = decodeFrame(frame);
     if (op !== 1 || t !== `#${kind}`) return { why: `it is ${t ?? "an error"} instead of #${kind}` };
     if (payload.seq !== seq) return { why: `it says seq ${payload.seq}` };
     const whose = kind === "commit" ? payload.repo : payload.did;
     if (whose !== did) return { why: `it is of "${whose}"` };
-    if (kind !== "commit" && kind !== "sync") return { rev: undefined };
+    if (kind === "account") return { isDeletion: payload.status === "deleted" };
+    if (kind !== "commit" && kind !== "sync") return {};
     readCar(fromBytes(payload.blocks as ReturnType<typeof toBytes>));
-    return { rev: String(payload.rev) };
+    const { rev, since } = payload;
+    return { rev: String(rev), since: typeof since === "string" ? since : undefined };
   } catch (error) {
     return { why: (error as Error).message };
   }

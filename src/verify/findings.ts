@@ -17,6 +17,7 @@ export interface FindingKind {
 
 const RESTORE_ACCOUNT =
   'Restore this account from a backup: "kith restore --data FOLDER --skip-relays" into another folder, and put its file of there in the place of this one.';
+const FROM_ELSEWHERE = "Its file looks as if it was put back by hand.";
 const RESTORE_BLOBS =
   'They cannot be made again here. If there is a backup, put the files back first: "kith restore --data FOLDER --skip-relays" brings them into another folder.';
 
@@ -183,6 +184,10 @@ export const FINDING_KINDS = {
   }),
   blob_stray: minor("Files of blobs that nothing refers to take room.", { mends: "move them aside" }),
   blob_left_over: note("Uploads that nothing came of; the server removes them by itself."),
+  blob_of_lost: note(
+    "Blobs of records that were published and that the account's file has lost: they are served again once the right file is back.",
+    { advice: "Put the right file back before the server removes them as uploads that nothing came of." },
+  ),
   blob_folder_unowned: minor("Files of blobs of no account that is here take room.", {
     mends: "move them aside",
   }),
@@ -203,8 +208,19 @@ export const FINDING_KINDS = {
     mends: "tell it of the repo as it is (#sync), by the next start",
   }),
   log_ahead: problem("The account's file is older than what the network was told: writes are lost.", {
-    advice: `${RESTORE_ACCOUNT} Its file looks as if it was put back by hand.`,
+    advice: `Put the right file back, if it is still there, before more is written. ${RESTORE_ACCOUNT} ${FROM_ELSEWHERE}`,
   }),
+  log_branched: problem(
+    "Writes that were published are lost: the account went on from a file that was older. The network may still show what is lost here, and refuses what was written since until it has fetched the repo again.",
+    {
+      mends: "tell it of the repo as it is (#sync), by the next start; what is lost stays lost",
+      advice: `If what is lost is worth more than what was written since, first: ${RESTORE_ACCOUNT} ${FROM_ELSEWHERE}`,
+    },
+  ),
+  log_branch_told: note(
+    "Writes that were published are lost: the account went on from a file that was older. The network knows it, or does with its activation.",
+    { advice: `If they are missed: ${RESTORE_ACCOUNT}` },
+  ),
   log_missing: problem(
     "Events that subscribers have not fetched yet are lost to them. The next start makes an empty log, and goes on with higher seqs.",
     {

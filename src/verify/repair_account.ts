@@ -24,6 +24,8 @@ const BATCH_ROWS = 2_000;
 const HELD_MAX = 50_000;
 
 const OF_ROWS: readonly FindingCode[] = ["index_differs", "references_differ", "stray_blocks"];
+/** The network is to be told of the repo as it is. */
+const OF_EVENTS: readonly FindingCode[] = ["events_missing", "event_damaged", "log_branched"];
 
 export class AccountRepair {
   readonly #did: string;
@@ -178,7 +180,7 @@ export class AccountRepair {
 
   /** The accounts, and by a pending event the network. */
   async #tell(generation: number): Promise<void> {
-    if (!this.#has("status_differs", "handle_differs", "events_missing", "event_damaged")) return;
+    if (!this.#has("status_differs", "handle_differs", ...OF_EVENTS)) return;
     const { stores } = this.#options;
     const { accounts, identities } = await openAccounts(this.#options);
     const store = await stores.files.open(this.#did, generation);
@@ -187,7 +189,7 @@ export class AccountRepair {
       if (this.#has("status_differs")) await accounts.projectState(this.#did, state, { now: stores.now() });
       if (this.#has("handle_differs") && state.handle !== null)
         await identities.project(this.#did, { handle: state.handle });
-      if (!this.#has("events_missing", "event_damaged") || state.status !== "active") return;
+      if (!this.#has(...OF_EVENTS) || state.status !== "active") return;
       await store.prepareWrites();
       this.#announce(store, state.handle ?? accounts.account(this.#did)?.handle);
       await store.durable();

@@ -26,7 +26,7 @@ import { kithCommand, serverEnv, TestServer } from "../harness.ts";
 import { PlcDirectory } from "../plc_directory.ts";
 import { S3Server, s3Env } from "../s3_server.ts";
 import { keyLookup } from "../stage.ts";
-import { type DamagedFolder, FILE, FilledFolder, kithVerify } from "../verifier.ts";
+import { type DamagedFolder, FILE, FilledFolder, kithVerify, type Verified } from "../verifier.ts";
 import { waitFor } from "../wait.ts";
 
 const LIMIT_MS = 120_000;
@@ -594,6 +594,70 @@ test("a file older than what was published is told after a crash too, beside an 
   await server.stop();
   expect(await folder.verify()).toMatchObject({ exit: 1, problems: ["log_ahead"] });
 });
+
+/** A folder in which an older file of alice's was put back after two writes, and what the second's blob is. */
+async function withOlderFile(): Promise<{ folder: DamagedFolder; server: TestServer; blob: string }> {
+  const folder = filled.copy();
+  const server = await TestServer.start({ env: filled.env, folder: folder.path });
+  await createRecord(server.url, filled.alice, { record: post("two") });
+  const headers = { "content-type": "text/plain" };
+  const { json } = await xrpc(server.url, "com.atproto.repo.uploadBlob", {
+    token: filled.alice.accessJwt,
+    body: new TextEncoder().encode("a file of a record that is lost"),
+    headers,
+  });
+  const blob = json.blob as { ref: { $link: string } };
+  const record = { $type: FILE, blob };
+  await createRecord(server.url, filled.alice, { collection: FILE, rkey: "lost", record });
+  await server.stop();
+  using older = filled.copy();
+  for (const suffix of ["-wal", "-shm"]) rmSync(`${folder.repo()}${suffix}`, { force: true });
+  copyFileSync(older.repo(), folder.repo());
+  return { folder, server, blob: blob.ref.$link };
+}
+
+const findingOf = ({ lines }: Verified, code: string) => lines.find((line) => line.code === code);
+
+test(
+  "a file older than what was published is told with what is lost, and again once it was written to; a repair tells the network",
+  async () => {
+    const { folder: copied, server, blob } = await withOlderFile();
+    using folder = copied;
+    const ahead = await folder.verify();
+    expect(ahead).toMatchObject({ exit: 1, problems: ["log_ahead"], notes: ["blob_of_lost"] });
+    expect(findingOf(ahead, "log_ahead")?.detail).toMatch(
+      /: 2 commits are lost; records written \(2\): "app\.bsky\.feed\.post\/\w+", "dev\.kith\.test\.file\/lost"$/,
+    );
+    expect(findingOf(ahead, "blob_of_lost")?.detail).toContain(blob);
+
+    await server.start();
+    await createRecord(server.url, filled.alice, { record: post("over it") });
+    await waitFor("the log of it", () =>
+      server.output.includes("A repo is older than what the network was told of it"),
+    );
+    await server.stop();
+    const branched = await folder.verify();
+    expect(branched).toMatchObject({ exit: 1, problems: ["log_branched"], notes: ["blob_of_lost"] });
+    expect(findingOf(branched, "log_branched")?.detail).toContain("2 commits are lost; records written (2)");
+
+    const mended = await folder.verify("--repair", "--yes");
+    expect(mended).toMatchObject({ exit: 0, problems: [] });
+    await server.start();
+    using firehose = await Firehose.connect(server.url, { cursor: 0 });
+    await firehose.find(
+      "the #sync",
+      (event) => event.type === "#sync" && event.did === filled.alice.did && event.body.rev === revOf(folder),
+    );
+    await createRecord(server.url, filled.alice, { record: post("on") });
+    await server.stop();
+    expect(await folder.verify()).toMatchObject({
+      exit: 0,
+      problems: [],
+      notes: ["blob_of_lost", "log_branch_told"],
+    });
+  },
+  LIMIT_MS,
+);
 
 test("a log whose rows were all in a -wal that is lost is told as one that is not there", async () => {
   using folder = filled.copy();
