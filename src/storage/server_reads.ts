@@ -16,13 +16,15 @@ export interface AccountRead {
   readonly generation: number;
   readonly takedownRef: string | null;
   readonly deactivatedAt: number | null;
+  /** Unix milliseconds. */
+  readonly createdAt: number;
   readonly keyType: KeyType;
   /** Sealed; null of an account that is deleted. */
   readonly signingKey: Uint8Array | null;
 }
 
 const ACCOUNT = `SELECT did, handle, state, generation, takedown_ref AS takedownRef, deactivated_at AS deactivatedAt,
-  key_type AS keyType, signing_key AS signingKey FROM account`;
+  created_at AS createdAt, key_type AS keyType, signing_key AS signingKey FROM account`;
 
 /** Throws KithError data_folder_refused where the file is not of the version that this kith writes. */
 function openCurrent(path: string, latest: number): StillFile {

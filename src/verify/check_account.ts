@@ -78,7 +78,14 @@ class AccountCheck {
       findings.add({ ...this.#whose, code: "account_unfinished", detail: `the account is "${state}"` });
       return;
     }
-    if (!sources.repos.exists(did, generation)) {
+    const isThere = sources.repos.exists(did, generation);
+    const deletedAt = this.#deletedAt();
+    if (deletedAt !== undefined) {
+      const detail = `the event log has its deletion, of ${new Date(deletedAt).toISOString()}`;
+      this.#tell(isThere ? "account_back" : "account_deleted", detail);
+      return;
+    }
+    if (!isThere) {
       this.#tell("repo_missing", "there is no such file");
       return;
     }
@@ -92,6 +99,15 @@ class AccountCheck {
     } finally {
       reads?.close();
     }
+  }
+
+  /** When it was deleted by the log, where it has not been made anew since: then accounts.sqlite is older than that. */
+  #deletedAt(): number | undefined {
+    const { log } = this.#options;
+    const { did, createdAt } = this.#account;
+    const standing = log?.accounts.get(did)?.standing;
+    if (standing?.status !== "deleted" || createdAt >= standing.at) return undefined;
+    return log?.lastKey(did) === standing.key ? standing.at : undefined;
   }
 
   /** undefined where no row of the file is to be trusted. */

@@ -39,7 +39,7 @@ export interface CheckFilesOptions {
   readonly sources: VerifySources;
   readonly findings: FindingsList;
   /** Absent where it cannot be read. */
-  readonly log: Pick<LogFacts, "lastKey"> | undefined;
+  readonly log: Pick<LogFacts, "lastKey" | "accounts"> | undefined;
   turn(): Promise<void>;
 }
 
@@ -49,6 +49,7 @@ export async function checkFiles(options: CheckFilesOptions): Promise<void> {
   const { repos, blobs, folder, accounts } = sources;
   const expected = new ExpectedFiles(sources);
   const displaced: Displaced[] = [];
+  const lost = new Set<string>();
   // Of what is in an account's place, the account's own check has told.
   const wrong = new Set([...findings.filesOf("repo_of_another")].map((file) => join(folder, file)));
   for await (const path of repos.files()) {
@@ -61,8 +62,8 @@ export async function checkFiles(options: CheckFilesOptions): Promise<void> {
     const isAtHome = owner !== undefined && repos.path(owner.did, owner.generation) === path;
     if (owner && !isAtHome && isWanted(owner, sources)) displaced.push({ path, owner });
     else if (owner && isLost(owner, options)) {
-      tellLost(path, { owner, sources, findings });
-      expected.blobFolders.add(safeDidName(owner.did));
+      tellLost(path, { owner, options });
+      lost.add(owner.did);
     } else if (!isExpected) tellUnowned(path, { owner, sources, findings });
   }
   const vacant = new Set(displaced.map(({ path }) => path));
@@ -81,6 +82,8 @@ export async function checkFiles(options: CheckFilesOptions): Promise<void> {
     });
     findings.forget(owner.did, ["repo_missing", "repo_of_another"]);
   }
+  tellLostByLog(lost, options);
+  for (const did of lost) expected.blobFolders.add(safeDidName(did));
   for await (const path of blobs?.unowned?.((name) => expected.blobFolders.has(name)) ?? []) {
     const detail = `"${basename(path)}" is of no account that is here`;
     findings.add({ code: "blob_folder_unowned", file: path, detail, items: [path] });
@@ -109,11 +112,25 @@ function isLost({ did }: Displaced["owner"], { sources, log }: CheckFilesOptions
 
 function tellLost(
   path: string,
-  { owner, sources, findings }: Pick<CheckFilesOptions, "sources" | "findings"> & Pick<Displaced, "owner">,
+  { owner, options }: { options: CheckFilesOptions } & Pick<Displaced, "owner">,
 ): void {
+  const { sources, findings, log } = options;
   const file = path.slice(sources.folder.length + 1);
-  const detail = "the event log has its account, and accounts.sqlite has not";
-  findings.add({ code: "account_lost", did: owner.did, file, detail });
+  const handle = log?.accounts.get(owner.did)?.handle;
+  const detail = "the event log has its account, and accounts.sqlite has not; its file is here";
+  findings.add({ code: "account_lost", did: owner.did, ...(handle ? { handle } : {}), file, detail });
+}
+
+/** Accounts that were here by the newest that the network was told of them, and have neither a row nor a file; adds them. */
+function tellLostByLog(lost: Set<string>, { sources, findings, log }: CheckFilesOptions): void {
+  for (const [did, { standing, handle }] of log?.accounts ?? []) {
+    if (standing === undefined || standing.status === "deleted") continue;
+    if (lost.has(did) || sources.accounts.account(did) !== undefined) continue;
+    lost.add(did);
+    const since = new Date(standing.at).toISOString();
+    const detail = `by the event log it is "${standing.status}" since ${since}; accounts.sqlite has not got it, and its file is not here either`;
+    findings.add({ code: "account_lost", did, ...(handle ? { handle } : {}), detail });
+  }
 }
 
 function whyUnwanted(owner: Displaced["owner"], { accounts }: VerifySources): string {

@@ -1,13 +1,24 @@
 /** The event log: what it holds, in one pass, and what of it each account's file is held against. */
-import { decodeFrame, fromBytes, readCar, type toBytes } from "../atproto/mod.ts";
+import { decodeFrame, fromBytes, nextTid, readCar, type toBytes } from "../atproto/mod.ts";
 import type { LogRead, LogReadMarks, LogReads } from "../storage/mod.ts";
 import { type FindingsList, Gathered } from "./findings_list.ts";
 import { type LostRange, type LostWrites, lostWrites } from "./lost_writes.ts";
 
 /** Events between two turns of others. */
 const TURN_EVENTS = 200;
+/** Keys of another server's events are below this one: they are made from the first microseconds of 1970. */
+const OWN_KEYS_FROM = nextTid(null, 1_000_000_000, 0);
 /** Marks beyond this from now are nonsense, and nothing is raised to them. */
 const MARK_AHEAD_MS = 24 * 3_600_000;
+
+/** How an account stands by an #account event. */
+export interface LoggedStanding {
+  /** "active", or why it is not. */
+  readonly status: string;
+  /** Unix milliseconds. */
+  readonly at: number;
+  readonly key: string;
+}
 
 /** What the log has of one account. */
 export interface LoggedAccount {
@@ -23,6 +34,10 @@ export interface LoggedAccount {
   readonly branches: LostRange[];
   /** A #sync has told of the repo since the last of those. */
   isToldSince: boolean;
+  /** By the newest #account that was made here; undefined where there is none. */
+  standing: LoggedStanding | undefined;
+  /** By the newest #identity that has one. */
+  handle: string | undefined;
 }
 
 export interface LogFacts {
@@ -65,11 +80,16 @@ export async function checkLog(log: LogReads, options: CheckLogOptions): Promise
     if ("why" in read) {
       gatheredOf(damaged, event.did).add(`seq ${event.seq} (${read.why})`, String(event.seq));
       account.chainRev = undefined;
-    } else if (read.rev !== undefined) {
+      continue;
+    }
+    account.handle = read.handle ?? account.handle;
+    if (read.status !== undefined && isOwnKey(event.key))
+      account.standing = { status: read.status, at: event.at, key: event.key };
+    if (read.rev !== undefined) {
       follow(account, event, { rev: read.rev, since: read.since });
       account.rev = read.rev;
       if (event.seq <= marks.publishedUpTo) account.publishedRev = read.rev;
-    } else if (read.isDeletion) {
+    } else if (read.status === "deleted") {
       account.chainRev = undefined;
       account.branches.length = 0;
     }
@@ -105,7 +125,13 @@ function newAccount(): LoggedAccount {
   return {
     ...{ key: "", rev: undefined, publishedRev: undefined },
     ...{ chainRev: undefined, branches: [], isToldSince: false },
+    ...{ standing: undefined, handle: undefined },
   };
+}
+
+/** False of an event that another server has made, and of one from before keys were kept. */
+function isOwnKey(key: string | null): key is string {
+  return key !== null && key >= OWN_KEYS_FROM;
 }
 
 /**
@@ -117,7 +143,7 @@ function follow(
   { seq, key, kind }: LogRead,
   { rev, since }: { rev: string; since: string | undefined },
 ): void {
-  const isOwn = key !== null && key >= rev;
+  const isOwn = isOwnKey(key);
   const from = kind === "commit" ? (since ?? "") : rev;
   if (isOwn && account.chainRev !== undefined && from < account.chainRev) {
     account.branches.push({ after: from, before: seq });
@@ -137,8 +163,10 @@ interface ReadEvent {
   readonly rev?: string;
   /** Of a #commit: the rev that it goes on from. */
   readonly since?: string | undefined;
-  /** The account was deleted. */
-  readonly isDeletion?: boolean;
+  /** Of an #account: "active", or why it is not. */
+  readonly status?: string;
+  /** Of an #identity. */
+  readonly handle?: string | undefined;
 }
 
 /** What of it matters here; or why subscribers could do nothing with the frame. */
@@ -149,7 +177,9 @@ function readEvent({ seq, did, kind, frame }: LogRead): ReadEvent | { why: strin
     if (payload.seq !== seq) return { why: `it says seq ${payload.seq}` };
     const whose = kind === "commit" ? payload.repo : payload.did;
     if (whose !== did) return { why: `it is of "${whose}"` };
-    if (kind === "account") return { isDeletion: payload.status === "deleted" };
+    const { active, status, handle } = payload;
+    if (kind === "account") return { status: active === true ? "active" : String(status ?? "inactive") };
+    if (kind === "identity") return { handle: typeof handle === "string" ? handle : undefined };
     if (kind !== "commit" && kind !== "sync") return {};
     readCar(fromBytes(payload.blocks as ReturnType<typeof toBytes>));
     const { rev, since } = payload;

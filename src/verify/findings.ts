@@ -65,10 +65,21 @@ export const FINDING_KINDS = {
   handle_taken: problem("The handle that the account's file says belongs to another account here.", {
     advice: "Give one of the two another handle (kith account update).",
   }),
-  account_lost: problem("Nobody can use the account: accounts.sqlite has lost it, and its file is here.", {
+  account_lost: problem("Nobody can use the account: accounts.sqlite has lost it.", {
     advice:
       "accounts.sqlite is older than the account, or was damaged: put the right one back, or restore the server from a backup.",
   }),
+  account_deleted: problem("The account was deleted, and accounts.sqlite is from before that.", {
+    mends: "have the next start finish the deletion, with what is left of its blobs",
+    advice: "If accounts.sqlite is a copy of an earlier day, put the right one back.",
+  }),
+  account_back: problem(
+    "The account was deleted, and is here again: accounts.sqlite and its file are from before that.",
+    {
+      advice:
+        "If these are copies of an earlier day, put the right ones back. Else start the server, and delete it again (kith account delete), unless it is meant to be back.",
+    },
+  ),
   account_unfinished: note("The account is being made or deleted; the next start finishes it."),
   // its secrets
   secrets_lost: problem(

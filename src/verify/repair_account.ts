@@ -44,6 +44,7 @@ export class AccountRepair {
     const { accounts } = await openAccounts(this.#options);
     const account = accounts.account(this.#did);
     if (!account || account.state === "deleted") return;
+    if (this.#has("account_deleted")) return await this.#delete();
     const path = stores.files.path(this.#did, account.generation);
     // The next start looks at the file, whatever happens here.
     await accounts.markOpen(this.#did);
@@ -55,6 +56,20 @@ export class AccountRepair {
     await this.#mendRows(path);
     await this.#mendBlobs(path);
     await this.#tell(account.generation);
+  }
+
+  /** What the log has told already, under its key there: the next start passes it over, and goes on from it. */
+  async #delete(): Promise<void> {
+    const { stores } = this.#options;
+    const { accounts } = await openAccounts(this.#options);
+    const [did, key] = [this.#did, stores.lastKey(this.#did)];
+    if (key === "")
+      throw new KithError("storage_damaged", `Could not delete "${did}": the event log is lost`);
+    const time = new Date(stores.now()).toISOString();
+    await accounts.beginDeletion(did, {
+      key,
+      ...accountEvent({ did, active: false, status: "deleted", time }),
+    });
   }
 
   #has(...codes: readonly FindingCode[]): boolean {

@@ -29,7 +29,7 @@ export interface RepairStores {
 }
 
 export interface RepairAccounts {
-  readonly accounts: Pick<AccountStore, "account" | "markOpen" | "projectState">;
+  readonly accounts: Pick<AccountStore, "account" | "markOpen" | "projectState" | "beginDeletion">;
   readonly identities: Pick<IdentityChangeStore, "project">;
 }
 

@@ -5,6 +5,7 @@ import {
   chmodSync,
   closeSync,
   copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   openSync,
@@ -22,7 +23,7 @@ import { newBackupKey } from "../../src/backup/backup_key.ts";
 import { Keyring } from "../../src/storage/mod.ts";
 import { createAccount, createRecord, post, xrpc } from "../client.ts";
 import { Firehose } from "../firehose.ts";
-import { kithCommand, serverEnv, TestServer } from "../harness.ts";
+import { ADMIN_PASSWORD, kithCommand, serverEnv, TestServer } from "../harness.ts";
 import { PlcDirectory } from "../plc_directory.ts";
 import { S3Server, s3Env } from "../s3_server.ts";
 import { keyLookup } from "../stage.ts";
@@ -655,6 +656,80 @@ test(
       problems: [],
       notes: ["blob_of_lost", "log_branch_told"],
     });
+  },
+  LIMIT_MS,
+);
+
+/** A folder in which bob was deleted and erin made since the files were copied that a test puts back. */
+async function withLaterAccounts(): Promise<{ folder: DamagedFolder; erin: string }> {
+  const folder = filled.copy();
+  await using server = await TestServer.start({ env: filled.env, folder: folder.path });
+  const { did: erin } = await createAccount(server.url, "erin", filled.plc);
+  const deleted = await xrpc(server.url, "com.atproto.admin.deleteAccount", {
+    headers: { authorization: `Basic ${Buffer.from(`admin:${ADMIN_PASSWORD}`).toString("base64")}` },
+    body: { did: filled.bob.did },
+  });
+  expect(deleted.status).toBe(200);
+  const name = filled.bob.did.replaceAll(":", "_");
+  await waitFor(
+    "the end of bob's files",
+    () =>
+      !readdirSync(join(folder.path, "repos"), { recursive: true }).some((each) =>
+        String(each).includes(name),
+      ),
+  );
+  await server.stop();
+  for (const suffix of ["-wal", "-shm"]) rmSync(`${folder.accounts}${suffix}`, { force: true });
+  copyFileSync(join(filled.folder, "accounts.sqlite"), folder.accounts);
+  return { folder, erin };
+}
+
+const deletions = (folder: DamagedFolder) =>
+  folder.read<{ n: number }>(
+    folder.events,
+    `SELECT count(*) AS n FROM event WHERE did = '${filled.bob.did}' AND kind = 'account'`,
+  )?.n;
+
+test(
+  "accounts and repos of an earlier day: who is lost is told, and who was deleted since",
+  async () => {
+    const { folder: copied, erin } = await withLaterAccounts();
+    using folder = copied;
+    rmSync(join(folder.path, "repos"), { recursive: true });
+    cpSync(join(filled.folder, "repos"), join(folder.path, "repos"), { recursive: true });
+    const verified = await folder.verify();
+    expect(verified).toMatchObject({ exit: 1, problems: ["account_back", "account_lost"] });
+    expect(findingOf(verified, "account_lost")).toMatchObject({ did: erin, handle: "erin.test" });
+    const back = findingOf(verified, "account_back");
+    expect([back?.did, back?.detail]).toEqual([
+      filled.bob.did,
+      expect.stringMatching(/^the event log has its deletion, of \d{4}-/),
+    ]);
+    expect(await folder.verify("--repair", "--yes")).toMatchObject({
+      exit: 1,
+      problems: ["account_back", "account_lost"],
+    });
+  },
+  LIMIT_MS,
+);
+
+test(
+  "accounts of an earlier day: a repair finishes what was deleted since, and nobody is told twice",
+  async () => {
+    const { folder: copied } = await withLaterAccounts();
+    using folder = copied;
+    const told = deletions(folder);
+    expect(await folder.verify()).toMatchObject({ exit: 1, problems: ["account_deleted", "account_lost"] });
+    const repaired = await folder.verify("--repair", "--yes");
+    expect(repaired).toMatchObject({ problems: ["account_lost"], notes: ["account_unfinished"] });
+    await using server = await TestServer.start({ env: filled.env, folder: folder.path });
+    const status = await xrpc(server.url, "com.atproto.sync.getRepoStatus", {
+      params: { did: filled.bob.did },
+    });
+    expect(status.json).not.toMatchObject({ active: true });
+    await server.stop();
+    expect(await folder.verify()).toMatchObject({ problems: ["account_lost"], notes: [] });
+    expect(deletions(folder)).toBe(told as number);
   },
   LIMIT_MS,
 );
