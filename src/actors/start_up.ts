@@ -4,7 +4,14 @@
  */
 import { isKithError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
-import { type Account, isDamage, type PendingEvent, type RepoStore, type Standing } from "../storage/mod.ts";
+import {
+  type Account,
+  isDamage,
+  isWithoutRight,
+  type PendingEvent,
+  type RepoStore,
+  type Standing,
+} from "../storage/mod.ts";
 import { type QuarantineFiles, settleQuarantine } from "./blob_quarantine.ts";
 import type { Identities } from "./change_identity.ts";
 import type { Sequencer } from "./sequencer.ts";
@@ -123,8 +130,13 @@ async function unlessDamaged(did: string, logger: Logger, recover: () => Promise
     await recover();
   } catch (error) {
     if (!isDamage(error)) throw error;
-    logger.error("The repo file of an account is damaged; its account cannot be used", { did, error });
+    logger.error(unusable(error), { did, error });
   }
+}
+
+function unusable(error: unknown): string {
+  const why = isWithoutRight(error) ? "may not be opened by this user" : "is damaged";
+  return `The repo file of an account ${why}; its account cannot be used`;
 }
 
 async function finishDeletion(
@@ -147,11 +159,7 @@ async function recoverFile(
     return await files.recover(did, generation);
   } catch (error) {
     if (!isKithError(error, "storage_damaged")) throw error;
-    logger.error("The repo file of an account is damaged; its account cannot be used", {
-      did,
-      generation,
-      error,
-    });
+    logger.error(unusable(error), { did, generation, error });
     return undefined;
   }
 }

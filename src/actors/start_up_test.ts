@@ -3,6 +3,7 @@ import { existsSync, rmSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { tidToMicros } from "../atproto/mod.ts";
+import { KithError } from "../errors.ts";
 import { Bench, didOf, fill, handleOf, outcomeOf, post, START_MS, watch } from "./_bench.ts";
 import { until } from "./_fake_log.ts";
 import { beginLostLog, reserveFirstSeq } from "./start_up.ts";
@@ -150,6 +151,23 @@ test("recoverRepos() reports an account whose file is damaged, and goes on with 
   );
   expect(after.openRows().sort()).toEqual([DID, carol]);
   expect(await outcomeOf(after.registry.read(DID, () => {}))).toBe("storage_damaged");
+  expect(await outcomeOf(after.write(BOB, post("one")))).toBe("done");
+});
+
+test("recoverRepos() reports a file that this user may not open as that, and goes on with the others", async () => {
+  await using bench = await Bench.start();
+  await bench.createAccounts(DID, BOB);
+  await using after = await bench.crash();
+  const recover = after.files.recover.bind(after.files);
+  after.files.recover = async (did, generation) => {
+    if (did !== DID) return await recover(did, generation);
+    const cause = Object.assign(new Error("permission denied"), { code: "EACCES" });
+    throw new KithError("storage_damaged", "Could not open it", { cause });
+  };
+  await after.recover();
+  expect(after.errors).toEqual([
+    "The repo file of an account may not be opened by this user; its account cannot be used",
+  ]);
   expect(await outcomeOf(after.write(BOB, post("one")))).toBe("done");
 });
 

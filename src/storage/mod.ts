@@ -28,6 +28,7 @@ export * from "./device_store.ts";
 export * from "./email_token_store.ts";
 export * from "./event_log.ts";
 export * from "./file_locks.ts";
+export * from "./file_rights.ts";
 export * from "./hub.ts";
 export * from "./identity_change_store.ts";
 export * from "./invite_store.ts";

@@ -6,6 +6,7 @@ import { sha256 } from "../atproto/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
 import { REPO_MIGRATIONS } from "./_repo_schema.ts";
 import { SqliteFile, type SqliteFileOptions } from "./_sqlite_file.ts";
+import { refuseWithoutRight } from "./file_rights.ts";
 import { checkSchema, migrate } from "./migrations.ts";
 import { RepoStore } from "./repo_store.ts";
 import { storageError } from "./sqlite.ts";
@@ -158,10 +159,15 @@ export class RepoFiles {
         `Could not open the repo of "${did}": it has no file of generation ${generation}`,
       );
     }
-    const file = (await this.#migrateIfOlder(path)) ?? SqliteFile.open(path, this.#options);
-    const store = RepoStore.open(file, { did, generation });
-    if (store.hasTail) await settleTail(store);
-    return store;
+    try {
+      const file = (await this.#migrateIfOlder(path)) ?? SqliteFile.open(path, this.#options);
+      const store = RepoStore.open(file, { did, generation });
+      if (store.hasTail) await settleTail(store);
+      return store;
+    } catch (error) {
+      refuseWithoutRight(path);
+      throw error;
+    }
   }
 
   /** The open file if its schema is the latest; else undefined, after it was migrated. */
@@ -178,7 +184,12 @@ export class RepoFiles {
   /** As open(), after a crash: what recovery finds in the WAL is first made durable (docs/storage_rules.md, 20). */
   async recover(did: string, generation: number): Promise<RepoStore> {
     const path = this.path(did, generation);
-    if (existsSync(path)) await this.#options.maintenance.recover(path);
+    if (existsSync(path)) {
+      await this.#options.maintenance.recover(path).catch((error: unknown) => {
+        refuseWithoutRight(path);
+        throw error;
+      });
+    }
     return await this.open(did, generation);
   }
 

@@ -4,6 +4,7 @@ import { chmod, copyFile, mkdir, readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { KithError } from "../errors.ts";
 import { cidOfName } from "./blob_store.ts";
+import { missingRight } from "./file_rights.ts";
 import { Maintenance } from "./maintenance.ts";
 import { RepoFiles, repoFilePath, safeDidName } from "./repo_files.ts";
 import { RepoReads } from "./repo_reads.ts";
@@ -36,6 +37,11 @@ export class StillRepos {
 
   exists(did: string, generation: number): boolean {
     return existsSync(this.path(did, generation));
+  }
+
+  /** What this user may not do with it, in words; undefined where there is nothing. */
+  missingRight(path: string): string | undefined {
+    return missingRight(path)?.words;
   }
 
   /** As it is. Throws KithError storage_damaged. */

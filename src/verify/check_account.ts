@@ -89,6 +89,11 @@ class AccountCheck {
       this.#tell("repo_missing", "there is no such file");
       return;
     }
+    const refused = sources.repos.missingRight(sources.repos.path(did, generation));
+    if (refused !== undefined) {
+      this.#tell("repo_unreadable", refused);
+      return;
+    }
     let reads: RepoReads | undefined;
     try {
       reads = await this.#open();

@@ -116,6 +116,13 @@ export const FINDING_KINDS = {
   }),
   // files of repos
   repo_missing: problem("The account cannot be used: its file is not there.", { advice: RESTORE_ACCOUNT }),
+  repo_unreadable: problem(
+    "The account cannot be used: this user may not read and write its file. Nothing is known to be wrong with what is in it.",
+    {
+      advice:
+        "Give the file, what is beside it and their folder to the user that runs kith (chown), let that user read and write them (chmod u+rw; folders u+rwx), and verify again. Nothing is to be restored.",
+    },
+  ),
   repo_damaged: problem("The account cannot be used, or not in part: its file is damaged.", {
     advice: RESTORE_ACCOUNT,
   }),

@@ -3,7 +3,10 @@ import type { DidDocument } from "../atproto/mod.ts";
 import type { AccountReads, BlobStore, LogReads, StillRepos, StoredBlob } from "../storage/mod.ts";
 import type { Finding } from "./findings.ts";
 
-export type VerifyRepos = Pick<StillRepos, "path" | "exists" | "open" | "upToDate" | "files">;
+export type VerifyRepos = Pick<
+  StillRepos,
+  "path" | "exists" | "missingRight" | "open" | "upToDate" | "files"
+>;
 
 /** With a hash (in hex) where that of its bytes is known: then they are not read. */
 export interface VerifiedBlob extends StoredBlob {

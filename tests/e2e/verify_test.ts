@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import {
   appendFileSync,
   chmodSync,
+  chownSync,
   closeSync,
   copyFileSync,
   cpSync,
@@ -18,6 +19,7 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { newBackupKey } from "../../src/backup/backup_key.ts";
 import { Keyring } from "../../src/storage/mod.ts";
@@ -31,6 +33,8 @@ import { type DamagedFolder, FILE, FilledFolder, kithVerify, type Verified } fro
 import { waitFor } from "../wait.ts";
 
 const LIMIT_MS = 120_000;
+/** Whom tests/as_nobody.ts becomes. */
+const NOBODY_UID = 65_534;
 
 let filled: FilledFolder;
 beforeAll(async () => {
@@ -733,6 +737,42 @@ test(
   },
   LIMIT_MS,
 );
+
+test("files that this user may not read or write are told as such, and not as damaged", async () => {
+  using folder = filled.copy();
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot) {
+    const names = readdirSync(folder.path, { recursive: true, encoding: "utf8" });
+    for (const name of ["", ...names]) chownSync(join(folder.path, name), NOBODY_UID, 0);
+    chownSync(folder.repo(), 0, 0);
+  } else chmodSync(folder.repo(), 0);
+  const parent = dirname(folder.repo(filled.bob));
+  chmodSync(folder.repo(filled.bob), 0o444);
+  chmodSync(parent, 0o555);
+  try {
+    const script = join(import.meta.dir, "../as_nobody.ts");
+    const args = ["verify", "--json", "--offline", "--data", folder.path];
+    const child = Bun.spawn([process.execPath, script, ...args], {
+      ...{ cwd: tmpdir(), env: serverEnv(filled.env), stdout: "pipe", stderr: "pipe" },
+    });
+    const out = await new Response(child.stdout).text();
+    const lines = out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    const found = lines.filter(({ type, level }) => type === "finding" && level === "problem");
+    expect(new Set(found.map(({ code }) => code))).toEqual(new Set(["repo_unreadable"]));
+    // Another's file may be in the folder that is closed.
+    const dids = found.map(({ did }) => did);
+    expect(dids).toEqual(expect.arrayContaining([filled.alice.did, filled.bob.did]));
+    for (const { detail, advice } of found) {
+      expect(detail).toMatch(/may not read and write ".*", which belongs to uid \d+ with mode 0[0-7]{3}$/);
+      expect(advice).not.toContain("Restore");
+    }
+  } finally {
+    chmodSync(parent, 0o755);
+  }
+});
 
 test("a log whose rows were all in a -wal that is lost is told as one that is not there", async () => {
   using folder = filled.copy();
