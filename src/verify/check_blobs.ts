@@ -32,9 +32,22 @@ export async function checkBlobs(reads: RepoReads, options: CheckBlobsOptions): 
   await new BlobCheck(reads, options).run();
 }
 
+/** A row whose file is not there, or has other bytes. */
+interface WrongBlob {
+  readonly cid: Cid;
+  readonly found: Gathered;
+  readonly example: string;
+  /** False where a takedown has, or should have, put it away. */
+  readonly isServed: boolean;
+}
+
 class BlobCheck {
   readonly #reads: RepoReads;
   readonly #options: CheckBlobsOptions;
+  readonly #wrong: WrongBlob[] = [];
+  /** Under which blob's name bytes lie that are not that blob's, by their hash. */
+  readonly #elsewhere = new Map<string, string>();
+  readonly #swapped = new Gathered();
   readonly #missing = new Gathered();
   readonly #damaged = new Gathered();
   readonly #sizes = new Gathered();
@@ -81,14 +94,18 @@ class BlobCheck {
     found ??= other;
     if (!found) {
       totals.missing += 1;
-      this.#missing.add(name, name);
+      this.#wrong.push({ cid, found: this.#missing, example: name, isServed: !quarantined });
       return;
     }
     const isSized = found.size === row.size;
     if (!readsBlobs && isSized) return;
-    if (!(await this.#isWhole(found, cid)))
-      this.#damaged.add(`${name} (${found.size} bytes, ${row.size} uploaded)`, name);
-    else if (!isSized)
+    const digest = await this.#digestOf(found);
+    if (digest !== hexOf(cid)) {
+      const example = `${name} (${found.size} bytes, ${row.size} uploaded)`;
+      const isServed = !quarantined && !other;
+      this.#wrong.push({ cid, found: this.#damaged, example, isServed });
+      if (isServed && digest !== undefined) this.#elsewhere.set(digest, name);
+    } else if (!isSized)
       this.#sizes.add(`${name} (${row.size} instead of ${found.size})`, `${name} ${found.size}`);
   }
 
@@ -129,7 +146,9 @@ class BlobCheck {
     const name = cidToString(cid);
     const found = await blobs.open(whose.did, cid);
     if (!found) return;
-    const isWhole = await this.#isWhole(found, cid);
+    const digest = await this.#digestOf(found);
+    const isWhole = digest === hexOf(cid);
+    if (!isWhole && digest !== undefined) this.#elsewhere.set(digest, name);
     // It is awaited by a record and has no row: told as that already.
     if (isWhole && this.#rowless.items.includes(name)) return;
     // What a crash or a restore leaves of uploads is whole; the server's walk over all accounts removes it.
@@ -137,9 +156,13 @@ class BlobCheck {
     (isWhole ? whole : this.#strays).add(name, name);
   }
 
-  /** False as well for what the disk does not give back. */
   async #isWhole(blob: VerifiedBlob, cid: Cid): Promise<boolean> {
-    if (blob.sha256 !== undefined) return blob.sha256 === Buffer.from(cid.digest.contents).toString("hex");
+    return (await this.#digestOf(blob)) === hexOf(cid);
+  }
+
+  /** In hex; undefined for what the disk does not give back. */
+  async #digestOf(blob: VerifiedBlob): Promise<string | undefined> {
+    if (blob.sha256 !== undefined) return blob.sha256;
     const hash = new Bun.CryptoHasher("sha256");
     let bytes = 0;
     try {
@@ -152,14 +175,25 @@ class BlobCheck {
       const isOfDisk =
         isDamage(error) || isKithError(storageError(error, "Could not read a blob"), "storage_full");
       if (!isOfDisk) throw error;
-      return false;
+      return undefined;
     } finally {
       this.#options.totals.bytes += bytes;
     }
-    return bytes === blob.size && Buffer.compare(hash.digest(), cid.digest.contents) === 0;
+    return bytes === blob.size ? hash.digest("hex") : undefined;
+  }
+
+  /** Missing and damaged ones, but those whose bytes lie under another name. */
+  #sortWrong(): void {
+    for (const { cid, found, example, isServed } of this.#wrong) {
+      const name = cidToString(cid);
+      const from = isServed ? this.#elsewhere.get(hexOf(cid)) : undefined;
+      if (from === undefined) found.add(example, name);
+      else this.#swapped.add(`${name} is under "${from}"`, `${name} ${from}`);
+    }
   }
 
   #tell(): void {
+    this.#sortWrong();
     const {
       whose: { did, handle },
       findings,
@@ -168,6 +202,7 @@ class BlobCheck {
     const tell = (found: Gathered, code: Parameters<Gathered["tell"]>[1]["code"], what: string) =>
       found.tell(findings, { ...whose, code, what });
     tell(this.#missing, "blob_missing", "blobs have no file");
+    tell(this.#swapped, "blob_misnamed", "blobs have their bytes under another's name");
     tell(this.#damaged, "blob_damaged", "blobs have other bytes than were uploaded");
     tell(this.#sizes, "blob_size_differs", "blobs have another size than is noted");
     tell(this.#misplaced, "blob_misplaced", "blobs are in the wrong place");
@@ -177,4 +212,8 @@ class BlobCheck {
     tell(this.#left, "blob_left_over", "files are left of uploads");
     tell(this.#awaited, "blob_awaited", "blobs are awaited");
   }
+}
+
+function hexOf(cid: Cid): string {
+  return Buffer.from(cid.digest.contents).toString("hex");
 }

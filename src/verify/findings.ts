@@ -184,6 +184,10 @@ export const FINDING_KINDS = {
       advice: RESTORE_BLOBS,
     },
   ),
+  blob_misnamed: problem(
+    "Images or films of the account are served with another's bytes, or not at all: their files have wrong names.",
+    { mends: "give the bytes their right names, as their hashes say" },
+  ),
   blobs_gone: problem("None of the blobs that should be here is.", {
     advice:
       "Is the disk or bucket of the blobs the right one, and mounted? Nothing is repaired before it is.",

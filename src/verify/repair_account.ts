@@ -13,7 +13,7 @@ import {
   syncEvent,
 } from "../atproto/mod.ts";
 import { KithError } from "../errors.ts";
-import type { RepoReads, RepoRepairs, RepoRowChange, RepoStore } from "../storage/mod.ts";
+import type { BlobUpload, RepoReads, RepoRepairs, RepoRowChange, RepoStore } from "../storage/mod.ts";
 import { QUARANTINED } from "./check_blobs.ts";
 import { blobsAt, compareTree, type TreeDifference } from "./compare_tree.ts";
 import type { Finding, FindingCode } from "./findings.ts";
@@ -122,6 +122,7 @@ export class AccountRepair {
   }
 
   async #mendBlobs(path: string): Promise<void> {
+    await this.#renameBlobs();
     await this.#write(path, async (reads) => {
       const drop = (name: string): RepoRowChange => ({ kind: "dropBlob", cid: parseCid(name) });
       const changes = [...this.#items("blob_missing"), ...this.#items("blob_damaged")].map(drop);
@@ -138,6 +139,33 @@ export class AccountRepair {
       } else await this.#putAside(parseCid(item), [false]);
     }
     await this.#placeBlobs(path);
+  }
+
+  /** Those that have each other's names: all are read before the first is written. */
+  async #renameBlobs(): Promise<void> {
+    const { stores, kept } = this.#options;
+    const did = this.#did;
+    const uploads: { upload: BlobUpload; cid: Cid }[] = [];
+    try {
+      for (const item of this.#items("blob_misnamed")) {
+        const [wanted = "", from = ""] = item.split(" ");
+        const found = await stores.blobs.open(did, parseCid(from));
+        const upload = await stores.blobs.begin(did);
+        uploads.push({ upload, cid: parseCid(wanted) });
+        for await (const chunk of (await found?.stream()) ?? []) await upload.write(chunk);
+        if (cidToString((await upload.finish()).cid) !== wanted)
+          throw new KithError(
+            "storage_damaged",
+            `Could not give "${wanted}" its name: "${from}" has changed`,
+          );
+      }
+      for (const { upload, cid } of uploads) {
+        await kept.keepBlob(stores.blobs, { did, cid, quarantined: false });
+        await stores.blobs.keep(upload, { did, cid });
+      }
+    } finally {
+      for (const { upload } of uploads) await upload.discard();
+    }
   }
 
   async #rowsOfBlobs(reads: RepoReads): Promise<RepoRowChange[]> {

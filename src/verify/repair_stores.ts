@@ -15,7 +15,10 @@ export interface RepairStores {
   /** Absolute paths. */
   readonly paths: { readonly accounts: string; readonly events: string };
   readonly files: Pick<RepoFiles, "path" | "recover" | "open">;
-  readonly blobs: Pick<BlobStore, "open" | "remove" | "quarantine" | "release" | "removeQuarantined">;
+  readonly blobs: Pick<
+    BlobStore,
+    "begin" | "keep" | "open" | "remove" | "quarantine" | "release" | "removeQuarantined"
+  >;
   /** Opened when it is first needed: after its indexes are sound. */
   accounts(): Promise<RepairAccounts>;
   /** Of the log before anything is done; "" where there is none. */

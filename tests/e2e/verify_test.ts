@@ -179,6 +179,25 @@ const MENDED: readonly Fault[] = [
     lost: [1],
   },
   {
+    title: "the files of two blobs have each other's names",
+    cause: (folder) => {
+      const [one, two] = [folder.blob(filled.blobs[0] as string), folder.blob(filled.blobs[1] as string)];
+      renameSync(one, `${one}.x`);
+      renameSync(two, one);
+      renameSync(`${one}.x`, two);
+    },
+    found: ["blob_misnamed"],
+    check: (folder) => expect(keptFiles(folder)).toContain(String(filled.blobs[0])),
+  },
+  {
+    title: "the file of a blob has the name of another, whose own is gone",
+    cause: (folder) =>
+      renameSync(folder.blob(filled.blobs[0] as string), folder.blob(filled.blobs[1] as string)),
+    found: ["blob_damaged", "blob_misnamed"],
+    left: { problems: [], notes: ["blob_awaited"] },
+    lost: [1],
+  },
+  {
     title: "the row of a blob is gone",
     cause: (folder) =>
       folder.change(
