@@ -1,6 +1,6 @@
 /** `kith verify`: whether a data folder is sound, and `--repair` for what can be made so. */
 import { isKithError } from "../errors.ts";
-import type { RepairStep, VerifyReport } from "../verify/mod.ts";
+import type { Finding, RepairStep, VerifyReport } from "../verify/mod.ts";
 import type { StillFolder } from "../verify_features.ts";
 import { VerifyDisplay } from "./_verify_display.ts";
 import { YES_OPTION } from "./admin_command.ts";
@@ -84,7 +84,7 @@ async function verifyOnly({ display, verify }: Context): Promise<number> {
 
 async function verifyAndRepair(context: Context, isConfirmed: boolean): Promise<number> {
   const { io, display, folder } = context;
-  const { repairPlan } = await import("../verify/mod.ts");
+  const { isProblem, repairPlan } = await import("../verify/mod.ts");
   const report = await context.verify();
   display.report(report);
   const steps = repairPlan(report);
@@ -109,7 +109,20 @@ async function verifyAndRepair(context: Context, isConfirmed: boolean): Promise<
     `${mended} of ${steps.length} were mended. What they were before is kept in ${kept}. Verifying again:\n`,
     { type: "repair", mended, failed: failed.length, kept },
   );
-  return await verifyOnly(context);
+  const left = await context.verify();
+  display.report(left);
+  // What was hidden by what is mended; what could not be mended before is no news.
+  const tried = new Set(failed.map(({ finding }) => nameOf(finding)));
+  const isMore = repairPlan(left).some(({ finding }) => isProblem(finding) && !tried.has(nameOf(finding)));
+  if (isMore)
+    display.say("\nSome of this was hidden by what is mended now: run this again to mend it, too.", {
+      type: "again",
+    });
+  return left.problems === 0 ? EXIT_OK : EXIT_FAILED;
+}
+
+function nameOf({ code, did = "", file = "" }: Finding): string {
+  return `${code} ${did} ${file}`;
 }
 
 async function isWanted(io: Io, steps: readonly RepairStep[], isConfirmed: boolean): Promise<boolean> {

@@ -579,6 +579,25 @@ test.each(TOLD.map((fault) => [fault.title, fault] as const))(
   LIMIT_MS,
 );
 
+test(
+  "a repair that has uncovered more says that it is to be run again, and then mends that",
+  async () => {
+    using folder = filled.copy();
+    const [alice, bob] = [folder.repo(filled.alice), folder.repo(filled.bob)];
+    renameSync(alice, `${alice}.x`);
+    renameSync(bob, alice);
+    renameSync(`${alice}.x`, bob);
+    rmSync(folder.blob(filled.blobs[0] as string));
+    const first = await folder.verify("--repair", "--yes");
+    expect(first).toMatchObject({ exit: 1, problems: ["blob_missing"] });
+    expect(first.lines.at(-1)).toEqual({ type: "again" });
+    const second = await folder.verify("--repair", "--yes");
+    expect(second).toMatchObject({ exit: 0, problems: [] });
+    expect(second.lines.at(-1)).toMatchObject({ type: "report" });
+  },
+  LIMIT_MS,
+);
+
 test("a damaged account is told, and another is mended beside it", async () => {
   using folder = filled.copy();
   folder.change(folder.repo(filled.bob), "DELETE FROM block WHERE cid = (SELECT data FROM meta)");
