@@ -1,9 +1,10 @@
 import { expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { cidOfRaw, cidToString, type EventKind, signerFromPrivateKey, toCidLink } from "../atproto/mod.ts";
-import { AccountFilesReader, type RepoStore, type Standing } from "../storage/mod.ts";
+import { AccountFilesReader, type RepoStore, repoFilePath, type Standing } from "../storage/mod.ts";
 import { create, type MadeAccount, RestoredFixture, START_MS } from "./_restored_fixture.ts";
 import { type RestoreAccountsOptions, type RestoredAccounts, restoreAccounts } from "./restore_accounts.ts";
+import { SNAPSHOT_ORDER } from "./restore_plan.ts";
 
 const DID = "did:plc:alice";
 const C = "app.test.post";
@@ -326,4 +327,42 @@ test("restoreAccounts() lists blobs as missing whose files are not there", async
     expect(store.listMissingBlobs({ limit: 9 }).map(({ path }) => path)).toEqual([`${C}/a`]);
     expect(store.blob(kept)).toBeDefined();
   });
+});
+
+test("restoreAccounts() tells of an account whose file was taken from an older snapshot, as the newer one's is damaged", async () => {
+  await using fixture = await RestoredFixture.open();
+  const account = await fixture.account(DID);
+  const store = await fixture.file(account);
+  fixture.commit(store, account.signer, [create(`${C}/a`)]);
+  await store.close();
+  const path = `repos/${repoFilePath(DID, account.generation)}`;
+  const entry = { path, kind: "repo" as const, size: 0, sha256: "", chunks: [] };
+  const file = { entry, upTo: SNAPSHOT_SEQ, order: SNAPSHOT_ORDER };
+  expect((await run(fixture, { repos: new Map([[path, file]]) })).troubles).toEqual([]);
+  const { troubles } = await run(fixture, { repos: new Map([[path, { ...file, isInstead: true }]]) });
+  expect(troubles.map(({ what, isLoss }) => [what.includes("an older one"), isLoss])).toEqual([[true, true]]);
+});
+
+test("restoreAccounts() replaces takedowns, and of what is left as it was not the preferences", async () => {
+  await using fixture = await RestoredFixture.open();
+  const account = await fixture.account(DID);
+  const store = await fixture.file(account);
+  fixture.commit(store, account.signer, [create(`${C}/a`)]);
+  const preference = { id: 1, name: "app.test.pref", value: '{"$type":"app.test.pref"}' };
+  store.replaceQuiet({ preference: [preference] });
+  await store.close();
+  const takedown = { collection: C, rkey: "a", cid: "bafy", ref: "late" };
+  const quiet = { preference: [], record_takedown: [takedown], blob_takedown: [] };
+  const rows = new Map([[DID, { did: DID, store: {}, quiet, upTo: SNAPSHOT_SEQ, order: 0, sha256: "x" }]]);
+  for (const [takesCommits, preferences] of [
+    [false, 1],
+    [true, 0],
+  ] as const) {
+    await run(fixture, { rows, takesCommits });
+    await inFile(fixture, account, (file) => {
+      const { n = 0 } =
+        file.fileForTests.db.query<{ n: number }, []>("SELECT count(*) n FROM preference").get() ?? {};
+      expect([file.takedowns.record(C, "a")?.ref, n]).toEqual(["late", preferences]);
+    });
+  }
 });
