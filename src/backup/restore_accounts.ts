@@ -2,8 +2,6 @@
  * Brings each account to where the shipped log ends: rolls its repo forward, verifies it, decides how it stands, and leaves with the next
  * start what the network is to be told. May be cut off and repeated: what was done is found done, and told by a newer commit.
  */
-
-import { settleQuarantine } from "../actors/mod.ts";
 import {
   type Cid,
   cidToString,
@@ -30,12 +28,12 @@ import {
   type RestoreState,
   repoFilePath,
   type Standing,
-  safeDidName,
 } from "../storage/mod.ts";
 import { announceRestored, announceStanding, tombstoneOf } from "./announce_restored.ts";
 import { type PlannedFile, SNAPSHOT_ORDER } from "./restore_plan.ts";
 import type { AccountTrouble } from "./restore_report.ts";
 import type { RestoredRows } from "./restore_rows.ts";
+import { isFetched, settleFetched } from "./restored_quarantine.ts";
 import { restoredStanding } from "./restored_standing.ts";
 import type { RestoredBlobs } from "./restored_stores.ts";
 import { isBirth, isDeletion, type Rolled, rollForward } from "./roll_forward.ts";
@@ -262,7 +260,8 @@ class AccountRun {
     else announceStanding(store, told);
     if (takesCommits && rolled.stopped) this.#stopped(account, { store, rolled });
     await this.#settleBlobs(account, { store, released: rolled.released });
-    if (this.#options.looksForBlobs) await this.#settleTakedowns(store);
+    if (this.#options.looksForBlobs)
+      await settleFetched(store, { state: this.#options.state, blobs: stores.blobs });
     await store.durable();
   }
 
@@ -459,35 +458,9 @@ class AccountRun {
     );
   }
 
-  /** What was taken down or given back after the backup had copied it. Asked for by name: a bucket says nothing to a start. */
-  async #settleTakedowns(store: RepoStore): Promise<void> {
-    const { blobs } = this.#options.stores;
-    const quarantined = async (did: string): Promise<Cid[]> => {
-      const found: Cid[] = [];
-      for (let after: string | undefined; ; ) {
-        const limit = PAGE_ROWS_MAX;
-        const page = await blobs.list(did, { limit, quarantined: true, ...(after ? { after } : {}) });
-        found.push(...page.map(({ cid }) => cid));
-        after = page.at(-1)?.name;
-        if (page.length < limit) return found;
-      }
-    };
-    await settleQuarantine(
-      {
-        quarantined,
-        quarantine: (did, cid) => blobs.quarantine(did, cid),
-        release: (did, cid) => blobs.release(did, cid),
-        removeQuarantined: (did, cid) => blobs.removeQuarantined(did, cid),
-      },
-      store,
-    );
-  }
-
   async #hasBlob(did: string, cid: Cid): Promise<boolean> {
     const { state, stores } = this.#options;
-    const name = `${safeDidName(did)}/${cidToString(cid)}`;
-    const paths = [`blobs/${name}`, `blobs/quarantine/${name}`];
-    if (paths.some((path) => state.fetched(path) !== undefined)) return true;
+    if ([false, true].some((quarantined) => isFetched(state, { did, cid, quarantined }))) return true;
     for (const quarantined of [false, true])
       if (await stores.blobs.open(did, cid, { quarantined })) return true;
     return false;

@@ -279,14 +279,21 @@ test("restoreAccounts() puts away the blobs that are taken down, and back the ot
   const account = await fixture.account(DID);
   const store = await fixture.file(account);
   fixture.commit(store, account.signer, []);
-  const [down, lifted, both] = ["down", "lifted", "both"].map((text) => cidOfRaw(Buffer.from(text)));
-  if (!down || !lifted || !both) throw new Error("three blobs");
+  const [down, lifted, both, other] = ["down", "lifted", "both", "other"].map((text) =>
+    cidOfRaw(Buffer.from(text)),
+  );
+  if (!down || !lifted || !both || !other) throw new Error("four blobs");
   for (const cid of [down, lifted, both])
     store.putBlob({ cid, mimeType: "text/plain", size: 4, createdAt: START_MS });
   for (const cid of [down, both]) store.takedowns.apply({ kind: "blob", cid, ref: "case 7" });
   await store.close();
   const seen = (cid: typeof down, quarantined: boolean) =>
     fixture.state.noteSeen({ did: DID, cid: cidToString(cid), size: 4, sha256: "", quarantined });
+  for (const cid of [down, lifted, both])
+    for (const folder of ["blobs", "blobs/quarantine"])
+      fixture.state.noteFetched(`${folder}/did_plc_alice/${cidToString(cid)}`, "");
+  // Of a server that goes on in the same place: taken down since.
+  seen(other, true);
   // As they were when they were copied; one in both places.
   seen(down, false);
   seen(lifted, true);
@@ -295,7 +302,7 @@ test("restoreAccounts() puts away the blobs that are taken down, and back the ot
   for (const _ of [1, 2]) {
     expect((await run(fixture)).troubles).toEqual([]);
     const at = (quarantined: boolean) => fixture.state.seenBlobs(DID, { quarantined, after: "", limit: 9 });
-    expect(at(true)).toEqual([down, both].map(cidToString).sort());
+    expect(at(true)).toEqual([down, both, other].map(cidToString).sort());
     expect(at(false)).toEqual([cidToString(lifted)]);
   }
 });

@@ -1,0 +1,50 @@
+/** Where the files of blobs are after a restore: as the takedowns of the restored repo say. */
+import { settleQuarantine } from "../actors/mod.ts";
+import { type Cid, cidToString } from "../atproto/mod.ts";
+import { type RepoStore, type RestoreState, safeDidName } from "../storage/mod.ts";
+import type { RestoredBlobs } from "./restored_stores.ts";
+
+const PAGE_BLOBS = 500;
+
+/** Whether this restore has put the blob there. */
+export function isFetched(
+  state: RestoreState,
+  { did, cid, quarantined }: { did: string; cid: Cid; quarantined: boolean },
+): boolean {
+  const folder = quarantined ? "blobs/quarantine" : "blobs";
+  return state.fetched(`${folder}/${safeDidName(did)}/${cidToString(cid)}`) !== undefined;
+}
+
+/**
+ * Puts away, or back, what was taken down or given back after the backup had copied it. Asked for by name: a bucket says nothing to a start.
+ * Only what this restore has put there: the place may be that of a server which goes on, where one account is restored aside.
+ */
+export async function settleFetched(
+  store: RepoStore,
+  { state, blobs }: { state: RestoreState; blobs: Omit<RestoredBlobs, "removeAll"> },
+): Promise<void> {
+  const quarantined = async (did: string): Promise<Cid[]> => {
+    const found: Cid[] = [];
+    for (let after: string | undefined; ; ) {
+      const page = await blobs.list(did, {
+        limit: PAGE_BLOBS,
+        quarantined: true,
+        ...(after ? { after } : {}),
+      });
+      for (const { cid } of page) if (isFetched(state, { did, cid, quarantined: true })) found.push(cid);
+      after = page.at(-1)?.name;
+      if (page.length < PAGE_BLOBS) return found;
+    }
+  };
+  await settleQuarantine(
+    {
+      quarantined,
+      quarantine: async (did, cid) => {
+        if (isFetched(state, { did, cid, quarantined: false })) await blobs.quarantine(did, cid);
+      },
+      release: (did, cid) => blobs.release(did, cid),
+      removeQuarantined: (did, cid) => blobs.removeQuarantined(did, cid),
+    },
+    store,
+  );
+}
