@@ -2,6 +2,7 @@
  * Ships the event log as it grows, and with it what events do not say. One step at a time; a step that failed is begun again
  * from what the destination has.
  */
+import { isKithError } from "../errors.ts";
 import { EventLogReader, type LoggedEvent } from "../storage/mod.ts";
 import { needsOf } from "./event_needs.ts";
 import type { SegmentName } from "./log_segments.ts";
@@ -61,6 +62,8 @@ export interface ShipReport {
   readonly events: number;
   /** The newest event that retention had removed before it could be shipped. */
   readonly missedUpTo: number | undefined;
+  /** Accounts whose whole file could not be copied now, and why: to be given again. */
+  readonly left: readonly { readonly did: string; readonly problem: string }[];
 }
 
 export class LogShipper {
@@ -137,18 +140,26 @@ export class LogShipper {
       this.#segments = [];
     }
     // Last: a large one is not to hold up the log.
-    await this.#wholeRepos(repos, upTo);
+    const left = await this.#wholeRepos(repos, upTo);
     if (this.#accountsDue(false)) await this.#increment({ repos: [], rows: [], blobs: [], upTo });
-    return { last: this.#last, events: shipped.events, missedUpTo: shipped.missedUpTo };
+    return { last: this.#last, events: shipped.events, missedUpTo: shipped.missedUpTo, left };
   }
 
-  /** Each with what the accounts store has of it, as of the same moment. */
-  async #wholeRepos(repos: readonly string[], upTo: number): Promise<void> {
+  /** Each with what the accounts store has of it. What has no room for a copy holds up nothing else. */
+  async #wholeRepos(repos: readonly string[], upTo: number): Promise<ShipReport["left"]> {
     const { missed } = this.#options;
     const late = missed.repos.slice(0, MISSED_REPOS_AT_ONCE);
-    for (const did of new Set([...repos, ...late]))
-      await this.#increment({ repos: [did], rows: [did], blobs: [], upTo });
+    const left: { did: string; problem: string }[] = [];
+    for (const did of new Set([...repos, ...late])) {
+      try {
+        await this.#increment({ repos: [did], rows: [did], blobs: [], upTo });
+      } catch (error) {
+        if (!isKithError(error, "storage_full") && !isKithError(error, "busy")) throw error;
+        left.push({ did, problem: error.message });
+      }
+    }
     missed.repos.splice(0, late.length);
+    return left;
   }
 
   close(): void {

@@ -116,6 +116,21 @@ export class LogShipping {
     return due.slice(0, REPOS_AT_ONCE);
   }
 
+  #keepLeft(left: ShipAnswer["left"]): void {
+    const { logger } = this.#options;
+    for (const { did, problem } of left) {
+      // At a stop it is the next start's.
+      if (!this.#stopped) this.#repos.add(did);
+      logger.warn(
+        "The repo of an account that is not active could not be copied to the backup; it is tried again",
+        {
+          did,
+          problem,
+        },
+      );
+    }
+  }
+
   #rest(repos: readonly string[], startedMs: number): void {
     const at = this.#elapsed;
     const until = at + Math.max(REPO_REST_MS, REPO_REST_FACTOR * (at - startedMs));
@@ -188,7 +203,8 @@ export class LogShipping {
     const to = target();
     try {
       const shipped = await worker.ship(to, { upTo, logUpTo, blobs, changed, repos, isStoreChanged });
-      this.#rest(repos, startedMs);
+      this.#keepLeft(shipped.left);
+      this.#rest([...repos, ...shipped.left.map(({ did }) => did)], startedMs);
       this.#blobs.splice(0, blobs.length);
       this.#shippedUpTo = shipped.last;
       if (shipped.missedUpTo !== undefined) {

@@ -6,25 +6,31 @@ import { createLogger } from "../logger.ts";
 import { BackupState } from "./backup_state.ts";
 import type { ShipStep } from "./log_shipper.ts";
 import { LogShipping } from "./log_shipping.ts";
+import type { ShipAnswer } from "./worker_messages.ts";
 
 interface Shipped {
   readonly shipping: LogShipping;
   readonly steps: ShipStep[];
   /** The step that is under way then, and all after it, fail. */
   fails: boolean;
+  /** What the steps leave. */
+  left: ShipAnswer["left"];
   nowMs: number;
 }
 
 async function shipping(use: (shipped: Shipped) => Promise<void>): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "kith-shipping-"));
   const steps: ShipStep[] = [];
-  const scene = { steps, fails: false, nowMs: 0 } as Shipped & { shipping: LogShipping };
+  const scene = { steps, fails: false, left: [] as ShipAnswer["left"], nowMs: 0 } as Shipped & {
+    shipping: LogShipping;
+  };
   scene.shipping = new LogShipping({
     worker: {
       ship: async (_target, step) => {
         steps.push(step);
         if (scene.fails) throw new Error("The destination is down");
-        return { last: step.upTo, events: 0, missedUpTo: undefined, repositoryId: "id" };
+        const left = step.repos.length > 0 ? scene.left : [];
+        return { last: step.upTo, events: 0, missedUpTo: undefined, left, repositoryId: "id" };
       },
     },
     target: () => ({ where: "there", key: "key", knownId: undefined }),
@@ -83,6 +89,18 @@ test("LogShipping keeps the repos whose files it could not ship", async () => {
   });
 });
 
+test("LogShipping tries again what had no room for a copy, once it has rested", async () => {
+  await shipping(async (scene) => {
+    scene.left = [{ did: "did:plc:alice", problem: "no room" }];
+    scene.shipping.noteRepo("did:plc:alice");
+    expect(reposOf(await more(scene.steps, 2))).toContain("did:plc:alice");
+    scene.left = [];
+    expect(reposOf(await more(scene.steps, 3))).toEqual([]);
+    scene.nowMs += 10_000;
+    expect(reposOf(await more(scene.steps, 3))).toEqual(["did:plc:alice"]);
+  });
+});
+
 test("LogShipping ships no event that may refer to a blob which waits", async () => {
   const folder = mkdtempSync(join(tmpdir(), "kith-shipping-"));
   try {
@@ -93,7 +111,7 @@ test("LogShipping ships no event that may refer to a blob which waits", async ()
         ship: async (_target, step) => {
           steps.push(step);
           const last = step.logUpTo ?? step.upTo;
-          return { last, events: 0, missedUpTo: undefined, repositoryId: "id" };
+          return { last, events: 0, missedUpTo: undefined, left: [], repositoryId: "id" };
         },
       },
       target: () => ({ where: "there", key: "key", knownId: undefined }),
