@@ -279,8 +279,9 @@ export class Sequencer {
    * what the log has of it. An error tells of it, once a run; the repo is served.
    */
   compare(did: string, { lastTid, head }: RepoMarks): void {
+    if (this.#older.has(did)) return;
     const told = this.#options.log.lastKey(did) ?? "";
-    if (told <= (lastTid ?? "") || this.#older.has(did)) return;
+    if (told <= (lastTid ?? "")) return;
     this.#older.add(did);
     this.#options.logger.error("A repo is older than what the network was told of it: writes are lost", {
       did,

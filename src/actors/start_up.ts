@@ -189,9 +189,11 @@ async function recoverRepo(row: { did: string; generation: number }, options: St
   // What an import has left that was cut off.
   if (store.hasStaging()) await store.prepareWrites();
   // The row decides what is served, wherever the file is: a bucket that is down must not stop the start.
-  await settleQuarantine(blobs, store).catch((error: unknown) => {
-    logger.warn("Files of blobs are not where their takedowns say", { did: row.did, error });
-  });
+  // An older file does not know what was put away since, or that it was.
+  if (!sequencer.isOlder(row.did))
+    await settleQuarantine(blobs, store).catch((error: unknown) => {
+      logger.warn("Files of blobs are not where their takedowns say", { did: row.did, error });
+    });
   const standing = store.state();
   if (!isProjected(account, standing)) await accounts.projectState(row.did, standing, { now: now() });
   await projectIdentity(store, account, options);
