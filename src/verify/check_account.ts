@@ -1,4 +1,5 @@
 /** One account: its row against its file, its keys against what the network says, its events against the log. */
+import { basename } from "node:path";
 import {
   decodeFrame,
   type Head,
@@ -9,7 +10,7 @@ import {
   tidToMicros,
 } from "../atproto/mod.ts";
 import { isKithError } from "../errors.ts";
-import type { AccountRead, RepoMeta, RepoReads } from "../storage/mod.ts";
+import { type AccountRead, type RepoMeta, type RepoReads, safeDidName } from "../storage/mod.ts";
 import { type BlobTotals, checkBlobs } from "./check_blobs.ts";
 import type { LogFacts } from "./check_log.ts";
 import { checkRepo, type Whose } from "./check_repo.ts";
@@ -82,7 +83,7 @@ class AccountCheck {
     const deletedAt = this.#deletedAt();
     if (deletedAt !== undefined) {
       const detail = `the event log has its deletion, of ${new Date(deletedAt).toISOString()}`;
-      this.#tell(isThere ? "account_back" : "account_deleted", detail);
+      this.#tell(isThere || (await this.#hasOtherFile()) ? "account_back" : "account_deleted", detail);
       return;
     }
     if (!isThere) {
@@ -104,6 +105,14 @@ class AccountCheck {
     } finally {
       reads?.close();
     }
+  }
+
+  /** A file of it in another generation: somebody may be moving in anew, whose blobs a deletion would take. */
+  async #hasOtherFile(): Promise<boolean> {
+    const start = `${safeDidName(this.#account.did)}.`;
+    for await (const path of this.#options.sources.repos.files())
+      if (basename(path).startsWith(start)) return true;
+    return false;
   }
 
   /** When it was deleted by the log, where it has not been made anew since: then accounts.sqlite is older than that. */
@@ -307,20 +316,19 @@ class AccountCheck {
     const logged = log.accounts.get(did);
     const lastKey = log.lastKey(did);
     const ranges: LostRange[] = [...(logged?.branches ?? [])];
-    if (logged && ranges.length > 0) {
-      const detail = `its commits in the log go on from before others: ${lostInWords(log.lost(did, ranges))}`;
+    const ahead = this.#aheadOf(meta, { log, head, lastKey });
+    const upTo = this.#isOpen ? log.marks.publishedUpTo : log.marks.lastSeq;
+    if (ahead !== undefined) ranges.push({ after: head.rev, before: upTo + 1 });
+    const lost = ranges.length > 0 ? log.lost(did, ranges) : undefined;
+    if (logged && logged.branches.length > 0) {
+      const detail = `its commits in the log go on from before others: ${lostInWords(lost)}`;
       const isTold = logged.isToldSince || pending.isToldOf || meta.status !== "active";
       this.#tell(isTold ? "log_branch_told" : "log_branched", detail);
     }
-    const ahead = this.#aheadOf(meta, { log, head, lastKey });
-    if (ahead !== undefined) {
-      const upTo = this.#isOpen ? log.marks.publishedUpTo : log.marks.lastSeq;
-      const range = { after: head.rev, before: upTo + 1 };
-      this.#tell("log_ahead", `${ahead}: ${lostInWords(log.lost(did, [range]))}`);
-      ranges.push(range);
-    } else if (logged?.rev === undefined || logged.rev <= head.rev)
+    if (ahead !== undefined) this.#tell("log_ahead", `${ahead}: ${lostInWords(lost)}`);
+    else if (logged?.rev === undefined || logged.rev <= head.rev)
       this.#checkTold(meta, { head, pending, log });
-    return ranges.length > 0 ? log.lost(did, ranges) : undefined;
+    return lost;
   }
 
   /** How the log is ahead of the file; undefined where it is not. */

@@ -4,6 +4,8 @@ import type { LogRead, LogReadMarks, LogReads } from "../storage/mod.ts";
 import { type FindingsList, Gathered } from "./findings_list.ts";
 import { type LostRange, type LostWrites, lostWrites } from "./lost_writes.ts";
 
+/** Accounts of which it is looked up what is lost. */
+const LOST_LOOKS_MAX = 100;
 /** Events between two turns of others. */
 const TURN_EVENTS = 200;
 /** Keys of another server's events are below this one: they are made from the first microseconds of 1970. */
@@ -47,8 +49,8 @@ export interface LogFacts {
   readonly damaged: ReadonlyMap<string, Gathered>;
   /** Of the newest event that was ever in the log; "" where none was. */
   lastKey(did: string): string;
-  /** What the account's commits within the ranges have written. */
-  lost(did: string, ranges: readonly LostRange[]): LostWrites;
+  /** What the account's commits within the ranges have written; undefined past the bound of such looks, each of which reads the whole log. */
+  lost(did: string, ranges: readonly LostRange[]): LostWrites | undefined;
 }
 
 export interface CheckLogOptions {
@@ -114,10 +116,11 @@ export async function checkLog(log: LogReads, options: CheckLogOptions): Promise
     findings.add({ code: "last_key_low", did, file: "events.sqlite", detail, items: [key] });
   }
   if (!dids) checkMarks(marks, options);
+  let looks = 0;
   return {
     ...{ marks, accounts, damaged },
     lastKey: (did) => log.lastKey(did) ?? "",
-    lost: (did, ranges) => lostWrites(log, did, ranges),
+    lost: (did, ranges) => (looks++ < LOST_LOOKS_MAX ? lostWrites(log, did, ranges) : undefined),
   };
 }
 

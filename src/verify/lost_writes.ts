@@ -59,7 +59,9 @@ export function lostWrites(log: LogReads, did: string, ranges: readonly LostRang
 }
 
 /** In words, for an operator. */
-export function lostInWords({ commits, records, deletions }: LostWrites): string {
+export function lostInWords(lost: LostWrites | undefined): string {
+  if (!lost) return 'look at it alone to see what is lost: "kith verify DID"';
+  const { commits, records, deletions } = lost;
   if (commits === 0) return "the log has none of its commits any more";
   const parts = [`${commits} ${commits === 1 ? "commit is" : "commits are"} lost`];
   if (records.length > 0) {
