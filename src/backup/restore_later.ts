@@ -119,8 +119,11 @@ class LaterRun {
       if (!rows) continue;
       const own = this.#own(did);
       const [before, after] = [own.account?.[0], rows.store.account?.[0]];
-      const isUnderWay = [state, after?.state].some((each) => each === "creating" || each === "deleting");
-      const isEnded = after?.state === "deleted" || after === undefined;
+      // Who has ended keeps a row: a later store that has none has lost it.
+      const isUnderWay =
+        after === undefined ||
+        [state, after.state].some((each) => each === "creating" || each === "deleting");
+      const isEnded = after?.state === "deleted";
       const { key_type, signing_key } = before ?? {};
       const keys = { ...(key_type === undefined ? {} : { key_type }), signing_key: signing_key ?? null };
       let store = rows.store;

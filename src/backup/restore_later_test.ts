@@ -139,3 +139,12 @@ test("readLater() says so where the newest is damaged, and takes what is older",
     [expect.stringContaining("accounts.sqlite")],
   ]);
 });
+
+test("readLater() leaves an account as it was that a later store has lost: who has ended keeps a row there", async () => {
+  using fixture = await Fixture.open();
+  fixture.on(fixture.repoPath(ALICE), "INSERT INTO record_takedown VALUES ('a', 'late')");
+  fixture.inStore(`DELETE FROM account WHERE did = '${ALICE}'`);
+  await fixture.ship(ALICE);
+  const { rows } = await fixture.read();
+  expect(account(rows, ALICE)).toMatchObject({ did: ALICE });
+});

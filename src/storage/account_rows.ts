@@ -94,13 +94,24 @@ export class AccountRowsReader {
   }
 }
 
-/** Without tables that have none. */
+/** Without tables that have none, or that a version of kith before did not have. */
 function rowsIn(db: Database, did: string): TableRows {
-  const found = ACCOUNT_TABLES.map((table): [string, Row[]] => [
+  const names = tablesIn(db);
+  const found = ACCOUNT_TABLES.filter((table) => names.has(table)).map((table): [string, Row[]] => [
     table,
     db.query<Row, [string]>(`SELECT * FROM ${table} WHERE did = ?`).all(did),
   ]);
   return Object.fromEntries(found.filter(([, rows]) => rows.length > 0));
+}
+
+function tablesIn(db: Database): ReadonlySet<string> {
+  const sql = "SELECT name FROM sqlite_schema WHERE type = 'table'";
+  return new Set(
+    db
+      .query<{ name: string }, []>(sql)
+      .all()
+      .map(({ name }) => name),
+  );
 }
 
 /** Of the account's own file at this path. Throws KithError storage_damaged, storage_full, busy. */
@@ -108,10 +119,7 @@ export function readQuietRows(path: string): TableRows {
   const db = openToRead(path);
   try {
     return db.transaction(() => {
-      const there = db
-        .query<{ name: string }, []>("SELECT name FROM sqlite_schema WHERE type = 'table'")
-        .all();
-      const names = new Set(there.map(({ name }) => name));
+      const names = tablesIn(db);
       const found = QUIET_TABLES.filter((table) => names.has(table)).map((table): [string, Row[]] => [
         table,
         db.query<Row, []>(`SELECT * FROM ${table}`).all(),
