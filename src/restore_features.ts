@@ -25,6 +25,7 @@ export interface RestoreRequest {
   readonly source: string;
   readonly key: string;
   readonly at?: string | undefined;
+  readonly ignoresNewer: boolean;
   readonly isRolledForward: boolean;
   readonly isPartial: boolean;
   readonly skipsRelays: boolean;

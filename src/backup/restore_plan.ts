@@ -47,6 +47,8 @@ export interface RestorePlan {
 export interface PlanOptions {
   /** The name of the snapshot; the newest where absent. */
   readonly at?: string | undefined;
+  /** Takes nothing from snapshots that are newer than that: what they have may be bad, and not be damaged. */
+  readonly ignoresNewer?: boolean | undefined;
   readonly isRolledForward: boolean;
   /** Leaves out increments that cannot be read, instead of refusing. */
   readonly isPartial: boolean;
@@ -59,7 +61,7 @@ export async function planRestore(repository: Repository, options: PlanOptions):
   // Before the increments: what belongs to an event is in one that was there before it.
   const logUpTo = (await repository.segments()).at(-1)?.last ?? 0;
   const later = new LaterFiles(repository, { manifest, ...options });
-  await later.read(snapshots);
+  await later.read(options.ignoresNewer ? [] : snapshots);
   const { isRolledForward } = options;
   const used = isRolledForward ? [manifest, ...later.snapshots] : [manifest];
   return {
@@ -147,9 +149,12 @@ class LaterFiles {
     this.highWater = Math.max(this.highWater, log.highWater);
     for (const chunk of files.chunks) {
       for (const entry of await this.#part(name, chunk)) {
+        const before = await base.find(entry);
         // By far the most of them: not kept in memory.
-        if (entry.kind === "blob" && (await base.find(entry))?.sha256 === entry.sha256) continue;
+        if (entry.kind === "blob" && before?.sha256 === entry.sha256) continue;
         const older = this.newer.get(entry.path);
+        // It could not be read then, and is of a snapshot before: what is at hand is no older.
+        if (entry.staleFrom !== undefined && (older ?? before)) continue;
         this.newer.set(entry.path, { entry, upTo: log.lastSeq, order, newerSnapshot: name, older });
       }
     }

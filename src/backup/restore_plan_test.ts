@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { mkdirSync, rmSync, truncateSync } from "node:fs";
+import { mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { RestoreState, repoFilePath } from "../storage/mod.ts";
 import { DataFolderFixture } from "./_data_folder_fixture.ts";
@@ -82,6 +82,32 @@ test("planRestore() takes from newer snapshots what they have beyond an older on
   expect(rolled.taken).toEqual(new Map([...hashes(before), ...hashes(after)]));
   expect([rolled.fetched.blobs, rolled.fetched.problems]).toEqual([3, []]);
   expect((await fixture.fetch(false)).taken).toEqual(hashes(before));
+  const at = fixture.snapshots[0];
+  const { repository } = fixture;
+  const plan = await planRestore(repository, {
+    at,
+    ignoresNewer: true,
+    isRolledForward: true,
+    isPartial: false,
+  });
+  expect([plan.newer.size, plan.problems]).toEqual([0, []]);
+});
+
+test("planRestore() takes no file of a newer snapshot that could not be read then", async () => {
+  using fixture = await Fixture.open();
+  const { repository, snapshots } = fixture;
+  const path = `repos/${repoFilePath(DID, fixture.generation(DID))}`;
+  writeFileSync(join(fixture.data, path), "no database ".repeat(1_000));
+  await fixture.run(repository, { now: () => Date.now() + 40_000 });
+  const [at, second, third] = (await repository.snapshots()).map(({ name }) => name);
+  expect([at, second]).toEqual(snapshots);
+  const stale = [];
+  for await (const entry of repository.files((await repository.snapshot(third ?? "")).files))
+    if (entry.staleFrom !== undefined) stale.push(entry.path);
+  expect(stale).toEqual([path]);
+  const { newer } = await planRestore(repository, { at, isRolledForward: true, isPartial: false });
+  expect(newer.get(path)).toMatchObject({ newerSnapshot: second });
+  expect(newer.get(path)?.entry.staleFrom).toBeUndefined();
 });
 
 test("planRestore() takes an older file where that of a newer snapshot is damaged, and says so", async () => {

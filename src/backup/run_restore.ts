@@ -46,6 +46,8 @@ export interface RestoreOptions {
   readonly dataFolder: string;
   /** The snapshot; the newest where absent. */
   readonly at?: string | undefined;
+  /** Takes nothing from snapshots that are newer than that. */
+  readonly ignoresNewer?: boolean;
   /** False: repos stay as the snapshot has them. Deletions, takedowns and how accounts sign in are as they were last all the same. */
   readonly isRolledForward: boolean;
   /** Goes on where files are damaged, without them. */

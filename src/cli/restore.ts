@@ -23,6 +23,11 @@ export const restoreCommand = backupCommand(
         help: 'begin from this snapshot, not from the newest ("kith backup list" shows them)',
       },
       {
+        name: "ignore-newer",
+        value: undefined,
+        help: "with --at: take nothing from snapshots that are newer, where what these have is bad",
+      },
+      {
         name: "no-roll-forward",
         value: undefined,
         help: "leave repos as the snapshot has them; deletions and takedowns after it are carried out all the same, and how accounts sign in is as it was last",
@@ -48,6 +53,7 @@ export const restoreCommand = backupCommand(
         source: sourceOf(given, { io, configured: config.backup.destination }),
         key: keyOf(config.backup.key),
         at: textOf(given, "at"),
+        ignoresNewer: options["ignore-newer"] === true,
         isRolledForward: options["no-roll-forward"] !== true,
         isPartial: options.partial === true,
         skipsRelays: options["skip-relays"] === true,
