@@ -1,12 +1,11 @@
 /** Copies the blobs of accounts. A blob's name is its hash, so what is in the snapshot before has not changed. */
 import { cidToString } from "../atproto/mod.ts";
 import { isKithError } from "../errors.ts";
-import { errorCodeOf, type ListedBlob, safeDidName } from "../storage/mod.ts";
+import { eachBlob, errorCodeOf, type ListedBlob, safeDidName } from "../storage/mod.ts";
 import type { FileCopier } from "./copy_files.ts";
 import { orderOf } from "./file_table.ts";
 import type { BackupBlobs, BackupSource } from "./snapshot_source.ts";
 
-const PAGE_BLOBS = 500;
 /** In a CID, before the hash. */
 const CID_HEAD_BYTES = 4;
 
@@ -48,19 +47,10 @@ export async function copyBlobs(
 async function* blobsOf(did: string, blobs: BackupBlobs): AsyncIterable<Found> {
   const seen = new Set<string>();
   for (const quarantined of [false, true, false]) {
-    for (let after: string | undefined; ; ) {
-      const page = await blobs.list(did, {
-        limit: PAGE_BLOBS,
-        quarantined,
-        ...(after === undefined ? {} : { after }),
-      });
-      for (const blob of page) {
-        if (seen.has(blob.name)) continue;
-        seen.add(blob.name);
-        yield { did, blob, quarantined };
-      }
-      after = page.at(-1)?.name;
-      if (page.length < PAGE_BLOBS) break;
+    for await (const blob of eachBlob(blobs, { did, quarantined })) {
+      if (seen.has(blob.name)) continue;
+      seen.add(blob.name);
+      yield { did, blob, quarantined };
     }
   }
 }

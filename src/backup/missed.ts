@@ -2,7 +2,7 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { cidToString } from "../atproto/mod.ts";
-import { type AccountFiles, AccountFilesReader, repoFilePath } from "../storage/mod.ts";
+import { type AccountFiles, AccountFilesReader, eachBlob, repoFilePath } from "../storage/mod.ts";
 import { isBackupDamage } from "./backup_error.ts";
 import type { Repository } from "./repository.ts";
 import type { ShippedBlob } from "./ship_increment.ts";
@@ -10,7 +10,6 @@ import type { BackupSource } from "./snapshot_source.ts";
 
 /** An upload may have begun so long before it was kept. */
 const UPLOAD_MS = 3_600_000;
-const PAGE_BLOBS = 500;
 /** What is beyond is in the next snapshot. */
 const BLOBS_MAX = 20_000;
 
@@ -62,14 +61,12 @@ async function missedBlobs(since: number, source: BackupSource): Promise<Shipped
   accounts.close();
   const found: ShippedBlob[] = [];
   for (const did of dids) {
-    for (let after: string | undefined; found.length < BLOBS_MAX; ) {
-      const page = await blobs.list(did, { limit: PAGE_BLOBS, ...(after === undefined ? {} : { after }) });
-      for (const { cid, storedAt } of page) if (storedAt >= since) found.push({ did, cid: cidToString(cid) });
-      after = page.at(-1)?.name;
-      if (page.length < PAGE_BLOBS) break;
+    for await (const { cid, storedAt } of eachBlob(blobs, { did })) {
+      if (found.length === BLOBS_MAX) return found;
+      if (storedAt >= since) found.push({ did, cid: cidToString(cid) });
     }
   }
-  return found.slice(0, BLOBS_MAX);
+  return found;
 }
 
 /**

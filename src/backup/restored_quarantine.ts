@@ -1,10 +1,8 @@
 /** Where the files of blobs are after a restore: as the takedowns of the restored repo say. */
 import { settleQuarantine } from "../actors/mod.ts";
 import { type Cid, cidToString } from "../atproto/mod.ts";
-import { type RepoStore, type RestoreState, safeDidName } from "../storage/mod.ts";
+import { eachBlob, type RepoStore, type RestoreState, safeDidName } from "../storage/mod.ts";
 import type { RestoredBlobs } from "./restored_stores.ts";
-
-const PAGE_BLOBS = 500;
 
 /** Whether this restore has put the blob there. */
 export function isFetched(
@@ -25,16 +23,9 @@ export async function settleFetched(
 ): Promise<void> {
   const quarantined = async (did: string): Promise<Cid[]> => {
     const found: Cid[] = [];
-    for (let after: string | undefined; ; ) {
-      const page = await blobs.list(did, {
-        limit: PAGE_BLOBS,
-        quarantined: true,
-        ...(after ? { after } : {}),
-      });
-      for (const { cid } of page) if (isFetched(state, { did, cid, quarantined: true })) found.push(cid);
-      after = page.at(-1)?.name;
-      if (page.length < PAGE_BLOBS) return found;
-    }
+    for await (const { cid } of eachBlob(blobs, { did, quarantined: true }))
+      if (isFetched(state, { did, cid, quarantined: true })) found.push(cid);
+    return found;
   };
   await settleQuarantine(
     {

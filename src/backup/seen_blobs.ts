@@ -1,10 +1,7 @@
 /** The blobs of a drill, which keeps none of them: what the manifest says of each, as if they were there. */
 import { type Cid, cidToString, parseCid } from "../atproto/mod.ts";
-import type { ListedBlob, OpenBlob, RestoreState } from "../storage/mod.ts";
+import { eachBlob, type ListedBlob, type OpenBlob, type RestoreState } from "../storage/mod.ts";
 import type { CheckedBlob, CheckedBlobs } from "./folder_check.ts";
-
-/** Of what has been put away so many are read at a time. */
-const PAGE_BLOBS = 1_000;
 
 export class SeenBlobs implements CheckedBlobs {
   readonly #state: RestoreState;
@@ -37,12 +34,8 @@ export class SeenBlobs implements CheckedBlobs {
 
   async quarantined(did: string): Promise<Cid[]> {
     const found: Cid[] = [];
-    for (let after = ""; ; ) {
-      const page = this.#state.seenBlobs(did, { quarantined: true, after, limit: PAGE_BLOBS });
-      found.push(...page.map(parseCid));
-      after = page.at(-1) ?? after;
-      if (page.length < PAGE_BLOBS) return found;
-    }
+    for await (const { cid } of eachBlob(this, { did, quarantined: true })) found.push(cid);
+    return found;
   }
 
   async remove(did: string, cid: Cid): Promise<void> {

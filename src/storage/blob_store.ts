@@ -52,6 +52,26 @@ export interface BlobPage extends OpenBlob {
   readonly after?: string;
 }
 
+/** Asked for at a time by eachBlob(). */
+const PAGE_BLOBS = 500;
+
+/** What is here of an account, or has been put away, in the order of the names; a page is in memory. */
+export async function* eachBlob(
+  blobs: { list(did: string, page: BlobPage): Promise<readonly ListedBlob[]> },
+  { did, ...which }: OpenBlob & { did: string },
+): AsyncGenerator<ListedBlob, void> {
+  for (let after: string | undefined; ; ) {
+    const page = await blobs.list(did, {
+      ...which,
+      limit: PAGE_BLOBS,
+      ...(after === undefined ? {} : { after }),
+    });
+    yield* page;
+    after = page.at(-1)?.name;
+    if (page.length < PAGE_BLOBS) return;
+  }
+}
+
 /** Which file of a blob is meant: the one that is served, or the one that a takedown has put away. */
 export interface OpenBlob {
   readonly quarantined?: boolean;

@@ -1,12 +1,11 @@
 /** An account's blobs: rows against files, both ways; files against their hashes; records against rows. */
 import { type Cid, cidFromBytes, cidToString } from "../atproto/mod.ts";
 import { isKithError } from "../errors.ts";
-import { type BlobRead, isDamage, type RepoReads, storageError } from "../storage/mod.ts";
+import { type BlobRead, eachBlob, isDamage, type RepoReads, storageError } from "../storage/mod.ts";
 import type { Whose } from "./check_repo.ts";
 import { type FindingsList, Gathered } from "./findings_list.ts";
 import type { VerifiedBlob, VerifyBlobs } from "./sources.ts";
 
-const PAGE_FILES = 1_000;
 /** Marks an item as a file of the quarantine. */
 export const QUARANTINED = "quarantine:";
 
@@ -121,18 +120,10 @@ class BlobCheck {
 
   async #checkFiles(): Promise<void> {
     const { whose, blobs } = this.#options;
-    for (let after: string | undefined; ; ) {
-      const page = await blobs.list(whose.did, {
-        limit: PAGE_FILES,
-        ...(after === undefined ? {} : { after }),
-      });
-      for (const { cid } of page) {
-        if (this.#reads.hasBlob(cid)) continue;
-        await this.#options.turn();
-        await this.#checkStray(cid);
-      }
-      after = page.at(-1)?.name;
-      if (page.length < PAGE_FILES) break;
+    for await (const { cid } of eachBlob(blobs, { did: whose.did })) {
+      if (this.#reads.hasBlob(cid)) continue;
+      await this.#options.turn();
+      await this.#checkStray(cid);
     }
     for (const cid of await blobs.quarantined(whose.did)) {
       if (this.#reads.isTakenDown(cid) || this.#reads.hasBlob(cid)) continue;
