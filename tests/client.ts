@@ -131,3 +131,24 @@ export async function createRecord(
     throw new Error(`createRecord answers ${answer.status} ${JSON.stringify(answer.json)}`);
   return answer.json as unknown as { uri: string; cid: string; commit: { cid: string; rev: string } };
 }
+
+export const FILE_COLLECTION = "dev.kith.test.file";
+
+/** Uploads a file, and creates a record that refers to it; the CID of the file. */
+export async function postFile(
+  server: string,
+  account: Pick<Account, "did" | "accessJwt">,
+  { content, ...input }: { rkey?: string; content: string },
+): Promise<string> {
+  const answer = await xrpc(server, "com.atproto.repo.uploadBlob", {
+    token: account.accessJwt,
+    body: Buffer.from(content),
+    headers: { "content-type": "text/plain" },
+  });
+  if (answer.status !== 200)
+    throw new Error(`uploadBlob answers ${answer.status} ${JSON.stringify(answer.json)}`);
+  const blob = answer.json.blob as { ref: { $link: string } };
+  const record = { $type: FILE_COLLECTION, blob };
+  await createRecord(server, account, { collection: FILE_COLLECTION, ...input, record });
+  return blob.ref.$link;
+}

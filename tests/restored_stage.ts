@@ -9,7 +9,7 @@ import { BackupKey, newBackupKey } from "../src/backup/backup_key.ts";
 import { FolderDestination } from "../src/backup/folder_destination.ts";
 import { Repository } from "../src/backup/repository.ts";
 import type { RestoreReport } from "../src/backup/restore_report.ts";
-import { type Account, createAccount, repoCar } from "./client.ts";
+import { type Account, createAccount, repoCar, xrpc } from "./client.ts";
 import { type Event, Firehose } from "./firehose.ts";
 import { ADMIN_PASSWORD, TestServer } from "./harness.ts";
 import { FirehoseAuditor, type JudgedRepo, judgeRepo, type KeyLookup } from "./judges.ts";
@@ -18,6 +18,7 @@ import { PlcDirectory } from "./plc_directory.ts";
 import { keyLookup } from "./stage.ts";
 import { waitFor } from "./wait.ts";
 
+const ADMIN = { authorization: `Basic ${btoa(`admin:${ADMIN_PASSWORD}`)}` };
 /** What follows upon one another, as the news of a start, comes faster. */
 const STILL_MS = 200;
 
@@ -159,10 +160,18 @@ export class RestoredStage implements AsyncDisposable {
     await this.auditor.finish();
   }
 
+  /** What a method answers to somebody, or to the operator; throws where it refuses. */
+  async call(nsid: string, body: object, by: Account | "admin"): Promise<Record<string, unknown>> {
+    const auth = by === "admin" ? { headers: ADMIN } : { token: by.accessJwt };
+    const answer = await xrpc(this.url, nsid, { body, ...auth });
+    if (answer.status !== 200)
+      throw new Error(`${nsid} answers ${answer.status} ${JSON.stringify(answer.json)}`);
+    return answer.json;
+  }
+
   /** The newest event that the server has for its subscribers. */
   async #toldUpTo(): Promise<number> {
-    const authorization = `Basic ${btoa(`admin:${ADMIN_PASSWORD}`)}`;
-    const answer = await fetch(`${this.url}/metrics`, { headers: { authorization } });
+    const answer = await fetch(`${this.url}/metrics`, { headers: ADMIN });
     return Number(/^kith_sequencer_seq (\d+)$/m.exec(await answer.text())?.[1]);
   }
 

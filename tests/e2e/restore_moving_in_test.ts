@@ -3,14 +3,22 @@ import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Account, createAccount, createRecord, PASSWORD, repoCar, xrpc } from "../client.ts";
+import {
+  type Account,
+  createAccount,
+  createRecord,
+  FILE_COLLECTION,
+  PASSWORD,
+  postFile,
+  repoCar,
+  xrpc,
+} from "../client.ts";
 import { TestServer } from "../harness.ts";
 import { RestoredStage } from "../restored_stage.ts";
 import { waitFor } from "../wait.ts";
 
 const LIMIT_MS = 300_000;
 const RECORDS = 30;
-const COLLECTION = "dev.kith.test.file";
 const CREATE = "com.atproto.server.createAccount";
 const PNG = { "content-type": "image/png" };
 
@@ -75,14 +83,12 @@ test(
     await using stage = await RestoredStage.open();
     await using old = await TestServer.start({ env: { PDS_DID_PLC_URL: stage.plc.url } });
     const account = await createAccount(old.url, "alice", stage.plc);
-    for (const text of ["one picture", "another one"]) {
-      const { blob } = await ask(old.url, "com.atproto.repo.uploadBlob", {
-        ...{ token: account.accessJwt, body: Buffer.from(text), headers: PNG },
-      });
-      await createRecord(old.url, account, { collection: COLLECTION, record: { $type: COLLECTION, blob } });
-    }
+    for (const content of ["one picture", "another one"]) await postFile(old.url, account, { content });
     for (let n = 2; n < RECORDS; n += 1)
-      await createRecord(old.url, account, { collection: COLLECTION, record: { $type: COLLECTION, n } });
+      await createRecord(old.url, account, {
+        collection: FILE_COLLECTION,
+        record: { $type: FILE_COLLECTION, n },
+      });
     await stage.backUp();
     const statusOf = (token: string) =>
       ask(stage.url, "com.atproto.server.checkAccountStatus", { token }).then(

@@ -3,14 +3,11 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { RestoreReport } from "../../src/backup/restore_report.ts";
-import { type Account, createRecord, PASSWORD, post, xrpc } from "../client.ts";
-import { ADMIN_PASSWORD } from "../harness.ts";
+import { type Account, createRecord, PASSWORD, post, postFile, xrpc } from "../client.ts";
 import type { Ran } from "../kith_command.ts";
 import { RestoredStage } from "../restored_stage.ts";
 
 const LIMIT_MS = 300_000;
-const ADMIN = { authorization: `Basic ${btoa(`admin:${ADMIN_PASSWORD}`)}` };
-const COLLECTION = "dev.kith.test.file";
 const NEW_PASSWORD = "another one, 7 words long";
 
 let stage: RestoredStage;
@@ -30,28 +27,6 @@ interface Restored {
   readonly data: string;
 }
 
-async function call(nsid: string, body: object, by: Account | "admin"): Promise<Record<string, unknown>> {
-  const auth = by === "admin" ? { headers: ADMIN } : { token: by.accessJwt };
-  const answer = await xrpc(stage.url, nsid, { body, ...auth });
-  if (answer.status !== 200) throw new Error(`${nsid}: ${answer.status} ${JSON.stringify(answer.json)}`);
-  return answer.json;
-}
-
-async function postBlob(account: Account, rkey: string): Promise<string> {
-  const answer = await xrpc(stage.url, "com.atproto.repo.uploadBlob", {
-    token: account.accessJwt,
-    body: Buffer.from(`the blob of ${rkey}`),
-    headers: { "content-type": "text/plain" },
-  });
-  const { blob } = answer.json as { blob: { ref: { $link: string } } };
-  await createRecord(stage.url, account, {
-    collection: COLLECTION,
-    rkey,
-    record: { $type: COLLECTION, blob },
-  });
-  return blob.ref.$link;
-}
-
 async function afterwards(): Promise<void> {
   const { did } = alice;
   const subjects = [
@@ -60,11 +35,11 @@ async function afterwards(): Promise<void> {
   ];
   for (const subject of subjects) {
     const change = { subject, takedown: { applied: true, ref: "late" } };
-    await call("com.atproto.admin.updateSubjectStatus", change, "admin");
+    await stage.call("com.atproto.admin.updateSubjectStatus", change, "admin");
   }
-  await call("com.atproto.server.revokeAppPassword", { name: "stolen" }, alice);
-  blobs.kept = await postBlob(alice, "kept");
-  await call("com.atproto.admin.updateAccountPassword", { did, password: NEW_PASSWORD }, "admin");
+  await stage.call("com.atproto.server.revokeAppPassword", { name: "stolen" }, alice);
+  blobs.kept = await postFile(stage.url, alice, { rkey: "kept", content: "the blob of kept" });
+  await stage.call("com.atproto.admin.updateAccountPassword", { did, password: NEW_PASSWORD }, "admin");
   newone = await stage.account("newone");
   await createRecord(stage.url, newone, { record: post("made after the snapshot") });
 }
@@ -117,8 +92,11 @@ beforeAll(async () => {
   stage = await RestoredStage.open();
   alice = await stage.account("alice");
   record = await createRecord(stage.url, alice, { record: post("is taken down") });
-  blobs.takenDown = await postBlob(alice, "taken-down");
-  app.password = (await call("com.atproto.server.createAppPassword", { name: "stolen" }, alice))
+  blobs.takenDown = await postFile(stage.url, alice, {
+    rkey: "taken-down",
+    content: "the blob of taken-down",
+  });
+  app.password = (await stage.call("com.atproto.server.createAppPassword", { name: "stolen" }, alice))
     .password as string;
   const opened = await xrpc(stage.url, "com.atproto.server.createSession", {
     body: { identifier: alice.did, password: app.password },

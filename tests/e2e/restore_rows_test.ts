@@ -108,8 +108,6 @@ test(
     });
     await stage.server.start();
 
-    console.log(JSON.stringify(report.check));
-    console.log((await import("node:child_process")).execSync(`find ${stage.data}/blobs`).toString());
     const token = await signIn(stage, alice, changed.password);
     const read = await xrpc(stage.url, "app.bsky.actor.getPreferences", { token });
     expect(read.json).toEqual({ preferences });

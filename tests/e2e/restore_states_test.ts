@@ -13,7 +13,7 @@ import {
 import { join } from "node:path";
 import { newBackupKey } from "../../src/backup/backup_key.ts";
 import type { RestoreReport } from "../../src/backup/restore_report.ts";
-import { type Account, createRecord, PASSWORD, post, xrpc } from "../client.ts";
+import { type Account, createRecord, PASSWORD, post, postFile, xrpc } from "../client.ts";
 import { describeEvent } from "../firehose.ts";
 import { ADMIN_PASSWORD, type TestServer } from "../harness.ts";
 import { judgeRepo } from "../judges.ts";
@@ -34,41 +34,21 @@ const accounts = {} as Record<(typeof NAMES)[number], Account>;
 let [blobBefore, blobAfter] = ["", ""];
 let posted = "";
 
-async function call(nsid: string, body: unknown, by: Account | "admin"): Promise<Record<string, unknown>> {
-  const auth = by === "admin" ? { headers: ADMIN } : { token: by.accessJwt };
-  const answer = await xrpc(stage.url, nsid, { body, ...auth });
-  if (answer.status !== 200)
-    throw new Error(`${nsid} answers ${answer.status} ${JSON.stringify(answer.json)}`);
-  return answer.json;
-}
-
-async function postWithBlob(account: Account, rkey: string): Promise<string> {
-  const answer = await xrpc(stage.url, "com.atproto.repo.uploadBlob", {
-    token: account.accessJwt,
-    body: Buffer.from(`the blob of ${rkey}`),
-    headers: { "content-type": "text/plain" },
-  });
-  const { blob } = answer.json as { blob: { ref: { $link: string } } };
-  const record = { $type: "dev.kith.test.file", blob };
-  await createRecord(stage.url, account, { collection: "dev.kith.test.file", rkey, record });
-  return blob.ref.$link;
-}
-
 async function afterwards(): Promise<void> {
   const { alice, bob, carol, dan, erin, frank } = accounts;
-  blobAfter = await postWithBlob(alice, "after");
-  await call(
+  blobAfter = await postFile(stage.url, alice, { rkey: "after", content: "the blob of after" });
+  await stage.call(
     "com.atproto.repo.deleteRecord",
     { repo: alice.did, collection: "dev.kith.test.file", rkey: "before" },
     alice,
   );
   posted = (await createRecord(stage.url, alice, { record: post("after the snapshot") })).uri;
-  await call("com.atproto.admin.deleteAccount", { did: bob.did }, "admin");
+  await stage.call("com.atproto.admin.deleteAccount", { did: bob.did }, "admin");
   const subject = { $type: "com.atproto.admin.defs#repoRef", did: carol.did };
   const takedown = { applied: true, ref: "case 7" };
-  await call("com.atproto.admin.updateSubjectStatus", { subject, takedown }, "admin");
-  await call("com.atproto.server.deactivateAccount", {}, dan);
-  await call("com.atproto.identity.updateHandle", { handle: "renamed.test" }, erin);
+  await stage.call("com.atproto.admin.updateSubjectStatus", { subject, takedown }, "admin");
+  await stage.call("com.atproto.server.deactivateAccount", {}, dan);
+  await stage.call("com.atproto.identity.updateHandle", { handle: "renamed.test" }, erin);
   await leadTo(ELSEWHERE, { did: frank.did, plc: stage.plc, rotationKeyHex: ROTATION_KEY });
 }
 
@@ -79,7 +59,7 @@ beforeAll(async () => {
     for (let n = 0; n < 5; n += 1)
       await createRecord(stage.url, accounts[name], { record: post(`${name} ${n}`) });
   }
-  blobBefore = await postWithBlob(accounts.alice, "before");
+  blobBefore = await postFile(stage.url, accounts.alice, { rkey: "before", content: "the blob of before" });
   await stage.backUp();
   await afterwards();
   await stage.settle();

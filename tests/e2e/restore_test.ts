@@ -1,6 +1,6 @@
 /** A server is lost and restored from its backup, while a consumer of the firehose keeps its cursor. */
 import { expect, test } from "bun:test";
-import { type Account, createRecord, post, xrpc } from "../client.ts";
+import { type Account, createRecord, FILE_COLLECTION, post, postFile, xrpc } from "../client.ts";
 import { Writer } from "../crash/workload.ts";
 import { cidText, describeEvent, type Event } from "../firehose.ts";
 import { RestoredStage } from "../restored_stage.ts";
@@ -11,24 +11,6 @@ const WRITERS = 6;
 const LIMIT_MS = 300_000;
 /** The log is shipped every second here. */
 const LOST_MS_MAX = 5_000;
-
-const FILE = "dev.kith.test.file";
-
-/** A record with a file; the file's CID. */
-async function fileIn(
-  url: string,
-  account: Account,
-  { rkey, content }: { rkey: string; content: string },
-): Promise<string> {
-  const uploaded = await xrpc(url, "com.atproto.repo.uploadBlob", {
-    token: account.accessJwt,
-    body: Buffer.from(content),
-    headers: { "content-type": "text/plain" },
-  });
-  const blob = uploaded.json.blob as { ref: { $link: string } };
-  await createRecord(url, account, { collection: FILE, rkey, record: { $type: FILE, blob } });
-  return blob.ref.$link;
-}
 
 /** The trees that the firehose has shown of an account, the first one first. */
 function treesOf(events: readonly Event[], did: string): string[] {
@@ -129,9 +111,9 @@ test(
 async function blobsComeAndGo(url: string, account: Account, isOver: () => boolean): Promise<number> {
   for (let n = 0; ; n += 1) {
     if (isOver()) return n;
-    await fileIn(url, account, { rkey: `n${n}`, content: `file ${n} of ${account.did}` });
+    await postFile(url, account, { rkey: `n${n}`, content: `file ${n} of ${account.did}` });
     if (n % 5 === 0) continue;
-    const body = { repo: account.did, collection: FILE, rkey: `n${n - 1}` };
+    const body = { repo: account.did, collection: FILE_COLLECTION, rkey: `n${n - 1}` };
     await xrpc(url, "com.atproto.repo.deleteRecord", { token: account.accessJwt, body });
   }
 }
@@ -171,7 +153,7 @@ test(
   async () => {
     await using s3 = await S3Server.start();
     await using stage = await RestoredStage.open({ env: { ...s3Env(s3.url), KITH_BACKUP_BLOBS: "false" } });
-    await fileIn(stage.url, await stage.account("alice"), { rkey: "one", content: "in the bucket" });
+    await postFile(stage.url, await stage.account("alice"), { rkey: "one", content: "in the bucket" });
     await stage.backUp();
     const ran = await stage.kith(["backup", "drill"]);
     expect([ran.code, ran.out]).toEqual([0, expect.stringContaining("1 records and 0 blobs")]);
@@ -197,7 +179,7 @@ test(
     const alice = await stage.account("alice");
     const cids: string[] = [];
     for (const name of ["before", "after"]) {
-      cids.push(await fileIn(stage.url, alice, { rkey: name, content: `the blob ${name}` }));
+      cids.push(await postFile(stage.url, alice, { rkey: name, content: `the blob ${name}` }));
       if (name === "before") await stage.backUp();
     }
     await stage.settle();
