@@ -240,7 +240,7 @@ export const FINDING_KINDS = {
     },
   ),
   log_branch_told: note(
-    "Writes that were published are lost: the account went on from a file that was older. The network knows it, or does with its activation.",
+    "Writes that were published are lost: the account went on from a file that was older. The network has been told of the repo as it is, or is told when the account is activated.",
     { advice: `If they are missed: ${RESTORE_ACCOUNT}` },
   ),
   log_missing: problem(
