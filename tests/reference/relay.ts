@@ -75,9 +75,9 @@ export class Relay implements AsyncDisposable {
   }
 
   /** What was told of each record, in order: its CIDs, and null where it was deleted. */
-  get records(): ReadonlyMap<string, readonly (string | null)[]> {
+  #records(except: ReadonlySet<Seen>): ReadonlyMap<string, readonly (string | null)[]> {
     const records = new Map<string, (string | null)[]>();
-    for (const { told } of this.seen) {
+    for (const { told } of this.seen.filter((event) => !except.has(event))) {
       for (const { did, path, cid = null } of told) {
         if (path === undefined) continue;
         const name = `${did}/${path}`;
@@ -89,8 +89,11 @@ export class Relay implements AsyncDisposable {
     return records;
   }
 
-  /** Holds what it was told against what these writers were answered: all of it, once, in order, and nothing else of theirs. */
-  judge(writers: readonly Writer[]): void {
+  /**
+   * Holds what it was told against what these writers were answered: all of it, once, in order, and nothing else of theirs. `except`: events
+   * that a #sync has taken back.
+   */
+  judge(writers: readonly Writer[], { except = [] }: { except?: readonly Seen[] } = {}): void {
     const expected = new Map<string, (string | null)[]>();
     for (const { account, history } of writers) {
       for (const [path, cid] of history) {
@@ -103,7 +106,7 @@ export class Relay implements AsyncDisposable {
         const { did } = writer.account;
         return name.startsWith(`${did}/`) && writer.owns(name.slice(did.length + 1));
       });
-    const actual = this.records;
+    const actual = this.#records(new Set(except));
     const names = new Set([...expected.keys(), ...[...actual.keys()].filter(isTheirs)]);
     const wrong = [...names].filter(
       (name) => (expected.get(name) ?? []).join() !== (actual.get(name) ?? []).join(),

@@ -2,8 +2,10 @@
  * What a relay of the network sees, by `@atproto/sync` with the cursor that it keeps: over kills under load, over a restore from a backup, over
  * a takeover of a reference PDS. It misses nothing, and sees nothing twice.
  */
+import { Database } from "bun:sqlite";
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Account, createAccount, createRecord, post, repoCar } from "../client.ts";
@@ -162,6 +164,44 @@ test.each(RESTORES)("@atproto/sync over a restore of a server that was $title", 
     );
 });
 
+/**
+ * The reference notes an event before its commit is there, and a kill between the two leaves the event alone. Of the events of an account up to
+ * its last #sync, that of the takeover: that one, where the repo that was taken over is what all the others tell. Throws where they tell
+ * anything else.
+ */
+function leftAlone(seen: readonly Seen[], did: string, taken: ReadonlyMap<string, string>): Seen[] {
+  const own = seen.filter((event) => event.did === did);
+  const before = own.slice(
+    0,
+    own.findLastIndex(({ told }) => told[0]?.kind === "sync"),
+  );
+  const tells = (events: readonly Seen[]) =>
+    Bun.deepEquals(sorted(fold(new Map(), events, did)), sorted(taken));
+  const commits = before.filter(({ told }) => told[0]?.path !== undefined);
+  if (tells(commits)) return [];
+  if (tells(commits.slice(0, -1))) return commits.slice(-1);
+  throw new Error(
+    `The repo of "${did}" is neither what its ${commits.length} events tell nor all but the last`,
+  );
+}
+
+/** Puts an account's store back to how it was: as where the reference is killed between an event and its commit. */
+function storeOf(folder: string, did: string): { keep: () => void; putBack: () => void } {
+  const hash = createHash("sha256").update(did).digest("hex").slice(0, 2);
+  const path = join(folder, "actors", hash, did, "store.sqlite");
+  const kept = `${path}.kept`;
+  return {
+    keep: () => {
+      using db = new Database(path, { readonly: true });
+      db.run("VACUUM INTO ?", [kept]);
+    },
+    putBack: () => {
+      for (const ending of ["-wal", "-shm"]) rmSync(`${path}${ending}`, { force: true });
+      renameSync(kept, path);
+    },
+  };
+}
+
 test("@atproto/sync over a takeover of a reference PDS that was killed", async () => {
   const work = mkdtempSync(join(tmpdir(), "kith-relay-takeover-"));
   const [source, target] = [join(work, "pds"), join(work, "kith")];
@@ -174,8 +214,22 @@ test("@atproto/sync over a takeover of a reference PDS that was killed", async (
   relay.follow(reference.url);
   const accounts: Account[] = [];
   for (const name of ["alice", "bob", "carol"]) accounts.push(await createAccount(reference.url, name, plc));
+  const dave = await createAccount(reference.url, "dave", plc);
+  await createRecord(reference.url, dave, {
+    record: { text: "there" },
+    collection: "dev.kith.test.kept",
+    rkey: "first",
+  });
+  const daves = storeOf(source, dave.did);
+  daves.keep();
+  await createRecord(reference.url, dave, {
+    record: { text: "told alone" },
+    collection: "dev.kith.test.kept",
+    rkey: "second",
+  });
   const writers = writersOf(accounts, "w");
   await load({ url: reference.url, writers, enough: 60 }, () => reference.kill());
+  daves.putBack();
   writeEnvFile(reference);
   const ran = await importReference([source, "--data", target]);
   expect([ran.code, ran.out]).toEqual([0, expect.any(String)]);
@@ -185,7 +239,9 @@ test("@atproto/sync over a takeover of a reference PDS that was killed", async (
   const without = { PDS_JWT_SECRET: undefined, PDS_ADMIN_PASSWORD: undefined };
   const kith = stack.use(await TestServer.start({ folder: target, env: { ...env, ...without } }));
   expect(kith.url).toBe(reference.url);
-  check(writers, await reposOf(kith.url, accounts));
+  const taken = await reposOf(kith.url, [...accounts, dave]);
+  expect([...(taken.get(dave.did)?.keys() ?? [])]).toEqual(["dev.kith.test.kept/first"]);
+  check(writers, taken);
   // Deaths go on to be nothing to it.
   await load({ url: kith.url, writers, enough: 60 }, () => kith.kill());
   await kith.start();
@@ -198,7 +254,12 @@ test("@atproto/sync over a takeover of a reference PDS that was killed", async (
     120_000,
   );
   relay.assertClean();
-  relay.judge(writers);
+  const alone = [...taken].flatMap(([did, repo]) => leftAlone(relay.seen, did, repo));
+  expect(alone.filter(({ did }) => did === dave.did).map(({ told }) => told[0]?.path)).toEqual([
+    "dev.kith.test.kept/second",
+  ]);
+  relay.judge(writers, { except: alone });
+  const kept = relay.seen.filter((event) => !alone.includes(event));
   for (const { did } of accounts.slice(1))
-    expect(sorted(fold(new Map(), relay.seen, did))).toEqual(sorted(repos.get(did)));
+    expect(sorted(fold(new Map(), kept, did))).toEqual(sorted(repos.get(did)));
 });
