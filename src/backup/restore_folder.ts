@@ -78,8 +78,7 @@ export class RestoreFolder {
   async #moveUp(from: string): Promise<void> {
     await writeFile(join(from, MOVING), "");
     await syncPath(from);
-    // In this order, for a folder that has accounts and not their keys is refused.
-    for (const name of (await readdir(from)).sort()) {
+    for (const name of await readdir(from)) {
       // What the server makes anew itself.
       if (name === MOVING || name.startsWith("kith.lock") || name === "tmp") continue;
       await rename(join(from, name), join(this.target, name));

@@ -177,7 +177,7 @@ export async function* plannedFiles(repository: Repository, plan: RestorePlan): 
   const newer = plan.isRolledForward ? plan.newer : new Map<string, PlannedFile>();
   const { lastSeq: upTo } = manifest.log;
   const told = new Set<string>();
-  // A data folder with accounts and without its keys is refused.
+  // First what no restore can be without: where that is damaged, nothing else is fetched.
   for (const isWanted of [isSecret, isServers, isAccounts]) {
     for await (const entry of repository.files(manifest.files)) {
       if (!isWanted(entry)) continue;

@@ -54,7 +54,7 @@ export class DataFolder {
    * Throws KithError data_folder_refused: made by the reference PDS, not writable, in use by another process, half-made by
    * a command that was cut off, without the master key that its accounts were sealed with, or with files of accounts and without the
    * accounts. `madeBy` is such a command itself: the folder is marked as half-made by it, and refused where it has accounts that the
-   * command has not left half-made. `isRestored`: its files come one by one.
+   * command has not left half-made. `isRestored`: its files come one by one, in any order.
    */
   static open(path: string, { madeBy, isRestored }: OpenFolder = {}): DataFolder {
     const absolute = resolve(path);
@@ -62,7 +62,7 @@ export class DataFolder {
     if (madeBy === undefined) refuseUnfinished(absolute);
     refuseUnrestored(absolute);
     makeWritable(absolute);
-    refuseKeyless(absolute);
+    if (!isRestored) refuseKeyless(absolute);
     if (madeBy === undefined && !isRestored) refuseAccountless(absolute);
     const folder = new DataFolder(absolute, takeLock(absolute));
     if (madeBy !== undefined) folder.#makeBy(madeBy);

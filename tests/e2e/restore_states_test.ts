@@ -212,11 +212,21 @@ test(
   async () => {
     const data = join(stage.path, "killed");
     const env = { ...stage.env, PDS_DATA_DIRECTORY: data };
+    // As where it is killed with the accounts fetched and the key still on its way: several files are fetched at a time.
+    mkdirSync(`${data}.restoring`);
+    writeFileSync(join(`${data}.restoring`, "accounts.sqlite"), "");
     let kills = 0;
     for (let after = 80; ; after = after * 1.1) {
       const child = spawnKith(["restore", stage.destination], { env });
+      const err = new Response(child.stderr).text();
       const ended = await Promise.race([child.exited, Bun.sleep(after).then(() => undefined)]);
-      if (ended !== undefined) break;
+      if (ended !== undefined) {
+        expect({ err: await err, isThere: existsSync(data) }).toEqual({
+          err: expect.any(String),
+          isThere: true,
+        });
+        break;
+      }
       child.kill("SIGKILL");
       await child.exited;
       if (existsSync(data)) break;
