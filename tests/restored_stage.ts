@@ -27,6 +27,8 @@ export class FakeRelay implements AsyncDisposable {
   seq: number | undefined;
   /** It answers nothing but errors. */
   isDown = false;
+  /** Every answer waits for it. */
+  hold: Promise<unknown> = Promise.resolve();
   readonly crawls: string[] = [];
   readonly asked: string[] = [];
   readonly #server: Bun.Server<undefined>;
@@ -37,6 +39,7 @@ export class FakeRelay implements AsyncDisposable {
       hostname: "localhost",
       fetch: async (request) => {
         const url = new URL(request.url);
+        await this.hold;
         if (this.isDown) return new Response("down", { status: 503 });
         if (url.pathname.endsWith("requestCrawl")) {
           this.crawls.push(((await request.json()) as { hostname: string }).hostname);

@@ -4,12 +4,16 @@ import { DevKithAdminCreateBackup } from "../lexicons/mod.ts";
 import { type BackupContext, backupCommand, keyOf, placeOf, resultOf } from "./_backup_command.ts";
 import { BackupDisplay, nameOf } from "./_backup_display.ts";
 import { ageOf } from "./_duration.ts";
+import { untilInterrupted } from "./_interruption.ts";
 import { ProgressLine } from "./_progress_line.ts";
 import { sizeOf } from "./_sizes.ts";
 import { AdminClient, AdminError } from "./admin_client.ts";
 import { UsageError } from "./admin_command.ts";
 import { type Command, type CommandGroup, EXIT_FAILED, EXIT_OK } from "./command.ts";
 import { facts, printableLines, Table } from "./table.ts";
+
+const HALF_BACKED_UP =
+  "Where a server runs, it goes on with the backup by itself. Otherwise run the same command again: what was written is not written again.";
 
 const takeCommand = backupCommand(
   {
@@ -37,6 +41,7 @@ const takeCommand = backupCommand(
     const request = { destination, key: keyOf(context), anew: anew === true, takeOver: takeOver === true };
     const display = new BackupDisplay(io, { json: isJson });
     const onProgress = (progress: BackupProgress) => display.progress(progress);
+    using _ = untilInterrupted({ name: "backup", io, left: HALF_BACKED_UP });
     try {
       const answer =
         (await byServer(config.dataFolder, { request, onProgress })) ??

@@ -4,6 +4,7 @@ import { DevKithAdminDrillBackup } from "../lexicons/mod.ts";
 import { backupCommand, keyOf, placeOf, resultOf } from "./_backup_command.ts";
 import { nameOf } from "./_backup_display.ts";
 import { checkFindings, checkSummary } from "./_check_display.ts";
+import { untilInterrupted } from "./_interruption.ts";
 import { RestoreDisplay } from "./_restore_display.ts";
 import { AdminClient, AdminError } from "./admin_client.ts";
 import { EXIT_FAILED, EXIT_OK, type Io } from "./command.ts";
@@ -13,6 +14,8 @@ import { facts, printableLines } from "./table.ts";
 const EXIT_DISK_FAILED = 74;
 /** Of the accounts that would lose something so many are shown. */
 const SHOWN_MAX = 50;
+const HALF_DRILLED =
+  "Where a server runs, it goes on with the drill by itself. Otherwise nothing is proven, and the next drill removes the folder that this one has used.";
 const OF_THE_SERVER =
   'A backup has faults that the server itself has: stop the server and run "kith verify", which says so. "kith backup check --all" looks at the backup itself.';
 
@@ -27,6 +30,7 @@ export const drillCommand = backupCommand(
     const request = { destination: placeOf(context), key: keyOf(context) };
     const display = new RestoreDisplay(io, { json: isJson });
     const onProgress = (progress: RestoreProgress) => display.progress(progress);
+    using _ = untilInterrupted({ name: "backup drill", io, left: HALF_DRILLED });
     try {
       const lines = new AdminClient(config.dataFolder).lines(DevKithAdminDrillBackup.mainSchema, request);
       const answer =

@@ -6,6 +6,7 @@ import { type Config, keepSecrets, parseEnvFile } from "../config/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
 import { createLogger } from "../logger.ts";
 import type { BlobSource, Identities, Reference, ReferencePaths, Target } from "../takeover/mod.ts";
+import { untilInterrupted } from "./_interruption.ts";
 import { createTakeoverDisplay, type TakeoverDisplay } from "./_takeover_display.ts";
 import {
   type Arguments,
@@ -196,6 +197,7 @@ async function importReference(
   if (config.blobBucket) log.hide(config.blobBucket.secretAccessKey);
   const { dataFolder: folder, blobFolder, blobBucket } = config;
   const blobs = await blobsOf(task, paths);
+  using _ = untilInterrupted({ name: "import-reference", io, left: halfMade(task) });
   const report = await fill(await Target.open({ folder, blobFolder, blobBucket, log }), async (target) => {
     await keepSecrets(config);
     return await takeOver({
@@ -315,6 +317,10 @@ function isOwnBlobFolder({ blobBucket, blobFolder, dataFolder }: Config): boolea
 function blobSetting(config: Config): string {
   if (config.blobBucket) return "";
   return `PDS_BLOBSTORE_DISK_LOCATION=${isOwnBlobFolder(config) ? shellWord(config.blobFolder) : ""} `;
+}
+
+function halfMade({ config, folder }: Task): string {
+  return `"${config.dataFolder}" is half-made, and no server starts on it: run the same command again, and it begins anew. "${folder}" is as it was.`;
 }
 
 /** What was found can all be mended, and no server is to serve it before. */

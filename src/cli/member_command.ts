@@ -1,5 +1,6 @@
 /** What the commands share that call a server as one of its members. */
 import { isKithError } from "../errors.ts";
+import { untilInterrupted } from "./_interruption.ts";
 import { originOption } from "./_origin.ts";
 import { createPrompt, type Prompt, PromptEnded } from "./_prompt.ts";
 import { textOf, UsageError } from "./admin_command.ts";
@@ -19,9 +20,9 @@ import { loadOrExplain } from "./load_or_explain.ts";
 import { MemberClient, MemberError } from "./member_client.ts";
 import { printableLines } from "./table.ts";
 
+const MAY_BE_DONE = "What was asked may have been done nevertheless: look before trying again.";
 /** How often a person may mistype a password or a code. */
 const TRIES_MAX = 3;
-const STOP_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 export interface MemberContext {
   readonly given: Arguments;
@@ -86,7 +87,9 @@ export function memberCommand({
         const url = originOption("server", given.options.server) ?? urlOfSettings(given, io);
         if (url === undefined) return EXIT_CONFIG;
         await using client = new MemberClient(url);
-        using _ = untilInterrupted(client, { name, io });
+        // The session is ended before the process.
+        const close = () => client[Symbol.asyncDispose]();
+        using _ = untilInterrupted({ name, io, left: MAY_BE_DONE, close });
         const prompt = io.isTerminal ? createPrompt(process.stdin, io.err) : undefined;
         const context = { given, io, client, prompt, isJson: given.options.json === true };
         await signIn(context);
@@ -106,23 +109,6 @@ export function memberCommand({
 
 function urlOfSettings({ options }: Arguments, io: Io): string | undefined {
   return loadOrExplain({ options, io })?.config.publicUrl;
-}
-
-/** A signal ends the session before the process. */
-function untilInterrupted(client: MemberClient, { name, io }: { name: string; io: Io }): Disposable {
-  const stop = async (_signal: string, number: number) => {
-    await client[Symbol.asyncDispose]();
-    io.err(
-      `\nkith ${name}: Stopped. What was asked may have been done nevertheless: look before trying again.\n`,
-    );
-    process.exit(128 + number);
-  };
-  for (const signal of STOP_SIGNALS) process.on(signal, stop);
-  return {
-    [Symbol.dispose]: () => {
-      for (const signal of STOP_SIGNALS) process.off(signal, stop);
-    },
-  };
 }
 
 const HINTS: Readonly<Record<string, string>> = {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { LoadedConfig } from "../config/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
 import type { Move } from "../migration/mod.ts";
+import { untilInterrupted } from "./_interruption.ts";
 import { createAsker } from "./_migrate_asker.ts";
 import { createDisplay, type Display, STEP_WORDS } from "./_migrate_display.ts";
 import { originOption } from "./_origin.ts";
@@ -27,7 +28,6 @@ import { printableLines } from "./table.ts";
 export const EXIT_UNANSWERED = 75;
 const PUBLIC_PLC = "https://plc.directory";
 const TIMEOUT_MS = 10_000;
-const STOP_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const VERBS = ["in", "out", "status", "abandon"];
 
 export const migrateCommand: Command = {
@@ -129,7 +129,7 @@ async function move(
         },
       );
     display.say(`Going on with the move of ${file.move.handle} (${file.move.did})`);
-    using _ = untilInterrupted(file, context.io);
+    using _ = whileMoving(file, context.io);
     await runMove(file, tools.deps);
     return ended(file.move, display);
   }
@@ -140,24 +140,15 @@ async function move(
   const path = typeof options.state === "string" ? options.state : defaultPath(context.io, begun.did);
   using file = MoveFile.create(path, begun);
   display.say(`The move is kept in ${path}: run the same command again to go on with it, wherever it stops`);
-  using _ = untilInterrupted(file, context.io);
+  using _ = whileMoving(file, context.io);
   await runMove(file, tools.deps);
   return ended(file.move, display);
 }
 
-/** Ctrl-C between two questions ends the process at once, which a move bears; it says so, and leaves no lock. */
-function untilInterrupted(file: Disposable, io: Io): Disposable {
-  const stop = (_signal: string, number: number) => {
-    file[Symbol.dispose]();
-    io.err("\nkith migrate: Stopped\nEverything so far is kept: run the same command again to go on.\n");
-    process.exit(128 + number);
-  };
-  for (const signal of STOP_SIGNALS) process.on(signal, stop);
-  return {
-    [Symbol.dispose]: () => {
-      for (const signal of STOP_SIGNALS) process.off(signal, stop);
-    },
-  };
+/** Ctrl-C between two questions ends the process at once, which a move bears; it leaves no lock. */
+function whileMoving(file: Disposable, io: Io): Disposable {
+  const left = "Everything so far is kept: run the same command again to go on.";
+  return untilInterrupted({ name: "migrate", io, left, close: () => file[Symbol.dispose]() });
 }
 
 function ended({ did, source, target, created }: Move, display: Display): number {

@@ -2,11 +2,14 @@
 import { backupPlace } from "../config/mod.ts";
 import { isKithError, KithError } from "../errors.ts";
 import { backupCommand } from "./_backup_command.ts";
+import { untilInterrupted } from "./_interruption.ts";
 import { RestoreDisplay } from "./_restore_display.ts";
 import { textOf, UsageError } from "./admin_command.ts";
 import { type Arguments, EXIT_FAILED, EXIT_OK, type Io } from "./command.ts";
 import { printableLines } from "./table.ts";
 
+const HALF_RESTORED =
+  "What was put together so far is kept: run the same command again to go on from there. Until it has ended no server starts on the folder.";
 /** EX_IOERR of sysexits.h. */
 const EXIT_DISK_FAILED = 74;
 
@@ -47,6 +50,7 @@ export const restoreCommand = backupCommand(
   async ({ given, io, config, isJson }) => {
     const { options } = given;
     const display = new RestoreDisplay(io, { json: isJson });
+    using _ = untilInterrupted({ name: "restore", io, left: HALF_RESTORED });
     try {
       const { restore } = await import("../restore_features.ts");
       const report = await restore(config, {

@@ -2,6 +2,7 @@
 import { isKithError } from "../errors.ts";
 import type { Finding, RepairStep, VerifyReport } from "../verify/mod.ts";
 import type { StillFolder } from "../verify_features.ts";
+import { untilInterrupted } from "./_interruption.ts";
 import { VerifyDisplay } from "./_verify_display.ts";
 import { YES_OPTION } from "./admin_command.ts";
 import {
@@ -18,6 +19,9 @@ import { printableLines } from "./table.ts";
 
 /** It was not verified at all; what a script must not take for a folder with problems, nor for one without. */
 const EXIT_NOT_RUN = EXIT_USAGE;
+
+const HALF_MENDED =
+  "What was mended so far stays so, and what it was before is kept: run the same command again for the rest.";
 
 export const verifyCommand: Command = {
   name: "verify",
@@ -95,6 +99,7 @@ async function verifyAndRepair(context: Context, isConfirmed: boolean): Promise<
   }
   display.plan(steps);
   if (!(await isWanted(io, steps, isConfirmed))) return asItIs;
+  using _ = untilInterrupted({ name: "verify --repair", io, left: HALF_MENDED });
   const { mended, failed, kept } = await folder.repair(steps, { onStep: display.step.bind(display) });
   display.clear();
   for (const { finding, why } of failed)

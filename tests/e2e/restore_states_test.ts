@@ -399,6 +399,26 @@ describe("kith restore: refused, with the target untouched", () => {
     stage.relay.isDown = false;
   });
 
+  test("Ctrl-C says what is left, and the same command goes on", async () => {
+    const held = Promise.withResolvers<void>();
+    stage.relay.hold = held.promise;
+    const data = join(stage.path, "interrupted");
+    const child = spawnKith(["restore", stage.destination], {
+      env: { ...stage.env, PDS_DATA_DIRECTORY: data },
+    });
+    let said = "";
+    for await (const bytes of child.stderr) {
+      const isAsking = said.includes("Asking the relays");
+      said += new TextDecoder().decode(bytes);
+      if (!isAsking && said.includes("Asking the relays")) child.kill("SIGINT");
+    }
+    held.resolve();
+    expect([await child.exited, said]).toEqual([130, expect.stringContaining("run the same command again")]);
+    expect([existsSync(data), existsSync(`${data}.restoring`)]).toEqual([false, true]);
+    const { report } = await restoreInto("interrupted");
+    expect(report?.deleted).toEqual([accounts.bob.did]);
+  });
+
   test("what was begun inside the folder, as on a disk of its own, is ended there", async () => {
     const parent = join(stage.path, "locked");
     mkdirSync(join(parent, "data"), { recursive: true });
