@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
@@ -68,19 +69,19 @@ test("RestoreFolder goes on inside the target where that was begun, and ends wha
   folder.close();
   // As a crash leaves it amid the moves.
   writeFileSync(join(inside, "moving"), "");
-  writeFileSync(join(place.data, "accounts.sqlite"), "accounts.sqlite");
-  rmSync(join(inside, "accounts.sqlite"));
+  for (const name of ["accounts.sqlite", "blobs"]) renameSync(join(inside, name), join(place.data, name));
   expect(await refusalOf(() => DataFolder.open(place.data))).toContain("a restore into it has not ended");
   const again = await RestoreFolder.open(place.data, OPEN);
   expect(again.isComplete).toBe(true);
   await again.finish();
   again.close();
   expect(existsSync(inside)).toBe(false);
+  expect(readdirSync(join(place.data, "blobs"))).toEqual(["one"]);
   expect(
     readdirSync(place.data)
       .filter((name) => !name.startsWith("kith.lock"))
       .sort(),
-  ).toEqual(["accounts.sqlite", "blobs", "master.key", "repos"]);
+  ).toEqual(["accounts.sqlite", "blobs", "master.key", "repos", "tmp"]);
 });
 
 test("RestoreFolder refuses what is not empty, in use, a file, or without room, and makes nothing", async () => {
