@@ -62,7 +62,7 @@ export class RestoreFolder {
 
   /** Where the data folder may be put together. */
   static placesOf(folder: string): { beside: string; inside: string } {
-    return restoringPlaces(resolve(folder));
+    return restoringPlaces(folder);
   }
 
   /** Puts the data folder into its place, all of it or nothing for a server that starts. */

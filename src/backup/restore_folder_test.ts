@@ -7,6 +7,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -58,6 +59,22 @@ test.each([true, false])(
     DataFolder.open(place.data).close();
   },
 );
+
+test("RestoreFolder puts a folder together beside what the target is a link to, and no server starts on either", async () => {
+  using place = new Place();
+  const disk = join(place.path, "disk");
+  mkdirSync(join(disk, "data"), { recursive: true });
+  symlinkSync(join(disk, "data"), place.data);
+  const folder = await RestoreFolder.open(place.data, OPEN);
+  expect(RestoreFolder.placesOf(place.data).beside).toBe(folder.scratch.path);
+  fill(folder.scratch.path);
+  for (const path of [place.data, join(disk, "data")])
+    expect(await refusalOf(() => DataFolder.open(path))).toContain("a restore into it has not ended");
+  await folder.finish();
+  folder.close();
+  DataFolder.open(place.data).close();
+  expect(readdirSync(disk)).toEqual(["data"]);
+});
 
 test("RestoreFolder goes on inside the target where that was begun, and ends what was cut off while it was moved", async () => {
   using place = new Place();
