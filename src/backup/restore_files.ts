@@ -225,8 +225,7 @@ async function hashOf(path: string): Promise<string> {
 
 /** Removes what an attempt at another restore has left; blobs stay, for their names say what they are. */
 export async function clearScratch(folder: string, keep: readonly string[]): Promise<void> {
-  // In this order, for a folder that has accounts and not their keys is refused.
-  for (const name of (await readdir(folder)).sort()) {
+  for (const name of await readdir(folder)) {
     if (keep.some((each) => name.startsWith(each))) continue;
     await rm(join(folder, name), { recursive: true, force: true });
   }

@@ -186,8 +186,10 @@ class RestoreRun {
   async #begin(): Promise<RestoreState> {
     const { manifest, isRolledForward } = this.#plan;
     const state = RestoreState.open(join(this.#scratch, STATE_FILE));
-    const name = `${manifest.name}${isRolledForward ? "" : " as it is"}`;
+    const alone = this.#options.ignoresNewer ? " alone" : "";
+    const name = `${manifest.name}${isRolledForward ? "" : " as it is"}${alone}`;
     if (state.plan === name) return state;
+    state.forget();
     await clearScratch(this.#scratch, ["kith.lock", STATE_FILE, "blobs", "tmp"]);
     await mkdir(join(this.#scratch, "repos"), { recursive: true, mode: 0o700 });
     state.begin(name);
