@@ -70,6 +70,8 @@ export interface RestoreAccountsOptions {
   readonly takesCommits: boolean;
   /** False: the blobs are kept elsewhere, and were not backed up. */
   readonly looksForBlobs: boolean;
+  /** Where they go nothing is but what restores have put there. */
+  readonly ownsBlobs?: boolean;
   /** Undefined where nobody is asked; throws where the DID cannot be resolved. */
   readonly document: ((did: string) => Promise<DidDocument | undefined>) | undefined;
   readonly publicUrl: string;
@@ -273,8 +275,8 @@ class AccountRun {
     if (signer && isWhole) announceRestored(store, { ...told, signer });
     else announceStanding(store, told);
     await this.#settleBlobs(account, { store, released: rolled.released });
-    if (this.#options.looksForBlobs)
-      await settleFetched(store, { state: this.#options.state, blobs: stores.blobs });
+    const { looksForBlobs, ownsBlobs = false } = this.#options;
+    if (looksForBlobs) await settleFetched(store, { state, blobs: stores.blobs, ownsBlobs });
     await store.durable();
   }
 

@@ -308,6 +308,34 @@ test("restoreAccounts() puts away the blobs that are taken down, and back the ot
   }
 });
 
+test("restoreAccounts() puts away, and back, what restores before it have left where nothing else is", async () => {
+  await using fixture = await RestoredFixture.open();
+  const account = await fixture.account(DID);
+  const store = await fixture.file(account);
+  fixture.commit(store, account.signer, []);
+  const [down, lifted] = ["down", "lifted"].map((text) => cidOfRaw(Buffer.from(text)));
+  if (!down || !lifted) throw new Error("two blobs");
+  for (const cid of [down, lifted])
+    store.putBlob({ cid, mimeType: "text/plain", size: 4, createdAt: START_MS });
+  store.takedowns.apply({ kind: "blob", cid: down, ref: "case 7" });
+  await store.close();
+  for (const cid of [down, lifted])
+    fixture.state.noteSeen({
+      did: DID,
+      cid: cidToString(cid),
+      size: 4,
+      sha256: "",
+      quarantined: cid === lifted,
+    });
+  fixture.state.flush();
+  const at = (quarantined: boolean) => fixture.state.seenBlobs(DID, { quarantined, after: "", limit: 9 });
+  for (const ownsBlobs of [false, true]) {
+    expect((await run(fixture, { ownsBlobs })).troubles).toEqual([]);
+    expect(at(ownsBlobs)).toEqual([cidToString(down)]);
+    expect(at(!ownsBlobs)).toEqual([cidToString(lifted)]);
+  }
+});
+
 test("restoreAccounts() lists blobs as missing whose files are not there", async () => {
   await using fixture = await RestoredFixture.open();
   const account = await fixture.account(DID);

@@ -56,6 +56,8 @@ export interface RestoreOptions {
   readonly publicUrl: string;
   /** Where the blobs go, given the folder that is put together; undefined: they are read, and go nowhere. */
   readonly openBlobs: (scratch: string) => BlobStore | undefined;
+  /** They go into the folder that is put together. */
+  readonly ownsBlobs?: boolean;
   readonly readsBlob?: (entry: FileEntry) => boolean;
   /** Looks over everything at the end. */
   readonly check: FolderCheck;
@@ -298,7 +300,7 @@ class RestoreRun {
       rows: ReadonlyMap<string, RestoredRows>;
     },
   ): Promise<RestoredAccounts> {
-    const { network, isRolledForward, publicUrl, clockId, signal } = this.#options;
+    const { network, isRolledForward, publicUrl, clockId, ownsBlobs = false, signal } = this.#options;
     const { stores, fetched, log, accounts, rows } = parts;
     const opened = network?.openDocuments(this.#scratch);
     const documents = opened && new Documents((did) => opened.resolve(did));
@@ -310,7 +312,7 @@ class RestoreRun {
         snapshotAt: this.#plan.snapshotAt,
         logUpTo: log.lastSeq,
         takesCommits: isRolledForward,
-        looksForBlobs: this.#looksForBlobs,
+        ...{ looksForBlobs: this.#looksForBlobs, ownsBlobs },
         document: documents && ((did) => documents.document(did)),
         now: this.#clock(log),
         onDone: (done, total) => this.#tell("repos", done, total),
