@@ -94,10 +94,19 @@ export async function runRestore(options: RestoreOptions): Promise<RestoreReport
       await folder.finish();
     }
     const at = options.network ? folder.target : folder.scratch.path;
-    return JSON.parse(await Bun.file(join(at, REPORT_FILE)).text()) as RestoreReport;
+    const report = JSON.parse(await Bun.file(join(at, REPORT_FILE)).text()) as RestoreReport;
+    return folder.isComplete ? { ...report, notes: [...report.notes, ...othersThan(plan, report)] } : report;
   } finally {
     folder.close();
   }
+}
+
+/** Says so where what was complete already is not what was asked for. */
+function othersThan({ manifest, isRolledForward }: RestorePlan, report: RestoreReport): string[] {
+  if (report.snapshot === manifest.name && report.isRolledForward === isRolledForward) return [];
+  return [
+    `This is the restore that was cut off as it was put into its place, ended: of "${report.snapshot}"${report.isRolledForward ? "" : ", not rolled forward"}. What was asked for now is another one: move the folder away for it, and begin again.`,
+  ];
 }
 
 interface Found {
