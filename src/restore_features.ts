@@ -42,6 +42,7 @@ export async function restore(config: Config, request: RestoreRequest): Promise<
   return await runRestore({
     ...{ repository, dataFolder, hostname, publicUrl },
     openBlobs: (scratch) => blobStoreOf(config, scratch),
+    ownsBlobs: config.blobBucket === undefined && isWithin(config),
     check: folderCheck({
       blobFolder: config.blobBucket ? undefined : (scratch) => blobFolderOf(config, scratch),
       // What was put into a bucket was checked on its way, and reading all of it again may cost money.
@@ -55,9 +56,17 @@ export async function restore(config: Config, request: RestoreRequest): Promise<
 }
 
 /** Blobs go where the server will look for them: into the folder that is put together, where they are inside the data folder. */
-function blobFolderOf({ blobFolder, dataFolder }: Config, scratch: string): string {
-  const within = relative(resolve(dataFolder), resolve(blobFolder));
-  return within.startsWith("..") ? blobFolder : join(scratch, within);
+function blobFolderOf(config: Config, scratch: string): string {
+  const { blobFolder } = config;
+  return isWithin(config) ? join(scratch, pathWithin(config)) : blobFolder;
+}
+
+function isWithin(config: Config): boolean {
+  return !pathWithin(config).startsWith("..");
+}
+
+function pathWithin({ blobFolder, dataFolder }: Config): string {
+  return relative(resolve(dataFolder), resolve(blobFolder));
 }
 
 function blobStoreOf(config: Config, scratch: string): BlobStore {

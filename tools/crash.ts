@@ -18,6 +18,7 @@ const COUNTS = {
   KITH_TEST_DISK_ERRORS: "200",
   KITH_TEST_WORKER_DEATHS: "60",
   KITH_TEST_LOSSES: "20",
+  KITH_TEST_RESTORE_STEPS: "40",
 };
 
 export interface Tallied {

@@ -41,6 +41,8 @@ import { verifyRestored } from "./verify_restored.ts";
 
 /** Accounts at a time. */
 const AT_ONCE = 6;
+/** In place of the end of the log, in an outcome that is none yet. */
+const UNDER_WAY = -1;
 
 export interface RestoredStores {
   readonly accounts: AccountStore;
@@ -68,6 +70,8 @@ export interface RestoreAccountsOptions {
   readonly takesCommits: boolean;
   /** False: the blobs are kept elsewhere, and were not backed up. */
   readonly looksForBlobs: boolean;
+  /** Where they go nothing is but what restores have put there. */
+  readonly ownsBlobs?: boolean;
   /** Undefined where nobody is asked; throws where the DID cannot be resolved. */
   readonly document: ((did: string) => Promise<DidDocument | undefined>) | undefined;
   readonly publicUrl: string;
@@ -121,11 +125,18 @@ async function restoreOne(account: AccountFiles, options: RestoreAccountsOptions
   const sha256 = known.map((each) => each ?? "").join(" ");
   const before = state.outcome(did, sha256);
   if (before?.logUpTo === logUpTo) return before.result as RestoredAccounts;
-  const result = await new AccountRun(options).restore(account);
-  // A commit that could not be applied then is lost, though its rev is passed by now.
-  const lost = (before?.result as RestoredAccounts | undefined)?.troubles ?? [];
-  const isNew = ({ what }: AccountTrouble) => !result.troubles.some((each) => each.what === what);
-  result.troubles.push(...lost.filter((trouble) => trouble.isLoss && isNew(trouble)));
+  // What could not be applied then, or was not there, is lost, though its rev is passed by now, or its row gone.
+  const lost = ((before?.result as RestoredAccounts | undefined)?.troubles ?? []).filter(
+    ({ isLoss }) => isLoss,
+  );
+  const withLost = (result: RestoredAccounts): RestoredAccounts => {
+    const isNew = ({ what }: AccountTrouble) => !result.troubles.some((each) => each.what === what);
+    return { ...result, troubles: [...result.troubles, ...lost.filter(isNew)] };
+  };
+  const run = new AccountRun(options, (result) =>
+    state.noteOutcome(did, { sha256, logUpTo: UNDER_WAY, result: withLost(result) }),
+  );
+  const result = withLost(await run.restore(account));
   state.noteOutcome(did, { sha256, logUpTo, result });
   return result;
 }
@@ -133,9 +144,12 @@ async function restoreOne(account: AccountFiles, options: RestoreAccountsOptions
 class AccountRun {
   readonly #options: RestoreAccountsOptions;
   readonly #result = nothingYet();
+  readonly #keep: (result: RestoredAccounts) => void;
 
-  constructor(options: RestoreAccountsOptions) {
+  /** `keep` stores durably what has come of it so far. */
+  constructor(options: RestoreAccountsOptions, keep: (result: RestoredAccounts) => void) {
     this.#options = options;
+    this.#keep = keep;
   }
 
   async restore(account: AccountFiles): Promise<RestoredAccounts> {
@@ -147,6 +161,7 @@ class AccountRun {
     this.#result.troubles.push({ did, handle, what, isLoss: false });
   }
 
+  /** Before anything is done by which another attempt would not find it any more: `#keep`. */
   #loss({ did, handle }: Pick<Account, "did" | "handle">, what: string): void {
     this.#result.troubles.push({ did, handle, what, isLoss: true });
   }
@@ -255,13 +270,13 @@ class AccountRun {
     this.#stand(account, { store, base, rolled, document, isWhole });
     const isLogNewer = rolled.handle !== undefined && rolled.handle.seq > accountsUpTo;
     const handle = isLogNewer ? (rolled.handle?.handle ?? account.handle) : account.handle;
+    if (takesCommits && rolled.stopped) this.#stopped(account, { store, rolled });
     const told = { handle, lastKey: stores.log.lastKey(did), now, clockId };
     if (signer && isWhole) announceRestored(store, { ...told, signer });
     else announceStanding(store, told);
-    if (takesCommits && rolled.stopped) this.#stopped(account, { store, rolled });
     await this.#settleBlobs(account, { store, released: rolled.released });
-    if (this.#options.looksForBlobs)
-      await settleFetched(store, { state: this.#options.state, blobs: stores.blobs });
+    const { looksForBlobs, ownsBlobs = false } = this.#options;
+    if (looksForBlobs) await settleFetched(store, { state, blobs: stores.blobs, ownsBlobs });
     await store.durable();
   }
 
@@ -424,8 +439,9 @@ class AccountRun {
     const rev = store.state().head?.rev ?? "nothing";
     this.#loss(
       account,
-      `its commits from event ${seq} on could not be applied (${why}); it is as it was before, now at "${rev}"`,
+      `its commits from event ${seq} on could not be applied (${why}); it is as it was before, at "${rev}"`,
     );
+    this.#keep(this.#result);
   }
 
   /** Files that nothing refers to any more go; rows without a file go, so that they are listed as missing. */
@@ -451,11 +467,12 @@ class AccountRun {
       cursor = cidToString(last);
     }
     if (lost.length === 0) return;
-    store.forgetBlobs(lost);
     this.#loss(
       account,
       `${lost.length} of its blobs are not in the backup, such as ${cidToString(lost[0] as Cid)}; its apps can upload them again`,
     );
+    this.#keep(this.#result);
+    store.forgetBlobs(lost);
   }
 
   async #hasBlob(did: string, cid: Cid): Promise<boolean> {

@@ -5,6 +5,7 @@ import { AccountFilesReader, type RepoStore, repoFilePath, type Standing } from 
 import { create, type MadeAccount, RestoredFixture, START_MS } from "./_restored_fixture.ts";
 import { type RestoreAccountsOptions, type RestoredAccounts, restoreAccounts } from "./restore_accounts.ts";
 import { SNAPSHOT_ORDER } from "./restore_plan.ts";
+import { SeenBlobs } from "./seen_blobs.ts";
 
 const DID = "did:plc:alice";
 const C = "app.test.post";
@@ -307,6 +308,34 @@ test("restoreAccounts() puts away the blobs that are taken down, and back the ot
   }
 });
 
+test("restoreAccounts() puts away, and back, what restores before it have left where nothing else is", async () => {
+  await using fixture = await RestoredFixture.open();
+  const account = await fixture.account(DID);
+  const store = await fixture.file(account);
+  fixture.commit(store, account.signer, []);
+  const [down, lifted] = ["down", "lifted"].map((text) => cidOfRaw(Buffer.from(text)));
+  if (!down || !lifted) throw new Error("two blobs");
+  for (const cid of [down, lifted])
+    store.putBlob({ cid, mimeType: "text/plain", size: 4, createdAt: START_MS });
+  store.takedowns.apply({ kind: "blob", cid: down, ref: "case 7" });
+  await store.close();
+  for (const cid of [down, lifted])
+    fixture.state.noteSeen({
+      did: DID,
+      cid: cidToString(cid),
+      size: 4,
+      sha256: "",
+      quarantined: cid === lifted,
+    });
+  fixture.state.flush();
+  const at = (quarantined: boolean) => fixture.state.seenBlobs(DID, { quarantined, after: "", limit: 9 });
+  for (const ownsBlobs of [false, true]) {
+    expect((await run(fixture, { ownsBlobs })).troubles).toEqual([]);
+    expect(at(ownsBlobs)).toEqual([cidToString(down)]);
+    expect(at(!ownsBlobs)).toEqual([cidToString(lifted)]);
+  }
+});
+
 test("restoreAccounts() lists blobs as missing whose files are not there", async () => {
   await using fixture = await RestoredFixture.open();
   const account = await fixture.account(DID);
@@ -334,6 +363,33 @@ test("restoreAccounts() lists blobs as missing whose files are not there", async
     expect(store.listMissingBlobs({ limit: 9 }).map(({ path }) => path)).toEqual([`${C}/a`]);
     expect(store.blob(kept)).toBeDefined();
   });
+});
+
+test("restoreAccounts() tells what was lost also where an attempt was cut off after it had gone on without it", async () => {
+  await using fixture = await RestoredFixture.open();
+  const account = await fixture.account(DID);
+  const server = await fixture.serverFile(account);
+  const lost = cidOfRaw(Buffer.from("lost"));
+  const blob = { $type: "blob", ref: toCidLink(lost), mimeType: "text/plain", size: 4 };
+  const writes = [[], [create(`${C}/a`, { blob })], [create(`${C}/b`)], [create(`${C}/c`)]];
+  const events = writes.map((each) => fixture.commit(server, account.signer, each));
+  await server.close();
+  // One is missing.
+  fixture.state.addEvents(events.toSpliced(2, 1));
+  const blobs = Object.assign(new SeenBlobs(fixture.state), {
+    list: () => Promise.reject(new Error("killed")),
+  });
+  for (const _ of [1, 2])
+    expect(
+      await run(fixture, { logUpTo: 1, stores: { ...fixture.stores, blobs } }).catch(
+        ({ message }) => message,
+      ),
+    ).toBe("killed");
+  const { troubles } = await run(fixture, { logUpTo: 1 });
+  expect(troubles.map(({ what, isLoss }) => [what, isLoss])).toEqual([
+    [expect.stringContaining("could not be applied"), true],
+    [expect.stringContaining(cidToString(lost)), true],
+  ]);
 });
 
 test("restoreAccounts() tells of an account whose file was taken from an older snapshot, as the newer one's is damaged", async () => {

@@ -14,6 +14,7 @@ import { fileBytes } from "./cut_file.ts";
 import type { FileEntry } from "./manifest.ts";
 import type { Repository } from "./repository.ts";
 import { type PlannedFile, SNAPSHOT_ORDER } from "./restore_plan.ts";
+import { blobPath } from "./restored_quarantine.ts";
 
 /** Files on their way at a time; a piece of each is in memory. */
 const AT_ONCE = 6;
@@ -183,6 +184,11 @@ class Fetching {
         this.#totals.fetchedBytes += bytes.length;
       }
       await upload.finish();
+      if (entry.quarantined) {
+        // Cut off before it is put away, it is this restore's where it is: settleFetched() puts it away.
+        state.noteFetched(blobPath({ did, cid, quarantined: false }), entry.sha256);
+        state.flush();
+      }
       await blobs.keep(upload, { did, cid });
     } finally {
       await upload.discard();
@@ -225,8 +231,7 @@ async function hashOf(path: string): Promise<string> {
 
 /** Removes what an attempt at another restore has left; blobs stay, for their names say what they are. */
 export async function clearScratch(folder: string, keep: readonly string[]): Promise<void> {
-  // In this order, for a folder that has accounts and not their keys is refused.
-  for (const name of (await readdir(folder)).sort()) {
+  for (const name of await readdir(folder)) {
     if (keep.some((each) => name.startsWith(each))) continue;
     await rm(join(folder, name), { recursive: true, force: true });
   }

@@ -7,7 +7,14 @@ import { accessSync, constants, existsSync, readdirSync, realpathSync, statSync 
 import { mkdir, readdir, rename, rm, rmdir, statfs, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { KithError } from "../errors.ts";
-import { DataFolder, isFolderInUse, restoringPlaces, storageError, syncPath } from "../storage/mod.ts";
+import {
+  DataFolder,
+  errorCodeOf,
+  isFolderInUse,
+  restoringPlaces,
+  storageError,
+  syncPath,
+} from "../storage/mod.ts";
 
 /** In the folder that is put together: it is complete, and is being moved. */
 const MOVING = "moving";
@@ -55,7 +62,7 @@ export class RestoreFolder {
 
   /** Where the data folder may be put together. */
   static placesOf(folder: string): { beside: string; inside: string } {
-    return restoringPlaces(resolve(folder));
+    return restoringPlaces(folder);
   }
 
   /** Puts the data folder into its place, all of it or nothing for a server that starts. */
@@ -66,7 +73,7 @@ export class RestoreFolder {
     try {
       if (this.#isInside) await this.#moveUp(from);
       else {
-        if (existsSync(this.target)) await rmdir(this.target);
+        // In place of an empty one, if that is there.
         await rename(from, this.target);
         await syncPath(dirname(this.target));
       }
@@ -81,18 +88,30 @@ export class RestoreFolder {
     for (const name of await readdir(from)) {
       // What the server makes anew itself.
       if (name === MOVING || name.startsWith("kith.lock") || name === "tmp") continue;
-      await rename(join(from, name), join(this.target, name));
+      await moveOne(join(from, name), join(this.target, name));
     }
     await syncPath(this.target);
-    // The mark goes last: a start refuses the folder as long as anything of it is there.
-    for (const name of await readdir(from))
-      if (name !== MOVING) await rm(join(from, name), { recursive: true });
-    await rm(from, { recursive: true });
+    // With its mark, in one step: without it a start would refuse what is left, and so would another restore.
+    const tmp = join(this.target, "tmp");
+    await mkdir(tmp, { recursive: true, mode: 0o700 });
+    const left = join(tmp, "restored");
+    await rename(from, left);
     await syncPath(this.target);
+    await rm(left, { recursive: true });
   }
 
   close(): void {
     this.scratch.close();
+  }
+}
+
+/** Where its content was moved before a crash, a part of the data folder has been made again, empty, when the folder was opened again. */
+async function moveOne(from: string, to: string): Promise<void> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    if (!["ENOTEMPTY", "EEXIST"].includes(errorCodeOf(error))) throw error;
+    await rmdir(from);
   }
 }
 

@@ -5,7 +5,9 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -58,6 +60,22 @@ test.each([true, false])(
   },
 );
 
+test("RestoreFolder puts a folder together beside what the target is a link to, and no server starts on either", async () => {
+  using place = new Place();
+  const disk = join(place.path, "disk");
+  mkdirSync(join(disk, "data"), { recursive: true });
+  symlinkSync(join(disk, "data"), place.data);
+  const folder = await RestoreFolder.open(place.data, OPEN);
+  expect(RestoreFolder.placesOf(place.data).beside).toBe(folder.scratch.path);
+  fill(folder.scratch.path);
+  for (const path of [place.data, join(disk, "data")])
+    expect(await refusalOf(() => DataFolder.open(path))).toContain("a restore into it has not ended");
+  await folder.finish();
+  folder.close();
+  DataFolder.open(place.data).close();
+  expect(readdirSync(disk)).toEqual(["data"]);
+});
+
 test("RestoreFolder goes on inside the target where that was begun, and ends what was cut off while it was moved", async () => {
   using place = new Place();
   const inside = join(place.data, ".restoring");
@@ -68,19 +86,19 @@ test("RestoreFolder goes on inside the target where that was begun, and ends wha
   folder.close();
   // As a crash leaves it amid the moves.
   writeFileSync(join(inside, "moving"), "");
-  writeFileSync(join(place.data, "accounts.sqlite"), "accounts.sqlite");
-  rmSync(join(inside, "accounts.sqlite"));
+  for (const name of ["accounts.sqlite", "blobs"]) renameSync(join(inside, name), join(place.data, name));
   expect(await refusalOf(() => DataFolder.open(place.data))).toContain("a restore into it has not ended");
   const again = await RestoreFolder.open(place.data, OPEN);
   expect(again.isComplete).toBe(true);
   await again.finish();
   again.close();
   expect(existsSync(inside)).toBe(false);
+  expect(readdirSync(join(place.data, "blobs"))).toEqual(["one"]);
   expect(
     readdirSync(place.data)
       .filter((name) => !name.startsWith("kith.lock"))
       .sort(),
-  ).toEqual(["accounts.sqlite", "blobs", "master.key", "repos"]);
+  ).toEqual(["accounts.sqlite", "blobs", "master.key", "repos", "tmp"]);
 });
 
 test("RestoreFolder refuses what is not empty, in use, a file, or without room, and makes nothing", async () => {

@@ -56,6 +56,8 @@ export interface RestoreOptions {
   readonly publicUrl: string;
   /** Where the blobs go, given the folder that is put together; undefined: they are read, and go nowhere. */
   readonly openBlobs: (scratch: string) => BlobStore | undefined;
+  /** They go into the folder that is put together. */
+  readonly ownsBlobs?: boolean;
   readonly readsBlob?: (entry: FileEntry) => boolean;
   /** Looks over everything at the end. */
   readonly check: FolderCheck;
@@ -92,10 +94,19 @@ export async function runRestore(options: RestoreOptions): Promise<RestoreReport
       await folder.finish();
     }
     const at = options.network ? folder.target : folder.scratch.path;
-    return JSON.parse(await Bun.file(join(at, REPORT_FILE)).text()) as RestoreReport;
+    const report = JSON.parse(await Bun.file(join(at, REPORT_FILE)).text()) as RestoreReport;
+    return folder.isComplete ? { ...report, notes: [...report.notes, ...othersThan(plan, report)] } : report;
   } finally {
     folder.close();
   }
+}
+
+/** Says so where what was complete already is not what was asked for. */
+function othersThan({ manifest, isRolledForward }: RestorePlan, report: RestoreReport): string[] {
+  if (report.snapshot === manifest.name && report.isRolledForward === isRolledForward) return [];
+  return [
+    `This is the restore that was cut off as it was put into its place, ended: of "${report.snapshot}"${report.isRolledForward ? "" : ", not rolled forward"}. What was asked for now is another one: move the folder away for it, and begin again.`,
+  ];
 }
 
 interface Found {
@@ -186,8 +197,10 @@ class RestoreRun {
   async #begin(): Promise<RestoreState> {
     const { manifest, isRolledForward } = this.#plan;
     const state = RestoreState.open(join(this.#scratch, STATE_FILE));
-    const name = `${manifest.name}${isRolledForward ? "" : " as it is"}`;
+    const alone = this.#options.ignoresNewer ? " alone" : "";
+    const name = `${manifest.name}${isRolledForward ? "" : " as it is"}${alone}`;
     if (state.plan === name) return state;
+    state.forget();
     await clearScratch(this.#scratch, ["kith.lock", STATE_FILE, "blobs", "tmp"]);
     await mkdir(join(this.#scratch, "repos"), { recursive: true, mode: 0o700 });
     state.begin(name);
@@ -296,7 +309,7 @@ class RestoreRun {
       rows: ReadonlyMap<string, RestoredRows>;
     },
   ): Promise<RestoredAccounts> {
-    const { network, isRolledForward, publicUrl, clockId, signal } = this.#options;
+    const { network, isRolledForward, publicUrl, clockId, ownsBlobs = false, signal } = this.#options;
     const { stores, fetched, log, accounts, rows } = parts;
     const opened = network?.openDocuments(this.#scratch);
     const documents = opened && new Documents((did) => opened.resolve(did));
@@ -308,7 +321,7 @@ class RestoreRun {
         snapshotAt: this.#plan.snapshotAt,
         logUpTo: log.lastSeq,
         takesCommits: isRolledForward,
-        looksForBlobs: this.#looksForBlobs,
+        ...{ looksForBlobs: this.#looksForBlobs, ownsBlobs },
         document: documents && ((did) => documents.document(did)),
         now: this.#clock(log),
         onDone: (done, total) => this.#tell("repos", done, total),

@@ -9,6 +9,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   rmSync,
   statSync,
   writeSync,
@@ -159,9 +160,10 @@ function refuseUnfinished(path: string): void {
   );
 }
 
-/** Where a restore puts a data folder together: beside it, or inside where that cannot be. */
+/** Where a restore puts a data folder together: beside it, or inside where that cannot be. Of a link: where that leads. */
 export function restoringPlaces(path: string): { beside: string; inside: string } {
-  return { beside: `${path}.restoring`, inside: join(path, ".restoring") };
+  const real = existsSync(path) ? realpathSync(path) : resolve(path);
+  return { beside: `${real}.restoring`, inside: join(real, ".restoring") };
 }
 
 /** Throws KithError data_folder_refused where a restore into the folder was begun and has not ended. */

@@ -65,14 +65,18 @@ export class RestoreState {
     return this.#db.query<{ name: string }, []>("SELECT name FROM plan").get()?.name;
   }
 
-  /** Begins a restore: what is known of another one is forgotten. */
-  begin(plan: string): void {
+  /** Forgets what is known of a restore, durably: before the first of its files goes. */
+  forget(): void {
     transaction(this.#db, () => {
       for (const table of ["file", "event", "base", "outcome", "blob", "plan"])
         this.#db.run(`DELETE FROM ${table}`);
-      this.#db.run("INSERT INTO plan (id, name) VALUES (1, ?)", [plan]);
     });
     this.#notes.clear();
+  }
+
+  /** Begins a restore where nothing is known of another one. */
+  begin(plan: string): void {
+    this.#db.run("INSERT INTO plan (id, name) VALUES (1, ?)", [plan]);
   }
 
   /** The hash of the file that was fetched to this path; undefined where none was. */
