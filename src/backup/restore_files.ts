@@ -174,8 +174,11 @@ class Fetching {
       state.noteSeen({ did, cid: name, size, sha256, quarantined });
       return;
     }
-    for (const quarantined of [false, true])
-      if ((await blobs.open(did, cid, { quarantined }))?.size === entry.size) return;
+    for (const quarantined of [false, true]) {
+      if ((await blobs.open(did, cid, { quarantined }))?.size !== entry.size) continue;
+      if (!quarantined && state.fetched(onItsWay(entry)) !== undefined) await blobs.quarantine(did, cid);
+      return;
+    }
     const upload = await blobs.begin(did);
     try {
       for await (const bytes of this.#options.repository.content(entry)) {
@@ -183,6 +186,10 @@ class Fetching {
         this.#totals.fetchedBytes += bytes.length;
       }
       await upload.finish();
+      if (entry.quarantined) {
+        state.noteFetched(onItsWay(entry), entry.sha256);
+        state.flush();
+      }
       await blobs.keep(upload, { did, cid });
     } finally {
       await upload.discard();
@@ -194,6 +201,14 @@ class Fetching {
     for await (const bytes of this.#options.repository.content(entry))
       this.#totals.fetchedBytes += bytes.length;
   }
+}
+
+/**
+ * Of a blob that is put away as soon as it is in its place: noted before, so that where a restore is cut off between the two the next one knows
+ * that it has brought it.
+ */
+function onItsWay({ path }: FileEntry): string {
+  return `${path} on its way`;
 }
 
 /** Writes a file of a backup to a path, durably. Throws BackupError missing, truncated, altered. */
