@@ -117,6 +117,19 @@ export function post(text: string, extra: Record<string, unknown> = {}): Record<
   return { $type: "app.bsky.feed.post", text, createdAt: new Date().toISOString(), ...extra };
 }
 
+const PIXEL =
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+
+/**
+ * A picture of so many bytes, like no other: a PNG of one pixel, and anything after its end. What is at random from its first byte on the
+ * reference takes for a recording, a program or an archive one time in some thousands, and refuses it as a picture.
+ */
+export function newPicture(bytes: number): Uint8Array<ArrayBuffer> {
+  const all = crypto.getRandomValues(new Uint8Array(bytes));
+  all.set(Buffer.from(PIXEL, "base64"));
+  return all;
+}
+
 /** Creates one record by a bare request and returns its address; throws when refused. */
 export async function createRecord(
   server: string,

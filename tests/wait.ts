@@ -39,6 +39,18 @@ export async function within<T>(what: string, promise: Promise<T>, limitMs = WAI
   }
 }
 
+const DAY_MS = 86_400_000;
+
+/**
+ * Lets midnight (UTC) pass where that is nearer than so long: for what counts the days of the clock, as a backup does, which keeps of a day
+ * that is over the newest snapshot alone.
+ */
+export async function letMidnightPass(withinMs: number): Promise<void> {
+  const today = Math.floor(Date.now() / DAY_MS);
+  if ((today + 1) * DAY_MS - Date.now() > withinMs) return;
+  await waitFor("midnight", () => Math.floor(Date.now() / DAY_MS) > today, 2 * withinMs);
+}
+
 /** A seeded generator (mulberry32): the same seed gives the same test. Returns numbers in [0, 1). */
 export function seededRandom(seed: number): () => number {
   let state = seed >>> 0;

@@ -9,6 +9,8 @@ import { type Fetched, fetchFiles } from "./restore_files.ts";
 import { plannedFiles, planRestore } from "./restore_plan.ts";
 
 const DID = "did:plc:alice";
+/** Each snapshot is of a day of its own: of several of one day none but the newest is kept once that is over. */
+const DAY_MS = 86_400_000;
 
 class Fixture extends DataFolderFixture {
   repository!: Repository;
@@ -26,7 +28,7 @@ class Fixture extends DataFolderFixture {
     fixture.account("did:plc:young", 5);
     fixture.blob(DID, Buffer.from("of after"));
     fixture.blob(DID, Buffer.from("taken down"), true);
-    await fixture.run(fixture.repository, { now: () => Date.now() + 20_000 });
+    await fixture.run(fixture.repository, { now: () => Date.now() + DAY_MS });
     fixture.snapshots = (await fixture.repository.snapshots()).map(({ name }) => name);
     return fixture;
   }
@@ -98,7 +100,7 @@ test("planRestore() takes no file of a newer snapshot that could not be read the
   const { repository, snapshots } = fixture;
   const path = `repos/${repoFilePath(DID, fixture.generation(DID))}`;
   writeFileSync(join(fixture.data, path), "no database ".repeat(1_000));
-  await fixture.run(repository, { now: () => Date.now() + 40_000 });
+  await fixture.run(repository, { now: () => Date.now() + 2 * DAY_MS });
   const [at, second, third] = (await repository.snapshots()).map(({ name }) => name);
   expect([at, second]).toEqual(snapshots);
   const stale = [];

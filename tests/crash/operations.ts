@@ -1,5 +1,14 @@
 /** What a crash is tried in: each operation can be begun, and be asked afterwards whether it was done, wholly or not at all. */
-import { type Account, createAccount, createRecord, PASSWORD, post, repoCar, xrpc } from "../client.ts";
+import {
+  type Account,
+  createAccount,
+  createRecord,
+  newPicture,
+  PASSWORD,
+  post,
+  repoCar,
+  xrpc,
+} from "../client.ts";
 import { ADMIN_PASSWORD } from "../harness.ts";
 import { judgeRepo } from "../judges.ts";
 import type { Scene } from "./scene.ts";
@@ -65,7 +74,7 @@ function applyCreates(scene: Scene, rkeys: readonly string[], text: string): Pro
 }
 
 async function upload(scene: Scene): Promise<{ status: number; blob: unknown; bytes: Uint8Array }> {
-  const bytes = crypto.getRandomValues(new Uint8Array(BLOB_BYTES));
+  const bytes = newPicture(BLOB_BYTES);
   const headers = { "content-type": "image/png" };
   const { status, json } = await call(scene, "com.atproto.repo.uploadBlob", { body: bytes, headers });
   return { status, blob: json.blob, bytes };

@@ -2,7 +2,16 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { Secp256k1Keypair } from "@atproto/crypto";
 import * as plcLib from "@did-plc/lib";
-import { type Account, createAccount, createRecord, PASSWORD, post, repoCar, xrpc } from "../client.ts";
+import {
+  type Account,
+  createAccount,
+  createRecord,
+  newPicture,
+  PASSWORD,
+  post,
+  repoCar,
+  xrpc,
+} from "../client.ts";
 import { describeEvent, Firehose } from "../firehose.ts";
 import { KEY_TYPES, type KeyType, TestServer } from "../harness.ts";
 import { blocksOf, type JudgedRepo, judgeRepo, signingKeyOf } from "../judges.ts";
@@ -55,7 +64,7 @@ class Move implements AsyncDisposable {
     for (let i = 0; i < BLOBS; i++) {
       const { json } = await xrpc(this.old.url, "com.atproto.repo.uploadBlob", {
         token,
-        body: crypto.getRandomValues(new Uint8Array(5_000 + i)),
+        body: newPicture(5_000 + i),
         headers: { "content-type": "image/png" },
       });
       const blob = json.blob as { ref: { $link: string } };

@@ -6,6 +6,7 @@ import {
   type Call,
   createAccount,
   createRecord,
+  newPicture,
   PASSWORD,
   post,
   xrpc,
@@ -32,7 +33,7 @@ beforeAll(async () => {
   alice = await createAccount(old.url, "alice", plc);
   const { json } = await xrpc(old.url, "com.atproto.repo.uploadBlob", {
     token: alice.accessJwt,
-    body: crypto.getRandomValues(new Uint8Array(4_000)),
+    body: newPicture(4_000),
     headers: { "content-type": "image/png" },
   });
   const embed = { $type: "app.bsky.embed.images", images: [{ image: json.blob, alt: "" }] };

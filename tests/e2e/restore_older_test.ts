@@ -6,6 +6,7 @@ import type { RestoreReport } from "../../src/backup/restore_report.ts";
 import { type Account, createRecord, PASSWORD, post, postFile, xrpc } from "../client.ts";
 import type { Ran } from "../kith_command.ts";
 import { RestoredStage } from "../restored_stage.ts";
+import { letMidnightPass } from "../wait.ts";
 
 const LIMIT_MS = 300_000;
 const NEW_PASSWORD = "another one, 7 words long";
@@ -89,6 +90,7 @@ async function statuses({ data }: Restored): Promise<Record<string, number>> {
 }
 
 beforeAll(async () => {
+  await letMidnightPass(60_000);
   stage = await RestoredStage.open();
   alice = await stage.account("alice");
   record = await createRecord(stage.url, alice, { record: post("is taken down") });

@@ -1,5 +1,7 @@
 /** A restore has what no event tells and changed after the snapshot: keys and passwords of young accounts, preferences, takedowns. */
+import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
+import { join } from "node:path";
 import { type Account, createRecord, PASSWORD, post, xrpc } from "../client.ts";
 import { ADMIN_PASSWORD } from "../harness.ts";
 import { RestoredStage } from "../restored_stage.ts";
@@ -49,6 +51,30 @@ test(
   LIMIT_MS,
 );
 
+/** Of the takedowns: each is waited for. */
+const REFS = ["late, the record", "late, the blob"];
+
+/** Whether the newest rows at the destination have all of these words. */
+async function isShipped(stage: RestoredStage, words: readonly string[]): Promise<boolean> {
+  const repository = await stage.repository();
+  let found = "";
+  for (const { name } of await repository.increments()) {
+    for await (const entry of repository.files((await repository.increment(name)).files)) {
+      if (entry.kind !== "rows") continue;
+      found = "";
+      for await (const bytes of repository.content(entry)) found += Buffer.from(bytes).toString();
+    }
+  }
+  return words.every((word) => found.includes(word));
+}
+
+/** Of the password, as the server has it now. */
+function hashOf(stage: RestoredStage, { did }: Account): string {
+  using db = new Database(join(stage.data, "accounts.sqlite"), { readonly: true });
+  const sql = "SELECT password_hash AS hash FROM account WHERE did = ?";
+  return db.query<{ hash: string }, [string]>(sql).get(did)!.hash;
+}
+
 test(
   "preferences, takedowns of records and blobs, and a new password after the snapshot hold",
   async () => {
@@ -82,24 +108,17 @@ test(
       { $type: "com.atproto.repo.strongRef", uri, cid },
       { $type: "com.atproto.admin.defs#repoBlobRef", did: alice.did, cid: blob.ref.$link },
     ];
-    for (const subject of subjects) {
-      const takedown = { subject, takedown: { applied: true, ref: "late" } };
+    for (const [at, subject] of subjects.entries()) {
+      const takedown = { subject, takedown: { applied: true, ref: REFS[at] } };
       expect((await call("com.atproto.admin.updateSubjectStatus", takedown, ADMIN)).status).toBe(200);
     }
+    await waitFor("the takedowns to be shipped", () =>
+      isShipped(stage, ["adultContentPref", uri.split("/").at(-1) ?? "", ...REFS]),
+    );
+    // Alone in an increment of its own, which has all the rest as well.
     const changed = { did: alice.did, password: "another one, 7 words long" };
     expect((await call("com.atproto.admin.updateAccountPassword", changed, ADMIN)).status).toBe(200);
-    await waitFor("all of it to be shipped", async () => {
-      const repository = await stage.repository();
-      let found = "";
-      for (const { name } of await repository.increments()) {
-        for await (const entry of repository.files((await repository.increment(name)).files)) {
-          if (entry.kind !== "rows") continue;
-          found = "";
-          for await (const bytes of repository.content(entry)) found += Buffer.from(bytes).toString();
-        }
-      }
-      return ["adultContentPref", "late", uri.split("/").at(-1) ?? ""].every((word) => found.includes(word));
-    });
+    await waitFor("the password to be shipped", () => isShipped(stage, [hashOf(stage, alice), ...REFS]));
     await stage.server.kill();
     stage.lose();
     const { ran, report } = await stage.restore();
@@ -120,12 +139,12 @@ test(
       params: { did: alice.did, cid: blob.ref.$link },
     });
     expect(file.status).toBe(400);
-    for (const subject of [{ uri }, { did: alice.did, blob: blob.ref.$link }]) {
+    for (const [at, subject] of [{ uri }, { did: alice.did, blob: blob.ref.$link }].entries()) {
       const status = await xrpc(stage.url, "com.atproto.admin.getSubjectStatus", {
         params: subject,
         headers: ADMIN,
       });
-      expect(status.json.takedown).toEqual({ applied: true, ref: "late" });
+      expect(status.json.takedown).toEqual({ applied: true, ref: REFS[at] });
     }
   },
   LIMIT_MS,

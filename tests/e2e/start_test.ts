@@ -8,6 +8,7 @@ import { createAccount, createRecord, PASSWORD, post, xrpc } from "../client.ts"
 import { describeEvent, Firehose } from "../firehose.ts";
 import { type Exit, KEY_TYPES, kithCommand, runToExit, serverEnv, TestServer } from "../harness.ts";
 import { FaultyPlc, PlcDirectory, type PlcFault } from "../plc_directory.ts";
+import { takePort } from "../ports.ts";
 import { Stage } from "../stage.ts";
 import { waitFor } from "../wait.ts";
 
@@ -237,9 +238,8 @@ test.each(faults)("createAccount leaves nothing half-made: %s, %s", async (fault
 
 test("createAccount with no directory to be reached: a clear error, nothing half-made, also after a restart", async () => {
   await using stage = await Stage.open();
-  const closed = Bun.serve({ port: 0, hostname: "localhost", fetch: () => new Response() });
-  const unreachable = `http://localhost:${closed.port}`;
-  await closed.stop(true);
+  // One that was let go may be another test's directory by now.
+  const unreachable = `http://localhost:${takePort()}`;
   await stage.server.stop();
   stage.server.set("PDS_DID_PLC_URL", unreachable);
   await stage.server.start();

@@ -11,6 +11,8 @@ const VOLATILE: readonly (readonly [kind: string, pattern: string, isPaired: boo
   ["key", String.raw`did:key:z\w+`, true],
   ["did", String.raw`did:(?:plc:[a-z2-7]{24}|web:localhost%3A\d+)`, true],
   ["cid", "baf[ky]rei[a-z2-7]{52}", true],
+  // Before what a signature can begin with by chance.
+  ["signature", String.raw`(?<![\w-])[\w-]{86}(?![\w-])`, true],
   ["multikey", String.raw`\bz[1-9A-HJ-NP-Za-km-z]{45,}`, true],
   ["date", String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z`, false],
   ["url", String.raw`https?(?:://|%3A%2F%2F)localhost(?::|%3A)\d+`, true],
@@ -18,7 +20,6 @@ const VOLATILE: readonly (readonly [kind: string, pattern: string, isPaired: boo
   ["app-password", String.raw`\b[a-z2-7]{4}-[a-z2-7]{4}-[a-z2-7]{4}-[a-z2-7]{4}\b`, true],
   ["tid", String.raw`\b[2-7a-j][2-7a-z]{12}\b`, true],
   ["jti", String.raw`\b[0-9a-f]{32}\b`, false],
-  ["signature", String.raw`(?<![\w-])[\w-]{86}(?![\w-])`, true],
 ];
 const ANY_VOLATILE = new RegExp(
   VOLATILE.map(([kind, pattern]) => `(?<${kind.replace("-", "_")}>${pattern})`).join("|"),

@@ -1,6 +1,15 @@
 /** A move that is cut off at any step, by `kill -9`, can be gone on with, or taken back. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { type Account, createAccount, createRecord, PASSWORD, post, repoCar, xrpc } from "../client.ts";
+import {
+  type Account,
+  createAccount,
+  createRecord,
+  newPicture,
+  PASSWORD,
+  post,
+  repoCar,
+  xrpc,
+} from "../client.ts";
 import { TestServer } from "../harness.ts";
 import { judgeRepo, signingKeyOf } from "../judges.ts";
 import { type Ended, EXIT_UNANSWERED, Migrator } from "../migrator.ts";
@@ -60,7 +69,7 @@ class Case implements AsyncDisposable {
     const token = account.accessJwt;
     const { json } = await xrpc(reference.url, "com.atproto.repo.uploadBlob", {
       token,
-      body: crypto.getRandomValues(new Uint8Array(20_000)),
+      body: newPicture(20_000),
       headers: { "content-type": "image/png" },
     });
     const embed = { $type: "app.bsky.embed.images", images: [{ image: json.blob, alt: "" }] };

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { type Account, createAccount, createRecord, PASSWORD, post, xrpc } from "../client.ts";
+import { type Account, createAccount, createRecord, newPicture, PASSWORD, post, xrpc } from "../client.ts";
 import { ADMIN_PASSWORD, TestServer } from "../harness.ts";
 import { type Ended, EXIT_UNANSWERED, Migrator } from "../migrator.ts";
 import { PlcDirectory } from "../plc_directory.ts";
@@ -41,7 +41,7 @@ async function newMember(): Promise<Account> {
   const account = await createAccount(reference.url, `person${names}`, plc);
   const { json } = await xrpc(reference.url, "com.atproto.repo.uploadBlob", {
     token: account.accessJwt,
-    body: crypto.getRandomValues(new Uint8Array(9_000)),
+    body: newPicture(9_000),
     headers: { "content-type": "image/png" },
   });
   const embed = { $type: "app.bsky.embed.images", images: [{ image: json.blob, alt: "" }] };

@@ -1,7 +1,16 @@
 /** A member moves with `kith migrate` from server to server, the reference PDS among them, while followers watch. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { AtpAgent } from "@atproto/api";
-import { type Account, createAccount, createRecord, PASSWORD, post, repoCar, xrpc } from "../client.ts";
+import {
+  type Account,
+  createAccount,
+  createRecord,
+  newPicture,
+  PASSWORD,
+  post,
+  repoCar,
+  xrpc,
+} from "../client.ts";
 import { describeEvent, type Event, Firehose } from "../firehose.ts";
 import { TestServer } from "../harness.ts";
 import { FirehoseAuditor, type JudgedRepo, judgeRepo, signingKeyOf } from "../judges.ts";
@@ -107,7 +116,7 @@ describe("a member of 2,000 records moves", () => {
   async function fill(url: string): Promise<void> {
     const { accessJwt: token } = alice;
     for (let i = 0; i < BLOBS; i++) {
-      const bytes = crypto.getRandomValues(new Uint8Array(50_000 + i));
+      const bytes = newPicture(50_000 + i);
       const { json } = await xrpc(url, "com.atproto.repo.uploadBlob", {
         token,
         body: bytes,

@@ -3,7 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createAccount, createRecord, post, xrpc } from "../client.ts";
+import { createAccount, createRecord, newPicture, post, xrpc } from "../client.ts";
 import { TestServer } from "../harness.ts";
 import { PlcDirectory } from "../plc_directory.ts";
 import { ReferencePds } from "../reference.ts";
@@ -24,10 +24,10 @@ test("kith import-reference goes on with the bucket of the reference", async () 
   const env = { ...settings, PDS_BLOBSTORE_DISK_LOCATION: undefined };
   const reference = cleanup.use(await ReferencePds.start({ plc, folder, env }));
   const alice = await createAccount(reference.url, "alice", plc);
-  const shown = await postPicture(reference.url, alice, crypto.getRandomValues(new Uint8Array(30_000)));
-  const hidden = await postPicture(reference.url, alice, crypto.getRandomValues(new Uint8Array(30_001)));
-  const gone = await postPicture(reference.url, alice, crypto.getRandomValues(new Uint8Array(30_002)));
-  const uploaded = await upload(reference.url, alice, crypto.getRandomValues(new Uint8Array(30_003)));
+  const shown = await postPicture(reference.url, alice, newPicture(30_000));
+  const hidden = await postPicture(reference.url, alice, newPicture(30_001));
+  const gone = await postPicture(reference.url, alice, newPicture(30_002));
+  const uploaded = await upload(reference.url, alice, newPicture(30_003));
   const subject = { $type: "com.atproto.admin.defs#repoBlobRef", did: alice.did, cid: hidden.blob };
   await asAdmin(reference.url, "com.atproto.admin.updateSubjectStatus", {
     subject,

@@ -15,7 +15,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createUpdate, encodeCbor, signerFromPrivateKey } from "../../src/atproto/mod.ts";
 import { locateReference, Reference } from "../../src/takeover/mod.ts";
-import { type Account, createAccount, createRecord, PASSWORD, post, repoCar, xrpc } from "../client.ts";
+import {
+  type Account,
+  createAccount,
+  createRecord,
+  newPicture,
+  PASSWORD,
+  post,
+  repoCar,
+  xrpc,
+} from "../client.ts";
 import { kithCommand, runToExit, TestServer } from "../harness.ts";
 import { judgeRepo } from "../judges.ts";
 import { PlcDirectory } from "../plc_directory.ts";
@@ -69,7 +78,7 @@ describe("import-reference", () => {
     const { url } = reference;
     for (const name of NAMES) accounts.set(name, await createAccount(url, name, plc));
     for (const name of NAMES) await createRecord(url, named(name), { record: post(`of ${name}`) });
-    picture = await postPicture(url, named("cat"), crypto.getRandomValues(new Uint8Array(LARGE_BYTES)));
+    picture = await postPicture(url, named("cat"), newPicture(LARGE_BYTES));
     await moveAway(named("dan"));
     await reference.stop();
     writeEnvFile(reference);

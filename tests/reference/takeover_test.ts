@@ -5,7 +5,16 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AtpAgent } from "@atproto/api";
-import { type Account, createAccount, createRecord, PASSWORD, post, repoCar, xrpc } from "../client.ts";
+import {
+  type Account,
+  createAccount,
+  createRecord,
+  newPicture,
+  PASSWORD,
+  post,
+  repoCar,
+  xrpc,
+} from "../client.ts";
 import { type Event, Firehose } from "../firehose.ts";
 import { TestServer } from "../harness.ts";
 import { FirehoseAuditor, judgeRepo } from "../judges.ts";
@@ -39,7 +48,7 @@ const PREFERENCES = [
 const REF = "REF-1";
 
 function bytes(): Uint8Array {
-  return crypto.getRandomValues(new Uint8Array(SOME_BYTES));
+  return newPicture(SOME_BYTES);
 }
 
 describe("a reference PDS of fifty accounts", () => {

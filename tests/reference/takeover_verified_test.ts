@@ -23,7 +23,7 @@ import {
   Target,
   takeOver,
 } from "../../src/takeover/mod.ts";
-import { createAccount, createRecord, post } from "../client.ts";
+import { createAccount, createRecord, newPicture, post } from "../client.ts";
 import { PlcDirectory } from "../plc_directory.ts";
 import { ReferencePds } from "../reference.ts";
 import { postPicture } from "../takeover.ts";
@@ -51,7 +51,7 @@ describe("a takeover that is verified", () => {
     reference = await ReferencePds.start({ plc, folder: join(work, "pds") });
     const ann = await createAccount(reference.url, "ann", plc);
     await createRecord(reference.url, ann, { record: post("of ann") });
-    ({ blob } = await postPicture(reference.url, ann, crypto.getRandomValues(new Uint8Array(5_000))));
+    ({ blob } = await postPicture(reference.url, ann, newPicture(5_000)));
     did = ann.did;
     await reference.stop();
   }, 120_000);
