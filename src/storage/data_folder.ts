@@ -10,6 +10,7 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
+  renameSync,
   rmSync,
   statSync,
   writeSync,
@@ -120,6 +121,16 @@ export function refuseForeign(path: string): void {
 
 /** A file in a data folder that is being made: the command that makes it. */
 const UNFINISHED_NAME = "unfinished";
+/** Written and removed to see whether the folder can be. */
+const PROBE_NAME = ".write-test";
+
+/** What an opening that was cut off may leave in a folder where nothing else is yet. */
+export const OPENING_NAMES: readonly string[] = [
+  PROBE_NAME,
+  "kith.lock",
+  "kith.lock-journal",
+  `${UNFINISHED_NAME}.part`,
+];
 
 /** The command that a data folder is being made by, or was when it was cut off; undefined for a folder that is whole, or is not there. */
 export function unfinishedBy(path: string): string | undefined {
@@ -132,15 +143,17 @@ export function unfinishedBy(path: string): string | undefined {
   }
 }
 
-/** Notes durably that no server may open the folder, before anything is put into it. */
+/** Notes durably that no server may open the folder, before anything is put into it: all of the note, or nothing. */
 function markUnfinished(path: string, command: string): void {
-  const fd = openSync(join(path, UNFINISHED_NAME), "w", 0o600);
+  const mark = join(path, UNFINISHED_NAME);
+  const fd = openSync(`${mark}.part`, "w", 0o600);
   try {
     writeSync(fd, `${command}\n`);
     fsyncSync(fd);
   } finally {
     closeSync(fd);
   }
+  renameSync(`${mark}.part`, mark);
   syncFolder(path);
 }
 
@@ -243,7 +256,8 @@ function namesIn(path: string): string[] {
 }
 
 function makeWritable(path: string): void {
-  const probe = join(path, `.write-test-${process.pid}`);
+  // Always of this name: one that was cut off here leaves it to the next.
+  const probe = join(path, PROBE_NAME);
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
     const fd = openSync(probe, "w", 0o600);

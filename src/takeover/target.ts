@@ -15,6 +15,7 @@ import {
   Keyring,
   Maintenance,
   markFinished,
+  OPENING_NAMES,
   RepoFiles,
   ReservedKeyStore,
   S3BlobStore,
@@ -25,8 +26,8 @@ import type { ReferencePaths } from "./locate.ts";
 
 /** What makes a folder ours to begin anew in. */
 const COMMAND = "kith import-reference";
-/** What an empty folder may hold: a disk's own, and the lock of whoever looked. */
-const NOT_CONTENT = new Set(["lost+found", "kith.lock", ".gitkeep"]);
+/** What an empty folder may hold: a disk's own, and what is left of a run that had hardly begun, or of whoever looked. */
+const NOT_CONTENT = new Set(["lost+found", ".gitkeep", ...OPENING_NAMES]);
 /** What an interrupted takeover has left, in the order in which it is removed; blobs are kept, for they are looked at anew. */
 const LEFTOVERS = ["accounts.sqlite", "events.sqlite", "lexicons.sqlite"];
 
