@@ -164,6 +164,7 @@ export class StillFolder {
       openRepo: (path) => RepoRepairs.open(path, options),
       repairLog: (changes) => repairEventLog(folder.events, { ...options, changes }),
       reindex: (path) => reindexFile(path, options),
+      fold: (path) => maintenance.recover(path),
       now: Date.now,
       clockId: randomInt(TID_CLOCK_IDS),
     };

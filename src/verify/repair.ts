@@ -4,8 +4,7 @@
  * beside it. Every step may be repeated: a repair that was interrupted is begun again.
  */
 
-import { existsSync } from "node:fs";
-import { rename, rm } from "node:fs/promises";
+import { rename } from "node:fs/promises";
 import { dirname } from "node:path";
 import { isKithError } from "../errors.ts";
 import { type LogChange, syncPath } from "../storage/mod.ts";
@@ -108,6 +107,8 @@ async function putInPlace(findings: readonly Finding[], { stores, kept }: Repair
     to: items[1] ?? "",
   }));
   for (const { from } of moves) await kept.keep(from);
+  // Each is one file then, which is in one place or in the other: a log by itself would be taken for one of nobody.
+  for (const { from } of moves) await stores.fold(from);
   // With the ending of its kind: where this is cut short, the next verification finds it.
   const meanwhile = (to: string) => to.replace(/\.sqlite$/, ".moving.sqlite");
   for (const { from, to } of moves) await moveDatabase(from, meanwhile(to));
@@ -117,8 +118,7 @@ async function putInPlace(findings: readonly Finding[], { stores, kept }: Repair
 }
 
 async function moveDatabase(from: string, to: string): Promise<void> {
-  await rm(`${from}-shm`, { force: true });
-  for (const suffix of ["-wal", ""]) if (existsSync(from + suffix)) await rename(from + suffix, to + suffix);
+  await rename(from, to);
   await syncPath(dirname(to));
   await syncPath(dirname(from));
 }

@@ -27,6 +27,8 @@ export interface RepairStores {
   openRepo(path: string): Promise<RepoRepairs>;
   repairLog(changes: readonly LogChange[]): Promise<void>;
   reindex(path: string): Promise<void>;
+  /** Brings all that is in its write-ahead log into a database, which is one file then. */
+  fold(path: string): Promise<void>;
   now(): number;
   readonly clockId: number;
 }
