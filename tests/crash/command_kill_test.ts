@@ -1,7 +1,7 @@
 /**
  * Commands are killed at the steps on the disk that they take, and run again: a first start, a backup, a repair. What comes of it must be
- * as if nothing had been. `KITH_TEST_STEPS` of each with names and half as many others are tried (4), and all of them where it is 0; those of a repair that move the files of
- * accounts always. `KITH_TEST_SEED` says which. Where processes may not be traced this says so, and does without.
+ * as if nothing had been. `KITH_TEST_STEPS` of each with names and half as many others are tried (3), and all of
+ * them where it is 0; those of a repair that move the files of accounts always. `KITH_TEST_SEED` says which. Where processes may not be traced this says so, and does without.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import {
@@ -21,16 +21,16 @@ import { type Account, createAccount, createRecord, post } from "../client.ts";
 import { kithCommand, serverEnv, TestServer } from "../harness.ts";
 import { seededRandom } from "../wait.ts";
 import { chosenSteps } from "./fault_disk.ts";
-import { type CommandStep, chosenOf, KILLED, StepKiller } from "./kill_at.ts";
+import { type FileStep, KILLED, killerProblem, StepKiller } from "./step_killer.ts";
 import { tally } from "./tally.ts";
 
 const SEED = Number(process.env.KITH_TEST_SEED ?? 20_261_121);
-const STEPS_MAX = Number(process.env.KITH_TEST_STEPS ?? 4);
+const STEPS_MAX = Number(process.env.KITH_TEST_STEPS ?? 3);
 const LIMIT_MS = 1_800_000;
 
 const random = seededRandom(SEED);
-const killer = new StepKiller();
-const { problem } = killer;
+const problem = killerProblem();
+let killer: StepKiller;
 const place = mkdtempSync(join(tmpdir(), "kith-commands-"));
 /** A data folder of a server that was killed: its databases have logs beside them. */
 const filled = join(place, "filled");
@@ -40,6 +40,7 @@ let port = 0;
 
 beforeAll(async () => {
   if (problem !== undefined) return;
+  killer = new StepKiller();
   mkdirSync(filled);
   await using server = await TestServer.start({ folder: filled });
   port = server.port;
@@ -54,7 +55,7 @@ beforeAll(async () => {
 }, LIMIT_MS);
 
 afterAll(() => {
-  killer[Symbol.dispose]();
+  if (problem === undefined) killer[Symbol.dispose]();
   rmSync(place, { recursive: true, force: true });
 });
 
@@ -62,11 +63,31 @@ function killing(title: string, run: () => Promise<void>): void {
   if (problem === undefined) test(`${title} (seed ${SEED})`, run, LIMIT_MS);
 }
 
+interface CommandStep extends FileStep {
+  /** Counted from 1. */
+  readonly at: number;
+}
+
+/** All steps of the command that has run. */
+function stepsOfAll(): CommandStep[] {
+  return killer.steps().map((step, index) => ({ ...step, at: index + 1 }));
+}
+
+/** Those that make, move or remove a name: so many of them, and of all others half as many. */
 function chosen(steps: readonly CommandStep[]): CommandStep[] {
-  return chosenOf(steps, (count, share) => {
+  const pick = (of: readonly CommandStep[], share: number) => {
     const stepsMax = STEPS_MAX === 0 ? 0 : Math.ceil(STEPS_MAX * share);
-    return chosenSteps(count, { stepsMax, random });
-  });
+    return chosenSteps(of.length, { stepsMax, random }).flatMap((number) => of[number - 1] ?? []);
+  };
+  const isOfName = ({ kind }: FileStep) => kind !== "write" && kind !== "sync" && kind !== "truncate";
+  const picked = [
+    ...pick(steps.filter(isOfName), 1),
+    ...pick(
+      steps.filter((step) => !isOfName(step)),
+      0.5,
+    ),
+  ];
+  return picked.sort((a, b) => a.at - b.at);
 }
 
 function refill(): void {
@@ -83,7 +104,7 @@ interface Run {
 /** Runs a command over the data folder: to its end, or until it is killed at a step below `folder`. */
 async function run(args: readonly string[], { at, folder = data, env }: Run = {}) {
   const command = kithCommand(...args);
-  const child = Bun.spawn(at === undefined ? command : killer.command(command, { at, folder }), {
+  const child = Bun.spawn(at === undefined ? command : killer.command(folder, { at }, command), {
     cwd: place,
     env: serverEnv({ PDS_DATA_DIRECTORY: data, PDS_PORT: String(port), ...env }),
     stdin: "ignore",
@@ -117,13 +138,13 @@ killing("a first start that is killed is done by the next one", async () => {
   const start = async (at: number): Promise<boolean> => {
     rmSync(data, { recursive: true, force: true });
     mkdirSync(data);
-    const command = killer.command(kithCommand("serve"), { at, folder: data });
+    const command = killer.command(data, { at }, kithCommand("serve"));
     await using server = new TestServer({ folder: data, command });
     await server.start().catch(() => undefined);
     return (await server.stop()) === KILLED;
   };
   expect(await start(0)).toBe(false);
-  const steps = chosen(killer.steps());
+  const steps = chosen(stepsOfAll());
   let kills = 0;
   for (const step of steps) {
     if (await start(step.at)) kills += 1;
@@ -158,7 +179,7 @@ killing("a backup that is killed is taken by the next run, and the one before it
     return await run(["backup"], { at, folder: backups.where, env });
   };
   expect(await backUp(0)).toMatchObject({ code: 0 });
-  const steps = chosen(killer.steps());
+  const steps = chosen(stepsOfAll());
   let kills = 0;
   for (const step of steps) {
     if (assertKilled(await backUp(step.at), step)) kills += 1;
@@ -193,8 +214,8 @@ killing("a repair that is killed is ended by the next run, and loses nothing", a
   };
   damage();
   await run(repair, { at: 0 });
-  const all = killer.steps();
-  const moves = all.filter(({ call, path }) => call === "rename" && path.includes("/repos/"));
+  const all = stepsOfAll();
+  const moves = all.filter(({ kind, path }) => kind === "rename" && path.includes("/repos/"));
   expect(moves).not.toEqual([]);
   const steps = [...new Set([...moves, ...chosen(all)])];
   let kills = 0;

@@ -11,13 +11,12 @@ import { seededRandom } from "../wait.ts";
 import { chosenSteps } from "./fault_disk.ts";
 import { LostServer } from "./lost_server.ts";
 import { contentOf } from "./restored_content.ts";
-import { type KilledRun, killerProblem, type Moment, StepKiller } from "./step_killer.ts";
+import { KILLED, type KilledRun, killerProblem, type Moment, StepKiller } from "./step_killer.ts";
 import { tally } from "./tally.ts";
 
 const STEPS_MAX = Number(process.env.KITH_TEST_RESTORE_STEPS ?? 2);
 const SEED = Number(process.env.KITH_TEST_SEED ?? 20_261_121);
 const LIMIT_MS = 7_200_000;
-const KILLED = 137;
 const UNENDED = "a restore into it has not ended";
 
 const problem = killerProblem();

@@ -5,7 +5,8 @@
  *   step_killer FOLDER N TEXT TRACE COMMAND [ARGUMENT]...
  *
  * FOLDER: what the paths begin with. N: counted from 1; 0 kills nothing. TEXT: counted are only steps that have it in their line; "" for all.
- * TRACE: a file that gets a line for each step, "kind path", with what comes after the folder. It ends with the command's code, or with 137 where it was killed.
+ * TRACE: a file that gets a line for each step, "kind path", with what comes after the folder. It ends with the command's code, or with 137
+ * where it was killed; SIGTERM is passed on.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -144,6 +145,10 @@ static int is_step(pid_t tid, const struct __ptrace_syscall_info *info, const ch
   return strncmp(path, folder, strlen(folder)) == 0;
 }
 
+static pid_t child;
+
+static void pass_on(int signal) { kill(child, signal); }
+
 int main(int count, char **arguments) {
   if (count < 6) {
     fprintf(stderr, "step_killer FOLDER N TEXT TRACE COMMAND [ARGUMENT]...\n");
@@ -154,7 +159,7 @@ int main(int count, char **arguments) {
   const char *text = arguments[3];
   FILE *trace = fopen(arguments[4], "w");
   if (trace == NULL) fail(arguments[4]);
-  pid_t child = fork();
+  child = fork();
   if (child < 0) fail("fork");
   if (child == 0) {
     raise(SIGSTOP);
@@ -162,6 +167,7 @@ int main(int count, char **arguments) {
     execvp(arguments[5], arguments + 5);
     fail(arguments[5]);
   }
+  signal(SIGTERM, pass_on);
   int status;
   if (waitpid(child, &status, WUNTRACED) < 0) fail("waitpid");
   long options = PTRACE_O_TRACESECCOMP | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |
@@ -181,7 +187,7 @@ int main(int count, char **arguments) {
       fclose(trace);
       return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     }
-    int signal = WSTOPSIG(status), event = status >> 16;
+    int number = WSTOPSIG(status), event = status >> 16;
     if (event == PTRACE_EVENT_SECCOMP && !isKilled) {
       struct __ptrace_syscall_info info;
       if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof info, &info) > 0 && is_step(tid, &info, folder, path)) {
@@ -195,10 +201,10 @@ int main(int count, char **arguments) {
         }
       }
     }
-    if (event == PTRACE_EVENT_STOP && signal != SIGTRAP) {
+    if (event == PTRACE_EVENT_STOP && number != SIGTRAP) {
       ptrace(PTRACE_LISTEN, tid, 0, 0);
       continue;
     }
-    ptrace(PTRACE_CONT, tid, 0, event != 0 ? 0 : signal);
+    ptrace(PTRACE_CONT, tid, 0, event != 0 ? 0 : number);
   }
 }

@@ -27,7 +27,7 @@ export interface RunToKill extends Moment {
 }
 
 export interface KilledRun {
-  /** 137 where it was killed. */
+  /** KILLED where it was. */
   readonly code: number;
   readonly out: string;
   readonly err: string;
@@ -36,6 +36,9 @@ export interface KilledRun {
 }
 
 const LIMIT_MS = 120_000;
+
+/** What a shell says of a process that SIGKILL has ended. */
+export const KILLED = 137;
 
 /** Why it cannot be used here, in words. */
 export function killerProblem(): string | undefined {
@@ -57,6 +60,7 @@ export class StepKiller implements Disposable {
     if (!compiled.success) throw new Error(`Could not compile step_killer.c: ${compiled.stderr}`);
   }
 
+  /** What runs a command, to be killed at a step on what begins with the folder's path. */
   command(folder: string, { at, of = "" }: Moment, command: readonly string[]): string[] {
     return [this.#program, folder, String(at), of, this.#trace, ...command];
   }
@@ -74,10 +78,11 @@ export class StepKiller implements Disposable {
       Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text(), child.exited]),
       LIMIT_MS,
     );
-    return { code, out, err, steps: this.#steps() };
+    return { code, out, err, steps: this.steps() };
   }
 
-  #steps(): FileStep[] {
+  /** Those of the last command. */
+  steps(): FileStep[] {
     const lines = readFileSync(this.#trace, "utf8").split("\n").filter(Boolean);
     return lines.map((line) => {
       const [kind, ...path] = line.split(" ");
