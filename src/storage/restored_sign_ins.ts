@@ -2,7 +2,7 @@
 import { Database } from "bun:sqlite";
 import type { Run } from "./hub.ts";
 import { endOAuth } from "./oauth_store.ts";
-import { storageError, transaction } from "./sqlite.ts";
+import { storageError } from "./sqlite.ts";
 
 type Row = Readonly<Record<string, unknown>>;
 /** An account's rows, as far as they say what was ended. */
@@ -37,21 +37,22 @@ export function keepSignInsOf(path: string, laterPath: string): void {
     try {
       db.run("PRAGMA synchronous = FULL");
       db.run("ATTACH ? AS later", [laterPath]);
-      transaction(db, () => {
-        for (const [table, is] of [
-          ["session", "l.id = t.id AND l.next_id IS t.next_id"],
-          ["device_account", "l.device_id = t.device_id AND l.did = t.did"],
-          ["oauth_grant", "l.id = t.id AND l.access_hash = t.access_hash"],
-          ["oauth_consent", "l.did = t.did AND l.client_id = t.client_id AND l.scope = t.scope"],
-          ["email_token", "l.did = t.did AND l.purpose = t.purpose AND l.token_hash = t.token_hash"],
-        ] as const)
-          if (isIn(db, table))
-            db.run(
-              `DELETE FROM main.${table} AS t WHERE NOT EXISTS (SELECT 1 FROM later.${table} l WHERE ${is})`,
-            );
-        // What is not answered yet can be asked for again.
-        if (isIn(db, "oauth_request")) db.run("DELETE FROM main.oauth_request");
-      });
+      // Not BEGIN IMMEDIATE, which would write to both: cut off there, SQLite leaves a journal of both behind for ever.
+      db.run("BEGIN");
+      for (const [table, is] of [
+        ["session", "l.id = t.id AND l.next_id IS t.next_id"],
+        ["device_account", "l.device_id = t.device_id AND l.did = t.did"],
+        ["oauth_grant", "l.id = t.id AND l.access_hash = t.access_hash"],
+        ["oauth_consent", "l.did = t.did AND l.client_id = t.client_id AND l.scope = t.scope"],
+        ["email_token", "l.did = t.did AND l.purpose = t.purpose AND l.token_hash = t.token_hash"],
+      ] as const)
+        if (isIn(db, table))
+          db.run(
+            `DELETE FROM main.${table} AS t WHERE NOT EXISTS (SELECT 1 FROM later.${table} l WHERE ${is})`,
+          );
+      // What is not answered yet can be asked for again.
+      if (isIn(db, "oauth_request")) db.run("DELETE FROM main.oauth_request");
+      db.run("COMMIT");
     } finally {
       db.close();
     }

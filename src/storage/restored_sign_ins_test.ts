@@ -97,3 +97,12 @@ test("keepSignInsOf() works on the store of a version that did not have all of t
   change(path, "CREATE TABLE device_account (device_id TEXT)");
   expect(signedIn(path)).toEqual(["client"]);
 });
+
+test("keepSignInsOf() writes to the one store alone: cut off, it leaves no journal of both", async () => {
+  const { path, later } = await stores();
+  change(later, "DELETE FROM session WHERE id = 'own'");
+  using writer = new Database(later);
+  writer.run("BEGIN IMMEDIATE");
+  keepSignInsOf(path, later);
+  expect(signedIn(path)).toEqual(ALL.filter((name) => name !== "own"));
+});
