@@ -18,7 +18,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BackupPlace } from "../backup_parts.ts";
 import { type Account, createAccount, createRecord, post } from "../client.ts";
-import { kithCommand, serverEnv, TestServer } from "../harness.ts";
+import { kithCommand, TestServer } from "../harness.ts";
+import { type Ran, runKith } from "../kith_command.ts";
 import { seededRandom } from "../wait.ts";
 import { chosenSteps } from "./fault_disk.ts";
 import { type FileStep, KILLED, killerProblem, StepKiller } from "./step_killer.ts";
@@ -102,20 +103,9 @@ interface Run {
 }
 
 /** Runs a command over the data folder: to its end, or until it is killed at a step below `folder`. */
-async function run(args: readonly string[], { at, folder = data, env }: Run = {}) {
-  const command = kithCommand(...args);
-  const child = Bun.spawn(at === undefined ? command : killer.command(folder, { at }, command), {
-    cwd: place,
-    env: serverEnv({ PDS_DATA_DIRECTORY: data, PDS_PORT: String(port), ...env }),
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [out, err] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ]);
-  return { code: await child.exited, out, err };
+async function run(args: readonly string[], { at, folder = data, env: more }: Run = {}): Promise<Ran> {
+  const env = { PDS_DATA_DIRECTORY: data, PDS_PORT: String(port), ...more };
+  return at === undefined ? await runKith(args, { env }) : await killer.run(args, { at, folder, env });
 }
 
 async function assertSound(step: CommandStep): Promise<void> {
